@@ -1,0 +1,171 @@
+package syncline
+
+import (
+	"bytes"
+	"encoding/json"
+	"sort"
+	"strconv"
+)
+
+// Equal reports whether two values are the same datum. Numbers are compared by amount whatever their kind (1.50 = 1.5 =
+// 3/2 as a float), times without regard to trailing zeros, JSON by content (object keys in any order, the last of a
+// duplicated key). Null equals null; unset equals only unset; text never equals a number.
+func Equal(a, b Value) bool {
+	if a.kind == b.kind && bytes.Equal(a.b, b.b) {
+		return true
+	}
+	if class(a.kind) != class(b.kind) {
+		return false
+	}
+	return bytes.Equal(AppendCanonical(nil, a), AppendCanonical(nil, b))
+}
+
+// AppendCanonical appends bytes that are the same for exactly the values that are Equal. They start with the value's class
+// and say nothing about where they end: hash them with their length.
+func AppendCanonical(dst []byte, v Value) []byte {
+	dst = append(dst, class(v.kind))
+	switch class(v.kind) {
+	case 'n':
+		return appendNumber(dst, v.b)
+	case 't', 's', 'z':
+		return appendTrimmedFraction(dst, v.b)
+	case 'j':
+		return appendJSON(dst, v.b)
+	}
+	return append(dst, v.b...)
+}
+
+// class groups the kinds whose values can be equal to each other.
+func class(k Kind) byte {
+	switch k {
+	case KindNull:
+		return '0'
+	case KindUnset:
+		return '-'
+	case KindBool:
+		return 'b'
+	case KindInt, KindUint, KindFloat, KindDecimal:
+		return 'n'
+	case KindText:
+		return 'T'
+	case KindBytes:
+		return 'B'
+	case KindDate:
+		return 'd'
+	case KindTime:
+		return 't'
+	case KindTimestamp:
+		return 's'
+	case KindTimestampTZ:
+		return 'z'
+	case KindUUID:
+		return 'u'
+	case KindJSON:
+		return 'j'
+	case KindArray:
+		return 'a'
+	}
+	return 'r'
+}
+
+// appendNumber writes a finite number as its significant digits and a power of ten ("-15e-1"), zero as "0" whatever its
+// sign and scale, and NaN and the infinities as they are. Text that is no number is copied.
+func appendNumber(dst, s []byte) []byte {
+	in := s
+	neg := false
+	if len(s) > 0 && (s[0] == '-' || s[0] == '+') {
+		neg, s = s[0] == '-', s[1:]
+	}
+	exp := 0
+	if i := bytes.IndexAny(s, "eE"); i >= 0 {
+		n, err := strconv.Atoi(string(s[i+1:]))
+		if err != nil {
+			return append(dst, in...)
+		}
+		exp, s = n, s[:i]
+	}
+	start := len(dst)
+	if neg {
+		dst = append(dst, '-')
+	}
+	digits := len(dst)
+	for i, c := range s {
+		switch {
+		case c == '.':
+			exp -= len(s) - i - 1
+		case c < '0' || c > '9':
+			return append(dst[:start], in...)
+		case c != '0' || len(dst) > digits: // leading zeros do not count
+			dst = append(dst, c)
+		}
+	}
+	for len(dst) > digits && dst[len(dst)-1] == '0' {
+		dst, exp = dst[:len(dst)-1], exp+1
+	}
+	if len(dst) == digits {
+		return append(dst[:start], '0')
+	}
+	dst = append(dst, 'e')
+	return strconv.AppendInt(dst, int64(exp), 10)
+}
+
+// appendTrimmedFraction drops the trailing zeros of the seconds' fraction: "12:00:00.500+00" and "12:00:00.5+00" are one time.
+func appendTrimmedFraction(dst, s []byte) []byte {
+	dot := bytes.IndexByte(s, '.')
+	if dot < 0 {
+		return append(dst, s...)
+	}
+	end := dot + 1
+	for end < len(s) && s[end] >= '0' && s[end] <= '9' {
+		end++
+	}
+	cut := end
+	for cut > dot+1 && s[cut-1] == '0' {
+		cut--
+	}
+	if cut == dot+1 {
+		cut = dot
+	}
+	dst = append(dst, s[:cut]...)
+	return append(dst, s[end:]...)
+}
+
+func appendJSON(dst, s []byte) []byte {
+	dec := json.NewDecoder(bytes.NewReader(s))
+	dec.UseNumber()
+	var v any
+	if dec.Decode(&v) != nil || dec.More() {
+		return append(dst, s...)
+	}
+	return appendJSONValue(dst, v)
+}
+
+func appendJSONValue(dst []byte, v any) []byte {
+	switch v := v.(type) {
+	case json.Number:
+		return appendNumber(dst, []byte(v))
+	case string:
+		return strconv.AppendQuote(dst, v)
+	case []any:
+		dst = append(dst, '[')
+		for _, e := range v {
+			dst = append(appendJSONValue(dst, e), ',')
+		}
+		return append(dst, ']')
+	case map[string]any:
+		names := make([]string, 0, len(v))
+		for n := range v {
+			names = append(names, n)
+		}
+		sort.Strings(names)
+		dst = append(dst, '{')
+		for _, n := range names {
+			dst = append(strconv.AppendQuote(dst, n), ':')
+			dst = append(appendJSONValue(dst, v[n]), ',')
+		}
+		return append(dst, '}')
+	case bool:
+		return strconv.AppendBool(dst, v)
+	}
+	return append(dst, "null"...)
+}

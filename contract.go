@@ -1,0 +1,293 @@
+package syncline
+
+import (
+	"context"
+	"time"
+)
+
+// Source is a system whose changes are captured. All methods but Confirm and the requests of RunReader are called by one
+// goroutine.
+type Source interface {
+	// Open prepares to read on after checkpoint, that of the last batch in the log; nil = nothing was ever captured. last is
+	// that batch's position. It returns a fatal error where the stream cannot be continued without a gap: another
+	// identity, a slot that is gone, foreign or ahead of the log. It may block for as long as ctx allows.
+	Open(ctx context.Context, checkpoint []byte, last Position) error
+
+	// Next blocks until there is something to append and returns it: events, a chunk of a run, or a batch without events
+	// that only moves the position or the checkpoint. It returns what has arrived, up to about 1 MB or 4,000 events, and
+	// does not wait for more. It never returns events at or below the position that Open was given. The caller owns the
+	// batch. After a transient error the caller closes the source and opens a new one at the log's end.
+	Next(ctx context.Context) (*Batch, error)
+
+	// Confirm tells the source that everything up to this position is durable here: the source system may forget it.
+	// It does not block, is safe beside Next, and repeating it or going backwards does nothing.
+	Confirm(Position)
+
+	// Close releases everything. Another Source on the same system may be opened after it returns.
+	Close() error
+}
+
+// RunReader is a Source that can read records anew, beside its stream. Chunks of a run come out of Next.
+type RunReader interface {
+	Source
+	// StartRun asks for a run; it does not block and is safe beside Next. A run that the source has finished or is working
+	// on (by its id, also from the checkpoint) is not started again. A run that cannot be done ends with a chunk marked Last
+	// or with the error of Next.
+	StartRun(Run) error
+}
+
+// Run is a request to read records of one entity.
+type Run struct {
+	ID     string
+	Kind   RunKind
+	Entity string
+	// Keys are the records of RunKeys.
+	Keys []Key
+	// Routes are the only routes that apply it; empty = every route of the entity.
+	Routes []string
+	// Reset empties the routes' objects first.
+	Reset bool
+}
+
+// Log is the durable, ordered, replayable record of one source's batches.
+type Log interface {
+	// ID is the identity of this log, chosen at random when it was made: sequences of different logs do not compare.
+	ID() string
+	// Append stores the batch and returns once it is fsynced. There is one appender. An error leaves it unknown whether the
+	// batch was stored; the next Append finds out before it appends anything. ErrLogFull and a full disk are transient.
+	Append(ctx context.Context, b *Batch) (Seq, error)
+	// Read returns a reader whose first entry is from, or the first that is left if from was purged. Safe beside everything.
+	Read(ctx context.Context, from Seq) (LogReader, error)
+	// Bounds tells what the log holds. Last is 0 for an empty log; First is Last+1 when everything was purged.
+	Bounds(ctx context.Context) (Bounds, error)
+	// Purge forgets everything below seq, but never the last batch. Repeatable.
+	Purge(ctx context.Context, below Seq) error
+	Close() error
+}
+
+// LogReader reads a log forward. It is used by one goroutine.
+type LogReader interface {
+	// Next blocks until there is a next entry.
+	Next(ctx context.Context) (Entry, error)
+	Close() error
+}
+
+// Entry is a stored batch. Data is what Batch.Append made: DecodeBatch reads it whole, DecodeDirectory only what it holds.
+// The reader does not touch Data again.
+type Entry struct {
+	Seq  Seq
+	Time time.Time // when it was appended, by our clock
+	Data []byte
+}
+
+// Bounds is the extent of a log.
+type Bounds struct {
+	First, Last Seq
+	Bytes       int64
+}
+
+// Cursor is how far a slice of a route has got: everything below (Seq, Index) is done.
+type Cursor struct {
+	// Log is the id of the log that Seq counts in.
+	Log string
+	Seq Seq
+	// Index is the number of events of batch Seq that are done; a finished batch is (Seq+1, 0).
+	Index int
+	// Epoch is the owner's epoch.
+	Epoch uint64
+}
+
+// Before reports whether c stands before d in one log.
+func (c Cursor) Before(d Cursor) bool {
+	return c.Seq < d.Seq || c.Seq == d.Seq && c.Index < d.Index
+}
+
+// Traits are what the apply loop must know of a kind of target.
+type Traits struct {
+	// Events: the target wants every event in order (webhook, stream). Otherwise it holds state: the last state of each
+	// key is enough, and deletes remove.
+	Events bool
+	// Transactional: the changes and the cursor of one Write happen together or not at all.
+	Transactional bool
+	// Partial: the target can update some columns of a record and leave the others. Without it a row with unset columns is
+	// never handed over.
+	Partial bool
+	// Rekey: the target can carry a record over to another key by itself.
+	Rekey bool
+	// Keyless: the target can hold objects without a key.
+	Keyless bool
+}
+
+// Target is a system that changes are applied to, as one slice of one route sees it. It is used by one goroutine at a time.
+type Target interface {
+	Traits() Traits
+	// Apply carries out the changes and returns once they are durable by the target's own standard. Unless it returns an
+	// error, every change has an outcome. It calls w.Commit exactly once, after the last change took effect and before its own
+	// commit (or, where there is no transaction, before the cursor is written, or last of all); if that fails it gives up
+	// without the commit or the cursor and returns that error.
+	//
+	// A transient error leaves it unknown whether the Write happened: the caller asks CursorKeeper.Own or, where there is
+	// none, repeats it. A rejected error (only from transactional targets) means that nothing happened; Error.Change may name
+	// the culprit. Other targets report rejections per change, in the Result.
+	Apply(ctx context.Context, w *Write) (Result, error)
+	Close() error
+}
+
+// CursorKeeper is a Target that can hold its cursor.
+type CursorKeeper interface {
+	// Own takes ownership in one statement: it raises the stored epoch to one more than the larger of itself and atLeast, and
+	// returns the cursor with that epoch and the id of the state store it belongs to. It waits for a commit in flight of the
+	// previous owner. found is false where there is no cursor, and then nothing was changed.
+	Own(ctx context.Context, atLeast uint64) (c Cursor, state string, found bool, err error)
+	// Place writes the cursor, whatever stood there: the route begins, or an operator moves it.
+	Place(ctx context.Context, c Cursor, state string) error
+}
+
+// Definer is a Target whose objects have a shape.
+type Definer interface {
+	// Define makes the object fit rows of the schema, once before the first row and whenever the schema changes. It creates
+	// or alters only what the policy allows. A fatal error halts the route at the event that brought the schema.
+	Define(ctx context.Context, d Definition) (Defined, error)
+}
+
+// SchemaPolicy is what a rule does about a changed schema.
+type SchemaPolicy uint8
+
+const (
+	SchemaIgnore SchemaPolicy = iota
+	SchemaEvolve
+	SchemaHalt
+)
+
+// Definition describes an object that a rule writes.
+type Definition struct {
+	Object string
+	Schema *Schema
+	// Previous is the schema of the rows so far; nil when the route starts.
+	Previous *Schema
+	// Create: make the object if it is missing.
+	Create bool
+	Policy SchemaPolicy
+}
+
+// Defined is what Define did.
+type Defined struct {
+	// NeedsSync: a column was added whose value older rows do not have; they must be read from the source again.
+	NeedsSync bool
+	// Warnings are for the operator: a type that became text, a column that the target lacks.
+	Warnings []string
+}
+
+// Current is a Target that can be read by key, in the terms of the given schema. Missing records are nil.
+type Current interface {
+	Current(ctx context.Context, object string, s *Schema, keys []Row) ([][]Value, error)
+}
+
+// Scanner is a Target that can list an object's records, in the terms of the given schema and in any order.
+type Scanner interface {
+	Scan(ctx context.Context, object string, s *Schema, each func(Row) error) error
+}
+
+// Write is what a target is asked to do at once.
+type Write struct {
+	Changes []Change
+	// Ordered asks for the changes one after the other, in order; keys may repeat. Otherwise the changes are Puts and Deletes
+	// with distinct keys per object and without OldKey, or Inserts, and the target may do them in any order (an event target
+	// always keeps the order per key).
+	Ordered bool
+	// Cursor is where the route stands when all changes are done; a CursorKeeper stores it with them, and refuses with a fatal
+	// error (code "fenced") where the stored epoch is not Cursor.Epoch, or (code "cursor_lost") where the cursor is gone.
+	Cursor Cursor
+	// Commit is called once, see Target.Apply. Never nil.
+	Commit func(context.Context, Result) error
+}
+
+// Result is what became of the changes of a Write, in their order.
+type Result struct {
+	Outcomes []Outcome
+	// Rejected has the error of each change whose outcome is OutcomeRejected.
+	Rejected map[int]error
+}
+
+// ChangeOp is what a change does at the target.
+type ChangeOp uint8
+
+const (
+	// ChangePut makes the record of this key have these values. Unset columns keep what they have; a Put with unset columns
+	// for a record that is not there does nothing and has OutcomeMissing.
+	ChangePut ChangeOp = iota + 1
+	// ChangeInsert adds a row to an object without a key.
+	ChangeInsert
+	// ChangeDelete removes the record of this key; for a keyless object exactly one row equal to Before.
+	ChangeDelete
+	// ChangeReplace (keyless only) turns exactly one row equal to Before into After.
+	ChangeReplace
+	// ChangeTruncate removes every record of the object.
+	ChangeTruncate
+	// ChangeSend delivers the event itself (event targets).
+	ChangeSend
+)
+
+// Change is one effect of one or more events on one object.
+type Change struct {
+	Op     ChangeOp
+	Object string
+	// Row is the record to write (Put, Insert, Replace, Send), or of a Delete the columns of the key.
+	Row Row
+	// OldKey is set where the record had another key before: columns that are unset in Row are carried over from there, and
+	// the old record is removed.
+	OldKey []Value
+	// Before is the whole old row of a keyless Delete or Replace, and what a Send tells of the old record.
+	Before []Value
+	// Order is the position of the newest event in the change: it never goes backwards for a key within one log.
+	Order Order
+	// Batch and Event are the newest event in the change, for envelopes and explanations.
+	Batch *Batch
+	Event int
+	// Version is the record's own version for targets that fence by it; 0 = none.
+	Version int64
+}
+
+// Order is the place of an event in its source's logs, the version that nothing may go back behind.
+type Order struct {
+	// Epoch counts the logs that the source has had, from 1.
+	Epoch uint8
+	Seq   Seq
+	Index int
+}
+
+// Version packs the order into one number that grows with it: 7 bits of epoch, 36 of sequence, 20 of index.
+func (o Order) Version() int64 {
+	return int64(o.Epoch&0x7F)<<56 | int64(o.Seq&(1<<36-1))<<20 | int64(o.Index&(1<<20-1))
+}
+
+// Outcome is what became of a change.
+type Outcome uint8
+
+const (
+	// OutcomeApplied: the target is as the change wants it.
+	OutcomeApplied Outcome = iota
+	// OutcomeStale: the target already holds something newer.
+	OutcomeStale
+	// OutcomeMissing: a partial Put found no record; the key must be read from the source.
+	OutcomeMissing
+	// OutcomeRejected: the target refused this change; nothing of it happened.
+	OutcomeRejected
+	// OutcomeHeld: not tried, because an earlier change of the same key in this Write was rejected.
+	OutcomeHeld
+)
+
+// Checker is a Source or Target that can tell before it runs whether it will be able to.
+type Checker interface {
+	Check(ctx context.Context) []Finding
+}
+
+// Finding is one result of a check.
+type Finding struct {
+	// Level is "ok", "warn" or "fail".
+	Level string
+	// Code is stable, for "warn" and "fail".
+	Code string
+	// What was looked at and found; Fix is the way out.
+	What, Fix string
+}

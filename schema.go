@@ -1,0 +1,106 @@
+package syncline
+
+import "hash/fnv"
+
+// Schema is the shape that the rows of one entity have from some position on. A schema is never changed once rows refer to
+// it; a source that sees its table altered makes a new one.
+type Schema struct {
+	// Entity is the name that the configuration gives to the table ("customer").
+	Entity string
+	// Table is the source's own name for it, for messages ("public.customer").
+	Table string
+	// Columns are in the source's order.
+	Columns []Column
+	// Key are the indexes into Columns of the record's identity, in key order; empty for a keyless table.
+	Key []int
+	// Version is the index into Columns of the declared version field, or -1.
+	Version int
+}
+
+// Column is one field of a schema.
+type Column struct {
+	Name string
+	// Kind is what most values of the column are; each value says its own.
+	Kind Kind
+	// Elem is the kind of an array's elements.
+	Elem Kind
+	// Type is the source's type with its modifiers ("numeric(12,2)", "varchar(40)[]"); "" where the source has none.
+	Type string
+	// Nullable is false where the source forbids null.
+	Nullable bool
+	// Generated is the expression of a generated column, which a target computes and nobody writes; else "".
+	Generated string
+	// Default is the constant that rows older than the column have, as an SQL expression of the source; else "".
+	Default string
+}
+
+// Index returns where the column of this name is, or -1.
+func (s *Schema) Index(name string) int {
+	for i := range s.Columns {
+		if s.Columns[i].Name == name {
+			return i
+		}
+	}
+	return -1
+}
+
+// KeyNames returns the names of the key's columns, in key order.
+func (s *Schema) KeyNames() []string {
+	names := make([]string, len(s.Key))
+	for i, c := range s.Key {
+		names[i] = s.Columns[c].Name
+	}
+	return names
+}
+
+// Fingerprint is the same for two schemas exactly when rows of the one are rows of the other.
+func (s *Schema) Fingerprint() uint64 {
+	h := fnv.New64a()
+	h.Write(appendSchema(nil, s)) //nolint:errcheck // a hash never fails
+	return h.Sum64()
+}
+
+// Row is a record: one value for each column of its schema.
+type Row struct {
+	Schema *Schema
+	Values []Value
+}
+
+// Field returns the value of the named column; Unset where there is no such column.
+func (r Row) Field(name string) Value {
+	if r.Schema == nil || r.Values == nil {
+		return Unset
+	}
+	if i := r.Schema.Index(name); i >= 0 {
+		return r.Values[i]
+	}
+	return Unset
+}
+
+// Key returns the identity of the row, and false where a part of it is missing.
+func (r Row) Key() (Key, bool) {
+	if len(r.Schema.Key) == 0 || r.Values == nil {
+		return "", false
+	}
+	buf := make([]byte, 0, 32)
+	for i, c := range r.Schema.Key {
+		if r.Values[c].kind == KindUnset {
+			return "", false
+		}
+		if i > 0 {
+			buf = append(buf, ',')
+		}
+		buf = appendKeyPart(buf, r.Values[c])
+	}
+	return Key(buf), true
+}
+
+// Whole reports whether every column was sent.
+func (r Row) Whole() bool {
+	for i := range r.Values {
+		if r.Values[i].kind == KindUnset {
+			return false
+		}
+	}
+	return r.Values != nil
+}
