@@ -1,0 +1,152 @@
+// Package config turns Syncline's YAML file into a validated Config. Everything that can be known to be wrong without
+// connecting to anything is found here, all of it at once, each problem with its place, a stable code and a way out.
+package config
+
+import (
+	"time"
+
+	"syncline"
+	"syncline/internal/rule"
+	"syncline/internal/transform"
+)
+
+// Config is a whole, valid configuration: every default is filled in, every reference resolved, every path absolute if the
+// configuration's own path was.
+type Config struct {
+	Log     Log       `json:"log"`
+	State   State     `json:"state"`
+	HTTP    HTTP      `json:"http"`
+	Systems []*System `json:"systems"` // in the order of the file
+	Rules   []*Rule   `json:"rules"`   // in the order of the file
+}
+
+// System returns the system of this name, or nil.
+func (c *Config) System(name string) *System {
+	for _, s := range c.Systems {
+		if s.Name == name {
+			return s
+		}
+	}
+	return nil
+}
+
+// Rule returns the rule of this id, or nil.
+func (c *Config) Rule(id string) *Rule {
+	for _, r := range c.Rules {
+		if r.ID == id {
+			return r
+		}
+	}
+	return nil
+}
+
+// Log is where and how long events are kept.
+type Log struct {
+	Dir      string        `json:"dir"`
+	Retain   time.Duration `json:"retain"`
+	MaxBytes int64         `json:"max_bytes"`
+	OnFull   OnFull        `json:"on_full"`
+}
+
+// OnFull is what happens at Log.MaxBytes.
+type OnFull string
+
+const (
+	// OnFullRelease takes its hold from the route that is farthest behind.
+	OnFullRelease OnFull = "release"
+	// OnFullPause stops the sources.
+	OnFullPause OnFull = "pause"
+)
+
+// State is the state store.
+type State struct {
+	// Path is the SQLite file.
+	Path string `json:"path"`
+}
+
+// HTTP is the API's listener.
+type HTTP struct {
+	// Listen is a loopback address with a port; port 0 lets the system choose.
+	Listen string `json:"listen"`
+}
+
+// Ref names an entity of a source ("crm/customer") or an object of a target ("warehouse/dim_customer").
+type Ref struct {
+	System string `json:"system"`
+	Name   string `json:"name,omitempty"`
+}
+
+func (r Ref) String() string {
+	if r.Name == "" {
+		return r.System
+	}
+	return r.System + "/" + r.Name
+}
+
+// Rule takes events of entities to one object of a target.
+type Rule struct {
+	ID string `json:"id"`
+	// From are one or more entities, each once.
+	From []Ref `json:"from"`
+	// To is the target; only a webhook can do without a name.
+	To        Ref                   `json:"to"`
+	Create    bool                  `json:"create"`
+	Start     Start                 `json:"start"`
+	Schema    syncline.SchemaPolicy `json:"schema"`
+	Match     rule.Spec             `json:"match"`
+	Transform []transform.Step      `json:"transform,omitempty"`
+	On        On                    `json:"on"`
+	Retry     Retry                 `json:"retry"`
+	Batch     Batch                 `json:"batch"`
+	Enabled   bool                  `json:"enabled"`
+	// Group names the rules that move together as one route; "" = a route of its own.
+	Group string `json:"group,omitempty"`
+}
+
+// Start is where a route that was never known begins.
+type Start string
+
+const (
+	// StartFull copies the entity first.
+	StartFull Start = "full"
+	// StartNow begins at the log's end.
+	StartNow Start = "now"
+	// StartEarliest begins with the first event that the log holds.
+	StartEarliest Start = "earliest"
+)
+
+// On says what special events do to the target's record.
+type On struct {
+	Deleted  Action `json:"deleted"`
+	Archived Action `json:"archived"`
+	Merged   Action `json:"merged"`
+	Left     Action `json:"left"`
+}
+
+// Action is what becomes of a record.
+type Action string
+
+const (
+	// ActionHard removes the record.
+	ActionHard Action = "hard"
+	// ActionSoft writes the record as it now is.
+	ActionSoft Action = "soft"
+	// ActionIgnore leaves the record as it was.
+	ActionIgnore Action = "ignore"
+	// ActionRedirect removes the merged record in favour of the surviving one.
+	ActionRedirect Action = "redirect"
+)
+
+// Retry says how often a rejected record is tried, and how long to wait in between.
+type Retry struct {
+	// Max counts rejections only: a system that is down is tried for as long as it takes.
+	Max      int           `json:"max"`
+	Delay    time.Duration `json:"delay"`
+	MaxDelay time.Duration `json:"max_delay"`
+}
+
+// Batch bounds what is applied at once.
+type Batch struct {
+	MaxRows int           `json:"max_rows"`
+	MaxWait time.Duration `json:"max_wait"`
+}
