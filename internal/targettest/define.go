@@ -1,0 +1,115 @@
+package targettest
+
+import (
+	"testing"
+
+	"syncline"
+)
+
+// runDefine checks how objects are made and follow their schema.
+func runDefine(t *testing.T, h Harness) {
+	if _, ok := h.Open(t).Target.(syncline.Definer); !ok || h.FreeForm {
+		return
+	}
+	base := customer()
+	wider := customer()
+	wider.Columns = append(wider.Columns, syncline.Column{Name: "city", Kind: syncline.KindText, Nullable: true})
+	define := func(e *env, s, previous *syncline.Schema, create bool, p syncline.SchemaPolicy) (syncline.Defined, error) {
+		return e.Target.(syncline.Definer).Define(t.Context(), syncline.Definition{Object: base.Entity, Schema: s, Previous: previous, Create: create, Policy: p})
+	}
+	// made opens an instance with an object of the base schema and one record.
+	made := func(t *testing.T) *env {
+		e := open(t, h)
+		if d, err := define(e, base, nil, true, syncline.SchemaEvolve); err != nil || d.NeedsSync {
+			t.Fatalf("Define of a new object = %+v, %v", d, err)
+		}
+		e.applied(false, put(base.Entity, base, syncline.Int(1), syncline.Text("one"), syncline.Null))
+		return e
+	}
+	ann := func(s *syncline.Schema) syncline.Change {
+		return put(base.Entity, s, syncline.Int(2), syncline.Text("Ann"), syncline.Null, syncline.Text("Bern"))
+	}
+	t.Run("a missing object is not made unasked", func(t *testing.T) {
+		e := open(t, h)
+		_, err := define(e, base, nil, false, syncline.SchemaIgnore)
+		wantError(t, err, syncline.Fatal, "object_missing")
+	})
+	t.Run("again changes nothing", func(t *testing.T) {
+		e := made(t)
+		for _, create := range []bool{true, false} {
+			if d, err := define(e, base, nil, create, syncline.SchemaEvolve); err != nil || d.NeedsSync || len(d.Warnings) > 0 {
+				t.Errorf("Define of what is there (create %v) = %+v, %v, want nothing", create, d, err)
+			}
+		}
+		e.holds(base.Entity, base, vals(syncline.Int(1), syncline.Text("one"), syncline.Null))
+	})
+	t.Run("evolve adds a column whose old values must be read", func(t *testing.T) {
+		e := made(t)
+		d, err := define(e, wider, base, true, syncline.SchemaEvolve)
+		if err != nil || !d.NeedsSync {
+			t.Fatalf("Define with a new column = %+v, %v, want NeedsSync", d, err)
+		}
+		e.applied(false, ann(wider))
+		e.holds(base.Entity, wider,
+			vals(syncline.Int(1), syncline.Text("one"), syncline.Null, syncline.Null),
+			vals(syncline.Int(2), syncline.Text("Ann"), syncline.Null, syncline.Text("Bern")))
+	})
+	t.Run("evolve adds a column with its default", func(t *testing.T) {
+		e := made(t)
+		filled := customer()
+		filled.Columns = append(filled.Columns, syncline.Column{Name: "city", Kind: syncline.KindText, Default: "'Rome'"})
+		d, err := define(e, filled, base, true, syncline.SchemaEvolve)
+		if err != nil || d.NeedsSync {
+			t.Fatalf("Define with a new column = %+v, %v, want no sync", d, err)
+		}
+		e.applied(false, ann(filled))
+		e.holds(base.Entity, filled,
+			vals(syncline.Int(1), syncline.Text("one"), syncline.Null, syncline.Text("Rome")),
+			vals(syncline.Int(2), syncline.Text("Ann"), syncline.Null, syncline.Text("Bern")))
+	})
+	t.Run("ignore leaves a new column out and says so", func(t *testing.T) {
+		e := made(t)
+		d, err := define(e, wider, base, false, syncline.SchemaIgnore)
+		if err != nil || d.NeedsSync || len(d.Warnings) == 0 {
+			t.Fatalf("Define with a new column = %+v, %v, want a warning", d, err)
+		}
+		e.applied(false, ann(wider))
+		e.holds(base.Entity, base,
+			vals(syncline.Int(1), syncline.Text("one"), syncline.Null),
+			vals(syncline.Int(2), syncline.Text("Ann"), syncline.Null))
+	})
+	t.Run("halt stops at a change", func(t *testing.T) {
+		e := made(t)
+		if _, err := define(e, base, nil, false, syncline.SchemaHalt); err != nil {
+			t.Errorf("Define at the start: %v", err)
+		}
+		_, err := define(e, wider, base, false, syncline.SchemaHalt)
+		wantError(t, err, syncline.Fatal, "schema_changed")
+		e.holds(base.Entity, base, vals(syncline.Int(1), syncline.Text("one"), syncline.Null))
+	})
+	t.Run("a dropped column stays with what it has", func(t *testing.T) {
+		e := made(t)
+		narrow := customer()
+		narrow.Columns = narrow.Columns[:2]
+		e.applied(false, put(base.Entity, base, syncline.Int(2), syncline.Text("two"), syncline.Decimal("2")))
+		if d, err := define(e, narrow, base, true, syncline.SchemaEvolve); err != nil || d.NeedsSync {
+			t.Fatalf("Define with a column less = %+v, %v", d, err)
+		}
+		e.applied(false, put(base.Entity, narrow, syncline.Int(2), syncline.Text("TWO")), put(base.Entity, narrow, syncline.Int(3), syncline.Text("three")))
+		e.holds(base.Entity, base,
+			vals(syncline.Int(1), syncline.Text("one"), syncline.Null),
+			vals(syncline.Int(2), syncline.Text("TWO"), syncline.Decimal("2")),
+			vals(syncline.Int(3), syncline.Text("three"), syncline.Null))
+	})
+	t.Run("a type that does not widen halts", func(t *testing.T) {
+		e := made(t)
+		retyped := customer()
+		retyped.Columns[1].Kind = syncline.KindInt
+		for _, p := range []syncline.SchemaPolicy{syncline.SchemaEvolve, syncline.SchemaHalt} {
+			code := map[syncline.SchemaPolicy]string{syncline.SchemaEvolve: "schema_retyped", syncline.SchemaHalt: "schema_changed"}[p]
+			_, err := define(e, retyped, base, true, p)
+			wantError(t, err, syncline.Fatal, code)
+		}
+		e.holds(base.Entity, base, vals(syncline.Int(1), syncline.Text("one"), syncline.Null))
+	})
+}
