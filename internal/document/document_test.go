@@ -151,6 +151,17 @@ func TestParseMissingAndMalformed(t *testing.T) {
 	}
 }
 
+func TestCheckRefusesTextThatIsNotUTF8(t *testing.T) {
+	s := &syncline.Schema{Columns: []syncline.Column{col("a", syncline.KindBytes), col("b", syncline.KindText)}}
+	if err := Check(syncline.Row{Schema: s, Values: []syncline.Value{syncline.Bytes([]byte{0xff}), syncline.Text("é")}}); err != nil {
+		t.Errorf("Check of bytes and UTF-8 = %v", err)
+	}
+	err := Check(syncline.Row{Schema: s, Values: []syncline.Value{syncline.Null, syncline.Text("a\xffb")}})
+	if syncline.ClassOf(err) != syncline.Rejected || syncline.CodeOf(err) != "invalid_utf8" {
+		t.Errorf("Check of broken text = %v, want invalid_utf8", err)
+	}
+}
+
 func FuzzValue(f *testing.F) {
 	for _, e := range example {
 		f.Add(byte(e.value.Kind()), byte(e.column.Elem), e.value.Bytes())
