@@ -1,0 +1,193 @@
+package state
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"time"
+
+	"syncline"
+)
+
+// Journal is the row of one committed batch.
+type Journal struct {
+	// From and To bound what was read; the epoch of To is the owner.
+	From, To    syncline.Cursor
+	RuleVersion string
+	Start, End  time.Time
+	// Counts says what became of the tasks. Parked is the number of tasks that the commit parks.
+	Counts Counts
+	// Outcomes has the code of each task, in order, made by AppendOutcomes.
+	Outcomes []byte
+	// Latency is from the source's commit to the target's, per event.
+	Latency Histogram
+}
+
+// Commit is what a slice did in one batch, or between batches to its tasks.
+type Commit struct {
+	Slice Slice
+	// Journal is nil where no event was read.
+	Journal *Journal
+	// Park are the tasks of this batch that wait. Each belongs to an event inside the journal's range.
+	Park []Exception
+	// Update are tasks parked earlier, as they are now; a nil Record keeps the one that is stored.
+	Update []Exception
+	// Cursor is where the slice stands afterwards; without a Log it stays where it is, or goes to the journal's end.
+	Cursor syncline.Cursor
+}
+
+// Commit writes all of c or nothing, and returns once it is on disk. Callers of the same moment share one transaction.
+// Repeating a Commit changes nothing: a journal that begins where another one did, or before, takes the place of
+// everything from there on.
+//
+// It refuses with a fatal error an owner that was replaced ("fenced"), a slice that was never placed ("route_unknown"),
+// another log ("log_changed"), a cursor that would go back ("cursor_backwards"), events that Trim has folded
+// ("journal_trimmed") and counts that lose or invent a task ("counts_unbalanced").
+func (s *Store) Commit(ctx context.Context, c Commit) error {
+	if err := c.check(); err != nil {
+		return err
+	}
+	return s.write(ctx, "commit "+c.Slice.String(), func(ctx context.Context, w *writer) error {
+		r, err := w.route(ctx, c.Slice)
+		if err != nil {
+			return err
+		}
+		if !r.Known {
+			return routeUnknown(c.Slice)
+		}
+		if c.Journal != nil {
+			if err := w.addJournal(ctx, r, c.Journal); err != nil {
+				return err
+			}
+		}
+		for i := range c.Park {
+			if err := w.park(ctx, c.Slice, &c.Park[i]); err != nil {
+				return err
+			}
+		}
+		for i := range c.Update {
+			if err := w.changeTask(ctx, r, &c.Update[i]); err != nil {
+				return err
+			}
+		}
+		if to := c.end(); to.Log != "" {
+			if err := followsCursor(c.Slice, r.Cursor, to); err != nil {
+				return err
+			}
+			r.Cursor = to
+		}
+		return w.moveRoute(ctx, r)
+	})
+}
+
+func (c *Commit) end() syncline.Cursor {
+	if c.Cursor.Log == "" && c.Journal != nil {
+		return c.Journal.To
+	}
+	return c.Cursor
+}
+
+// check finds what no repetition will mend.
+func (c *Commit) check() error {
+	bad := func(format string, args ...any) error {
+		return syncline.Errorf(syncline.Fatal, "counts_unbalanced", "commit of route %s: %s", c.Slice, fmt.Sprintf(format, args...))
+	}
+	j := c.Journal
+	if j == nil {
+		if len(c.Park) > 0 {
+			return bad("it parks %d tasks and has no journal", len(c.Park))
+		}
+		return nil
+	}
+	switch {
+	case j.To.Before(j.From) || j.To.Log != j.From.Log || c.end().Before(j.To) || c.end().Log != j.To.Log:
+		return syncline.Errorf(syncline.Fatal, "cursor_backwards", "commit of route %s: it reads from %d.%d to %d.%d and ends at %d.%d",
+			c.Slice, j.From.Seq, j.From.Index, j.To.Seq, j.To.Index, c.end().Seq, c.end().Index)
+	case !j.Counts.Balanced():
+		return bad("%d tasks were read, the outcomes are %+v", j.Counts.Read, j.Counts)
+	case j.Counts.Parked != int64(len(c.Park)):
+		return bad("the journal counts %d parked tasks, the commit has %d", j.Counts.Parked, len(c.Park))
+	case j.Counts.Read > 0 && !j.From.Before(j.To):
+		return bad("%d tasks were read from nothing", j.Counts.Read)
+	}
+	from, to := placeOf(j.From), placeOf(j.To)
+	for i := range c.Park {
+		e := &c.Park[i]
+		if at := (place{e.Seq, e.Index}); at.before(from) || !at.before(to) || !e.pending() {
+			return bad("task %s (%s) of event %d.%d is not one that this batch can park", e.Task, e.Status, e.Seq, e.Index)
+		}
+	}
+	runs, err := DecodeOutcomes(j.Outcomes)
+	if err != nil {
+		return bad("%v", err)
+	}
+	var counts Counts
+	for _, run := range runs {
+		counts.Count(run.Outcome, run.Count)
+	}
+	if len(runs) > 0 && counts != j.Counts {
+		return bad("the outcomes add up to %+v, the counts are %+v", counts, j.Counts)
+	}
+	return nil
+}
+
+// addJournal puts j in the place of everything from its beginning on.
+func (w *writer) addJournal(ctx context.Context, r *row, j *Journal) error {
+	if j.From.Log != r.Cursor.Log || j.To.Epoch < r.Cursor.Epoch {
+		return followsCursor(r.slice, r.Cursor, j.To)
+	}
+	if placeOf(j.From).before(r.folded) {
+		return syncline.Errorf(syncline.Fatal, "journal_trimmed", "route %s would read again from %d.%d, what is below %d.%d was purged",
+			r.slice, j.From.Seq, j.From.Index, r.folded.seq, r.folded.idx)
+	}
+	if j.From.Before(r.Cursor) {
+		if err := w.cut(ctx, r, placeOf(j.From)); err != nil {
+			return err
+		}
+		r.Cursor.Seq, r.Cursor.Index = j.From.Seq, j.From.Index
+	}
+	if !j.From.Before(j.To) {
+		return nil
+	}
+	_, err := w.exec(ctx, sqlAddJournal, r.slice.Route, r.slice.Slice, int64(j.From.Seq), j.From.Index, int64(j.To.Seq), j.To.Index,
+		int64(j.To.Epoch), j.RuleVersion, micros(j.Start), micros(j.End), j.Counts.Read, j.Counts.Applied, j.Counts.Filtered,
+		j.Counts.Superseded, j.Counts.Parked, j.Counts.Skipped, j.Outcomes, appendHistogram(nil, &j.Latency))
+	r.totals.add(j.Counts, 1)
+	r.latency.add(&j.Latency, 1)
+	return err
+}
+
+func scanJournal(rows *sql.Rows) (*Journal, error) {
+	j := &Journal{}
+	var start, end int64
+	var latency []byte
+	err := rows.Scan(&j.From.Seq, &j.From.Index, &j.To.Seq, &j.To.Index, &j.To.Epoch, &j.RuleVersion, &start, &end,
+		&j.Counts.Read, &j.Counts.Applied, &j.Counts.Filtered, &j.Counts.Superseded, &j.Counts.Parked, &j.Counts.Skipped,
+		&j.Outcomes, &latency)
+	if err != nil {
+		return nil, err
+	}
+	j.Start, j.End = fromMicros(start), fromMicros(end)
+	if j.Latency, err = decodeHistogram(latency); err != nil {
+		return nil, corrupt(err)
+	}
+	return j, nil
+}
+
+// JournalAt returns the row of the batch that read the event at this place of the slice's log, and false if none did or the
+// row was trimmed. The row's cursors carry no log id, and From no epoch.
+func (s *Store) JournalAt(ctx context.Context, sl Slice, seq syncline.Seq, index int) (Journal, bool, error) {
+	var found *Journal
+	err := s.read(ctx, "read journal of "+sl.String(), func(rows *sql.Rows) (err error) {
+		found, err = scanJournal(rows)
+		return err
+	}, sqlJournalAt, sl.Route, sl.Slice, int64(seq), index)
+	if err != nil || found == nil || !(place{seq, index}).before(placeOf(found.To)) {
+		return Journal{}, false, err
+	}
+	return *found, true, nil
+}
+
+func routeUnknown(sl Slice) error {
+	return syncline.Errorf(syncline.Fatal, "route_unknown", "route %s: %w", sl, ErrNotFound)
+}

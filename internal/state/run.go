@@ -1,0 +1,98 @@
+package state
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"time"
+
+	"syncline"
+)
+
+// The status of a run.
+const (
+	RunRequested = "requested"
+	RunRunning   = "running"
+	RunDone      = "done"
+	RunFailed    = "failed"
+)
+
+// RunRow is a run and how far it has got.
+type RunRow struct {
+	syncline.Run
+	Source string
+	// Status is one of the constants above.
+	Status string
+	// Chunks and Rows are what is in the log of it.
+	Chunks uint32
+	Rows   int64
+	// Error says why it failed, with its code.
+	Error string
+	// Created and Updated are set by the store.
+	Created, Updated time.Time
+}
+
+// AddRun takes note of a run that is to be done. One whose id is known is left as it is.
+func (s *Store) AddRun(ctx context.Context, source string, r syncline.Run) error {
+	keys, err := json.Marshal(r.Keys)
+	if err != nil {
+		return err
+	}
+	routes, err := json.Marshal(r.Routes)
+	if err != nil {
+		return err
+	}
+	now := micros(time.Now())
+	return s.write(ctx, "add run "+r.ID, func(ctx context.Context, w *writer) error {
+		_, err := w.exec(ctx, sqlAddRun, r.ID, source, r.Kind, r.Entity, string(keys), string(routes), r.Reset, RunRequested, 0, 0, "",
+			now, now)
+		return err
+	})
+}
+
+// OpenRuns returns the source's runs that are not over, the oldest first.
+func (s *Store) OpenRuns(ctx context.Context, source string) ([]RunRow, error) {
+	return s.runs(ctx, sqlOpenRun, source)
+}
+
+// Runs returns the latest runs of the source, or of all for "", the newest first.
+func (s *Store) Runs(ctx context.Context, source string, limit int) ([]RunRow, error) {
+	if source == "" {
+		return s.runs(ctx, sqlAllRuns, limit)
+	}
+	return s.runs(ctx, sqlRuns, source, limit)
+}
+
+func (s *Store) runs(ctx context.Context, query string, args ...any) ([]RunRow, error) {
+	var list []RunRow
+	err := s.read(ctx, "read runs", func(rows *sql.Rows) error {
+		r := RunRow{}
+		var keys, routes []byte
+		var created, updated int64
+		if err := rows.Scan(&r.ID, &r.Source, &r.Kind, &r.Entity, &keys, &routes, &r.Reset, &r.Status, &r.Chunks, &r.Rows, &r.Error,
+			&created, &updated); err != nil {
+			return err
+		}
+		r.Created, r.Updated = fromMicros(created), fromMicros(updated)
+		if err := json.Unmarshal(keys, &r.Keys); err != nil {
+			return corrupt(err)
+		}
+		if err := json.Unmarshal(routes, &r.Routes); err != nil {
+			return corrupt(err)
+		}
+		list = append(list, r)
+		return nil
+	}, query, args...)
+	return list, err
+}
+
+// UpdateRun writes status, chunks, rows and error of a run; ErrNotFound is in the chain where there is none.
+func (s *Store) UpdateRun(ctx context.Context, r RunRow) error {
+	return s.write(ctx, "update run "+r.ID, func(ctx context.Context, w *writer) error {
+		n, err := w.exec(ctx, sqlSetRun, r.Status, r.Chunks, r.Rows, r.Error, micros(time.Now()), r.ID)
+		if err == nil && n == 0 {
+			err = notFound("run_not_found", "run", r.ID)
+		}
+		return err
+	})
+}

@@ -1,0 +1,84 @@
+package state
+
+// Every statement of the store but those of its migrations, in the SQL that SQLite and PostgreSQL share: `?` stands for a
+// parameter, rows are compared as rows, conflicts are named.
+const (
+	sqlStoreID   = `SELECT id FROM store`
+	sqlNameStore = `INSERT INTO store (id, created) VALUES (?, ?)`
+
+	routeColumns = `route, slice, known, source, signature, run, log, seq, idx, epoch, halt, halt_text, halt_fix, halt_at,
+		gap_from, gap_to, mixed, updated, folded_seq, folded_idx,
+		n_read, n_applied, n_filtered, n_superseded, n_parked, n_skipped, latency`
+	sqlRoute      = `SELECT ` + routeColumns + ` FROM route WHERE route = ? AND slice = ?`
+	sqlRoutes     = `SELECT ` + routeColumns + ` FROM route`
+	sqlWriteRoute = `INSERT INTO route (` + routeColumns + `)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+		ON CONFLICT (route, slice) DO UPDATE SET known = excluded.known, source = excluded.source, signature = excluded.signature,
+		run = excluded.run, log = excluded.log, seq = excluded.seq, idx = excluded.idx, epoch = excluded.epoch,
+		halt = excluded.halt, halt_text = excluded.halt_text, halt_fix = excluded.halt_fix, halt_at = excluded.halt_at,
+		gap_from = excluded.gap_from, gap_to = excluded.gap_to, mixed = excluded.mixed, updated = excluded.updated,
+		folded_seq = excluded.folded_seq, folded_idx = excluded.folded_idx, n_read = excluded.n_read,
+		n_applied = excluded.n_applied, n_filtered = excluded.n_filtered, n_superseded = excluded.n_superseded,
+		n_parked = excluded.n_parked, n_skipped = excluded.n_skipped, latency = excluded.latency`
+	sqlMoveRoute = `UPDATE route SET seq = ?, idx = ?, epoch = ?, updated = ?,
+		n_read = ?, n_applied = ?, n_filtered = ?, n_superseded = ?, n_parked = ?, n_skipped = ?, latency = ?
+		WHERE route = ? AND slice = ?`
+	sqlForgetJournal = `DELETE FROM journal WHERE route = ? AND slice = ?`
+	sqlForgetTasks   = `DELETE FROM task WHERE route = ? AND slice = ?`
+	sqlSlicesOf      = `SELECT route, slice FROM route WHERE source = ?`
+
+	journalColumns = `from_seq, from_idx, to_seq, to_idx, epoch, rule_version, started, ended,
+		n_read, n_applied, n_filtered, n_superseded, n_parked, n_skipped, outcomes, latency`
+	sqlAddJournal = `INSERT INTO journal (route, slice, ` + journalColumns + `)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
+	sqlJournalAt = `SELECT ` + journalColumns + ` FROM journal WHERE route = ? AND slice = ? AND (from_seq, from_idx) <= (?, ?)
+		ORDER BY from_seq DESC, from_idx DESC LIMIT 1`
+	sqlJournalAcross = `SELECT from_seq FROM journal WHERE route = ? AND slice = ? AND (from_seq, from_idx) < (?, ?)
+		AND (to_seq, to_idx) > (?, ?) ORDER BY from_seq DESC, from_idx DESC LIMIT 1`
+	sqlCutJournal = `DELETE FROM journal WHERE route = ? AND slice = ? AND (from_seq, from_idx) >= (?, ?)
+		RETURNING ` + journalColumns
+	sqlFoldable = `SELECT from_seq, from_idx, to_seq, to_idx FROM journal WHERE route = ? AND slice = ?
+		AND from_seq < ? AND (to_seq, to_idx) <= (?, 0) ORDER BY from_seq, from_idx LIMIT ?`
+	sqlFold = `DELETE FROM journal WHERE route = ? AND slice = ? AND (from_seq, from_idx) <= (?, ?)`
+	// The folded end of a slice never goes back, and its totals hold what was folded already.
+	sqlFolded = `UPDATE route SET folded_seq = ?, folded_idx = ? WHERE route = ? AND slice = ?`
+
+	taskColumns = `n, task, route, slice, rule, source, entity, object, record_key, seq, idx, status, outcome, code, error,
+		attempts, next_try, created, updated, resolved_log, resolved_seq, resolved_idx, resolved_epoch`
+	sqlAddTask = `INSERT INTO task (task, route, slice, rule, source, entity, object, record_key, seq, idx, status, pending,
+		outcome, code, error, attempts, next_try, created, updated, resolved_log, resolved_seq, resolved_idx, resolved_epoch, record)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
+	sqlTaskState  = `SELECT route, slice, status, outcome FROM task WHERE task = ?`
+	sqlChangeTask = `UPDATE task SET status = ?, pending = ?, outcome = ?, code = ?, error = ?, attempts = ?, next_try = ?,
+		updated = ?, resolved_log = ?, resolved_seq = ?, resolved_idx = ?, resolved_epoch = ?,
+		record = COALESCE(?, record) WHERE task = ?`
+	sqlPending = `SELECT ` + taskColumns + `, record FROM task
+		WHERE route = ? AND slice = ? AND pending = 1 ORDER BY seq, idx, n`
+	sqlTask     = `SELECT ` + taskColumns + `, record FROM task WHERE task = ?`
+	sqlTasks    = `SELECT ` + taskColumns + `, NULL FROM task WHERE n > ?`
+	sqlTasksEnd = ` ORDER BY n LIMIT ?`
+	sqlCutTasks = `DELETE FROM task WHERE route = ? AND slice = ? AND (seq, idx) >= (?, ?) RETURNING status, outcome`
+	sqlReopen   = `UPDATE task SET status = 'retrying', pending = 1, outcome = 0, next_try = 0, updated = ?,
+		resolved_log = '', resolved_seq = 0, resolved_idx = 0, resolved_epoch = 0 WHERE task = ?`
+	sqlReopenable = `SELECT ` + taskColumns + `, record FROM task WHERE route = ? AND slice = ? AND pending = 0
+		AND status = 'resolved' AND (resolved_seq, resolved_idx) > (?, ?) ORDER BY seq, idx, n`
+	sqlDropTasks = `DELETE FROM task WHERE n IN (SELECT n FROM task WHERE route = ? AND slice = ? AND pending = 0
+		AND (seq, idx) < (?, ?) AND resolved_seq < ? LIMIT ?)`
+
+	sqlLogEpoch  = `SELECT epoch FROM source_log WHERE source = ? AND log = ?`
+	sqlLastEpoch = `SELECT COALESCE(MAX(epoch), 0) FROM source_log WHERE source = ?`
+	sqlAddLog    = `INSERT INTO source_log (source, log, epoch) VALUES (?, ?, ?)`
+
+	runColumns = `id, source, kind, entity, keys, routes, reset, status, chunks, rows, error, created, updated`
+	sqlAddRun  = `INSERT INTO run (` + runColumns + `) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING`
+	sqlOpenRun = `SELECT ` + runColumns + ` FROM run WHERE source = ? AND status IN ('requested', 'running') ORDER BY n`
+	sqlRuns    = `SELECT ` + runColumns + ` FROM run WHERE source = ? ORDER BY n DESC LIMIT ?`
+	sqlAllRuns = `SELECT ` + runColumns + ` FROM run ORDER BY n DESC LIMIT ?`
+	sqlSetRun  = `UPDATE run SET status = ?, chunks = ?, rows = ?, error = ?, updated = ? WHERE id = ?`
+
+	sqlSeenIDs = `SELECT id, hash FROM event_id WHERE source = ? AND id IN (`
+	sqlSaveID  = `INSERT INTO event_id (source, id, seq, hash) VALUES (?, ?, ?, ?)
+		ON CONFLICT (source, id) DO UPDATE SET seq = excluded.seq, hash = excluded.hash`
+	sqlTrimIDs = `DELETE FROM event_id WHERE source = ? AND id IN
+		(SELECT id FROM event_id WHERE source = ? AND seq < ? LIMIT ?)`
+)
