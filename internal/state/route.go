@@ -21,6 +21,8 @@ func (sl Slice) String() string { return fmt.Sprintf("%s/%d", sl.Route, sl.Slice
 type Route struct {
 	// Known is set once the route has been placed.
 	Known bool
+	// Placing: the route was placed here, and may not have reached its target yet.
+	Placing bool
 	// Cursor is the copy of the target's cursor, or the cursor itself where the target can hold none.
 	Cursor syncline.Cursor
 	Source string
@@ -65,7 +67,7 @@ func scanRoute(rows *sql.Rows) (*row, error) {
 	r := &row{}
 	var haltAt, updated int64
 	var latency []byte
-	err := rows.Scan(&r.slice.Route, &r.slice.Slice, &r.Known, &r.Source, &r.Signature, &r.Run, &r.Cursor.Log, &r.Cursor.Seq,
+	err := rows.Scan(&r.slice.Route, &r.slice.Slice, &r.Known, &r.Placing, &r.Source, &r.Signature, &r.Run, &r.Cursor.Log, &r.Cursor.Seq,
 		&r.Cursor.Index, &r.Cursor.Epoch, &r.Halt, &r.HaltText, &r.HaltFix, &haltAt, &r.GapFrom, &r.GapTo, &r.Mixed, &updated,
 		&r.folded.seq, &r.folded.idx, &r.totals.Read, &r.totals.Applied, &r.totals.Filtered, &r.totals.Superseded,
 		&r.totals.Parked, &r.totals.Skipped, &latency)
@@ -90,7 +92,7 @@ func (w *writer) route(ctx context.Context, sl Slice) (*row, error) {
 }
 
 func (w *writer) writeRoute(ctx context.Context, r *row) error {
-	_, err := w.exec(ctx, sqlWriteRoute, r.slice.Route, r.slice.Slice, r.Known, r.Source, r.Signature, r.Run, r.Cursor.Log,
+	_, err := w.exec(ctx, sqlWriteRoute, r.slice.Route, r.slice.Slice, r.Known, r.Placing, r.Source, r.Signature, r.Run, r.Cursor.Log,
 		int64(r.Cursor.Seq), r.Cursor.Index, int64(r.Cursor.Epoch), r.Halt, r.HaltText, r.HaltFix, micros(r.HaltAt),
 		int64(r.GapFrom), int64(r.GapTo), r.Mixed, micros(time.Now()), int64(r.folded.seq), r.folded.idx,
 		r.totals.Read, r.totals.Applied, r.totals.Filtered, r.totals.Superseded, r.totals.Parked, r.totals.Skipped,

@@ -6,14 +6,14 @@ const (
 	sqlStoreID   = `SELECT id FROM store`
 	sqlNameStore = `INSERT INTO store (id, created) VALUES (?, ?)`
 
-	routeColumns = `route, slice, known, source, signature, run, log, seq, idx, epoch, halt, halt_text, halt_fix, halt_at,
+	routeColumns = `route, slice, known, placing, source, signature, run, log, seq, idx, epoch, halt, halt_text, halt_fix, halt_at,
 		gap_from, gap_to, mixed, updated, folded_seq, folded_idx,
 		n_read, n_applied, n_filtered, n_superseded, n_parked, n_skipped, latency`
 	sqlRoute      = `SELECT ` + routeColumns + ` FROM route WHERE route = ? AND slice = ?`
 	sqlRoutes     = `SELECT ` + routeColumns + ` FROM route`
 	sqlWriteRoute = `INSERT INTO route (` + routeColumns + `)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-		ON CONFLICT (route, slice) DO UPDATE SET known = excluded.known, source = excluded.source, signature = excluded.signature,
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+		ON CONFLICT (route, slice) DO UPDATE SET known = excluded.known, placing = excluded.placing, source = excluded.source, signature = excluded.signature,
 		run = excluded.run, log = excluded.log, seq = excluded.seq, idx = excluded.idx, epoch = excluded.epoch,
 		halt = excluded.halt, halt_text = excluded.halt_text, halt_fix = excluded.halt_fix, halt_at = excluded.halt_at,
 		gap_from = excluded.gap_from, gap_to = excluded.gap_to, mixed = excluded.mixed, updated = excluded.updated,

@@ -9,6 +9,7 @@ CREATE TABLE route (
     route        TEXT     NOT NULL,
     slice        INTEGER  NOT NULL,
     known        SMALLINT NOT NULL,
+    placing      SMALLINT NOT NULL,
     source       TEXT     NOT NULL,
     signature    TEXT     NOT NULL,
     run          TEXT     NOT NULL,

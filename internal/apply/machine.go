@@ -1,0 +1,386 @@
+package apply
+
+import (
+	"time"
+
+	"syncline"
+	"syncline/internal/state"
+)
+
+// Limits bound what a slice does at once.
+type Limits struct {
+	// MaxRows bounds the changes of a Write; 0 = 5,000.
+	MaxRows int
+	// Window bounds the stored bytes of the entries in hand; 0 = 16 MiB. One entry is always taken.
+	Window int
+	// Parked bounds the tasks that wait; at the limit the slice reads no further; 0 = 100,000.
+	Parked int
+}
+
+func (l Limits) withDefaults() Limits {
+	if l.MaxRows <= 0 {
+		l.MaxRows = 5000
+	}
+	if l.Window <= 0 {
+		l.Window = 16 << 20
+	}
+	if l.Parked <= 0 {
+		l.Parked = 100_000
+	}
+	return l
+}
+
+// machine decides what a slice does next. It has no goroutine, clock, randomness or I/O: what happened goes in through its
+// methods, and next says what to do. One plan at most is in flight; the following one is made meanwhile.
+//
+// A rejected plan is tried again in commit order without coalescing, because values swapped between rows are refused only when
+// they are merged. Rejected again, it is cut: a prefix of its events is applied and the cursor moves behind it, and so on
+// until an event is refused alone. That one is condemned: the next plan parks it.
+type machine struct {
+	planner
+	slice   state.Slice
+	version string // of the rules, for the journal
+	keeps   bool   // the target holds the cursor
+	limits  Limits
+	retry   Retry
+
+	committed syncline.Cursor
+	window    []*windowed
+	bytes     int
+	// planned is the window's first entry and event that is in no plan yet.
+	planned struct{ entry, event int }
+	making  *plan
+
+	// suspects is the number of events from committed on among which one is rejected; try is how many of them the next plan
+	// takes, in commit order if inOrder.
+	suspects int
+	try      int
+	inOrder  bool
+	// alone: the event after try is the likely culprit and is tried by itself.
+	alone bool
+	// turn alternates between new events and retries.
+	turn bool
+	// unsaved: committed is beyond the cursor that the target stores, which was last moved at saved.
+	unsaved bool
+	saved   time.Time
+}
+
+// windowed is an entry in hand and its stored size.
+type windowed struct {
+	entry
+	size     int
+	appended time.Time
+}
+
+// newMachine returns a machine that goes on at the cursor.
+func newMachine(pl planner, slice state.Slice, version string, keeps bool, at syncline.Cursor, limits Limits, retry Retry) *machine {
+	pl.condemned = make(map[place]error)
+	return &machine{planner: pl, slice: slice, version: version, keeps: keeps, committed: at, limits: limits.withDefaults(), retry: retry.withDefaults()}
+}
+
+// wants reports whether the machine takes another entry.
+func (m *machine) wants() bool {
+	return m.bytes < m.limits.Window && m.parking.tasks < m.limits.Parked
+}
+
+// take adds the entry that follows the last one taken.
+func (m *machine) take(d Fed) error {
+	seq := d.Seq
+	want := m.committed.Seq
+	if n := len(m.window); n > 0 {
+		want = m.window[n-1].seq + 1
+	}
+	if seq != want {
+		return syncline.Errorf(syncline.Fatal, "needs_sync", "the log goes on at sequence %d where %d was expected: what was between is gone", seq, want).
+			WithFix("`syncline sync` for the route reads the records from the source again")
+	}
+	if len(m.window) == 0 && m.committed.Index > 0 {
+		m.planned.event = m.committed.Index
+	}
+	m.window = append(m.window, &windowed{entry: entry{seq: seq, batch: d.Batch}, size: d.Size, appended: d.Time})
+	m.bytes += d.Size
+	return nil
+}
+
+// concerns reports whether the route applies the batch's events at all.
+func (m *machine) concerns(b *syncline.Batch) bool {
+	if b.Chunk == nil || len(b.Chunk.Routes) == 0 {
+		return true
+	}
+	for _, r := range b.Chunk.Routes {
+		if r == m.slice.Route {
+			return true
+		}
+	}
+	return false
+}
+
+// move is what the slice does next.
+type move uint8
+
+const (
+	// moveWait: nothing until something happens.
+	moveWait move = iota
+	// moveApply: apply machine.inflight.
+	moveApply
+	// moveDefine: tell the target of machine.wantSchema for machine.wantRule, then call defined.
+	moveDefine
+)
+
+// next decides. It is called again after everything that happened.
+func (m *machine) next(now time.Time) move {
+	if m.inflight != nil {
+		m.make()
+		return moveWait
+	}
+	if m.turn = !m.turn; m.turn {
+		if m.tryParked(now) {
+			return moveApply
+		}
+	}
+	needDefine := m.make()
+	if m.making != nil && len(m.making.tasks) == 0 {
+		m.pass()
+		needDefine = m.make() || needDefine
+	}
+	if m.making != nil && !m.making.empty() {
+		m.inflight, m.making = m.making, nil
+		return moveApply
+	}
+	if needDefine {
+		return moveDefine
+	}
+	if !m.turn && m.tryParked(now) {
+		return moveApply
+	}
+	if m.unsaved && now.Sub(m.saved) >= saveEvery {
+		m.inflight = &plan{from: m.committed, to: m.committed, passed: true}
+		return moveApply
+	}
+	return moveWait
+}
+
+// saveEvery is how often a route with nothing to write still moves its stored cursor.
+const saveEvery = 10 * time.Second
+
+// pass moves on behind events that are none of the route's, without a write. The stored cursor follows with the next one.
+func (m *machine) pass() {
+	if m.making.to == m.committed {
+		return
+	}
+	m.committed, m.unsaved = m.making.to, true
+	m.making = nil
+	m.trim()
+}
+
+// make extends the plan in making with events of the window. It returns true where an event's schema must be defined first.
+func (m *machine) make() (needDefine bool) {
+	for m.planned.entry < len(m.window) {
+		w := m.window[m.planned.entry]
+		if m.making == nil {
+			at := syncline.Cursor{Log: m.committed.Log, Epoch: m.committed.Epoch, Seq: w.seq, Index: m.planned.event}
+			m.making = &plan{from: at, to: at, ordered: m.inOrder}
+		}
+		p := m.making
+		events := w.batch.Events
+		if !m.concerns(w.batch) {
+			events = nil
+		}
+		for m.planned.event < len(events) {
+			if m.full(p) {
+				return false
+			}
+			switch m.offer(p, &w.entry, m.planned.event) {
+			case flush:
+				return false
+			case define:
+				return true
+			}
+			m.planned.event++
+			p.to.Index = m.planned.event
+		}
+		m.planned.entry++
+		m.planned.event = 0
+		p.to.Seq, p.to.Index = w.seq+1, 0
+		if len(events) == 0 {
+			p.passed = true
+		}
+	}
+	return false
+}
+
+func (m *machine) full(p *plan) bool {
+	return p.size() >= m.limits.MaxRows || m.try > 0 && p.events >= m.try
+}
+
+// tryParked makes a plan of parked slots whose time has come. A target that takes all or nothing gets them one by one.
+func (m *machine) tryParked(now time.Time) bool {
+	n := m.limits.MaxRows
+	if m.traits.Transactional {
+		n = 1
+	}
+	ready := m.parking.ready(now, n)
+	if len(ready) == 0 {
+		return false
+	}
+	p := &plan{from: m.committed, to: m.committed, ordered: true}
+	for _, k := range ready {
+		x := k.head()
+		b, err := syncline.DecodeBatch(x.Record)
+		if err != nil || len(b.Events) != 1 {
+			continue
+		}
+		rule := m.rules[k.slot.rule]
+		if !rule.fits(b.Events[0].Schema) {
+			binding, err := rule.Bind(b.Events[0].Schema)
+			if err != nil {
+				continue
+			}
+			rule = &bound{Rule: rule.Rule, schema: b.Events[0].Schema, binding: binding}
+		}
+		e := &entry{seq: x.Seq, first: x.Index, batch: b}
+		p.retry, p.retryEntry = append(p.retry, k), append(p.retryEntry, e)
+		p.stand(k.slot, cleared)
+		it := item{e: e, r: int(k.slot.rule), rule: rule, order: syncline.Order{Epoch: m.logEpoch, Seq: x.Seq, Index: x.Index}}
+		m.plan(p, it)
+	}
+	if len(p.retry) == 0 {
+		return false
+	}
+	m.forget()
+	m.inflight = p
+	return true
+}
+
+// forget drops the plan in making: its events are offered again.
+func (m *machine) forget() {
+	m.making = nil
+	m.planned.entry, m.planned.event = 0, 0
+	for m.planned.entry < len(m.window) && m.window[m.planned.entry].seq < m.committed.Seq {
+		m.planned.entry++
+	}
+	if m.planned.entry < len(m.window) && m.window[m.planned.entry].seq == m.committed.Seq {
+		m.planned.event = m.committed.Index
+	}
+}
+
+// defined takes over that the target knows the wanted schema.
+func (m *machine) defined(binding *Binding) {
+	r := m.rules[m.wantRule]
+	r.schema, r.fingerprint, r.binding = m.wantSchema, m.wantSchema.Fingerprint(), binding
+}
+
+// done takes over that the plan in flight is applied and its commit is in the state store.
+func (m *machine) done(c *state.Commit, now time.Time) {
+	p := m.inflight
+	m.inflight = nil
+	m.parking.fold(c)
+	if len(p.retry) > 0 {
+		return
+	}
+	m.committed = p.to
+	m.saved, m.unsaved = now, false
+	m.trim()
+	for at := range m.condemned {
+		if at.seq < m.committed.Seq || at.seq == m.committed.Seq && at.index < m.committed.Index {
+			delete(m.condemned, at)
+		}
+	}
+	m.inOrder = false
+	if m.suspects > 0 {
+		m.suspects -= p.events
+		m.try = max(m.suspects, 0)
+		if m.alone && m.suspects > 0 {
+			m.try, m.alone = 1, false
+		}
+		m.forget()
+	}
+	// What was parked without the next plan knowing: its later events must wait.
+	for i := range c.Park {
+		if s, ok := m.parking.slotOf(&c.Park[i]); ok && p.parking[s] != holding {
+			m.forget()
+			break
+		}
+	}
+}
+
+// trim lets go of entries that are done.
+func (m *machine) trim() {
+	for len(m.window) > 0 && m.window[0].seq < m.committed.Seq {
+		m.bytes -= m.window[0].size
+		m.window[0] = nil
+		m.window = m.window[1:]
+		m.planned.entry--
+	}
+}
+
+// rejected takes over that the target refused the plan in flight as a whole. It returns false where that settles the plan: a
+// retry, which must be recorded by calling settle with the returned result.
+func (m *machine) rejected(err error, culprit int) (again bool, res syncline.Result) {
+	p := m.inflight
+	if len(p.retry) > 0 {
+		res.Outcomes = make([]syncline.Outcome, len(p.changes))
+		res.Rejected = make(map[int]error)
+		for i := range p.changes {
+			res.Outcomes[i], res.Rejected[i] = syncline.OutcomeRejected, err
+		}
+		return false, res
+	}
+	m.inflight = nil
+	switch {
+	case p.single():
+		for i := range p.tasks {
+			t := &p.tasks[i]
+			m.condemned[place{t.entry.seq, t.entry.first + int(t.event)}] = err
+		}
+		m.inOrder = false
+	case culprit >= 0 && culprit < len(p.changes) && p.newest[culprit] >= 0:
+		before := m.eventsBefore(p, &p.tasks[p.newest[culprit]])
+		m.suspects, m.inOrder = p.events, p.ordered
+		m.try, m.alone = before, true
+		if before == 0 {
+			m.try, m.alone = 1, false
+		}
+	case !p.ordered:
+		m.suspects, m.try, m.inOrder = p.events, p.events, true
+	default:
+		m.suspects, m.try, m.inOrder = p.events, (p.events+1)/2, false
+	}
+	m.forget()
+	return true, res
+}
+
+// eventsBefore counts the events of the plan that stand before the task's.
+func (m *machine) eventsBefore(p *plan, t *task) int {
+	n := 0
+	for _, w := range m.window {
+		if w.seq < p.from.Seq {
+			continue
+		}
+		from, to := 0, len(w.batch.Events)
+		if !m.concerns(w.batch) {
+			to = 0
+		}
+		if w.seq == p.from.Seq {
+			from = p.from.Index
+		}
+		if w.seq == t.entry.seq {
+			return n + int(t.event) - from
+		}
+		n += max(to-from, 0)
+	}
+	return n
+}
+
+// oldest returns when the oldest entry in hand was appended, the zero time if there is none.
+func (m *machine) oldest() time.Time {
+	if len(m.window) == 0 {
+		return time.Time{}
+	}
+	return m.window[0].appended
+}
+
+// idle reports whether everything read is applied.
+func (m *machine) idle() bool {
+	return m.inflight == nil && m.planned.entry >= len(m.window) && (m.making == nil || m.making.empty())
+}

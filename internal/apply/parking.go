@@ -1,0 +1,204 @@
+package apply
+
+import (
+	"sort"
+	"time"
+
+	"syncline"
+	"syncline/internal/state"
+)
+
+// Retry is how rejected records are tried again. Attempts count rejections only.
+type Retry struct {
+	Max      int           // attempts before a task is failed; 0 = 5
+	Delay    time.Duration // before the second attempt, doubled each time; 0 = 1 s
+	MaxDelay time.Duration // 0 = 5 min
+}
+
+func (r Retry) withDefaults() Retry {
+	if r.Max <= 0 {
+		r.Max = 5
+	}
+	if r.Delay <= 0 {
+		r.Delay = time.Second
+	}
+	if r.MaxDelay <= 0 {
+		r.MaxDelay = 5 * time.Minute
+	}
+	return r
+}
+
+// after returns the pause that follows this many attempts.
+func (r Retry) after(attempts int) time.Duration {
+	d := r.Delay
+	for i := 1; i < attempts && d < r.MaxDelay; i++ {
+		d *= 2
+	}
+	return min(d, r.MaxDelay)
+}
+
+// parked is a slot that waits, with its tasks in the order of their events. A state target has one: the newest, with what the
+// older ones had sent filled in. An event target has them all.
+type parked struct {
+	slot  slot
+	tasks []state.Exception
+	// forced: an operator asked for the next attempt.
+	forced bool
+}
+
+func (k *parked) head() *state.Exception { return &k.tasks[0] }
+
+// due returns when the head is tried again; ok is false where only a person or the source's answer can move it.
+func (k *parked) due() (at time.Time, ok bool) {
+	if k.forced {
+		return time.Time{}, true
+	}
+	return k.head().NextTry, k.head().Status == state.StatusRetrying
+}
+
+// parking is what waits on a route. It is changed only by commits that are in the state store.
+type parking struct {
+	slots map[slot]*parked
+	tasks int
+	rules map[string]int // index by rule id
+}
+
+func newParking(rules map[string]int, pending []state.Exception) *parking {
+	pk := &parking{slots: make(map[slot]*parked), rules: rules}
+	for _, x := range pending {
+		pk.add(x)
+	}
+	return pk
+}
+
+func (pk *parking) slotOf(x *state.Exception) (slot, bool) {
+	r, ok := pk.rules[x.Rule]
+	return slot{int32(r), x.Key}, ok
+}
+
+func (pk *parking) has(s slot) bool {
+	if len(pk.slots) == 0 {
+		return false
+	}
+	_, ok := pk.slots[s]
+	return ok
+}
+
+// reading reports whether the slot only waits for the source to send the record.
+func (pk *parking) reading(s slot) bool {
+	k := pk.slots[s]
+	return k != nil && k.head().Status == state.StatusReading
+}
+
+func (pk *parking) add(x state.Exception) {
+	s, ok := pk.slotOf(&x)
+	if !ok {
+		return
+	}
+	k := pk.slots[s]
+	if k == nil {
+		k = &parked{slot: s}
+		pk.slots[s] = k
+	}
+	k.tasks = append(k.tasks, x)
+	pk.tasks++
+}
+
+// fold takes over a commit that is in the state store.
+func (pk *parking) fold(c *state.Commit) {
+	for i := range c.Update {
+		x := &c.Update[i]
+		s, ok := pk.slotOf(x)
+		k := pk.slots[s]
+		if !ok || k == nil {
+			continue
+		}
+		for j := range k.tasks {
+			if k.tasks[j].Task != x.Task {
+				continue
+			}
+			if pending(x.Status) {
+				k.tasks[j] = *x
+			} else {
+				k.tasks = append(k.tasks[:j], k.tasks[j+1:]...)
+				pk.tasks--
+			}
+			break
+		}
+		k.forced = false
+		if len(k.tasks) == 0 {
+			delete(pk.slots, s)
+		}
+	}
+	for _, x := range c.Park {
+		pk.add(x)
+	}
+}
+
+// ready returns up to n slots whose head is due, the longest overdue first.
+func (pk *parking) ready(now time.Time, n int) []*parked {
+	var list []*parked
+	for _, k := range pk.slots {
+		if at, ok := k.due(); ok && !at.After(now) {
+			list = append(list, k)
+		}
+	}
+	sort.Slice(list, func(i, j int) bool {
+		a, b := list[i].head(), list[j].head()
+		if !a.NextTry.Equal(b.NextTry) {
+			return a.NextTry.Before(b.NextTry)
+		}
+		return a.Seq < b.Seq || a.Seq == b.Seq && (a.Index < b.Index || a.Index == b.Index && a.Task < b.Task)
+	})
+	return list[:min(n, len(list))]
+}
+
+// wake returns when the next slot is due; ok is false where none will be.
+func (pk *parking) wake() (at time.Time, ok bool) {
+	for _, k := range pk.slots {
+		if t, due := k.due(); due && (!ok || t.Before(at)) {
+			at, ok = t, true
+		}
+	}
+	return at, ok
+}
+
+// find returns the slot that holds the task, or nil.
+func (pk *parking) find(x *state.Exception) *parked {
+	s, ok := pk.slotOf(x)
+	if !ok {
+		return nil
+	}
+	return pk.slots[s]
+}
+
+// asks lists, per entity, the source keys that have to be read because of these tasks.
+func asks(tasks []state.Exception) map[string][]syncline.Key {
+	var keys map[string][]syncline.Key
+	for i := range tasks {
+		x := &tasks[i]
+		if x.Status != state.StatusReading {
+			continue
+		}
+		b, err := syncline.DecodeBatch(x.Record)
+		if err != nil || len(b.Events) != 1 {
+			continue
+		}
+		if k, ok := b.Events[0].Key(); ok {
+			if keys == nil {
+				keys = make(map[string][]syncline.Key)
+			}
+			keys[x.Entity] = append(keys[x.Entity], k)
+		}
+	}
+	return keys
+}
+
+// pending reports whether a task of this status still waits.
+func pending(status string) bool {
+	switch status {
+	case state.StatusRetrying, state.StatusHeld, state.StatusReading, state.StatusFailed:
+		return true
+	}
+	return false
+}

@@ -1,0 +1,188 @@
+package apply
+
+import (
+	"syncline"
+	"syncline/internal/state"
+)
+
+// entry is a batch of the log that is not done yet, or the record of a parked task.
+type entry struct {
+	seq   syncline.Seq
+	first int // index in batch seq of Events[0]: 0 but for parked records
+	batch *syncline.Batch
+}
+
+// task is one event on one rule, inside a plan.
+type task struct {
+	entry  *entry
+	event  int32
+	rule   int32
+	change int32         // index into plan.changes; -1 = none
+	code   state.Outcome // of a task without a change; state.Filtered with a change = the change removes a record that left the rule
+}
+
+// slot is one record that a rule of the route writes. It is what waits when it is parked.
+type slot struct {
+	rule int32
+	key  syncline.Key
+}
+
+// standing is what a plan does to the parking of a slot.
+type standing uint8
+
+const (
+	untouched standing = iota
+	// cleared: a change of the plan makes what is parked obsolete.
+	cleared
+	// holding: an event of the plan waits.
+	holding
+)
+
+// hold is an event that must wait.
+type hold struct {
+	task int32
+	slot slot
+	// why is "held" behind its key, "reading" until the source was asked for the record, "rejected" by the rule itself.
+	why string
+	err error
+}
+
+// plan is one Write in preparation, and what has to be known to settle it: which tasks each change stands for.
+//
+// A state target gets the last state of each key, merged column by column: a column that a later event did not send keeps the
+// value of the earlier one. The newest task of a change carries its outcome, the others are superseded. Nothing is merged in
+// an ordered plan.
+type plan struct {
+	from, to syncline.Cursor
+	ordered  bool
+	// closed: nothing more may be added (a barrier stands alone).
+	closed bool
+	// passed: the plan moves the cursor past entries without events of its own.
+	passed bool
+	// events counts what was taken, events of no concern too.
+	events  int
+	changes []syncline.Change
+	newest  []int32 // per change the index of its newest task; -1 for the removal of an old key
+	tasks   []task
+	index   map[slot]int32 // change of a slot, in unordered plans
+	parking map[slot]standing
+	holds   []hold
+	// obsolete are the slots that were cleared, whatever came after.
+	obsolete []slot
+	// truncated rules: everything parked of them is obsolete.
+	truncated []int32
+	// retry is set where the plan tries the heads of parked slots again; from and to are equal then. retryEntry are their records.
+	retry      []*parked
+	retryEntry []*entry
+}
+
+// size is what a batch's row limit counts.
+func (p *plan) size() int { return len(p.changes) + len(p.holds) }
+
+func (p *plan) empty() bool { return p.events == 0 && !p.passed && len(p.retry) == 0 }
+
+// single reports whether all tasks are of one event.
+func (p *plan) single() bool {
+	if len(p.tasks) == 0 {
+		return true
+	}
+	first, last := &p.tasks[0], &p.tasks[len(p.tasks)-1]
+	return first.entry == last.entry && first.event == last.event
+}
+
+// note appends a task without a change.
+func (p *plan) note(it item, c state.Outcome) {
+	p.tasks = append(p.tasks, task{entry: it.e, event: int32(it.i), rule: int32(it.r), change: -1, code: c})
+}
+
+// hold appends a task that waits.
+func (p *plan) hold(it item, key syncline.Key, why string, err error) {
+	s := slot{int32(it.r), key}
+	p.holds = append(p.holds, hold{task: int32(len(p.tasks)), slot: s, why: why, err: err})
+	p.stand(s, holding)
+	p.note(it, state.Parked)
+}
+
+func (p *plan) stand(s slot, st standing) {
+	if p.parking == nil {
+		p.parking = make(map[slot]standing)
+	}
+	p.parking[s] = st
+	if st == cleared {
+		p.obsolete = append(p.obsolete, s)
+	}
+}
+
+// change returns the change that the item's task stands for: the one that the slot already has, or a new one. Ordered plans and
+// slots without a key get a new one each time.
+func (p *plan) change(it item, key syncline.Key) *syncline.Change {
+	at := int32(-1)
+	if key != "" && !p.ordered {
+		s := slot{int32(it.r), key}
+		if i, ok := p.index[s]; ok {
+			at = i
+		} else {
+			p.place(s)
+		}
+	}
+	if at < 0 {
+		at = int32(len(p.changes))
+		p.changes = append(p.changes, syncline.Change{})
+		p.newest = append(p.newest, 0)
+	}
+	p.newest[at] = int32(len(p.tasks))
+	p.tasks = append(p.tasks, task{entry: it.e, event: int32(it.i), rule: int32(it.r), change: at})
+	c := &p.changes[at]
+	c.Object, c.Batch, c.Event, c.Order = it.rule.Object, it.e.batch, it.i, it.order
+	return c
+}
+
+// place notes that the next change stands for the slot.
+func (p *plan) place(s slot) {
+	if p.index == nil {
+		p.index = make(map[slot]int32, 64)
+	}
+	p.index[s] = int32(len(p.changes))
+}
+
+// dropOld adds the removal of a record whose key changed. It belongs to the task of the record under its new key.
+func (p *plan) dropOld(it item, key syncline.Key, row []syncline.Value) {
+	c := p.pending(it.r, key)
+	if c == nil {
+		if !p.ordered {
+			p.place(slot{int32(it.r), key})
+		}
+		p.changes = append(p.changes, syncline.Change{})
+		p.newest = append(p.newest, -1)
+		c = &p.changes[len(p.changes)-1]
+	}
+	*c = syncline.Change{Op: syncline.ChangeDelete, Object: it.rule.Object, Row: it.rule.row(row), Order: it.order, Batch: it.e.batch, Event: it.i}
+}
+
+// pending returns the change that stands for the key so far, or nil.
+func (p *plan) pending(rule int, key syncline.Key) *syncline.Change {
+	if p.ordered {
+		return nil
+	}
+	if i, ok := p.index[slot{int32(rule), key}]; ok {
+		return &p.changes[i]
+	}
+	return nil
+}
+
+// fill returns values with the unset ones taken from older. It copies only where it changes something.
+func fill(values, older []syncline.Value) []syncline.Value {
+	if len(older) != len(values) {
+		return values
+	}
+	out := values
+	for i := range values {
+		if values[i].IsUnset() && !older[i].IsUnset() {
+			if &out[0] == &values[0] {
+				out = append([]syncline.Value(nil), values...)
+			}
+			out[i] = older[i]
+		}
+	}
+	return out
+}

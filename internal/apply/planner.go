@@ -1,0 +1,419 @@
+package apply
+
+import (
+	"errors"
+	"fmt"
+
+	"syncline"
+	"syncline/internal/state"
+)
+
+var errNoKey = errors.New("the record has no key at the target")
+
+// verdict says what came of offering an event to a plan.
+type verdict uint8
+
+const (
+	// added: the event is in the plan.
+	added verdict = iota
+	// flush: the plan must be applied before the event can be looked at again.
+	flush
+	// define: the plan is empty, and the target must be told of the event's schema first.
+	define
+)
+
+// item is one event under one rule of the route.
+type item struct {
+	e     *entry
+	i     int // index in e.batch.Events
+	r     int // index in planner.rules
+	rule  *bound
+	order syncline.Order
+}
+
+func (it item) event() *syncline.Event { return &it.e.batch.Events[it.i] }
+
+// planner turns events into plans. It is pure: what it knows of the target are its traits.
+type planner struct {
+	rules    []*bound
+	byEntity map[string][]int
+	traits   syncline.Traits
+	logEpoch uint8
+	parking  *parking
+	// inflight is the plan that is being applied while the next one is made; what it does to the parking counts already.
+	inflight *plan
+	// condemned are events that the target refused when they stood alone: they are parked when they come again.
+	condemned map[place]error
+	// wantRule and wantSchema are what the last verdict define was about.
+	wantRule   int
+	wantSchema *syncline.Schema
+}
+
+func (pl *planner) item(e *entry, i, r int) item {
+	return item{e: e, i: i, r: r, rule: pl.rules[r], order: syncline.Order{Epoch: pl.logEpoch, Seq: e.seq, Index: e.first + i}}
+}
+
+// offer puts the i-th event of e into p, or says why not. An event that concerns several rules of the route is taken for all
+// of them or for none.
+func (pl *planner) offer(p *plan, e *entry, i int) verdict {
+	ev := &e.batch.Events[i]
+	rules := pl.byEntity[ev.Schema.Entity]
+	if len(rules) == 0 {
+		p.events++
+		return added
+	}
+	if p.closed {
+		return flush
+	}
+	for _, r := range rules {
+		if !pl.rules[r].fits(ev.Schema) {
+			if !p.empty() {
+				return flush
+			}
+			pl.wantRule, pl.wantSchema = r, ev.Schema
+			return define
+		}
+	}
+	if !p.ordered && pl.barrier(p, ev, rules) {
+		if !p.empty() {
+			return flush
+		}
+		p.ordered = true
+		p.closed = len(pl.rules[rules[0]].binding.Out.Key) > 0 || ev.Barrier()
+	}
+	condemned := pl.condemned[place{e.seq, e.first + i}]
+	for _, r := range rules {
+		it := pl.item(e, i, r)
+		if condemned != nil {
+			pl.cannot(p, it, &condemnedError{condemned})
+			continue
+		}
+		pl.plan(p, it)
+	}
+	p.events++
+	return added
+}
+
+// condemnedError marks an event that the target refused when it stood alone.
+type condemnedError struct{ err error }
+
+func (c *condemnedError) Error() string { return c.err.Error() }
+func (c *condemnedError) Unwrap() error { return c.err }
+
+// place is where an event stands in the log.
+type place struct {
+	seq   syncline.Seq
+	index int
+}
+
+func (pl *planner) plan(p *plan, it item) {
+	if pl.traits.Events {
+		pl.send(p, it)
+	} else {
+		pl.record(p, it)
+	}
+}
+
+// barrier reports whether the event cannot be merged with others: TRUNCATE, a change of a keyless row, and a key that moves with
+// columns that the target must carry over. For an event target only order counts, which every plan keeps.
+func (pl *planner) barrier(p *plan, ev *syncline.Event, rules []int) bool {
+	if pl.traits.Events {
+		return false
+	}
+	if ev.Barrier() {
+		return true
+	}
+	if ev.Before == nil {
+		return false
+	}
+	for _, r := range rules {
+		if len(pl.rules[r].binding.Out.Key) == 0 {
+			return true
+		}
+		if pl.traits.Rekey && ev.After != nil && pl.carries(p, ev, r) {
+			return true
+		}
+	}
+	return false
+}
+
+// carries reports whether the event moves the record to another key and some column must be carried over from the old
+// record, because neither this event nor one before it in the plan sent it.
+func (pl *planner) carries(p *plan, ev *syncline.Event, r int) bool {
+	if _, moved := ev.OldKey(); !moved || complete(ev.Schema, ev.After) {
+		return false
+	}
+	old, _, err := pl.rules[r].key(ev.Before)
+	if err != nil {
+		return false
+	}
+	c := p.pending(r, old)
+	return c == nil || c.Op != syncline.ChangePut || !complete(c.Row.Schema, c.Row.Values)
+}
+
+// complete reports whether every column that somebody can write was sent.
+func complete(s *syncline.Schema, values []syncline.Value) bool {
+	for i := range values {
+		if values[i].IsUnset() && s.Columns[i].Generated == "" {
+			return false
+		}
+	}
+	return values != nil
+}
+
+// held reports whether events of the slot must wait, as things stand after everything planned so far.
+func (pl *planner) held(p *plan, s slot) bool {
+	for _, q := range [2]*plan{p, pl.inflight} {
+		if q == nil {
+			continue
+		}
+		switch q.parking[s] {
+		case holding:
+			return true
+		case cleared:
+			return false
+		}
+		for _, r := range q.truncated {
+			if r == s.rule {
+				return false
+			}
+		}
+	}
+	return pl.parking.has(s)
+}
+
+// clear notes that what is parked of the slot is obsolete once the plan is applied.
+func (pl *planner) clear(p *plan, s slot) {
+	if pl.held(p, s) {
+		p.stand(s, cleared)
+	}
+}
+
+// record plans an event for a target that holds state.
+func (pl *planner) record(p *plan, it item) {
+	ev := it.event()
+	switch action := it.rule.action(ev); {
+	case ev.Op == syncline.OpTruncated:
+		c := p.change(it, "")
+		c.Op, c.Row = syncline.ChangeTruncate, it.rule.row(nil)
+		p.truncated = append(p.truncated, int32(it.r))
+		return
+	case action == ActionIgnore:
+		p.note(it, state.Filtered)
+		return
+	case action == ActionHard:
+		pl.remove(p, it)
+		return
+	}
+	if it.rule.binding.Match != nil {
+		ok, err := it.rule.binding.Match(it.e.batch, it.i)
+		if err != nil {
+			pl.cannot(p, it, err)
+			return
+		}
+		if !ok {
+			pl.leave(p, it)
+			return
+		}
+	}
+	values := ev.After
+	if it.rule.binding.Row != nil {
+		var keep bool
+		var err error
+		if values, keep, err = it.rule.binding.Row(it.e.batch, it.i); err != nil {
+			pl.cannot(p, it, err)
+			return
+		}
+		if !keep {
+			pl.leave(p, it)
+			return
+		}
+	}
+	pl.put(p, it, values)
+}
+
+// put plans the record as the rule made it.
+func (pl *planner) put(p *plan, it item, values []syncline.Value) {
+	ev, row := it.event(), it.rule.row(values)
+	if len(row.Schema.Key) == 0 {
+		c := p.change(it, "")
+		c.Op, c.Row = syncline.ChangeInsert, row
+		if ev.Before != nil {
+			c.Op, c.Before = syncline.ChangeReplace, ev.Before
+		}
+		return
+	}
+	key, ok := row.Key()
+	if !ok {
+		pl.cannot(p, it, errNoKey)
+		return
+	}
+	var oldKey []syncline.Value
+	if ev.Before != nil {
+		if old, oldRow, err := it.rule.key(ev.Before); err == nil && old != key {
+			oldKey = pl.move(p, it, old, oldRow, &row)
+		}
+	}
+	if before := p.pending(it.r, key); before != nil && before.Op == syncline.ChangePut {
+		row.Values = fill(row.Values, before.Row.Values)
+	}
+	s := slot{int32(it.r), key}
+	whole := complete(row.Schema, row.Values)
+	if pl.held(p, s) {
+		if !whole || !pl.parking.reading(s) {
+			p.hold(it, key, "held", nil)
+			return
+		}
+		p.stand(s, cleared)
+	}
+	if !whole && oldKey == nil && !pl.traits.Partial {
+		p.hold(it, key, "reading", nil)
+		return
+	}
+	c := p.change(it, key)
+	c.Op, c.Row, c.OldKey = syncline.ChangePut, row, oldKey
+}
+
+// move plans the old key's part of a change of key: the old record goes, and whatever was parked of it. Columns that were not
+// sent are taken from the old record's change in this plan; else a target that can carry them over is given the old key.
+func (pl *planner) move(p *plan, it item, old syncline.Key, oldRow []syncline.Value, row *syncline.Row) (oldKey []syncline.Value) {
+	if c := p.pending(it.r, old); c != nil && c.Op == syncline.ChangePut {
+		row.Values = fill(row.Values, c.Row.Values)
+	}
+	s := slot{int32(it.r), old}
+	if p.ordered && pl.traits.Rekey && !complete(row.Schema, row.Values) && !pl.held(p, s) {
+		return oldRow
+	}
+	pl.clear(p, s)
+	p.dropOld(it, old, oldRow)
+	return nil
+}
+
+// remove plans the removal of the event's record.
+func (pl *planner) remove(p *plan, it item) {
+	ev := it.event()
+	source := ev.Before
+	if source == nil {
+		source = ev.After
+	}
+	if len(it.rule.binding.Out.Key) == 0 {
+		c := p.change(it, "")
+		c.Op, c.Row, c.Before = syncline.ChangeDelete, it.rule.row(nil), source
+		return
+	}
+	key, row, err := it.rule.key(source)
+	if err != nil {
+		pl.cannot(p, it, err)
+		return
+	}
+	pl.clear(p, slot{int32(it.r), key})
+	c := p.change(it, key)
+	c.Op, c.Row, c.OldKey = syncline.ChangeDelete, it.rule.row(row), nil
+}
+
+// leave plans an event that the rule does not want: the record, which may be there from before, goes.
+func (pl *planner) leave(p *plan, it item) {
+	ev := it.event()
+	if it.rule.Left == ActionIgnore || len(it.rule.binding.Out.Key) == 0 || pl.cannotBeThere(p, it) {
+		p.note(it, state.Filtered)
+		return
+	}
+	if ev.Before != nil {
+		if old, oldRow, err := it.rule.key(ev.Before); err == nil {
+			if key, _, err := it.rule.key(ev.After); err == nil && key != old {
+				pl.clear(p, slot{int32(it.r), old})
+				p.dropOld(it, old, oldRow)
+			}
+		}
+	}
+	after := ev.After
+	key, row, err := it.rule.key(after)
+	if err != nil {
+		pl.cannot(p, it, err)
+		return
+	}
+	pl.clear(p, slot{int32(it.r), key})
+	c := p.change(it, key)
+	c.Op, c.Row, c.OldKey = syncline.ChangeDelete, it.rule.row(row), nil
+	p.tasks[len(p.tasks)-1].code = state.Filtered
+}
+
+// cannotBeThere reports whether the event's record is certainly not at the target: it is new, and nothing of its key waits.
+func (pl *planner) cannotBeThere(p *plan, it item) bool {
+	if it.event().Op != syncline.OpCreated {
+		return false
+	}
+	key, _, err := it.rule.key(it.event().After)
+	return err == nil && p.pending(it.r, key) == nil && !pl.held(p, slot{int32(it.r), key})
+}
+
+// send plans an event for a target that wants events. Conditions judge a delete only where its before image is whole.
+func (pl *planner) send(p *plan, it item) {
+	ev, binding := it.event(), it.rule.binding
+	if ev.Op == syncline.OpAbsent {
+		p.note(it, state.Filtered)
+		return
+	}
+	values, before, key := ev.After, ev.Before, syncline.Key("")
+	if ev.Op != syncline.OpTruncated {
+		if binding.Match != nil && (ev.After != nil || complete(ev.Schema, ev.Before)) {
+			if ok, err := binding.Match(it.e.batch, it.i); err != nil {
+				pl.cannot(p, it, err)
+				return
+			} else if !ok {
+				p.note(it, state.Filtered)
+				return
+			}
+		}
+		if ev.After != nil && binding.Row != nil {
+			var keep bool
+			var err error
+			if values, keep, err = binding.Row(it.e.batch, it.i); err != nil {
+				pl.cannot(p, it, err)
+				return
+			} else if !keep {
+				p.note(it, state.Filtered)
+				return
+			}
+		}
+		if ev.Before != nil && binding.Before != nil {
+			var err error
+			if before, err = binding.Before(it.e.batch, it.i); err != nil {
+				pl.cannot(p, it, err)
+				return
+			}
+		}
+		if k, _, err := it.rule.key(ev.Row().Values); err == nil {
+			key = k
+		}
+	}
+	if key != "" && pl.held(p, slot{int32(it.r), key}) {
+		p.hold(it, key, "held", nil)
+		return
+	}
+	c := p.change(it, "")
+	c.Op, c.Row, c.Before = syncline.ChangeSend, it.rule.row(values), before
+}
+
+// cannot plans an event that the rule itself cannot process: its key is parked, and where a column is missing that the source
+// can still tell, it is read from there. A record without a key is parked under its place in the log.
+func (pl *planner) cannot(p *plan, it item, err error) {
+	key, _, keyErr := it.rule.key(it.event().Row().Values)
+	if keyErr != nil {
+		key = placeKey(it.order.Seq, it.order.Index)
+	}
+	var needs NeedsColumn
+	why := "rejected"
+	if errors.As(err, &needs) && !pl.traits.Events && keyErr == nil {
+		why = "reading"
+	}
+	if pl.held(p, slot{int32(it.r), key}) && why == "rejected" {
+		why = "held"
+	}
+	p.hold(it, key, why, err)
+}
+
+// placeKey is the key that a record without one is parked under.
+func placeKey(seq syncline.Seq, index int) syncline.Key {
+	return syncline.Key(fmt.Sprintf("%%seq,%d,%d", seq, index))
+}

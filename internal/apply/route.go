@@ -1,0 +1,268 @@
+package apply
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"syncline"
+	"syncline/internal/state"
+)
+
+// State is what a route needs of the state store.
+type State interface {
+	ID() string
+	Route(context.Context, state.Slice) (state.Route, error)
+	PlaceRoute(context.Context, state.Slice, state.Route) error
+	UpdateRoute(context.Context, state.Slice, func(*state.Route)) error
+	Commit(context.Context, state.Commit) error
+	Rewind(ctx context.Context, sl state.Slice, to syncline.Cursor) ([]state.Exception, error)
+	Pending(context.Context, state.Slice) ([]state.Exception, error)
+}
+
+// Start says where a route begins that has never run.
+type Start string
+
+const (
+	// StartFull reads all records of its entities first.
+	StartFull Start = "full"
+	// StartNow begins with the next change.
+	StartNow Start = "now"
+	// StartEarliest begins with the oldest change that the log still has.
+	StartEarliest Start = "earliest"
+)
+
+// Options describe a route. ID, Source, Rules, Log, LogEpoch, Open, State and RequestRun are required.
+type Options struct {
+	ID     string
+	Slice  int
+	Source string
+	Rules  []Rule
+	// Start is where the route begins; "" = full for state targets, now for event targets.
+	Start Start
+	// Signature changes when the route must begin anew (its source, objects or key mapping); Version when its records may differ.
+	Signature, Version string
+
+	Log      syncline.Log
+	LogEpoch uint8
+	// Feed is shared by the routes of the source; nil = one of its own.
+	Feed *Feed
+	// Open connects to the target. It is called again after each transient error.
+	Open  func(context.Context) (syncline.Target, error)
+	State State
+	// RequestRun asks the source's capture for a run, durably. A run of the same id is asked for once.
+	RequestRun func(context.Context, syncline.Run) error
+	// SnapshotCovers: the source is about to make its first snapshot, which this route will get through the log.
+	SnapshotCovers bool
+
+	Limits Limits
+	Retry  Retry
+	// MinDelay and MaxDelay bound the pause after a transient error: 100 ms and 30 s.
+	MinDelay, MaxDelay time.Duration
+	Now                func() time.Time // nil = time.Now
+	Logger             *slog.Logger     // nil = none
+}
+
+// Route applies the events of one source to one target by its rules: one slice of it.
+type Route struct {
+	o     Options
+	slice state.Slice
+	rules []Rule
+	log   *slog.Logger
+
+	commands chan command // sent by operators, received by Run; unbuffered: a command is taken when the loop can carry it out
+
+	mu     sync.Mutex
+	status Status
+	rate   meter
+}
+
+// RouteState is how a route is, in one word.
+type RouteState string
+
+const (
+	RouteStarting  RouteState = "starting"
+	RouteRunning   RouteState = "running"
+	RouteDegraded  RouteState = "degraded" // the target does not answer; the route tries on
+	RouteNeedsSync RouteState = "needs_sync"
+	RouteHalted    RouteState = "halted"
+	RouteStopped   RouteState = "stopped"
+)
+
+// Status is a route's own account of itself.
+type Status struct {
+	State RouteState
+	Since time.Time
+	// Err is why it is degraded, halted or needs a sync; nil otherwise.
+	Err error
+	// NextTry is when a degraded route tries again.
+	NextTry time.Time
+	Cursor  syncline.Cursor
+	// Applied counts events that were done since the start; Rate is per second, lately.
+	Applied  int64
+	Rate     float64
+	Parked   int
+	Warnings []string
+	// LastDone is when the last batch was done.
+	LastDone time.Time
+	// Oldest is when the oldest event that is read and not done was appended; zero = none.
+	Oldest time.Time
+}
+
+// New returns a route that has not begun.
+func New(o Options) (*Route, error) {
+	if len(o.Rules) == 0 {
+		return nil, fmt.Errorf("route %s has no rules", o.ID)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Feed == nil {
+		o.Feed = NewFeed(o.Log)
+	}
+	if o.MinDelay <= 0 {
+		o.MinDelay = 100 * time.Millisecond
+	}
+	if o.MaxDelay <= 0 {
+		o.MaxDelay = 30 * time.Second
+	}
+	return &Route{o: o, slice: state.Slice{Route: o.ID, Slice: o.Slice}, rules: o.Rules, commands: make(chan command),
+		log:    o.Logger.With("route", o.ID, "slice", o.Slice),
+		status: Status{State: RouteStarting, Since: o.Now()}}, nil
+}
+
+// ID returns the route's id.
+func (r *Route) ID() string { return r.o.ID }
+
+// Status returns how the route is now.
+func (r *Route) Status() Status {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s := r.status
+	s.Rate = r.rate.perSecond(r.o.Now())
+	return s
+}
+
+func (r *Route) update(change func(*Status)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	was := r.status.State
+	change(&r.status)
+	if r.status.State != was {
+		r.status.Since = r.o.Now()
+	}
+}
+
+// Run applies until ctx ends; then it finishes the batch in hand and returns nil. hard is the deadline of that: when it ends
+// Run gives up. A route that cannot go on stays in Run, halted, until Resume or the end.
+func (r *Route) Run(ctx, hard context.Context) error {
+	defer r.update(func(s *Status) { s.State = RouteStopped })
+	failures := 0
+	for ctx.Err() == nil {
+		s, err := r.begin(ctx)
+		if err == nil {
+			r.update(func(st *Status) { st.State, st.Err, st.NextTry = RouteRunning, nil, time.Time{} })
+			var progress bool
+			progress, err = s.run(ctx, hard)
+			if progress {
+				failures = 0
+			}
+		}
+		if err == nil || ctx.Err() != nil {
+			continue
+		}
+		if syncline.ClassOf(err) == syncline.Fatal {
+			r.stop(ctx, err)
+			failures = 0
+			continue
+		}
+		failures++
+		r.pause(ctx, err, failures)
+	}
+	return nil
+}
+
+// stop shows why the route cannot go on, and waits for a command that changes that.
+func (r *Route) stop(ctx context.Context, err error) {
+	to := RouteHalted
+	if syncline.CodeOf(err) == "needs_sync" {
+		to = RouteNeedsSync
+	}
+	r.update(func(s *Status) { s.State, s.Err = to, err })
+	r.log.Error("route stopped", "code", syncline.CodeOf(err), "err", err)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case c := <-r.commands:
+			if c.whileStopped == nil {
+				c.answer <- syncline.Errorf(syncline.Rejected, "route_stopped", "route %s is stopped: %v", r.o.ID, err)
+				continue
+			}
+			err := c.whileStopped(ctx)
+			c.answer <- err
+			if err == nil {
+				return
+			}
+		}
+	}
+}
+
+// pause waits after a transient error: a random time up to a bound that doubles, so that routes of one target do not return in
+// step; never less than the target asked for.
+func (r *Route) pause(ctx context.Context, err error, failures int) {
+	bound := r.o.MinDelay << min(failures-1, 20)
+	if bound > r.o.MaxDelay || bound <= 0 {
+		bound = r.o.MaxDelay
+	}
+	d := time.Duration(rand.Int64N(int64(bound))) + time.Millisecond
+	var floor interface{ RetryAfter() time.Duration }
+	if errors.As(err, &floor) {
+		d = max(d, floor.RetryAfter())
+	}
+	r.update(func(s *Status) { s.State, s.Err, s.NextTry = RouteDegraded, err, r.o.Now().Add(d) })
+	r.log.Warn("target does not answer", "code", syncline.CodeOf(err), "err", err, "retry_in", d)
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	}
+}
+
+// meter is a rate over the last seconds.
+type meter struct {
+	at    time.Time
+	value float64
+	count int64
+}
+
+// meterWindow is how long a count weighs.
+const meterWindow = 5 * time.Second
+
+func (m *meter) add(now time.Time, n int64) {
+	if m.at.IsZero() {
+		m.at = now
+	}
+	m.count += n
+	if d := now.Sub(m.at); d >= time.Second {
+		m.value = m.perSecond(now)
+		m.at, m.count = now, 0
+	}
+}
+
+func (m *meter) perSecond(now time.Time) float64 {
+	d := now.Sub(m.at).Seconds()
+	if m.at.IsZero() || d <= 0 {
+		return m.value
+	}
+	w := min(d/meterWindow.Seconds(), 1)
+	return m.value*(1-w) + float64(m.count)/d*w
+}

@@ -1,0 +1,122 @@
+package apply
+
+import (
+	"fmt"
+
+	"syncline"
+)
+
+// Action is what an event of some operation does to a record of a state target.
+type Action uint8
+
+const (
+	// ActionDefault is hard for deletes and for records that leave the rule, and an update for everything else.
+	ActionDefault Action = iota
+	// ActionHard removes the record.
+	ActionHard
+	// ActionUpdate writes the record as it is.
+	ActionUpdate
+	// ActionIgnore does nothing; the event counts as filtered.
+	ActionIgnore
+)
+
+// Rule is one compiled rule of a route: from one entity to one object of the target.
+type Rule struct {
+	ID     string
+	Entity string
+	Object string
+	// Bind compiles the rule for rows of one schema. It is pure: the same schema gives an equivalent binding.
+	Bind func(*syncline.Schema) (*Binding, error)
+	// Deleted, Archived, Merged and Left say what those events do.
+	Deleted, Archived, Merged, Left Action
+	// Create and Schema are passed to the target's Define.
+	Create bool
+	Schema syncline.SchemaPolicy
+	// Version changes when conditions or transforms do; it is written beside the batches they made.
+	Version string
+}
+
+// Binding is a rule bound to the schema of the rows it will see. A nil function is the identity, so that a mirror costs
+// nothing per row.
+type Binding struct {
+	// Out is the schema of the records that the rule makes.
+	Out *syncline.Schema
+	// Match reports whether the rule wants the i-th event of a batch; nil wants all.
+	Match func(b *syncline.Batch, i int) (bool, error)
+	// Row makes the record from the event's After; keep is false where a step filtered it. nil takes After as it is.
+	Row func(b *syncline.Batch, i int) (values []syncline.Value, keep bool, err error)
+	// Before makes the old record for event targets, as far as it was sent. nil takes Before as it is.
+	Before func(b *syncline.Batch, i int) ([]syncline.Value, error)
+	// Key makes, from a source row that may hold only its key, a record of Out that holds at least its key. nil = as it is.
+	Key func(row []syncline.Value) ([]syncline.Value, error)
+}
+
+// NeedsColumn is an error of a binding that tells that a column which the source did not send is needed.
+type NeedsColumn interface {
+	error
+	UnsetColumn() string
+}
+
+// bound is a rule with the binding of the schema that its rows have now.
+type bound struct {
+	*Rule
+	schema      *syncline.Schema
+	fingerprint uint64
+	binding     *Binding
+}
+
+// fits reports whether rows of s can be read with the binding in hand. A schema that is equal replaces the old pointer, so
+// that the common case is one comparison.
+func (r *bound) fits(s *syncline.Schema) bool {
+	if r.schema == s {
+		return true
+	}
+	if r.schema == nil || r.fingerprint != s.Fingerprint() {
+		return false
+	}
+	r.schema = s
+	return true
+}
+
+// key returns the target key of a source row that has at least its own key, in text and as a record of Out.
+func (r *bound) key(row []syncline.Value) (syncline.Key, []syncline.Value, error) {
+	out := row
+	if r.binding.Key != nil {
+		var err error
+		if out, err = r.binding.Key(row); err != nil {
+			return "", nil, fmt.Errorf("rule %s: make the target key: %w", r.ID, err)
+		}
+	}
+	k, ok := (syncline.Row{Schema: r.binding.Out, Values: out}).Key()
+	if !ok {
+		return "", out, errNoKey
+	}
+	return k, out, nil
+}
+
+// row returns values as a record of Out.
+func (r *bound) row(values []syncline.Value) syncline.Row {
+	return syncline.Row{Schema: r.binding.Out, Values: values}
+}
+
+// action returns what the event's operation does to a record under this rule.
+func (r *bound) action(ev *syncline.Event) Action {
+	switch ev.Op {
+	case syncline.OpDeleted:
+		return orElse(r.Deleted, ActionHard)
+	case syncline.OpAbsent:
+		return ActionHard
+	case syncline.OpMerged:
+		return orElse(r.Merged, ActionHard)
+	case syncline.OpArchived:
+		return orElse(r.Archived, ActionUpdate)
+	}
+	return ActionUpdate
+}
+
+func orElse(a, def Action) Action {
+	if a == ActionDefault {
+		return def
+	}
+	return a
+}

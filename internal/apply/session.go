@@ -1,0 +1,280 @@
+package apply
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"syncline"
+	"syncline/internal/state"
+)
+
+// session is a route between opening its target and losing it. Its methods carry out what the machine decides, one at a time;
+// only run has goroutines.
+type session struct {
+	r      *Route
+	target syncline.Target
+	m      *machine
+}
+
+// Prepare registers a route that has never run, or whose signature changed, at the place where it begins. It needs the state
+// store and the log, not the target. Call it before capture appends anything, so that a first snapshot is not missed.
+func (r *Route) Prepare(ctx context.Context, events bool) error {
+	known, err := r.o.State.Route(ctx, r.slice)
+	if err != nil {
+		return err
+	}
+	if known.Known && known.Signature == r.o.Signature {
+		return nil
+	}
+	bounds, err := r.o.Log.Bounds(ctx)
+	if err != nil {
+		return err
+	}
+	start := r.o.Start
+	if start == "" {
+		start = StartFull
+		if events {
+			start = StartNow
+		}
+	}
+	at := syncline.Cursor{Log: r.o.Log.ID(), Seq: bounds.Last + 1, Epoch: known.Cursor.Epoch}
+	if start == StartEarliest {
+		at.Seq = bounds.First
+	}
+	at.Seq = max(at.Seq, 1)
+	next := state.Route{Placing: true, Cursor: at, Source: r.o.Source, Signature: r.o.Signature, Updated: r.o.Now()}
+	if start == StartFull && !(bounds.Last == 0 && r.o.SnapshotCovers) {
+		next.Run = "start"
+	}
+	return r.o.State.PlaceRoute(ctx, r.slice, next)
+}
+
+// begin opens the target, takes ownership and finds out where to go on (DecideStart).
+func (r *Route) begin(ctx context.Context) (*session, error) {
+	known, err := r.o.State.Route(ctx, r.slice)
+	if err != nil {
+		return nil, err
+	}
+	if known.Halt != "" {
+		return nil, syncline.Errorf(syncline.Fatal, known.Halt, "%s", known.HaltText).WithFix("%s", known.HaltFix)
+	}
+	if known.GapTo > 0 {
+		return nil, syncline.Errorf(syncline.Fatal, "needs_sync", "the log gave up sequences %d to %d before this route had applied them",
+			known.GapFrom, known.GapTo).WithFix("`syncline sync --route %s` reads the records from the source again", r.o.ID)
+	}
+	target, err := r.o.Open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	s := &session{r: r, target: target}
+	if err := s.start(ctx, known); err != nil {
+		_ = target.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *session) start(ctx context.Context, known state.Route) error {
+	r := s.r
+	facts := StartFacts{Known: known.Known, Placing: known.Placing, Cursor: known.Cursor, State: r.o.State.ID(), Log: r.o.Log.ID()}
+	keeper, keeps := s.target.(syncline.CursorKeeper)
+	if keeps {
+		held, store, found, err := keeper.Own(ctx, known.Cursor.Epoch)
+		if err != nil {
+			return err
+		}
+		facts.Keeps, facts.Found, facts.Held, facts.HeldState = true, found, held, store
+	}
+	var err error
+	if facts.Bounds, err = r.o.Log.Bounds(ctx); err != nil {
+		return err
+	}
+	d := DecideStart(facts)
+	switch d.Move {
+	case StartHalt, StartNeedsSync:
+		return d.Err
+	case StartRefill:
+		r.log.Info("target is behind what was applied: filling it again from the log", "seq", d.Cursor.Seq, "known_seq", known.Cursor.Seq)
+	}
+	at := d.Cursor
+	if d.Move == StartPlace {
+		if at, err = s.place(ctx, known, at, keeper); err != nil {
+			return err
+		}
+	} else if !keeps {
+		at.Epoch = known.Cursor.Epoch + 1
+	}
+	reopened, err := r.o.State.Rewind(ctx, r.slice, at)
+	if err != nil {
+		return err
+	}
+	if len(reopened) > 0 {
+		r.log.Info("tasks that were resolved after the target's cursor are applied again", "tasks", len(reopened))
+	}
+	pending, err := r.o.State.Pending(ctx, r.slice)
+	if err != nil {
+		return err
+	}
+	s.m = newMachine(newPlanner(r.rules, s.target.Traits(), r.o.LogEpoch, pending), r.slice, r.o.Version, keeps, at, r.o.Limits, r.o.Retry)
+	s.m.saved = r.o.Now()
+	r.update(func(st *Status) { st.Cursor, st.Parked = at, s.m.parking.tasks })
+	return s.ask(ctx, pending)
+}
+
+// place begins the route at the target, then in the state store, then asks for the records that were there before. A crash in
+// between repeats it: nothing was applied yet.
+func (s *session) place(ctx context.Context, known state.Route, at syncline.Cursor, keeper syncline.CursorKeeper) (syncline.Cursor, error) {
+	r := s.r
+	at.Epoch++
+	if keeper != nil {
+		if err := keeper.Place(ctx, at, r.o.State.ID()); err != nil {
+			return at, err
+		}
+	}
+	if known.Run != "" {
+		for _, rule := range r.rules {
+			run := syncline.Run{ID: runID("start", r.o.ID, rule.Entity, at), Kind: syncline.RunFull, Entity: rule.Entity, Routes: []string{r.o.ID}}
+			if err := r.o.RequestRun(ctx, run); err != nil {
+				return at, err
+			}
+		}
+	}
+	return at, r.o.State.UpdateRoute(ctx, r.slice, func(row *state.Route) {
+		row.Known, row.Placing, row.Cursor, row.Updated = true, false, at, r.o.Now()
+	})
+}
+
+func newPlanner(rules []Rule, traits syncline.Traits, epoch uint8, pending []state.Exception) planner {
+	pl := planner{byEntity: make(map[string][]int), traits: traits, logEpoch: epoch}
+	index := make(map[string]int, len(rules))
+	for i := range rules {
+		pl.rules = append(pl.rules, &bound{Rule: &rules[i]})
+		pl.byEntity[rules[i].Entity] = append(pl.byEntity[rules[i].Entity], i)
+		index[rules[i].ID] = i
+	}
+	pl.parking = newParking(index, pending)
+	return pl
+}
+
+// ask requests the source's answer for every task that waits for it.
+func (s *session) ask(ctx context.Context, tasks []state.Exception) error {
+	for entity, keys := range asks(tasks) {
+		run := syncline.Run{ID: runID("keys", s.r.o.ID, entity, syncline.Cursor{Seq: tasks[0].Seq, Index: tasks[0].Index, Epoch: s.m.committed.Epoch}),
+			Kind: syncline.RunKeys, Entity: entity, Keys: keys, Routes: []string{s.r.o.ID}}
+		if err := s.r.o.RequestRun(ctx, run); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// step carries out what the machine wants until it waits. It is what a simulation calls; run does the same with the apply
+// beside the reading.
+func (s *session) step(ctx context.Context) error {
+	for {
+		switch s.m.next(s.r.o.Now()) {
+		case moveWait:
+			return nil
+		case moveDefine:
+			if err := s.define(ctx); err != nil {
+				return err
+			}
+		case moveApply:
+			done := s.apply(ctx, s.m.inflight)
+			if err := s.settled(ctx, done); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// define binds the rule to the wanted schema and tells the target.
+func (s *session) define(ctx context.Context) error {
+	rule, schema := s.m.rules[s.m.wantRule], s.m.wantSchema
+	binding, err := rule.Bind(schema)
+	if err != nil {
+		if syncline.CodeOf(err) == "unknown" {
+			err = syncline.Errorf(syncline.Fatal, "rule_does_not_fit", "rule %s does not fit the columns of %s: %w", rule.ID, schema.Table, err)
+		}
+		return err
+	}
+	if d, ok := s.target.(syncline.Definer); ok {
+		var previous *syncline.Schema
+		if rule.binding != nil {
+			previous = rule.binding.Out
+		}
+		made, err := d.Define(ctx, syncline.Definition{Object: rule.Object, Schema: binding.Out, Previous: previous, Create: rule.Create, Policy: rule.Rule.Schema})
+		if err != nil {
+			return err
+		}
+		for _, w := range made.Warnings {
+			s.r.log.Warn("target does not fit the source exactly", "rule", rule.ID, "warning", w)
+		}
+		s.r.update(func(st *Status) { st.Warnings = append(st.Warnings, made.Warnings...) })
+		if made.NeedsSync {
+			run := syncline.Run{ID: runID("schema", s.r.o.ID, rule.Entity, s.m.committed), Kind: syncline.RunFull, Entity: rule.Entity, Routes: []string{s.r.o.ID}}
+			if err := s.r.o.RequestRun(ctx, run); err != nil {
+				return err
+			}
+		}
+	}
+	s.m.defined(binding)
+	return nil
+}
+
+// applied is what came of applying a plan.
+type applied struct {
+	plan   *plan
+	commit *state.Commit
+	start  time.Time
+	err    error
+}
+
+// apply writes the plan to the target, and its journal row to the state store before the target commits. It touches nothing of
+// the machine that changes meanwhile.
+func (s *session) apply(ctx context.Context, p *plan) applied {
+	done := applied{plan: p, start: s.r.o.Now()}
+	w := &syncline.Write{Changes: p.changes, Ordered: p.ordered, Cursor: p.to}
+	w.Commit = func(ctx context.Context, res syncline.Result) error {
+		done.commit = s.m.settle(p, res, done.start, s.r.o.Now())
+		return s.r.o.State.Commit(ctx, *done.commit)
+	}
+	_, done.err = s.target.Apply(ctx, w)
+	return done
+}
+
+// settled gives the machine the outcome. An error ends the session.
+func (s *session) settled(ctx context.Context, done applied) error {
+	now := s.r.o.Now()
+	if done.err != nil {
+		if syncline.ClassOf(done.err) != syncline.Rejected {
+			return done.err
+		}
+		culprit := -1
+		var e *syncline.Error
+		if errors.As(done.err, &e) {
+			culprit = e.Change
+		}
+		again, res := s.m.rejected(done.err, culprit)
+		if again {
+			return nil
+		}
+		done.commit = s.m.settle(done.plan, res, done.start, now)
+		if err := s.r.o.State.Commit(ctx, *done.commit); err != nil {
+			return err
+		}
+	}
+	s.m.done(done.commit, now)
+	s.r.update(func(st *Status) {
+		st.Cursor, st.Parked, st.LastDone = s.m.committed, s.m.parking.tasks, now
+		if j := done.commit.Journal; j != nil {
+			st.Applied += j.Counts.Read
+			s.r.rate.add(now, j.Counts.Read)
+		}
+	})
+	if err := s.ask(ctx, done.commit.Park); err != nil {
+		return err
+	}
+	return s.ask(ctx, done.commit.Update)
+}

@@ -1,0 +1,337 @@
+package apply
+
+import (
+	"errors"
+	"slices"
+	"time"
+
+	"syncline"
+	"syncline/internal/state"
+)
+
+// settle turns the result of a plan into what the state store must know before the target commits: the batch's journal row,
+// tasks that are parked from now on, and changes of tasks that were. It is pure and reads only what does not change while the
+// plan is in flight.
+func (m *machine) settle(p *plan, res syncline.Result, start, end time.Time) *state.Commit {
+	s := settling{m: m, p: p, res: res, now: end, at: make(map[slot]int)}
+	s.commit = &state.Commit{Slice: m.slice, Cursor: p.to}
+	if len(p.retry) > 0 {
+		s.retried()
+		return s.commit
+	}
+	if len(p.tasks) == 0 {
+		return s.commit
+	}
+	s.obsolete()
+	codes := s.codes()
+	j := &state.Journal{From: p.from, To: p.to, RuleVersion: m.version, Start: start, End: end}
+	for i, c := range codes {
+		j.Counts.Count(c, 1)
+		t := &p.tasks[i]
+		if when := t.entry.batch.TimeOf(int(t.event)); !when.IsZero() && t.entry.batch.Chunk == nil {
+			j.Latency.Observe(end.Sub(when), 1)
+		}
+	}
+	j.Outcomes = state.AppendOutcomes(nil, codes)
+	s.commit.Journal = j
+	s.commit.Park = append(s.commit.Park, s.park...)
+	return s.commit
+}
+
+type settling struct {
+	m      *machine
+	p      *plan
+	res    syncline.Result
+	now    time.Time
+	commit *state.Commit
+	park   []state.Exception
+	at     map[slot]int // for state targets: the slot's place in park
+}
+
+// codes decides every task, and parks those that must be.
+func (s *settling) codes() []state.Outcome {
+	p := s.p
+	codes := make([]state.Outcome, len(p.tasks))
+	next := 0
+	var older map[int32][]int // tasks of changes that did not take effect, but for the newest
+	for i := range p.tasks {
+		t := &p.tasks[i]
+		if t.change < 0 {
+			codes[i] = t.code
+			if t.code == state.Parked {
+				h := &p.holds[next]
+				next++
+				s.parkHold(i, h, codes)
+			}
+			continue
+		}
+		outcome := s.res.Outcomes[t.change]
+		newest := int(p.newest[t.change]) == i
+		switch {
+		case outcome == syncline.OutcomeApplied && t.code == state.Filtered:
+			codes[i] = state.Filtered
+		case outcome == syncline.OutcomeApplied && newest:
+			codes[i] = state.Applied
+		case outcome == syncline.OutcomeApplied, outcome == syncline.OutcomeStale:
+			codes[i] = state.Superseded
+		case !newest:
+			if older == nil {
+				older = make(map[int32][]int)
+			}
+			older[t.change] = append(older[t.change], i)
+			codes[i] = state.Superseded
+		default:
+			s.parkChange(i, older[t.change], codes)
+		}
+	}
+	return codes
+}
+
+// parkHold parks an event that the planner let wait.
+func (s *settling) parkHold(i int, h *hold, codes []state.Outcome) {
+	x := s.exception(i, h.slot, s.p.tasks[i].entry.batch.Events[s.p.tasks[i].event].After)
+	switch h.why {
+	case "held":
+		x.Status = state.StatusHeld
+	case "reading":
+		x.Status, x.Code = state.StatusReading, "column_unsent"
+	default:
+		var condemned *condemnedError
+		if errors.As(h.err, &condemned) {
+			s.rejected(&x, condemned.err)
+			break
+		}
+		x.Status, x.Attempts = state.StatusFailed, 1
+		if x.Code, x.Error = syncline.CodeOf(h.err), h.err.Error(); x.Code == "unknown" {
+			x.Code = "rule_failed"
+		}
+	}
+	s.wait(i, h.slot, x, codes)
+}
+
+// parkChange parks the newest task of a change that the target did not take, with what the older ones had sent.
+func (s *settling) parkChange(i int, older []int, codes []state.Outcome) {
+	t := &s.p.tasks[i]
+	c := &s.p.changes[t.change]
+	ev := &t.entry.batch.Events[t.event]
+	after := ev.After
+	for j := len(older) - 1; j >= 0; j-- {
+		o := &s.p.tasks[older[j]]
+		if oe := &o.entry.batch.Events[o.event]; oe.Schema == ev.Schema || oe.Schema.Fingerprint() == ev.Schema.Fingerprint() {
+			after = fill(after, oe.After)
+		}
+	}
+	key, ok := c.Row.Key()
+	if !ok {
+		if k, _, err := s.m.rules[t.rule].key(ev.Row().Values); err == nil {
+			key = k
+		} else {
+			key = placeKey(t.entry.seq, t.entry.first+int(t.event))
+		}
+	}
+	sl := slot{t.rule, key}
+	x := s.exception(i, sl, after)
+	switch s.res.Outcomes[t.change] {
+	case syncline.OutcomeMissing:
+		x.Status, x.Code = state.StatusReading, "row_missing"
+	case syncline.OutcomeHeld:
+		x.Status = state.StatusHeld
+	default:
+		s.rejected(&x, s.res.Rejected[int(t.change)])
+	}
+	s.wait(i, sl, x, codes)
+}
+
+// rejected counts an attempt of x that failed with err.
+func (s *settling) rejected(x *state.Exception, err error) {
+	x.Attempts++
+	x.Code, x.Error = "rejected", ""
+	if err != nil {
+		x.Code, x.Error = syncline.CodeOf(err), err.Error()
+	}
+	x.Status, x.Updated = state.StatusRetrying, s.now
+	x.NextTry = s.now.Add(s.m.retry.after(x.Attempts))
+	if x.Attempts >= s.m.retry.Max {
+		x.Status, x.NextTry = state.StatusFailed, time.Time{}
+	}
+}
+
+// wait puts x behind what waits in its slot. A state target keeps one task per slot: what x did not send is filled in from the
+// older ones, which are superseded. New data for a failed record is a reason to try it again.
+func (s *settling) wait(i int, sl slot, x state.Exception, codes []state.Outcome) {
+	codes[i] = state.Parked
+	if s.m.traits.Events {
+		s.park = append(s.park, x)
+		return
+	}
+	if j, ok := s.at[sl]; ok {
+		s.inherit(&x, &s.park[j])
+		s.uncount(&s.park[j], codes)
+		s.park[j] = x
+		return
+	}
+	if k := s.m.parking.slots[sl]; k != nil && !s.replaced(sl) {
+		for j := range k.tasks {
+			old := k.tasks[j]
+			s.inherit(&x, &old)
+			s.resolve(&old, state.Superseded)
+		}
+	}
+	s.at[sl] = len(s.park)
+	s.park = append(s.park, x)
+}
+
+// inherit gives x the standing of an older task of its slot, and the columns that only the older one had.
+func (s *settling) inherit(x, old *state.Exception) {
+	if nb, err := syncline.DecodeBatch(x.Record); err == nil {
+		if ob, err := syncline.DecodeBatch(old.Record); err == nil && nb.Events[0].After != nil &&
+			nb.Events[0].Schema.Fingerprint() == ob.Events[0].Schema.Fingerprint() {
+			nb.Events[0].After = fill(nb.Events[0].After, ob.Events[0].After)
+			if rec, err := syncline.AppendBatch(nil, nb); err == nil {
+				x.Record = rec
+			}
+		}
+	}
+	if x.Status != state.StatusHeld {
+		return
+	}
+	x.Code, x.Error, x.Attempts = old.Code, old.Error, old.Attempts
+	x.Status, x.NextTry = old.Status, old.NextTry
+	if old.Status == state.StatusFailed {
+		x.Status, x.Attempts = state.StatusRetrying, s.m.retry.Max-1
+		x.NextTry = old.Updated.Add(s.m.retry.after(old.Attempts))
+	}
+}
+
+// uncount turns the task of x, parked by this very plan, into a superseded one.
+func (s *settling) uncount(x *state.Exception, codes []state.Outcome) {
+	for i := range s.p.tasks {
+		t := &s.p.tasks[i]
+		if t.entry.seq == x.Seq && t.entry.first+int(t.event) == x.Index && s.m.rules[t.rule].ID == x.Rule {
+			codes[i] = state.Superseded
+		}
+	}
+}
+
+// obsolete resolves what the plan's changes replace: cleared slots whose change took effect, and truncated rules.
+func (s *settling) obsolete() {
+	p := s.p
+	resolve := func(k *parked) {
+		for _, x := range k.tasks {
+			s.resolve(&x, state.Superseded)
+		}
+	}
+	for _, sl := range p.obsolete {
+		if k := s.m.parking.slots[sl]; k != nil && s.replaced(sl) {
+			resolve(k)
+		}
+	}
+	for _, r := range p.truncated {
+		for sl, k := range s.m.parking.slots {
+			if sl.rule == r {
+				resolve(k)
+			}
+		}
+	}
+}
+
+// retried settles a plan that tried parked tasks again: one change for each slot's head.
+func (s *settling) retried() {
+	for i, k := range s.p.retry {
+		x := *k.head()
+		x.Updated = s.now
+		outcome, err := syncline.OutcomeApplied, error(nil)
+		for t := range s.p.tasks {
+			task := &s.p.tasks[t]
+			if task.entry != s.p.retryEntry[i] {
+				continue
+			}
+			if task.change >= 0 && s.res.Outcomes[task.change] > outcome {
+				outcome = s.res.Outcomes[task.change]
+				err = s.res.Rejected[int(task.change)]
+			}
+			if task.change < 0 && task.code == state.Parked {
+				outcome, err = s.heldAgain(t)
+			}
+		}
+		switch outcome {
+		case syncline.OutcomeApplied:
+			s.resolve(&x, state.Applied)
+		case syncline.OutcomeStale:
+			s.resolve(&x, state.Superseded)
+		case syncline.OutcomeMissing:
+			x.Status, x.Code, x.NextTry = state.StatusReading, "row_missing", time.Time{}
+			s.commit.Update = append(s.commit.Update, x)
+		case syncline.OutcomeHeld:
+			x.NextTry = s.now.Add(s.m.retry.Delay)
+			s.commit.Update = append(s.commit.Update, x)
+		default:
+			s.rejected(&x, err)
+			s.commit.Update = append(s.commit.Update, x)
+		}
+		if (outcome == syncline.OutcomeApplied || outcome == syncline.OutcomeStale) && len(k.tasks) > 1 {
+			next := k.tasks[1]
+			next.Status, next.NextTry, next.Updated = state.StatusRetrying, s.now, s.now
+			s.commit.Update = append(s.commit.Update, next)
+		}
+	}
+}
+
+// heldAgain tells what the planner had against a task that was tried again.
+func (s *settling) heldAgain(t int) (syncline.Outcome, error) {
+	for i := range s.p.holds {
+		if h := &s.p.holds[i]; int(h.task) == t {
+			if h.why == "reading" {
+				return syncline.OutcomeMissing, nil
+			}
+			return syncline.OutcomeRejected, h.err
+		}
+	}
+	return syncline.OutcomeRejected, nil
+}
+
+// replaced reports whether what was parked in the slot is obsolete because a change of the plan took effect.
+func (s *settling) replaced(sl slot) bool {
+	if !slices.Contains(s.p.obsolete, sl) {
+		return false
+	}
+	i, ok := s.p.index[sl]
+	return !ok || s.res.Outcomes[i] <= syncline.OutcomeStale
+}
+
+func (s *settling) resolve(x *state.Exception, o state.Outcome) {
+	at := s.p.to
+	if len(s.p.retry) > 0 && s.m.keeps {
+		at.Index++ // no event was read: only a cursor beyond the present one survives a target that loses this write
+	}
+	x.Status, x.Outcome, x.ResolvedAt, x.Updated, x.NextTry = state.StatusResolved, o, at, s.now, time.Time{}
+	s.commit.Update = append(s.commit.Update, *x)
+}
+
+// exception makes the row of the i-th task, with a copy of its event whose After is after.
+func (s *settling) exception(i int, sl slot, after []syncline.Value) state.Exception {
+	t := &s.p.tasks[i]
+	b, rule := t.entry.batch, s.m.rules[t.rule]
+	ev := b.Events[t.event]
+	ev.After = after
+	single := &syncline.Batch{Source: b.Source, Position: b.PositionOf(int(t.event)), Events: []syncline.Event{ev}}
+	if ev.Txn < len(b.Txns) {
+		single.Txns = []syncline.Txn{b.Txns[ev.Txn]}
+	} else {
+		single.Txns = []syncline.Txn{{}}
+	}
+	single.Events[0].Txn = 0
+	meta := syncline.Meta{}
+	if ev.Meta != nil {
+		meta = *ev.Meta
+	}
+	meta.ID = b.EventID(int(t.event))
+	single.Events[0].Meta = &meta
+	record, err := syncline.AppendBatch(nil, single)
+	if err != nil {
+		panic("an event that was decoded does not encode: " + err.Error())
+	}
+	seq, index := t.entry.seq, t.entry.first+int(t.event)
+	return state.Exception{Task: TaskID(rule.ID, b.Source, seq, index), Slice: s.m.slice, Rule: rule.ID, Source: b.Source, Entity: rule.Entity,
+		Object: rule.Object, Key: sl.key, Seq: seq, Index: index, Created: s.now, Updated: s.now, Record: record}
+}
