@@ -1,0 +1,289 @@
+package config
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// checkListen accepts loopback addresses only: there are no tokens yet, and who can connect can do everything.
+func (l *loader) checkListen(v value, text string) {
+	host, port, err := net.SplitHostPort(text)
+	n, portErr := strconv.ParseUint(port, 10, 16)
+	if err != nil || portErr != nil || n > 65535 {
+		l.report(v, BadValue, `"127.0.0.1:8484"`, "%s must be an address and a port", v.path)
+		return
+	}
+	if addr, err := netip.ParseAddr(host); host == "localhost" || err == nil && addr.Unmap().IsLoopback() {
+		return
+	}
+	l.report(v, InsecureListen, `"127.0.0.1:`+port+`"; reach it from elsewhere through a tunnel or an authenticating proxy`,
+		"the API may listen on a loopback address only")
+}
+
+// checkRule checks what a rule names, and fills in how it starts.
+func (l *loader) checkRule(r *ruleSource) {
+	to := l.checkTarget(r)
+	push, never := false, ""
+	for i, ref := range r.From {
+		s := l.checkSource(r.from[i], ref)
+		if s == nil || s.Capture == nil {
+			continue
+		}
+		push = push || s.Type == TypeHTTP
+		if s.Type != TypeHTTP && !s.Capture.Initial {
+			never = s.Name
+		}
+		if to != nil && to.Name == s.Name && !s.Type.SQL() {
+			l.report(r.to, Cycle, "", "rule %s leads from %s to itself", r.ID, s.Name)
+		}
+	}
+	if to == nil {
+		return
+	}
+	if r.ops != nil && !to.Type.Events() {
+		l.report(*r.ops, BadValue, "use conditions on the record", "ops is for webhooks: %s holds the last state of each record, which needs every event", to.Name)
+	}
+	if !r.hasStart {
+		switch {
+		case to.Type.Events():
+			r.Start = StartNow
+		case push:
+			r.Start = StartEarliest
+		default:
+			r.Start = StartFull
+		}
+	}
+	at := r.at
+	if r.hasStart {
+		at = r.start
+	}
+	switch {
+	case r.Start == StartFull && push:
+		l.report(at, BadStart, "start: earliest applies everything that the log holds", "rule %s cannot start full: a pushed source cannot be read", r.ID)
+	case r.Start == StartFull && never != "":
+		l.report(at, BadStart, "snapshot: initial at "+never+", or start: now", "rule %s starts full, but %s has snapshot: never", r.ID, never)
+	}
+}
+
+func (l *loader) checkSource(v value, ref Ref) *System {
+	s, ok := l.systems[ref.System]
+	switch {
+	case !ok:
+		l.report(v, UnknownSystem, suggestName(ref.System, l.systemNames(Type.CanCapture)), "there is no system %q", ref.System)
+		return nil
+	case s.Type == "":
+		return nil
+	case !s.Type.CanCapture():
+		l.report(v, NotASource, "", "%s is of type %s, which cannot be a source", s.Name, s.Type)
+		return nil
+	case s.Capture == nil:
+		l.report(v, NotASource, "give it a capture section", "%s is not a source", s.Name)
+		return nil
+	case s.Capture.Entity(ref.Name) == nil:
+		var names []string
+		for _, e := range s.Capture.Entities {
+			names = append(names, e.Name)
+		}
+		l.report(v, UnknownEntity, suggestName(ref.Name, names), "%s has no entity %q", s.Name, ref.Name)
+		return nil
+	}
+	return s.System
+}
+
+func (l *loader) checkTarget(r *ruleSource) *System {
+	if r.To.System == "" {
+		return nil
+	}
+	s, ok := l.systems[r.To.System]
+	switch {
+	case !ok:
+		l.report(r.to, UnknownSystem, suggestName(r.To.System, l.systemNames(Type.CanApply)), "there is no system %q", r.To.System)
+		return nil
+	case s.Type == "":
+		return nil
+	case !s.Type.CanApply():
+		l.report(r.to, NotATarget, "", "%s is of type %s, which cannot be a target", s.Name, s.Type)
+		return nil
+	case r.To.Name == "" && !s.Type.Events():
+		l.report(r.to, BadValue, s.Name+"/name", "%s must name an object of %s", r.to.path, s.Name)
+		return nil
+	case s.Type.SQL() && !sqlIdentifier.MatchString(r.To.Name):
+		l.report(r.to, BadName, `table, schema.table, or with double quotes as in SQL`, "%q is not an SQL identifier", r.To.Name)
+		return nil
+	}
+	return s.System
+}
+
+// systemNames are the names of the systems of fitting types.
+func (l *loader) systemNames(fits func(Type) bool) []string {
+	var names []string
+	for _, s := range l.cfg.Systems {
+		if fits(s.Type) {
+			names = append(names, s.Name)
+		}
+	}
+	return names
+}
+
+// checkShared refuses rules that could overwrite each other's newer data in one object: rules of several sources always;
+// rules of one source unless they are one group (one cursor, commit order), or the object has a guard (documents have one,
+// tables that we create do).
+func (l *loader) checkShared() {
+	writers := map[Ref][]*ruleSource{}
+	for _, r := range l.rules {
+		s := l.systems[r.To.System]
+		if s == nil || s.Type == "" || s.Type.Events() || !r.Enabled {
+			continue
+		}
+		object := Ref{r.To.System, r.To.Name}
+		switch {
+		case s.Type.SQL():
+			object.Name = tableName(s.Type, r.To.Name)
+		case s.Redis != nil && !strings.Contains(s.Redis.Key, "{object}"):
+			object.Name = ""
+		}
+		writers[object] = append(writers[object], r)
+		sources := sourcesOf(r.Rule)
+		if len(sources) > 1 {
+			l.report(r.at, SharedObject, "one rule and one object for each source", "rule %s writes records of several sources (%s) to one object",
+				r.ID, strings.Join(sources, ", "))
+			continue
+		}
+		for _, other := range writers[object] {
+			if other == r || len(sources) == 0 || len(other.From) == 0 {
+				continue
+			}
+			switch {
+			case other.From[0].System != sources[0]:
+				l.report(r.to, SharedObject, "give each source an object of its own", "rule %s writes %s too, from another source (%s)",
+					other.ID, r.To, other.From[0].System)
+			case s.Type.SQL() && !(r.Create && other.Create) && (r.Group == "" || r.Group != other.Group):
+				l.report(r.to, SharedObject, "put both in one group, or let both create the table: create: true adds a guard",
+					"rule %s writes %s too, and neither knows what is newer", other.ID, r.To)
+			default:
+				continue
+			}
+			break
+		}
+	}
+	l.checkGroups()
+}
+
+func (l *loader) checkGroups() {
+	first := map[string]*ruleSource{}
+	for _, r := range l.rules {
+		if r.Group == "" || len(r.From) == 0 {
+			continue
+		}
+		lead, ok := first[r.Group]
+		if !ok {
+			first[r.Group] = r
+			lead = r
+		}
+		sources := sourcesOf(r.Rule)
+		if len(sources) > 1 || !slices.Equal(sources, sourcesOf(lead.Rule)) || r.To.System != lead.To.System {
+			l.report(r.group, BadGroup, "rules of one group have one source system and one target system",
+				"rule %s does not fit into group %s with rule %s", r.ID, r.Group, lead.ID)
+		}
+	}
+}
+
+// sourcesOf lists the rule's source systems, each once, in its order.
+func sourcesOf(r *Rule) []string {
+	var names []string
+	for _, ref := range r.From {
+		if !slices.Contains(names, ref.System) {
+			names = append(names, ref.System)
+		}
+	}
+	return names
+}
+
+// checkCycles refuses rules that would feed themselves: a chain of rules from an entity back to its own table.
+func (l *loader) checkCycles() {
+	next := map[Ref][]*ruleSource{}
+	for _, r := range l.rules {
+		if !r.Enabled {
+			continue
+		}
+		for _, ref := range r.From {
+			next[ref] = append(next[ref], r)
+		}
+	}
+	state := map[Ref]int{} // 1 = on the path, 2 = done
+	var walk func(Ref)
+	walk = func(at Ref) {
+		state[at] = 1
+		for _, r := range next[at] {
+			for _, e := range l.capturedAs(r.To) {
+				switch state[e] {
+				case 0:
+					walk(e)
+				case 1:
+					l.report(r.to, Cycle, "two-way synchronisation is not available in this version", "rule %s writes a table that its own records come from (%s)", r.ID, e)
+				}
+			}
+		}
+		state[at] = 2
+	}
+	for _, r := range l.rules {
+		for _, ref := range r.From {
+			if state[ref] == 0 {
+				walk(ref)
+			}
+		}
+	}
+}
+
+// capturedAs returns the entities that are read from the table that the rule writes.
+func (l *loader) capturedAs(to Ref) []Ref {
+	s := l.systems[to.System]
+	if s == nil || s.Capture == nil || !s.Type.SQL() {
+		return nil
+	}
+	var refs []Ref
+	for _, e := range s.Capture.Entities {
+		if tableName(s.Type, e.Table) == tableName(s.Type, to.Name) {
+			refs = append(refs, Ref{s.Name, e.Name})
+		}
+	}
+	return refs
+}
+
+// tableName is the same for two spellings of one table, as far as can be told without the database: an unquoted name is
+// folded, and a missing schema is taken for the usual one.
+func tableName(t Type, identifier string) string {
+	schema := map[Type]string{TypePostgres: "public", TypeSQLite: "main"}[t]
+	var parts []string
+	for rest := identifier; rest != ""; {
+		var part string
+		if inner, ok := strings.CutPrefix(rest, `"`); ok {
+			end := 0
+			for end < len(inner) && (inner[end] != '"' || end+1 < len(inner) && inner[end+1] == '"') {
+				if inner[end] == '"' {
+					end++
+				}
+				end++
+			}
+			end = min(end, len(inner))
+			part, rest = strings.ReplaceAll(inner[:end], `""`, `"`), strings.TrimPrefix(inner[end:], `"`)
+		} else {
+			part, rest, _ = strings.Cut(rest, ".")
+			parts = append(parts, strings.ToLower(part))
+			continue
+		}
+		if t == TypeSQLite {
+			part = strings.ToLower(part)
+		}
+		parts = append(parts, part)
+		rest = strings.TrimPrefix(rest, ".")
+	}
+	if len(parts) == 1 {
+		parts = []string{schema, parts[0]}
+	}
+	return fmt.Sprintf("%q", parts)
+}

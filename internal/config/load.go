@@ -1,0 +1,298 @@
+package config
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// maxFile bounds one file of the configuration.
+const maxFile = 4 << 20
+
+// Load reads the file, or the directory's *.yaml and *.yml files as one, and resolves references through env (nil =
+// the process's environment). The Config is nil exactly when there are problems.
+func Load(path string, env func(string) (string, bool)) (*Config, Problems) {
+	if env == nil {
+		env = os.LookupEnv
+	}
+	files, err := list(path)
+	if err != nil {
+		return nil, Problems{{File: path, Code: Unreadable, Message: err.Error(), Suggestion: "`syncline init` writes a file to begin with"}}
+	}
+	l := newLoader(env)
+	for _, name := range files {
+		data, err := readFile(name)
+		if err != nil {
+			l.problems = append(l.problems, Problem{File: name, Code: Unreadable, Message: err.Error()})
+			continue
+		}
+		l.add(name, data)
+	}
+	return l.finish()
+}
+
+// list returns the files that a path stands for, in the order of their names.
+func list(path string) ([]string, error) {
+	info, err := os.Stat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, errors.New("no such file or directory")
+	case err != nil:
+		return nil, errors.New("cannot be read")
+	case !info.IsDir():
+		return []string{path}, nil
+	}
+	entries, err := os.ReadDir(path)
+	if err != nil {
+		return nil, errors.New("the directory cannot be read")
+	}
+	var names []string
+	for _, e := range entries {
+		ext := filepath.Ext(e.Name())
+		if !e.IsDir() && !strings.HasPrefix(e.Name(), ".") && (ext == ".yaml" || ext == ".yml") {
+			names = append(names, filepath.Join(path, e.Name()))
+		}
+	}
+	if len(names) == 0 {
+		return nil, errors.New("the directory has no *.yaml or *.yml file")
+	}
+	return names, nil
+}
+
+func readFile(name string) ([]byte, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, errors.New("cannot be opened")
+	}
+	defer f.Close() //nolint:errcheck // nothing was written
+	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	switch {
+	case err != nil:
+		return nil, errors.New("cannot be read")
+	case len(data) > maxFile:
+		return nil, fmt.Errorf("is larger than %d bytes", maxFile)
+	}
+	return data, nil
+}
+
+// loader collects what the files hold, then checks that it fits together.
+type loader struct {
+	decoder
+	cfg      *Config
+	base     string // the first file's directory: what the defaults are relative to
+	docs     []*document
+	versions int
+	once     map[string]string // section that may be given only once → file that gave it
+	systems  map[string]*systemSource
+	rules    []*ruleSource
+}
+
+func newLoader(env func(string) (string, bool)) *loader {
+	return &loader{
+		decoder: decoder{env: env},
+		cfg: &Config{
+			Log:  Log{Retain: 24 * time.Hour, MaxBytes: 20e9, OnFull: OnFullRelease},
+			HTTP: HTTP{Listen: "127.0.0.1:8484"},
+		},
+		once:    map[string]string{},
+		systems: map[string]*systemSource{},
+	}
+}
+
+var yamlErrorLine = regexp.MustCompile(`^yaml: (?:line (\d+): )?`)
+
+// add reads one file.
+func (l *loader) add(name string, data []byte) {
+	doc := &document{name: name, dir: filepath.Dir(name)}
+	if abs, err := filepath.Abs(doc.dir); err == nil {
+		doc.dir = abs
+	}
+	if l.base == "" {
+		l.base = doc.dir
+	}
+	l.docs = append(l.docs, doc)
+	doc.lines = strings.Split(strings.ReplaceAll(string(bytes.ToValidUTF8(data, []byte("?"))), "\r\n", "\n"), "\n")
+	if i := invalidUTF8(data); i >= 0 {
+		before := data[:i]
+		l.broken(doc, bytes.Count(before, []byte("\n"))+1, "the file is not UTF-8")
+		return
+	}
+	var root yaml.Node
+	dec := yaml.NewDecoder(bytes.NewReader(data))
+	if err := dec.Decode(&root); err != nil {
+		if errors.Is(err, io.EOF) {
+			return
+		}
+		l.yamlError(doc, err)
+		return
+	}
+	l.document(value{root.Content[0], doc, ""})
+	var more yaml.Node
+	switch err := dec.Decode(&more); {
+	case err == nil:
+		l.broken(doc, more.Line, "a file holds one YAML document, this is a second one")
+	case !errors.Is(err, io.EOF):
+		l.yamlError(doc, err)
+	}
+}
+
+func invalidUTF8(data []byte) int {
+	for i := 0; i < len(data); {
+		r, n := utf8.DecodeRune(data[i:])
+		if r == utf8.RuneError && n == 1 {
+			return i
+		}
+		i += n
+	}
+	return -1
+}
+
+func (l *loader) yamlError(doc *document, err error) {
+	m := yamlErrorLine.FindStringSubmatch(err.Error())
+	line := 1
+	if m != nil && m[1] != "" {
+		line, _ = strconv.Atoi(m[1])
+	}
+	l.broken(doc, line, strings.TrimPrefix(yamlErrorLine.ReplaceAllString(err.Error(), ""), "yaml: "))
+}
+
+func (l *loader) broken(doc *document, line int, message string) {
+	line = min(max(line, 1), len(doc.lines))
+	at := value{&yaml.Node{}, doc, ""}
+	column := len(doc.lines[line-1]) - len(strings.TrimLeft(doc.lines[line-1], " \t")) + 1
+	l.reportAt(at, line, column, BadYAML, "", "%s", message)
+}
+
+func (l *loader) document(v value) {
+	l.object(v, "the configuration", fields{
+		"version": l.version,
+		"log":     l.single("log", l.logSection),
+		"state":   l.single("state", l.stateSection),
+		"http":    l.single("http", l.httpSection),
+		"systems": l.systemsSection,
+		"rules":   l.rulesSection,
+	}, notYet{"schedules", "alerts"})
+}
+
+// single refuses a section that another file has given.
+func (l *loader) single(name string, read func(value)) func(value) {
+	return func(v value) {
+		if was, ok := l.once[name]; ok {
+			l.report(v, DuplicateKey, "give it in one file only", "%s is already given in %s", name, was)
+			return
+		}
+		l.once[name] = v.doc.name
+		read(v)
+	}
+}
+
+func (l *loader) version(v value) {
+	l.versions++
+	var n int
+	before := len(l.problems)
+	l.integer(v, &n, 0, 1<<30)
+	if len(l.problems) == before && n != 1 {
+		l.report(v, BadVersion, "version: 1", "this program reads version 1, not %d", n)
+	}
+}
+
+func (l *loader) logSection(v value) {
+	c := &l.cfg.Log
+	l.object(v, "log", fields{
+		"dir":       func(v value) { l.path(v, &c.Dir) },
+		"retain":    func(v value) { l.duration(v, &c.Retain, 0) },
+		"max_bytes": func(v value) { l.size(v, &c.MaxBytes, 64<<20) },
+		"on_full":   func(v value) { choose(&l.decoder, v, &c.OnFull, nil, OnFullRelease, OnFullPause) },
+	}, nil)
+}
+
+func (l *loader) stateSection(v value) {
+	l.object(v, "state", fields{"url": func(v value) {
+		text, ok := l.text(v)
+		if !ok {
+			return
+		}
+		path, ok := sqlitePath(text)
+		switch {
+		case ok:
+			l.cfg.State.Path = resolvePath(v.doc.dir, path)
+		case strings.HasPrefix(text, "postgres:"), strings.HasPrefix(text, "postgresql:"):
+			l.mask(v)
+			l.report(v, NotAvailable, `"sqlite:./syncline-data/state.db"`, "a state store in PostgreSQL is not available in this version")
+		default:
+			l.mask(v)
+			l.report(v, BadURL, `"sqlite:./syncline-data/state.db"`, "state.url must begin with sqlite:")
+		}
+	}}, nil)
+}
+
+func (l *loader) httpSection(v value) {
+	l.object(v, "http", fields{"listen": func(v value) {
+		if text, ok := l.text(v); ok {
+			l.checkListen(v, text)
+			l.cfg.HTTP.Listen = text
+		}
+	}}, nil)
+}
+
+// path reads a path relative to the file.
+func (l *loader) path(v value, dst *string) {
+	if text, ok := l.text(v); ok {
+		*dst = resolvePath(v.doc.dir, text)
+	}
+}
+
+// finish fills in what depends on other parts and checks the whole.
+func (l *loader) finish() (*Config, Problems) {
+	if l.versions == 0 && len(l.docs) > 0 && !l.has(BadYAML) {
+		l.problems = append(l.problems, Problem{File: l.docs[0].name, Code: MissingField, Path: "version",
+			Message: "version is missing", Suggestion: "begin the file with: version: 1"})
+	}
+	if l.cfg.Log.Dir == "" {
+		l.cfg.Log.Dir = resolvePath(l.base, "syncline-data/log")
+	}
+	if l.cfg.State.Path == "" {
+		l.cfg.State.Path = resolvePath(l.base, "syncline-data/state.db")
+	}
+	for _, r := range l.rules {
+		l.checkRule(r)
+	}
+	l.checkShared()
+	l.checkCycles()
+	if len(l.problems) == 0 {
+		return l.cfg, nil
+	}
+	for _, doc := range l.docs {
+		l.conceal(doc)
+	}
+	l.problems.sort()
+	return nil, l.problems
+}
+
+func (l *loader) has(code Code) bool {
+	return slices.ContainsFunc(l.problems, func(p Problem) bool { return p.Code == code })
+}
+
+// conceal masks the document's secrets in the lines that its problems show.
+func (l *loader) conceal(doc *document) {
+	for i := range l.problems {
+		if l.problems[i].File != doc.name {
+			continue
+		}
+		for _, m := range doc.masks {
+			l.problems[i].source = strings.ReplaceAll(l.problems[i].source, m, strings.Repeat("*", utf8.RuneCountInString(m)))
+		}
+	}
+}

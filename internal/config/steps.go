@@ -1,0 +1,128 @@
+package config
+
+import (
+	"errors"
+	"slices"
+
+	"syncline"
+	"syncline/internal/transform"
+
+	"go.yaml.in/yaml/v3"
+)
+
+const yamlScalar = yaml.ScalarNode
+
+// laterSteps are steps that a later version has.
+var laterSteps = notYet{"format", "calculate", "lookup", "enrich", "split", "mask", "script"}
+
+// step reads one step: a mapping whose one key is the step's kind.
+func (l *loader) step(v value, r *ruleSource) {
+	var step transform.Step
+	before := len(l.problems)
+	seen := l.object(v, "a transform step", fields{
+		"rename":  func(v value) { step = l.renameStep(v) },
+		"map":     func(v value) { step = l.mapStep(v) },
+		"set":     func(v value) { step = l.setStep(v) },
+		"drop":    func(v value) { step = transform.Drop{Fields: l.fieldNames(v)} },
+		"keep":    func(v value) { step = transform.Keep{Fields: l.fieldNames(v)} },
+		"filter":  func(v value) { step = transform.Filter{When: l.expression(v)} },
+		"convert": func(v value) { step = l.convertStep(v) },
+	}, laterSteps)
+	if len(l.problems) > before {
+		return
+	}
+	if len(seen) != 1 {
+		l.report(v, BadValue, "one list entry for each step, in the order in which they run", "a transform step has one key, not %d", len(seen))
+		return
+	}
+	if _, err := transform.Compile([]transform.Step{step}); err != nil {
+		l.report(v, BadValue, "", "%s", messageOf(err))
+		return
+	}
+	r.Transform = append(r.Transform, step)
+}
+
+func (l *loader) fieldNames(v value) []string {
+	var names []string
+	l.list(v, v.path, true, func(v value) { l.fieldName(v, &names) })
+	return names
+}
+
+func (l *loader) renameStep(v value) transform.Step {
+	var step transform.Rename
+	l.entries(v, "rename", func(key, val value) {
+		if to, ok := l.text(val); ok {
+			step.Fields = append(step.Fields, transform.Pair{From: key.node.Value, To: to})
+		}
+	})
+	return step
+}
+
+// mapStep reads {from: to} and {from: {to: name, keep: false}}.
+func (l *loader) mapStep(v value) transform.Step {
+	var step transform.Map
+	l.entries(v, "map", func(key, val value) {
+		m := transform.Mapping{Pair: transform.Pair{From: key.node.Value}, Keep: true}
+		if l.isMapping(val) {
+			seen := l.object(val, "a mapping", fields{
+				"to":   func(v value) { m.To, _ = l.text(v) },
+				"keep": func(v value) { l.boolean(v, &m.Keep) },
+			}, nil)
+			l.need(val, seen, "the mapping of "+m.From, "to")
+		} else {
+			m.To, _ = l.text(val)
+		}
+		step.Fields = append(step.Fields, m)
+	})
+	return step
+}
+
+// setStep reads {field: expression} and {field: {value: expression, kind: decimal}}.
+func (l *loader) setStep(v value) transform.Step {
+	var step transform.Set
+	l.entries(v, "set", func(key, val value) {
+		a := transform.Assignment{Field: key.node.Value}
+		if l.isMapping(val) {
+			seen := l.object(val, "an assignment", fields{
+				"value": func(v value) { a.Expression = l.expression(v) },
+				"kind":  func(v value) { l.kind(v, &a.To) },
+			}, nil)
+			l.need(val, seen, "the assignment of "+a.Field, "value")
+		} else {
+			a.Expression = l.expression(val)
+		}
+		step.Fields = append(step.Fields, a)
+	})
+	return step
+}
+
+func (l *loader) convertStep(v value) transform.Step {
+	var step transform.Convert
+	l.entries(v, "convert", func(key, val value) {
+		c := transform.Conversion{Field: key.node.Value}
+		l.kind(val, &c.To)
+		step.Fields = append(step.Fields, c)
+	})
+	return step
+}
+
+func (l *loader) kind(v value, dst *syncline.Kind) {
+	var name string
+	names := make([]string, len(transform.Kinds))
+	for i, k := range transform.Kinds {
+		names[i] = k.String()
+	}
+	choose(&l.decoder, v, &name, nil, names...)
+	if i := slices.Index(names, name); i >= 0 {
+		*dst = transform.Kinds[i]
+	}
+}
+
+// messageOf is what an error says without its code, which in a problem is the problem's.
+func messageOf(err error) string {
+	var e *syncline.Error
+	if errors.As(err, &e) {
+		return e.Msg
+	}
+	return err.Error()
+}

@@ -1,0 +1,347 @@
+package config
+
+import (
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+)
+
+var (
+	// systemName is what can stand before the slash of "crm/customer" and as a CloudEvents source.
+	systemName = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_-]{0,62}$`)
+	// entityName is what can stand before the dot of a CloudEvents type.
+	entityName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_-]{0,62}$`)
+	// slotName is what PostgreSQL takes.
+	slotName        = regexp.MustCompile(`^[a-z0-9_]{1,63}$`)
+	publicationName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,62}$`)
+	bucketName      = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
+	sqlIdentifier   = regexp.MustCompile(`^([^".\s]+|"([^"]|"")+")(\.([^".\s]+|"([^"]|"")+"))?$`)
+)
+
+// systemSource is a system and where it stands.
+type systemSource struct {
+	*System
+	at value
+}
+
+func (l *loader) systemsSection(v value) {
+	l.entries(v, "systems", func(key, val value) {
+		name := key.node.Value
+		if !systemName.MatchString(name) {
+			l.report(key, BadName, "letters, digits, _ and -, beginning with a letter", "%q cannot be the name of a system", name)
+		}
+		if was, ok := l.systems[name]; ok {
+			l.report(key, DuplicateID, "", "a system %s is already declared in %s", name, was.at.doc.name)
+			return
+		}
+		s := &systemSource{&System{Name: name}, key}
+		l.systems[name] = s
+		l.cfg.Systems = append(l.cfg.Systems, s.System)
+		l.system(s, val)
+	})
+}
+
+// system reads one system. Which keys it has depends on its type, which is therefore looked for first.
+func (l *loader) system(s *systemSource, v value) {
+	known := fields{"type": func(value) {}}
+	var need []string
+	switch s.Type = l.systemType(v); s.Type {
+	case TypePostgres:
+		s.Postgres = &Postgres{}
+		known["url"] = func(v value) { l.url(v, &s.Postgres.URL, "postgres", "postgresql") }
+		need = []string{"url"}
+	case TypeSQLite:
+		s.SQLite = &SQLite{}
+		known["path"] = func(v value) { l.path(v, &s.SQLite.Path) }
+		known["url"] = func(v value) { l.sqliteURL(v, &s.SQLite.Path) }
+		need = []string{"path"}
+	case TypeRedis:
+		s.Redis = &Redis{Format: RedisJSON, Key: "{object}:{key}"}
+		known["url"] = func(v value) { l.url(v, &s.Redis.URL, "redis", "rediss", "unix") }
+		known["format"] = func(v value) { choose(&l.decoder, v, &s.Redis.Format, nil, RedisJSON, RedisHash) }
+		known["key"] = func(v value) { l.keyTemplate(v, &s.Redis.Key) }
+		known["ttl"] = func(v value) { l.duration(v, &s.Redis.TTL, time.Millisecond) }
+		need = []string{"url"}
+	case TypeNATSKV:
+		s.NATSKV = &NATSKV{URL: NewSecret(embedded), Bucket: s.Name}
+		known["url"] = func(v value) {
+			if v.node.Value != embedded {
+				l.url(v, &s.NATSKV.URL, "nats", "tls")
+			}
+		}
+		known["bucket"] = func(v value) {
+			l.name(v, &s.NATSKV.Bucket, bucketName, "letters, digits, _ and -")
+		}
+	case TypeSearch:
+		s.Search = &Search{}
+		known["path"] = func(v value) { l.path(v, &s.Search.Path) }
+		need = []string{"path"}
+	case TypeWebhook:
+		s.Webhook = &Webhook{Timeout: 15 * time.Second}
+		known["url"] = func(v value) { l.url(v, &s.Webhook.URL, "https", "http") }
+		known["secret"] = func(v value) { l.secret(v, &s.Webhook.Secret) }
+		known["timeout"] = func(v value) { l.duration(v, &s.Webhook.Timeout, 10*time.Millisecond) }
+		known["allow_private"] = func(v value) { l.boolean(v, &s.Webhook.AllowPrivate) }
+		need = []string{"url"}
+	case TypeHTTP:
+		need = []string{"capture"}
+	default:
+		return
+	}
+	if s.Type.CanCapture() {
+		known["capture"] = func(v value) { l.capture(s, v) }
+	} else {
+		known["capture"] = func(v value) {
+			l.report(v, NotASource, "remove capture", "a system of type %s cannot be a source", s.Type)
+		}
+	}
+	seen := l.object(v, "a system of type "+string(s.Type), known, nil)
+	if _, ok := seen["url"]; ok && s.Type == TypeSQLite {
+		seen["path"] = seen["url"]
+	}
+	l.need(v, seen, "system "+s.Name, need...)
+}
+
+// systemType returns the type that the mapping names, "" where it names none that can be used.
+func (l *loader) systemType(v value) Type {
+	var names []string
+	for _, t := range types {
+		names = append(names, string(t.name))
+	}
+	var found *value
+	switch {
+	case l.isMapping(v):
+		for i := 0; i+1 < len(v.node.Content); i += 2 {
+			if v.node.Content[i].Value == "type" {
+				t := v.child(v.node.Content[i+1], v.field("type"))
+				found = &t
+				break
+			}
+		}
+	case v.node.Tag != "!!null":
+		l.report(v, WrongType, "", "%s must be a mapping, not %s", v.path, typeName(v.node))
+		return ""
+	}
+	if found == nil {
+		l.report(v, MissingField, oneOf(names), "%s has no type", v.path)
+		return ""
+	}
+	text, ok := l.text(*found)
+	if !ok {
+		return ""
+	}
+	t := Type(text)
+	switch {
+	case t.CanCapture() || t.CanApply():
+		return t
+	case slices.Contains(laterTypes, t):
+		l.report(*found, NotAvailable, oneOf(names), "systems of type %s are not available in this version", t)
+	default:
+		l.report(*found, UnknownType, suggestName(text, names), "there is no system type %s", found.shown())
+	}
+	return ""
+}
+
+func (l *loader) capture(s *systemSource, v value) {
+	c := &Capture{Mode: ModeCDC, Initial: true}
+	s.Capture = c
+	known := fields{}
+	if s.Type == TypeHTTP {
+		c.Mode, c.Initial = ModePush, false
+		known["mode"] = func(v value) { choose(&l.decoder, v, &c.Mode, nil, ModePush) }
+	} else {
+		known["mode"] = func(v value) { choose(&l.decoder, v, &c.Mode, []Mode{ModePoll}, ModeCDC) }
+		known["manage"] = func(v value) { l.boolean(v, &c.Manage) }
+		known["snapshot"] = func(v value) {
+			kind := "initial"
+			choose(&l.decoder, v, &kind, nil, "initial", "never")
+			c.Initial = kind == "initial"
+		}
+	}
+	if s.Type == TypePostgres {
+		c.Slot = "syncline_" + strings.ToLower(strings.ReplaceAll(s.Name, "-", "_"))
+		c.Slot = c.Slot[:min(len(c.Slot), 63)]
+		c.Publication = c.Slot
+		known["slot"] = func(v value) { l.name(v, &c.Slot, slotName, "lower-case letters, digits and _, at most 63") }
+		known["publication"] = func(v value) {
+			l.name(v, &c.Publication, publicationName, "letters, digits and _, at most 63, not beginning with a digit")
+		}
+	}
+	known["entities"] = func(v value) { l.entities(s, v) }
+	seen := l.object(v, "capture of a system of type "+string(s.Type), known, nil)
+	l.need(v, seen, "capture of "+s.Name, "entities")
+}
+
+func (l *loader) entities(s *systemSource, v value) {
+	l.entries(v, "entities", func(key, val value) {
+		e := &Entity{Name: key.node.Value}
+		s.Capture.Entities = append(s.Capture.Entities, e)
+		if !entityName.MatchString(e.Name) {
+			l.report(key, BadName, "letters, digits, _ and -, beginning with a letter", "%q cannot be the name of an entity", e.Name)
+		}
+		known := fields{
+			"key": func(v value) {
+				l.list(v, v.path, true, func(v value) { l.fieldName(v, &e.Key) })
+			},
+			"version": func(v value) {
+				if text, ok := l.text(v); ok {
+					e.Version = text
+				}
+			},
+		}
+		if s.Type.SQL() {
+			e.Table = e.Name
+			known["table"] = func(v value) {
+				l.name(v, &e.Table, sqlIdentifier, `table, schema.table, or with double quotes as in SQL: 'public."Order lines"'`)
+			}
+		}
+		seen := l.object(val, "an entity of a system of type "+string(s.Type), known, notYet{"type_when", "priority"})
+		if s.Type == TypeHTTP {
+			at := val
+			if val.node.Tag == "!!null" {
+				at = key
+			}
+			l.need(at, seen, "pushed entity "+e.Name, "key")
+		}
+	})
+	if len(s.Capture.Entities) == 0 && l.isMapping(v) {
+		l.report(v, MissingField, "name at least one: {customer: {table: public.customer}}", "%s is empty", v.path)
+	}
+}
+
+// need reports the keys that are missing.
+func (l *loader) need(v value, seen map[string]value, what string, keys ...string) {
+	if !l.isMapping(v) && v.node.Tag != "!!null" {
+		return
+	}
+	for _, k := range keys {
+		if _, ok := seen[k]; !ok {
+			missing := v
+			missing.path = v.field(k)
+			l.report(missing, MissingField, "add "+k, "%s has no %s", what, k)
+		}
+	}
+}
+
+// name reads text of a form.
+func (l *loader) name(v value, dst *string, form *regexp.Regexp, allowed string) {
+	text, ok := l.text(v)
+	if !ok {
+		return
+	}
+	if !form.MatchString(text) {
+		l.report(v, BadName, allowed, "%s cannot be %s", v.path, v.shown())
+		return
+	}
+	*dst = text
+}
+
+// fieldName appends a field to the list, each once.
+func (l *loader) fieldName(v value, dst *[]string) {
+	text, ok := l.text(v)
+	switch {
+	case !ok:
+	case slices.Contains(*dst, text):
+		l.report(v, DuplicateID, "", "%s is listed twice", v.shown())
+	default:
+		*dst = append(*dst, text)
+	}
+}
+
+// secret reads a value that must be a reference.
+func (l *loader) secret(v value, dst *Secret) {
+	l.mask(v)
+	text, ok := l.text(v)
+	if !ok {
+		return
+	}
+	if !strings.Contains(v.node.Value, "${") {
+		l.report(v, PlainSecret, "put it in the environment or a file: ${NAME}, ${file:/run/secrets/name}", "%s stands in the file", v.path)
+		return
+	}
+	*dst = NewSecret(text)
+}
+
+// url reads a URL of one of the schemes; for PostgreSQL also keywords and values. What is wrong with it is told without
+// repeating it.
+func (l *loader) url(v value, dst *Secret, schemes ...string) {
+	l.mask(v)
+	text, ok := l.text(v)
+	if !ok {
+		return
+	}
+	*dst = NewSecret(text)
+	if schemes[0] == "postgres" && !strings.Contains(text, "://") && strings.Contains(text, "=") {
+		return
+	}
+	u, err := url.Parse(text)
+	switch {
+	case err != nil:
+		l.report(v, BadURL, schemes[0]+"://…", "%s is not a URL", v.path)
+	case !slices.Contains(schemes, u.Scheme):
+		l.report(v, BadURL, oneOf(suffixed(schemes, "://")), "%s has another scheme than this system takes", v.path)
+	case u.Host == "" && u.Scheme != "unix" && !strings.HasPrefix(u.Scheme, "postgres"):
+		l.report(v, BadURL, schemes[0]+"://host…", "%s names no host", v.path)
+	}
+}
+
+func suffixed(list []string, suffix string) []string {
+	out := make([]string, len(list))
+	for i := range list {
+		out[i] = list[i] + suffix
+	}
+	return out
+}
+
+// mask remembers a scalar that is a secret, or the part of a URL that is, so that no problem shows it.
+func (l *loader) mask(v value) {
+	for piece := range strings.SplitSeq(v.node.Value, "\n") {
+		switch at := strings.LastIndexByte(piece, '@'); {
+		case strings.Contains(piece, "${") || len(piece) < 3:
+		case at > 0 && strings.Contains(piece[:at], "://"):
+			v.doc.masks = append(v.doc.masks, piece[strings.Index(piece, "://")+3:at])
+		default:
+			if !strings.Contains(piece, "://") || strings.Contains(piece, "?") || strings.HasPrefix(piece, "http") {
+				v.doc.masks = append(v.doc.masks, piece)
+			}
+		}
+	}
+}
+
+func (l *loader) sqliteURL(v value, dst *string) {
+	text, ok := l.text(v)
+	if !ok {
+		return
+	}
+	path, ok := sqlitePath(text)
+	if !ok {
+		l.report(v, BadURL, "sqlite:./file.db", "%s must begin with sqlite:", v.path)
+		return
+	}
+	*dst = resolvePath(v.doc.dir, path)
+}
+
+// sqlitePath returns the path in sqlite:path, sqlite://path or sqlite:///path.
+func sqlitePath(text string) (string, bool) {
+	path, ok := strings.CutPrefix(text, "sqlite:")
+	path = strings.TrimPrefix(path, "//")
+	return path, ok && path != ""
+}
+
+func (l *loader) keyTemplate(v value, dst *string) {
+	text, ok := l.text(v)
+	if !ok {
+		return
+	}
+	rest := strings.NewReplacer("{object}", "", "{key}", "").Replace(text)
+	switch {
+	case !strings.Contains(text, "{key}"):
+		l.report(v, BadValue, `"{object}:{key}"`, "%s must contain {key}, or all records would be one", v.path)
+	case strings.ContainsAny(rest, "{}"):
+		l.report(v, BadValue, "only {object} and {key}", "%s has an unknown placeholder", v.path)
+	default:
+		*dst = text
+	}
+}
