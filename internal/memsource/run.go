@@ -1,0 +1,120 @@
+package memsource
+
+import (
+	"slices"
+	"strconv"
+
+	"syncline"
+)
+
+// maxDone bounds how many ended runs a checkpoint remembers.
+const maxDone = 32
+
+// run is a run in progress, as the checkpoint has it.
+type run struct {
+	ID     string           `json:"id"`
+	Kind   syncline.RunKind `json:"kind"`
+	Entity string           `json:"entity"`
+	Keys   []syncline.Key   `json:"keys,omitempty"`
+	Routes []string         `json:"routes,omitempty"`
+	Reset  bool             `json:"reset,omitempty"`
+	Empty  bool             `json:"empty,omitempty"`
+	// After is the key up to which the entity was read, Number the last chunk.
+	After  syncline.Key `json:"after,omitempty"`
+	Number uint32       `json:"number,omitempty"`
+}
+
+// StartRun implements syncline.RunReader.
+func (s *Source) StartRun(r syncline.Run) error {
+	sys := s.opt.System
+	sys.mu.Lock()
+	defer sys.mu.Unlock()
+	known := func(o run) bool { return o.ID == r.ID }
+	if slices.Contains(s.checkpoint.Done, r.ID) || slices.ContainsFunc(s.checkpoint.Runs, known) {
+		return nil
+	}
+	s.checkpoint.Runs = append(s.checkpoint.Runs, run{ID: r.ID, Kind: r.Kind, Entity: r.Entity,
+		Keys: slices.Clone(r.Keys), Routes: slices.Clone(r.Routes), Reset: r.Reset})
+	sys.wakeLocked()
+	return nil
+}
+
+// chunk reads the next chunk of the oldest run.
+func (s *Source) chunk() (*syncline.Batch, bool, error) {
+	r := &s.checkpoint.Runs[0]
+	r.Number++
+	b := &syncline.Batch{Chunk: &syncline.Chunk{Run: r.ID, Kind: r.Kind, Number: r.Number, Entity: r.Entity, Routes: r.Routes,
+		First: r.Number == 1, Reset: r.Reset, EmptyBefore: r.Empty}}
+	if r.Kind == syncline.RunKeys {
+		b.Chunk.Last = s.readKeys(b, r)
+	} else {
+		b.Chunk.Last = s.readRows(b, r)
+	}
+	if b.Chunk.Last {
+		s.checkpoint.Done = append(s.checkpoint.Done, r.ID)
+		s.checkpoint.Done = s.checkpoint.Done[max(0, len(s.checkpoint.Done)-maxDone):]
+		s.checkpoint.Runs = slices.Delete(s.checkpoint.Runs, 0, 1)
+	}
+	b, err := s.seal(b)
+	return b, err == nil, err
+}
+
+// readRows adds the next rows and reports whether they were the last. A keyless table is one chunk: nothing could say
+// where it was cut.
+func (s *Source) readRows(b *syncline.Batch, r *run) (last bool) {
+	t := s.content.table(r.Entity)
+	rows := t.sorted(r.After)
+	n := len(rows)
+	if len(t.loose) == 0 {
+		n = min(n, s.opt.ChunkRows)
+	}
+	for i, row := range rows[:n] {
+		b.Events = append(b.Events, syncline.Event{Op: syncline.OpSnapshot, Schema: row.Schema, Ordinal: uint32(i + 1), After: row.Values})
+		r.After, _ = row.Key()
+	}
+	return n == len(rows)
+}
+
+// readKeys answers the next keys and reports whether they were the last.
+func (s *Source) readKeys(b *syncline.Batch, r *run) (last bool) {
+	schema := s.schemas[r.Entity]
+	if schema == nil {
+		return true
+	}
+	t := s.content.table(r.Entity)
+	n := min(len(r.Keys), s.opt.ChunkRows)
+	for i, k := range r.Keys[:n] {
+		e := syncline.Event{Op: syncline.OpRepair, Schema: schema, Ordinal: uint32(i + 1)}
+		if row, ok := t.keyed[k]; ok {
+			e.Schema, e.After = row.Schema, row.Values
+		} else {
+			e.Op, e.Before = syncline.OpAbsent, keyOnly(schema, k)
+		}
+		b.Events = append(b.Events, e)
+	}
+	r.Keys = slices.Clone(r.Keys[n:])
+	return len(r.Keys) == 0
+}
+
+// keyOnly returns a row of the schema that has the key and nothing else.
+func keyOnly(s *syncline.Schema, k syncline.Key) []syncline.Value {
+	row := make([]syncline.Value, len(s.Columns))
+	for i := range row {
+		row[i] = syncline.Unset
+	}
+	parts, err := k.Parts()
+	for i, c := range s.Key {
+		row[c] = syncline.Null
+		if err == nil && i < len(parts) && parts[i] != "\x00" {
+			row[c] = keyPart(s.Columns[c].Kind, parts[i])
+		}
+	}
+	return row
+}
+
+func keyPart(k syncline.Kind, text string) syncline.Value {
+	if n, err := strconv.ParseInt(text, 10, 64); err == nil && k == syncline.KindInt {
+		return syncline.Int(n)
+	}
+	return syncline.Raw(k, []byte(text))
+}
