@@ -234,8 +234,8 @@ type Change struct {
 	Object string
 	// Row is the record to write (Put, Insert, Replace, Send), or of a Delete the columns of the key.
 	Row Row
-	// OldKey is set where the record had another key before: columns that are unset in Row are carried over from there, and
-	// the old record is removed.
+	// OldKey are the parts of the key that the record had before, in key order, where it had another: columns that are unset in
+	// Row are carried over from there, and the old record is removed.
 	OldKey []Value
 	// Before is the whole old row of a keyless Delete or Replace, and what a Send tells of the old record.
 	Before []Value

@@ -282,11 +282,20 @@ func (pl *planner) move(p *plan, it item, old syncline.Key, oldRow []syncline.Va
 	}
 	s := slot{int32(it.r), old}
 	if p.ordered && pl.traits.Rekey && !complete(row.Schema, row.Values) && !pl.held(p, s) {
-		return oldRow
+		return keyValues(it.rule.binding.Out, oldRow)
 	}
 	pl.clear(p, s)
 	p.dropOld(it, old, oldRow)
 	return nil
+}
+
+// keyValues returns the parts of a record's key, in key order.
+func keyValues(s *syncline.Schema, row []syncline.Value) []syncline.Value {
+	parts := make([]syncline.Value, len(s.Key))
+	for i, c := range s.Key {
+		parts[i] = row[c]
+	}
+	return parts
 }
 
 // remove plans the removal of the event's record.

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"syncline"
+	"syncline/internal/failpoint"
 	"syncline/internal/state"
 )
 
@@ -127,6 +128,7 @@ func (s *session) start(ctx context.Context, known state.Route) error {
 func (s *session) place(ctx context.Context, known state.Route, at syncline.Cursor, keeper syncline.CursorKeeper) (syncline.Cursor, error) {
 	r := s.r
 	at.Epoch++
+	failpoint.Hit("apply.place.before")
 	if keeper != nil {
 		if err := keeper.Place(ctx, at, r.o.State.ID()); err != nil {
 			return at, err
@@ -140,6 +142,7 @@ func (s *session) place(ctx context.Context, known state.Route, at syncline.Curs
 			}
 		}
 	}
+	failpoint.Hit("apply.place.after")
 	return at, r.o.State.UpdateRoute(ctx, r.slice, func(row *state.Route) {
 		row.Known, row.Placing, row.Cursor, row.Updated = true, false, at, r.o.Now()
 	})
@@ -238,9 +241,14 @@ func (s *session) apply(ctx context.Context, p *plan) applied {
 	w := &syncline.Write{Changes: p.changes, Ordered: p.ordered, Cursor: p.to}
 	w.Commit = func(ctx context.Context, res syncline.Result) error {
 		done.commit = s.m.settle(p, res, done.start, s.r.o.Now())
-		return s.r.o.State.Commit(ctx, *done.commit)
+		failpoint.Hit("apply.journal.before")
+		err := s.r.o.State.Commit(ctx, *done.commit)
+		failpoint.Hit("apply.journal.after")
+		return err
 	}
+	failpoint.Hit("apply.write.before")
 	_, done.err = s.target.Apply(ctx, w)
+	failpoint.Hit("apply.write.after")
 	return done
 }
 

@@ -1,0 +1,363 @@
+package apply
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"syncline"
+	"syncline/internal/memlog"
+	"syncline/internal/memtarget"
+	"syncline/internal/state"
+)
+
+// customers is a schema with a key, two plain columns and one that a source may leave out.
+var customers = &syncline.Schema{Entity: "customer", Table: "public.customer", Version: -1, Key: []int{0}, Columns: []syncline.Column{
+	{Name: "id", Kind: syncline.KindInt, Type: "integer"},
+	{Name: "name", Kind: syncline.KindText, Type: "text", Nullable: true},
+	{Name: "notes", Kind: syncline.KindText, Type: "text", Nullable: true},
+}}
+
+// bench is a route over a log and a target in memory.
+type bench struct {
+	t       *testing.T
+	ctx     context.Context
+	now     time.Time
+	logs    *memlog.Store
+	log     *memlog.Log
+	store   *memtarget.Store
+	state   *state.Store
+	runs    []syncline.Run
+	options Options
+	route   *Route
+	s       *session
+	read    *memlog.Reader
+	commit  uint64
+}
+
+func newBench(t *testing.T, change func(*Options)) *bench {
+	t.Helper()
+	b := &bench{t: t, ctx: t.Context(), now: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), store: memtarget.NewStore()}
+	b.logs = memlog.New(memlog.Options{Now: func() time.Time { return b.now }})
+	b.log = b.logs.Log("crm")
+	st, err := state.Open(b.ctx, state.Options{Path: filepath.Join(t.TempDir(), "state.db")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = st.Close() })
+	b.state = st
+	b.options = Options{ID: "r", Source: "crm", Start: StartEarliest, Signature: "1", Log: b.log, LogEpoch: 1, State: st,
+		Rules: []Rule{{ID: "r", Entity: "customer", Object: "dim", Create: true, Bind: mirror}},
+		Open:  func(context.Context) (syncline.Target, error) { return b.store.Open(memtarget.Options{Route: "r"}), nil },
+		Now:   func() time.Time { return b.now },
+		RequestRun: func(_ context.Context, r syncline.Run) error {
+			b.runs = append(b.runs, r)
+			return nil
+		}}
+	if change != nil {
+		change(&b.options)
+	}
+	b.start()
+	return b
+}
+
+func mirror(s *syncline.Schema) (*Binding, error) { return &Binding{Out: s}, nil }
+
+// start begins a session, as at a start or after a crash.
+func (b *bench) start() {
+	b.t.Helper()
+	var err error
+	if b.route, err = New(b.options); err != nil {
+		b.t.Fatal(err)
+	}
+	if err := b.route.Prepare(b.ctx, false); err != nil {
+		b.t.Fatal(err)
+	}
+	if b.s, err = b.route.begin(b.ctx); err != nil {
+		b.t.Fatal(err)
+	}
+	if b.read, err = b.log.Reader(b.s.m.committed.Seq); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// append stores one transaction.
+func (b *bench) append(events ...syncline.Event) {
+	b.t.Helper()
+	b.commit++
+	for i := range events {
+		events[i].Ordinal = uint32(i + 1)
+	}
+	b.store1(&syncline.Batch{Source: "crm", Position: syncline.Position{Epoch: 1, Commit: b.commit, Ordinal: uint32(len(events))},
+		Txns: []syncline.Txn{{Commit: b.commit, Time: b.now}}, Events: events})
+}
+
+func (b *bench) store1(batch *syncline.Batch) {
+	b.t.Helper()
+	if _, err := b.log.Append(b.ctx, batch); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// drain applies all that is in the log.
+func (b *bench) drain() error {
+	b.t.Helper()
+	for {
+		e, ok, err := b.read.TryNext()
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		if !ok {
+			return b.s.step(b.ctx)
+		}
+		batch, err := syncline.DecodeBatch(e.Data)
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		if err := b.s.m.take(Fed{Seq: e.Seq, Time: e.Time, Batch: batch, Size: len(e.Data)}); err != nil {
+			return err
+		}
+	}
+}
+
+func (b *bench) mustDrain() {
+	b.t.Helper()
+	if err := b.drain(); err != nil {
+		b.t.Fatal(err)
+	}
+	b.balanced()
+}
+
+// balanced checks G10.
+func (b *bench) balanced() state.Counts {
+	b.t.Helper()
+	c, _, err := b.state.Totals(b.ctx, b.route.slice)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	if !c.Balanced() {
+		b.t.Errorf("totals = %+v, which do not add up", c)
+	}
+	return c
+}
+
+// rows returns the target's records as text.
+func (b *bench) rows() map[string]string {
+	b.t.Helper()
+	out := make(map[string]string)
+	err := b.store.Open(memtarget.Options{Route: "reader"}).Scan(b.ctx, "dim", customers, func(r syncline.Row) error {
+		k, _ := r.Key()
+		out[string(k)] = fmt.Sprintf("%s/%s", r.Values[1].Text(), r.Values[2].Text())
+		return nil
+	})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return out
+}
+
+func (b *bench) want(rows map[string]string) {
+	b.t.Helper()
+	if diff := cmp.Diff(rows, b.rows()); diff != "" {
+		b.t.Errorf("target (-want +got):\n%s", diff)
+	}
+}
+
+func record(id int64, name, notes string) []syncline.Value {
+	v := []syncline.Value{syncline.Int(id), syncline.Text(name), syncline.Text(notes)}
+	if notes == "-" {
+		v[2] = syncline.Unset
+	}
+	return v
+}
+
+func created(id int64, name, notes string) syncline.Event {
+	return syncline.Event{Op: syncline.OpCreated, Schema: customers, After: record(id, name, notes)}
+}
+
+func updated(id int64, name, notes string) syncline.Event {
+	return syncline.Event{Op: syncline.OpUpdated, Schema: customers, After: record(id, name, notes)}
+}
+
+func rekeyed(from, to int64, name, notes string) syncline.Event {
+	return syncline.Event{Op: syncline.OpUpdated, Schema: customers, Before: onlyKey(from), After: record(to, name, notes)}
+}
+
+func deleted(id int64) syncline.Event {
+	return syncline.Event{Op: syncline.OpDeleted, Schema: customers, Before: onlyKey(id)}
+}
+
+func onlyKey(id int64) []syncline.Value {
+	return []syncline.Value{syncline.Int(id), syncline.Unset, syncline.Unset}
+}
+
+func TestCoalescingKeepsColumnsThatLaterEventsDidNotSend(t *testing.T) {
+	b := newBench(t, nil)
+	b.append(created(1, "a", "long"), created(2, "b", "x"))
+	b.append(updated(1, "c", "-"), deleted(2), updated(1, "d", "-"))
+	b.mustDrain()
+	b.want(map[string]string{"1": "d/long"})
+	if c := b.balanced(); c.Superseded != 3 || c.Applied != 2 {
+		t.Errorf("counts = %+v, want 2 applied and 3 superseded", c)
+	}
+	b.append(updated(1, "e", "-"))
+	b.mustDrain()
+	b.want(map[string]string{"1": "e/long"})
+}
+
+func TestKeyChangeCarriesColumnsOver(t *testing.T) {
+	b := newBench(t, nil)
+	b.append(created(1, "a", "long"), rekeyed(1, 2, "b", "-")) // in one batch
+	b.mustDrain()
+	b.want(map[string]string{"2": "b/long"})
+	b.append(rekeyed(2, 3, "c", "-")) // from the target's row
+	b.mustDrain()
+	b.want(map[string]string{"3": "c/long"})
+	b.append(rekeyed(3, 4, "d", "new"), created(3, "other", "o")) // all sent
+	b.mustDrain()
+	b.want(map[string]string{"4": "d/new", "3": "other/o"})
+}
+
+func TestPartialUpdateOfAMissingRowIsReadFromTheSource(t *testing.T) {
+	b := newBench(t, nil)
+	b.append(updated(7, "a", "-"), created(8, "other", "x"))
+	b.mustDrain()
+	b.want(map[string]string{"8": "other/x"})
+	if len(b.runs) != 1 || b.runs[0].Kind != syncline.RunKeys || len(b.runs[0].Keys) != 1 || b.runs[0].Keys[0] != "7" {
+		t.Fatalf("runs = %+v, want a read of key 7", b.runs)
+	}
+	b.append(updated(7, "b", "-")) // waits with its key
+	b.mustDrain()
+	b.want(map[string]string{"8": "other/x"})
+	b.store1(&syncline.Batch{Source: "crm", Position: syncline.Position{Epoch: 1, Commit: b.commit, Ordinal: 9},
+		Chunk: &syncline.Chunk{Run: b.runs[0].ID, Kind: syncline.RunKeys, Number: 1, Entity: "customer", Routes: []string{"r"}, Last: true},
+		Txns:  []syncline.Txn{{}}, Events: []syncline.Event{{Op: syncline.OpSnapshot, Schema: customers, After: record(7, "b", "whole")}}})
+	b.mustDrain()
+	b.want(map[string]string{"7": "b/whole", "8": "other/x"})
+	if c := b.balanced(); c.Parked != 0 {
+		t.Errorf("counts = %+v, want none parked", c)
+	}
+}
+
+func TestABadRecordHoldsBackOnlyItsKey(t *testing.T) {
+	b := newBench(t, nil)
+	b.store.Refuse("dim", "3")
+	for i := range int64(20) {
+		b.append(created(i, "n", "x"))
+	}
+	b.append(updated(3, "later", "-"))
+	b.mustDrain()
+	want := make(map[string]string)
+	for i := range int64(20) {
+		if i != 3 {
+			want[fmt.Sprint(i)] = "n/x"
+		}
+	}
+	b.want(want)
+	if c := b.balanced(); c.Parked != 1 || c.Superseded != 1 {
+		t.Errorf("counts = %+v, want one parked and the one before it superseded", c)
+	}
+	b.store.Accept("dim", "3")
+	b.now = b.now.Add(time.Hour)
+	b.mustDrain()
+	want["3"] = "later/x"
+	b.want(want)
+	if c := b.balanced(); c.Parked != 0 {
+		t.Errorf("counts = %+v, want none parked", c)
+	}
+}
+
+func TestRejectedRecordFailsAfterItsAttempts(t *testing.T) {
+	b := newBench(t, func(o *Options) { o.Retry = Retry{Max: 3} })
+	b.store.Refuse("dim", "1")
+	b.append(created(1, "a", "x"))
+	for range 5 {
+		b.mustDrain()
+		b.now = b.now.Add(time.Hour)
+	}
+	list, err := b.state.Pending(b.ctx, b.route.slice)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(list) != 1 || list[0].Status != state.StatusFailed || list[0].Attempts != 3 {
+		t.Fatalf("pending = %+v, want one failed after 3 attempts", list)
+	}
+	b.append(deleted(1)) // what the source removes needs no repair
+	b.mustDrain()
+	if c := b.balanced(); c.Parked != 0 {
+		t.Errorf("counts = %+v, want none parked", c)
+	}
+}
+
+func TestCrashAtTheTargetsCommitRepeatsNothing(t *testing.T) {
+	for _, fault := range []memtarget.Fault{memtarget.FailBefore, memtarget.FailMidway, memtarget.FailAfter} {
+		t.Run(fmt.Sprint(fault), func(t *testing.T) {
+			b := newBench(t, nil)
+			b.append(created(1, "a", "x"))
+			b.mustDrain()
+			b.append(updated(1, "b", "-"), created(2, "c", "y"))
+			b.store.Fail(fault)
+			if err := b.drain(); err == nil {
+				t.Fatal("the fault was not reported")
+			}
+			b.start()
+			b.mustDrain()
+			b.want(map[string]string{"1": "b/x", "2": "c/y"})
+			if c := b.balanced(); c.Read != 3 {
+				t.Errorf("counts = %+v, want 3 read", c)
+			}
+		})
+	}
+}
+
+func TestTargetThatLostItsTailIsRefilled(t *testing.T) {
+	b := newBench(t, nil)
+	b.append(created(1, "a", "x"))
+	b.mustDrain()
+	b.store.Sync()
+	b.append(created(2, "b", "x"))
+	b.mustDrain()
+	b.append(deleted(1))
+	b.mustDrain()
+	b.store.LoseTail(2)
+	b.want(map[string]string{"1": "a/x"})
+	b.start()
+	b.mustDrain()
+	b.want(map[string]string{"2": "b/x"})
+}
+
+func TestTruncateSupersedesWhatIsParked(t *testing.T) {
+	b := newBench(t, nil)
+	b.store.Refuse("dim", "1")
+	b.append(created(1, "a", "x"), created(2, "b", "x"))
+	b.mustDrain()
+	b.append(syncline.Event{Op: syncline.OpTruncated, Schema: customers}, created(5, "n", "x"))
+	b.mustDrain()
+	b.want(map[string]string{"5": "n/x"})
+	if c := b.balanced(); c.Parked != 0 {
+		t.Errorf("counts = %+v, want none parked", c)
+	}
+}
+
+func TestRecordThatLeavesTheRuleIsRemoved(t *testing.T) {
+	b := newBench(t, func(o *Options) {
+		o.Rules[0].Bind = func(s *syncline.Schema) (*Binding, error) {
+			return &Binding{Out: s, Match: func(b *syncline.Batch, i int) (bool, error) {
+				return b.Events[i].After[1].Text() != "out", nil
+			}}, nil
+		}
+	})
+	b.append(created(1, "in", "x"), created(2, "out", "x"))
+	b.mustDrain()
+	b.want(map[string]string{"1": "in/x"})
+	b.append(updated(1, "out", "-"), updated(2, "in", "y"))
+	b.mustDrain()
+	b.want(map[string]string{"2": "in/y"})
+	if c := b.balanced(); c.Filtered != 2 || c.Applied != 2 {
+		t.Errorf("counts = %+v, want 2 filtered and 2 applied", c)
+	}
+}

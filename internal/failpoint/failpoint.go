@@ -1,0 +1,16 @@
+// Package failpoint marks the moments at which a crash is worst. In a binary built with the tag failpoint, each can be made to
+// kill the process; in a normal one they are nothing.
+package failpoint
+
+// Names are all the failpoints there are. A test kills a process at each of them.
+var Names = []string{
+	"capture.append.before",
+	"capture.append.after",
+	"capture.confirm.after",
+	"apply.write.before",
+	"apply.journal.before",
+	"apply.journal.after",
+	"apply.write.after",
+	"apply.place.before",
+	"apply.place.after",
+}
