@@ -1,0 +1,70 @@
+package jetlog
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"github.com/nats-io/nats-server/v2/server"
+)
+
+// health asks the server what it would answer to a monitor: the only place where it tells of a stream that it could not
+// recover or cannot write.
+func health(srv *server.Server) error {
+	req, err := http.NewRequest(http.MethodGet, server.HealthzPath, nil)
+	if err != nil {
+		return fmt.Errorf("ask for the log server's health: %w", err)
+	}
+	var answer response
+	srv.HandleHealthz(&answer, req)
+	var status server.HealthStatus
+	if err := json.Unmarshal(answer.body, &status); err != nil {
+		return fmt.Errorf("read the log server's health: %w", err)
+	}
+	if status.Status == "ok" {
+		return nil
+	}
+	return errors.New(status.Error)
+}
+
+// response keeps the body of an http.Handler's answer.
+type response struct {
+	header http.Header
+	body   []byte
+}
+
+func (r *response) Header() http.Header {
+	if r.header == nil {
+		r.header = make(http.Header)
+	}
+	return r.header
+}
+
+func (r *response) Write(b []byte) (int, error) {
+	r.body = append(r.body, b...)
+	return len(b), nil
+}
+
+func (r *response) WriteHeader(int) {}
+
+// serverLog passes the server's log on. Its errors also have the server's health looked at.
+type serverLog struct{ e *embedded }
+
+func (l serverLog) Debugf(format string, v ...any)  { l.debug(format, v) }
+func (l serverLog) Tracef(format string, v ...any)  { l.debug(format, v) }
+func (l serverLog) Noticef(format string, v ...any) { l.debug(format, v) }
+
+// Warnf is at debug level: what an operator must know of it shows as an error of the call that it concerns.
+func (l serverLog) Warnf(format string, v ...any) { l.debug(format, v) }
+
+func (l serverLog) Errorf(format string, v ...any) {
+	l.e.logger.Warn("log server reports an error", "error", fmt.Sprintf(format, v...))
+	l.e.suspect()
+}
+
+func (l serverLog) Fatalf(format string, v ...any) { l.Errorf(format, v...) }
+
+func (l serverLog) debug(format string, v []any) {
+	l.e.logger.Debug("log server", "detail", fmt.Sprintf(format, v...))
+}
