@@ -31,7 +31,7 @@ const (
 	maxReaders = 4
 	// checkBytes bounds the files that are checked page by page at the start. Damage in a larger one is reported when it
 	// is met.
-	checkBytes = 64 << 20
+	checkBytes = 32 << 20
 
 	versionTable = "schema_version"
 )

@@ -1,0 +1,107 @@
+package state
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"syncline"
+)
+
+func TestRuns(t *testing.T) {
+	s := openNew(t)
+	ctx := t.Context()
+	full := syncline.Run{ID: "run-1", Kind: syncline.RunFull, Entity: "customer", Routes: []string{"a", "b"}, Reset: true}
+	keys := syncline.Run{ID: "run-2", Kind: syncline.RunKeys, Entity: "order", Keys: []syncline.Key{"1,é", "%2C"}}
+	must(t, s.AddRun(ctx, "crm", full))
+	must(t, s.AddRun(ctx, "crm", keys))
+	must(t, s.AddRun(ctx, "shop", syncline.Run{ID: "run-3", Kind: syncline.RunSnapshot, Entity: "x"}))
+	open, err := s.OpenRuns(ctx, "crm")
+	must(t, err)
+	if len(open) != 2 || time.Since(open[0].Created) > time.Minute {
+		t.Fatalf("OpenRuns = %+v, want two of now", open)
+	}
+	if diff := cmp.Diff([]syncline.Run{full, keys}, []syncline.Run{open[0].Run, open[1].Run}); diff != "" {
+		t.Errorf("OpenRuns (-want +got):\n%s", diff)
+	}
+
+	open[0].Status, open[0].Chunks, open[0].Rows, open[0].Error = RunDone, 3, 1000, "e"
+	must(t, s.UpdateRun(ctx, open[0]))
+	must(t, s.AddRun(ctx, "crm", full)) // asked for again
+	open[1].Status = RunRunning
+	must(t, s.UpdateRun(ctx, open[1]))
+	if left, _ := s.OpenRuns(ctx, "crm"); len(left) != 1 || left[0].ID != "run-2" || left[0].Status != RunRunning {
+		t.Errorf("OpenRuns = %+v, want run-2", left)
+	}
+	list, err := s.Runs(ctx, "crm", 1)
+	if err != nil || len(list) != 1 || list[0].ID != "run-2" {
+		t.Errorf("Runs(crm, 1) = %+v, %v, want the newest", list, err)
+	}
+	all, err := s.Runs(ctx, "", 10)
+	if err != nil || len(all) != 3 || all[0].ID != "run-3" || all[2].Status != RunDone || all[2].Chunks != 3 || all[2].Rows != 1000 || all[2].Error != "e" {
+		t.Errorf("Runs of all = %+v, %v", all, err)
+	}
+	if err := s.UpdateRun(ctx, RunRow{Run: syncline.Run{ID: "nobody"}}); !errors.Is(err, ErrNotFound) {
+		t.Errorf("UpdateRun of nothing = %v, want ErrNotFound", err)
+	}
+}
+
+func TestLogEpochsCountTheLogsOfASource(t *testing.T) {
+	s := openNew(t)
+	ctx := t.Context()
+	for _, c := range []struct {
+		source, log string
+		want        uint8
+	}{{"crm", "A", 1}, {"crm", "B", 2}, {"shop", "B", 1}, {"crm", "A", 1}, {"crm", "C", 3}} {
+		got, err := s.AddLog(ctx, c.source, c.log)
+		if err != nil || got != c.want {
+			t.Errorf("AddLog(%s, %s) = %d, %v, want %d", c.source, c.log, got, err, c.want)
+		}
+		again, known, err := s.LogEpoch(ctx, c.source, c.log)
+		if err != nil || !known || again != c.want {
+			t.Errorf("LogEpoch(%s, %s) = %d, %v, %v, want %d", c.source, c.log, again, known, err, c.want)
+		}
+	}
+	if e, known, err := s.LogEpoch(ctx, "shop", "A"); known || e != 0 || err != nil {
+		t.Errorf("LogEpoch of an unknown log = %d, %v, %v", e, known, err)
+	}
+	for i := range maxLogEpoch - 1 {
+		_, err := s.AddLog(ctx, "shop", fmt.Sprint(i))
+		must(t, err)
+	}
+	_, err := s.AddLog(ctx, "shop", "one too many")
+	codeOf(t, err, syncline.Fatal, "log_epochs_used")
+}
+
+func TestEventIDs(t *testing.T) {
+	s := openNew(t)
+	ctx := t.Context()
+	const n = 3*idStep + 7
+	ids := make([]string, n)
+	for seq := range syncline.Seq(3) {
+		saved := map[string][]byte{}
+		for i := int(seq); i < n; i += 3 {
+			ids[i] = fmt.Sprintf("id-%d", i)
+			saved[ids[i]] = []byte{byte(i)}
+		}
+		must(t, s.SaveIDs(ctx, "pos", seq+1, saved))
+	}
+	seen, err := s.SeenIDs(ctx, "pos", append(ids, "new"))
+	if err != nil || len(seen) != n || seen["id-5"][0] != 5 {
+		t.Fatalf("SeenIDs = %d ids, %v, want %d", len(seen), err, n)
+	}
+	if seen, err := s.SeenIDs(ctx, "other", ids); err != nil || len(seen) != 0 {
+		t.Errorf("SeenIDs of another source = %v, %v", seen, err)
+	}
+	if seen, err := s.SeenIDs(ctx, "pos", nil); err != nil || len(seen) != 0 {
+		t.Errorf("SeenIDs of nothing = %v, %v", seen, err)
+	}
+	must(t, s.TrimIDs(ctx, "pos", 3))
+	seen, err = s.SeenIDs(ctx, "pos", ids)
+	if _, ok := seen["id-2"]; err != nil || len(seen) != n/3 || !ok {
+		t.Errorf("SeenIDs after a trim = %d, %v, want %d", len(seen), err, n/3)
+	}
+}
