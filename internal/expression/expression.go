@@ -1,15 +1,157 @@
+// Package expression compiles and evaluates the expressions of rules and transforms: over `event`, `before` and `after`,
+// pure (no clock, no randomness, no input), with exact decimals and with null as in SQL. Null in means null out for
+// arithmetic and text functions, a comparison with null is false, only == and != see it; as a condition null is false.
+//
+// An expression that would run away ends in an error: its length, its nodes and the work of one evaluation are bounded.
 package expression
 
-// Error is an expression that does not compile.
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/expr-lang/expr"
+	"github.com/expr-lang/expr/ast"
+	"github.com/expr-lang/expr/builtin"
+	"github.com/expr-lang/expr/conf"
+	"github.com/expr-lang/expr/file"
+	"github.com/expr-lang/expr/parser"
+	"github.com/expr-lang/expr/types"
+	"github.com/expr-lang/expr/vm"
+
+	"syncline"
+)
+
+const (
+	// maxSource bounds an expression, in bytes.
+	maxSource = 16 << 10
+	// maxNodes bounds its syntax tree.
+	maxNodes = 1000
+	// maxWork bounds one evaluation: about one unit for an element looked at or 64 bytes of text made.
+	maxWork = 1_000_000
+)
+
+// Error is an expression that does not compile. Line and Column count from 1 in the expression, in characters.
 type Error struct {
 	Line, Column int
 	Message      string
 }
 
-func (e *Error) Error() string { return e.Message }
+func (e *Error) Error() string { return fmt.Sprintf("%s (%d:%d)", e.Message, e.Line, e.Column) }
 
-// Program is a compiled expression.
-type Program struct{}
+// Program is a compiled expression. It is immutable and safe for concurrent use.
+type Program struct {
+	source string
+	// root is the tree as it was written, for telling the kind of the result.
+	root ast.Node
+	code *vm.Program
+	refs []ref
+}
 
-// Compile compiles.
-func Compile(source string) (*Program, error) { return &Program{}, nil }
+// envMeter is the name of the meter in the environment; like all names there, no expression can spell it.
+const envMeter = "@meter"
+
+// ref is something outside that an expression refers to.
+type ref struct {
+	side string // "after", "before" or "event"
+	what access
+	// field is a column, or a field of event.
+	field string
+	at    file.Location
+}
+
+// access is how much of a record is used.
+type access byte
+
+const (
+	accessField access = '.'
+	accessWhole access = '*' // the record as a value
+	accessIs    access = '?' // whether there is one
+)
+
+// name is the variable's name in the environment.
+func (r ref) name() string { return r.side + string(r.what) + r.field }
+
+// Compile parses and checks an expression. The error is an *Error.
+func Compile(source string) (*Program, error) {
+	if len(source) > maxSource {
+		return nil, &Error{1, 1, fmt.Sprintf("the expression is longer than %d bytes", maxSource)}
+	}
+	if strings.TrimSpace(source) == "" {
+		return nil, &Error{1, 1, "the expression is empty"}
+	}
+	tree, err := parser.ParseWithConfig(source, language())
+	if err != nil {
+		return nil, compileError(err)
+	}
+	root := tree.Node
+	// The tree that is patched is another one: root stays as it was written.
+	tree, err = parser.ParseWithConfig(source, language())
+	if err != nil {
+		return nil, compileError(err)
+	}
+	patch := &patcher{}
+	ast.Walk(&tree.Node, patch)
+	refs := &references{patch: patch}
+	ast.Walk(&tree.Node, refs)
+	if patch.err != nil {
+		return nil, compileError(patch.err.Bind(tree.Source))
+	}
+	env := types.Map{envMeter: types.Any}
+	for _, r := range refs.list {
+		env[r.name()] = types.Any
+	}
+	code, err := expr.Compile(source, func(c *conf.Config) {
+		limit(c)
+		c.WithEnv(env)
+		c.Visitors = append(c.Visitors, &patcher{})
+	})
+	if err != nil {
+		return nil, compileError(err)
+	}
+	return &Program{source: source, root: root, code: code, refs: refs.list}, nil
+}
+
+// limit sets the language: its bounds, its functions, and nothing that would make it impure.
+func limit(c *conf.Config) {
+	c.MaxNodes = maxNodes
+	c.Optimize = false
+	for _, name := range builtin.Names {
+		if !loops[name] {
+			c.Disabled[name] = true
+			delete(c.Builtins, name)
+		}
+	}
+	for name, f := range functions {
+		expr.Function(name, f.call)(c)
+	}
+}
+
+func language() *conf.Config {
+	c := conf.CreateNew()
+	limit(c)
+	return c
+}
+
+func compileError(err error) error {
+	var at *file.Error
+	if errors.As(err, &at) {
+		return &Error{max(at.Line, 1), at.Column + 1, at.Message}
+	}
+	return &Error{1, 1, err.Error()}
+}
+
+// String returns the source.
+func (p *Program) String() string { return p.source }
+
+// eventFields are what event has, and of which kind each is; KindArray is a list of texts.
+var eventFields = map[string]syncline.Kind{
+	"id": syncline.KindText, "op": syncline.KindText, "entity": syncline.KindText, "key": syncline.KindText,
+	"source": syncline.KindText, "time": syncline.KindTimestampTZ, "priority": syncline.KindText, "changed": syncline.KindArray,
+	"correlation": syncline.KindText, "user": syncline.KindText, "session": syncline.KindText, "reason": syncline.KindText,
+	"origin": syncline.KindText, "tags": syncline.KindArray, "into": syncline.KindText, "version": syncline.KindInt,
+}
+
+func eventNames() string { return strings.Join(slices.Sorted(maps.Keys(eventFields)), ", ") }
