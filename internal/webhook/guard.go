@@ -1,0 +1,58 @@
+package webhook
+
+import (
+	"errors"
+	"net/netip"
+	"syscall"
+
+	"syncline"
+)
+
+// refused are the ranges beside those that netip knows by name: none of them is a public host (IANA special-purpose
+// address registries), and those that carry an IPv4 address inside would be a way around the others.
+var refused = prefixes("0.0.0.0/8", "100.64.0.0/10", "192.0.0.0/24", "192.0.2.0/24", "192.88.99.0/24", "198.18.0.0/15", "198.51.100.0/24",
+	"203.0.113.0/24", "240.0.0.0/4", "::/96", "64:ff9b::/96", "64:ff9b:1::/48", "100::/64", "2001::/23", "2001:db8::/32", "2002::/16",
+	"3fff::/20", "5f00::/16", "fec0::/10")
+
+func prefixes(list ...string) []netip.Prefix {
+	out := make([]netip.Prefix, len(list))
+	for i, s := range list {
+		out[i] = netip.MustParsePrefix(s)
+	}
+	return out
+}
+
+// public reports whether the address is one that a webhook may go to without the operator's word. An IPv4 address inside an
+// IPv6 one is judged as what it is.
+func public(a netip.Addr) bool {
+	a = a.Unmap().WithZone("")
+	if !a.IsGlobalUnicast() || a.IsPrivate() { // global unicast: neither loopback, link-local, multicast, broadcast nor unspecified
+		return false
+	}
+	for _, p := range refused {
+		if p.Contains(a) {
+			return false
+		}
+	}
+	return true
+}
+
+// control runs between the resolution of a name and the connection, for every address that is tried: neither a name that
+// resolves to a private address nor one that changes its mind (DNS rebinding) gets past it.
+func control(_, address string, _ syscall.RawConn) error {
+	a, err := netip.ParseAddrPort(address)
+	if err == nil && public(a.Addr()) {
+		return nil
+	}
+	return syncline.Errorf(syncline.Fatal, "address_refused", "the endpoint's host is at %s, which is not a public address", address).
+		WithFix("set allow_private if the endpoint may be in the local network")
+}
+
+// refusal returns the guard's error inside err, or nil.
+func refusal(err error) *syncline.Error {
+	var e *syncline.Error
+	if errors.As(err, &e) && e.Code == "address_refused" {
+		return e
+	}
+	return nil
+}
