@@ -54,7 +54,9 @@ type Log interface {
 	// ID is the identity of this log, chosen at random when it was made: sequences of different logs do not compare.
 	ID() string
 	// Append stores the batch and returns once it is fsynced. There is one appender. An error leaves it unknown whether the
-	// batch was stored; the next Append finds out before it appends anything. ErrLogFull and a full disk are transient.
+	// batch was stored; the next Append finds out before it appends anything: the same batch again just gets its sequence, for
+	// another one, if the first was stored, there is a transient error (code "log_moved"), and the source must be read on from
+	// the log's end. A full log and a full disk are transient.
 	Append(ctx context.Context, b *Batch) (Seq, error)
 	// Read returns a reader whose first entry is from, or the first that is left if from was purged. Safe beside everything.
 	Read(ctx context.Context, from Seq) (LogReader, error)

@@ -70,11 +70,13 @@ type windowed struct {
 	entry
 	size     int
 	appended time.Time
+	// reset: the emptying that the batch begins with is planned or done.
+	reset bool
 }
 
 // newMachine returns a machine that goes on at the cursor.
 func newMachine(pl planner, slice state.Slice, version string, keeps bool, at syncline.Cursor, limits Limits, retry Retry) *machine {
-	pl.condemned = make(map[place]error)
+	pl.condemned = make(map[place]*condemnation)
 	return &machine{planner: pl, slice: slice, version: version, keeps: keeps, committed: at, limits: limits.withDefaults(), retry: retry.withDefaults()}
 }
 
@@ -83,14 +85,18 @@ func (m *machine) wants() bool {
 	return m.bytes < m.limits.Window && m.parking.tasks < m.limits.Parked
 }
 
+// expects is the sequence number of the entry that comes next.
+func (m *machine) expects() syncline.Seq {
+	if n := len(m.window); n > 0 {
+		return m.window[n-1].seq + 1
+	}
+	return m.committed.Seq
+}
+
 // take adds the entry that follows the last one taken.
 func (m *machine) take(d Fed) error {
 	seq := d.Seq
-	want := m.committed.Seq
-	if n := len(m.window); n > 0 {
-		want = m.window[n-1].seq + 1
-	}
-	if seq != want {
+	if want := m.expects(); seq != want {
 		return syncline.Errorf(syncline.Fatal, "needs_sync", "the log goes on at sequence %d where %d was expected: what was between is gone", seq, want).
 			WithFix("`syncline sync` for the route reads the records from the source again")
 	}
@@ -139,7 +145,7 @@ func (m *machine) next(now time.Time) move {
 		}
 	}
 	needDefine := m.make()
-	if m.making != nil && len(m.making.tasks) == 0 {
+	if m.making != nil && len(m.making.tasks) == 0 && len(m.making.changes) == 0 {
 		m.pass()
 		needDefine = m.make() || needDefine
 	}
@@ -185,6 +191,17 @@ func (m *machine) make() (needDefine bool) {
 		events := w.batch.Events
 		if !m.concerns(w.batch) {
 			events = nil
+		}
+		if c := w.batch.Chunk; c != nil && c.First && c.Reset && m.planned.event == 0 && !w.reset && m.concerns(w.batch) {
+			if !p.empty() {
+				return false
+			}
+			if len(events) > 0 && m.unfit(events[0].Schema) {
+				return true
+			}
+			w.reset, p.resets = true, w
+			m.reset(p, &w.entry)
+			return false
 		}
 		for m.planned.event < len(events) {
 			if m.full(p) {
@@ -254,6 +271,9 @@ func (m *machine) tryParked(now time.Time) bool {
 
 // forget drops the plan in making: its events are offered again.
 func (m *machine) forget() {
+	if m.making != nil && m.making.resets != nil {
+		m.making.resets.reset = false
+	}
 	m.making = nil
 	m.planned.entry, m.planned.event = 0, 0
 	for m.planned.entry < len(m.window) && m.window[m.planned.entry].seq < m.committed.Seq {
@@ -276,6 +296,7 @@ func (m *machine) done(c *state.Commit, now time.Time) {
 	m.inflight = nil
 	m.parking.fold(c)
 	if len(p.retry) > 0 {
+		m.forget() // what was planned meanwhile took the retry's success for granted
 		return
 	}
 	m.committed = p.to
@@ -331,7 +352,9 @@ func (m *machine) rejected(err error, culprit int) (again bool, res syncline.Res
 	case p.single():
 		for i := range p.tasks {
 			t := &p.tasks[i]
-			m.condemned[place{t.entry.seq, t.entry.first + int(t.event)}] = err
+			at := place{t.entry.seq, t.entry.first + int(t.event)}
+			_, again := m.condemned[at]
+			m.condemned[at] = &condemnation{err: err, again: again}
 		}
 		m.inOrder = false
 	case culprit >= 0 && culprit < len(p.changes) && p.newest[culprit] >= 0:

@@ -45,6 +45,10 @@ type hold struct {
 	// why is "held" behind its key, "reading" until the source was asked for the record, "rejected" by the rule itself.
 	why string
 	err error
+	// dropped: a later event of the plan made it obsolete.
+	dropped bool
+	// keepsOld: the removal of the record under its old key waits too.
+	keepsOld bool
 }
 
 // plan is one Write in preparation, and what has to be known to settle it: which tasks each change stands for.
@@ -59,6 +63,8 @@ type plan struct {
 	closed bool
 	// passed: the plan moves the cursor past entries without events of its own.
 	passed bool
+	// resets is the entry whose objects the plan empties.
+	resets *windowed
 	// events counts what was taken, events of no concern too.
 	events  int
 	changes []syncline.Change
@@ -108,8 +114,15 @@ func (p *plan) stand(s slot, st standing) {
 		p.parking = make(map[slot]standing)
 	}
 	p.parking[s] = st
-	if st == cleared {
-		p.obsolete = append(p.obsolete, s)
+	if st != cleared {
+		return
+	}
+	p.obsolete = append(p.obsolete, s)
+	for i := range p.holds {
+		if h := &p.holds[i]; h.slot == s {
+			h.dropped = true
+			p.tasks[h.task].code = state.Superseded
+		}
 	}
 }
 

@@ -43,7 +43,7 @@ type planner struct {
 	// inflight is the plan that is being applied while the next one is made; what it does to the parking counts already.
 	inflight *plan
 	// condemned are events that the target refused when they stood alone: they are parked when they come again.
-	condemned map[place]error
+	condemned map[place]*condemnation
 	// wantRule and wantSchema are what the last verdict define was about.
 	wantRule   int
 	wantSchema *syncline.Schema
@@ -65,14 +65,11 @@ func (pl *planner) offer(p *plan, e *entry, i int) verdict {
 	if p.closed {
 		return flush
 	}
-	for _, r := range rules {
-		if !pl.rules[r].fits(ev.Schema) {
-			if !p.empty() {
-				return flush
-			}
-			pl.wantRule, pl.wantSchema = r, ev.Schema
-			return define
+	if pl.unfit(ev.Schema) {
+		if !p.empty() {
+			return flush
 		}
+		return define
 	}
 	if !p.ordered && pl.barrier(p, ev, rules) {
 		if !p.empty() {
@@ -84,21 +81,40 @@ func (pl *planner) offer(p *plan, e *entry, i int) verdict {
 	condemned := pl.condemned[place{e.seq, e.first + i}]
 	for _, r := range rules {
 		it := pl.item(e, i, r)
-		if condemned != nil {
-			pl.cannot(p, it, &condemnedError{condemned})
-			continue
+		switch {
+		case condemned == nil:
+			pl.plan(p, it)
+		case condemned.again:
+			p.hold(it, pl.parkingKey(it), "rejected", condemned)
+			p.holds[len(p.holds)-1].keepsOld = true
+		default:
+			pl.cannot(p, it, condemned)
 		}
-		pl.plan(p, it)
 	}
 	p.events++
 	return added
 }
 
-// condemnedError marks an event that the target refused when it stood alone.
-type condemnedError struct{ err error }
+// unfit reports whether a rule must be bound to the schema before its rows can be planned, and notes which.
+func (pl *planner) unfit(s *syncline.Schema) bool {
+	for _, r := range pl.byEntity[s.Entity] {
+		if !pl.rules[r].fits(s) {
+			pl.wantRule, pl.wantSchema = r, s
+			return true
+		}
+	}
+	return false
+}
 
-func (c *condemnedError) Error() string { return c.err.Error() }
-func (c *condemnedError) Unwrap() error { return c.err }
+// condemnation is what is known of an event that the target refused when it stood alone.
+type condemnation struct {
+	err error
+	// again: even the removal of its old key was refused.
+	again bool
+}
+
+func (c *condemnation) Error() string { return c.err.Error() }
+func (c *condemnation) Unwrap() error { return c.err }
 
 // place is where an event stands in the log.
 type place struct {
@@ -111,6 +127,25 @@ func (pl *planner) plan(p *plan, it item) {
 		pl.send(p, it)
 	} else {
 		pl.record(p, it)
+	}
+}
+
+// reset plans that everything which the route holds of a chunk's entity goes, before the chunk is applied.
+func (pl *planner) reset(p *plan, e *entry) {
+	p.passed, p.closed = true, true
+	if pl.traits.Events {
+		return
+	}
+	p.ordered = true
+	for _, r := range pl.byEntity[e.batch.Chunk.Entity] {
+		p.truncated = append(p.truncated, int32(r))
+		rule := pl.rules[r]
+		if rule.binding == nil {
+			continue // the chunk is empty too: the changes before it left nothing
+		}
+		p.newest = append(p.newest, -1)
+		p.changes = append(p.changes, syncline.Change{Op: syncline.ChangeTruncate, Object: rule.Object, Row: rule.row(nil), Batch: e.batch,
+			Order: syncline.Order{Epoch: pl.logEpoch, Seq: e.seq}})
 	}
 }
 
@@ -261,13 +296,13 @@ func (pl *planner) put(p *plan, it item, values []syncline.Value) {
 	whole := complete(row.Schema, row.Values)
 	if pl.held(p, s) {
 		if !whole || !pl.parking.reading(s) {
-			p.hold(it, key, "held", nil)
+			pl.hold(p, it, key, "held", nil)
 			return
 		}
 		p.stand(s, cleared)
 	}
 	if !whole && oldKey == nil && !pl.traits.Partial {
-		p.hold(it, key, "reading", nil)
+		pl.hold(p, it, key, "reading", nil)
 		return
 	}
 	c := p.change(it, key)
@@ -397,27 +432,45 @@ func (pl *planner) send(p *plan, it item) {
 		}
 	}
 	if key != "" && pl.held(p, slot{int32(it.r), key}) {
-		p.hold(it, key, "held", nil)
+		pl.hold(p, it, key, "held", nil)
 		return
 	}
 	c := p.change(it, "")
 	c.Op, c.Row, c.Before = syncline.ChangeSend, it.rule.row(values), before
 }
 
-// cannot plans an event that the rule itself cannot process: its key is parked, and where a column is missing that the source
-// can still tell, it is read from there. A record without a key is parked under its place in the log.
+// cannot plans an event that the rule itself or the target cannot process: its key is parked, and where a column is missing that
+// the source can still tell, it is read from there.
 func (pl *planner) cannot(p *plan, it item, err error) {
-	key, _, keyErr := it.rule.key(it.event().Row().Values)
-	if keyErr != nil {
-		key = placeKey(it.order.Seq, it.order.Index)
-	}
-	var needs NeedsColumn
+	key := pl.parkingKey(it)
 	why := "rejected"
-	if errors.As(err, &needs) && !pl.traits.Events && keyErr == nil {
+	var needs NeedsColumn
+	switch {
+	case pl.held(p, slot{int32(it.r), key}):
+		why = "held"
+	case errors.As(err, &needs) && !pl.traits.Events:
 		why = "reading"
 	}
-	if pl.held(p, slot{int32(it.r), key}) && why == "rejected" {
-		why = "held"
+	pl.hold(p, it, key, why, err)
+}
+
+// parkingKey is the key that the event is parked under: its target key, or its place in the log if it has none.
+func (pl *planner) parkingKey(it item) syncline.Key {
+	key, _, err := it.rule.key(it.event().Row().Values)
+	if err != nil {
+		return placeKey(it.order.Seq, it.order.Index)
+	}
+	return key
+}
+
+// hold plans that the event waits. Where it moves its record to another key, the old record goes now: later, somebody else may
+// have that key.
+func (pl *planner) hold(p *plan, it item, key syncline.Key, why string, err error) {
+	if ev := it.event(); !pl.traits.Events && ev.Before != nil && ev.After != nil && len(it.rule.binding.Out.Key) > 0 {
+		if old, oldRow, e := it.rule.key(ev.Before); e == nil && old != key && len(p.retry) == 0 {
+			pl.clear(p, slot{int32(it.r), old})
+			p.dropOld(it, old, oldRow)
+		}
 	}
 	p.hold(it, key, why, err)
 }

@@ -166,7 +166,7 @@ func (r *Route) Run(ctx, hard context.Context) error {
 	defer r.update(func(s *Status) { s.State = RouteStopped })
 	failures := 0
 	for ctx.Err() == nil {
-		s, err := r.begin(ctx)
+		s, err := r.Begin(ctx)
 		if err == nil {
 			r.update(func(st *Status) { st.State, st.Err, st.NextTry = RouteRunning, nil, time.Time{} })
 			var progress bool

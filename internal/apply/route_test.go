@@ -34,7 +34,7 @@ type bench struct {
 	runs    []syncline.Run
 	options Options
 	route   *Route
-	s       *session
+	s       *Session
 	read    *memlog.Reader
 	commit  uint64
 }
@@ -52,8 +52,10 @@ func newBench(t *testing.T, change func(*Options)) *bench {
 	b.state = st
 	b.options = Options{ID: "r", Source: "crm", Start: StartEarliest, Signature: "1", Log: b.log, LogEpoch: 1, State: st,
 		Rules: []Rule{{ID: "r", Entity: "customer", Object: "dim", Create: true, Bind: mirror}},
-		Open:  func(context.Context) (syncline.Target, error) { return b.store.Open(memtarget.Options{Route: "r"}), nil },
-		Now:   func() time.Time { return b.now },
+		Open: func(context.Context) (syncline.Target, error) {
+			return b.store.Open(memtarget.Options{Route: "r"}), nil
+		},
+		Now: func() time.Time { return b.now },
 		RequestRun: func(_ context.Context, r syncline.Run) error {
 			b.runs = append(b.runs, r)
 			return nil
@@ -77,7 +79,7 @@ func (b *bench) start() {
 	if err := b.route.Prepare(b.ctx, false); err != nil {
 		b.t.Fatal(err)
 	}
-	if b.s, err = b.route.begin(b.ctx); err != nil {
+	if b.s, err = b.route.Begin(b.ctx); err != nil {
 		b.t.Fatal(err)
 	}
 	if b.read, err = b.log.Reader(b.s.m.committed.Seq); err != nil {
@@ -112,7 +114,7 @@ func (b *bench) drain() error {
 			b.t.Fatal(err)
 		}
 		if !ok {
-			return b.s.step(b.ctx)
+			return b.s.Step(b.ctx)
 		}
 		batch, err := syncline.DecodeBatch(e.Data)
 		if err != nil {

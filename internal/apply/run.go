@@ -12,7 +12,7 @@ import (
 // command is what an operator asks of a route. Exactly one of the functions is called, in the route's loop; the answer goes to
 // answer, which has room for it.
 type command struct {
-	whileRunning func(context.Context, *session) error
+	whileRunning func(context.Context, *Session) error
 	whileStopped func(context.Context) error
 	answer       chan error
 }
@@ -35,7 +35,7 @@ func (r *Route) do(ctx context.Context, c command) error {
 
 // Retry tries a parked task now. It returns once the route has taken note; the outcome is the task's status.
 func (r *Route) Retry(ctx context.Context, x state.Exception) error {
-	return r.do(ctx, command{whileRunning: func(_ context.Context, s *session) error {
+	return r.do(ctx, command{whileRunning: func(_ context.Context, s *Session) error {
 		k := s.m.parking.find(&x)
 		if k == nil {
 			return syncline.Errorf(syncline.Rejected, "task_not_parked", "task %s does not wait any more", x.Task)
@@ -47,7 +47,7 @@ func (r *Route) Retry(ctx context.Context, x state.Exception) error {
 
 // Cancel gives a parked task up; what was held behind it goes on.
 func (r *Route) Cancel(ctx context.Context, x state.Exception, reason string) error {
-	return r.do(ctx, command{whileRunning: func(ctx context.Context, s *session) error {
+	return r.do(ctx, command{whileRunning: func(ctx context.Context, s *Session) error {
 		k := s.m.parking.find(&x)
 		if k == nil {
 			return syncline.Errorf(syncline.Rejected, "task_not_parked", "task %s does not wait any more", x.Task)
@@ -93,14 +93,14 @@ func (r *Route) Restart(ctx context.Context) error {
 		return r.o.State.PlaceRoute(ctx, r.slice, state.Route{Placing: true, Run: "sync", Source: r.o.Source, Signature: r.o.Signature,
 			Cursor: syncline.Cursor{Log: r.o.Log.ID(), Seq: bounds.Last + 1, Epoch: was.Cursor.Epoch}})
 	}
-	return r.do(ctx, command{whileStopped: anew, whileRunning: func(context.Context, *session) error {
+	return r.do(ctx, command{whileStopped: anew, whileRunning: func(context.Context, *Session) error {
 		return syncline.Errorf(syncline.Rejected, "route_running", "route %s is running; it needs no restart", r.o.ID)
 	}})
 }
 
 // run works until ctx ends or something fails. It tells whether any batch was done. One goroutine reads ahead, one at a time
 // applies; everything is decided in this one.
-func (s *session) run(ctx, hard context.Context) (progress bool, err error) {
+func (s *Session) run(ctx, hard context.Context) (progress bool, err error) {
 	var workers sync.WaitGroup
 	readCtx, stopReading := context.WithCancel(ctx)
 	entries := make(chan Fed)        // sent by the reader; unbuffered: the window bounds what is read ahead
@@ -192,7 +192,7 @@ func (s *session) run(ctx, hard context.Context) (progress bool, err error) {
 }
 
 // setTimer arms the timer for the next thing that only time brings: a retry, or the stored cursor of an idle route.
-func (s *session) setTimer(timer *time.Timer) {
+func (s *Session) setTimer(timer *time.Timer) {
 	now := s.r.o.Now()
 	at, ok := s.m.parking.wake()
 	if s.m.unsaved {

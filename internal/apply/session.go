@@ -3,6 +3,8 @@ package apply
 import (
 	"context"
 	"errors"
+	"maps"
+	"slices"
 	"time"
 
 	"syncline"
@@ -10,9 +12,9 @@ import (
 	"syncline/internal/state"
 )
 
-// session is a route between opening its target and losing it. Its methods carry out what the machine decides, one at a time;
+// Session is a route between opening its target and losing it. Its methods carry out what the machine decides, one at a time;
 // only run has goroutines.
-type session struct {
+type Session struct {
 	r      *Route
 	target syncline.Target
 	m      *machine
@@ -51,8 +53,8 @@ func (r *Route) Prepare(ctx context.Context, events bool) error {
 	return r.o.State.PlaceRoute(ctx, r.slice, next)
 }
 
-// begin opens the target, takes ownership and finds out where to go on (DecideStart).
-func (r *Route) begin(ctx context.Context) (*session, error) {
+// Begin opens the target, takes ownership and finds out where to go on (DecideStart).
+func (r *Route) Begin(ctx context.Context) (*Session, error) {
 	known, err := r.o.State.Route(ctx, r.slice)
 	if err != nil {
 		return nil, err
@@ -68,7 +70,7 @@ func (r *Route) begin(ctx context.Context) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &session{r: r, target: target}
+	s := &Session{r: r, target: target}
 	if err := s.start(ctx, known); err != nil {
 		_ = target.Close()
 		return nil, err
@@ -76,7 +78,7 @@ func (r *Route) begin(ctx context.Context) (*session, error) {
 	return s, nil
 }
 
-func (s *session) start(ctx context.Context, known state.Route) error {
+func (s *Session) start(ctx context.Context, known state.Route) error {
 	r := s.r
 	facts := StartFacts{Known: known.Known, Placing: known.Placing, Cursor: known.Cursor, State: r.o.State.ID(), Log: r.o.Log.ID()}
 	keeper, keeps := s.target.(syncline.CursorKeeper)
@@ -125,7 +127,7 @@ func (s *session) start(ctx context.Context, known state.Route) error {
 
 // place begins the route at the target, then in the state store, then asks for the records that were there before. A crash in
 // between repeats it: nothing was applied yet.
-func (s *session) place(ctx context.Context, known state.Route, at syncline.Cursor, keeper syncline.CursorKeeper) (syncline.Cursor, error) {
+func (s *Session) place(ctx context.Context, known state.Route, at syncline.Cursor, keeper syncline.CursorKeeper) (syncline.Cursor, error) {
 	r := s.r
 	at.Epoch++
 	failpoint.Hit("apply.place.before")
@@ -161,8 +163,10 @@ func newPlanner(rules []Rule, traits syncline.Traits, epoch uint8, pending []sta
 }
 
 // ask requests the source's answer for every task that waits for it.
-func (s *session) ask(ctx context.Context, tasks []state.Exception) error {
-	for entity, keys := range asks(tasks) {
+func (s *Session) ask(ctx context.Context, tasks []state.Exception) error {
+	wanted := asks(tasks)
+	for _, entity := range slices.Sorted(maps.Keys(wanted)) {
+		keys := wanted[entity]
 		run := syncline.Run{ID: runID("keys", s.r.o.ID, entity, syncline.Cursor{Seq: tasks[0].Seq, Index: tasks[0].Index, Epoch: s.m.committed.Epoch}),
 			Kind: syncline.RunKeys, Entity: entity, Keys: keys, Routes: []string{s.r.o.ID}}
 		if err := s.r.o.RequestRun(ctx, run); err != nil {
@@ -172,9 +176,27 @@ func (s *session) ask(ctx context.Context, tasks []state.Exception) error {
 	return nil
 }
 
-// step carries out what the machine wants until it waits. It is what a simulation calls; run does the same with the apply
+// Next is the sequence number of the entry that Take wants next.
+func (s *Session) Next() syncline.Seq { return s.m.expects() }
+
+// Wants reports whether Take may be called: what is read ahead is bounded.
+func (s *Session) Wants() bool { return s.m.wants() }
+
+// Take gives the session the next entry of the log.
+func (s *Session) Take(d Fed) error { return s.m.take(d) }
+
+// Cursor is how far the session has applied.
+func (s *Session) Cursor() syncline.Cursor { return s.m.committed }
+
+// Parked is the number of tasks that wait.
+func (s *Session) Parked() int { return s.m.parking.tasks }
+
+// Close closes the target.
+func (s *Session) Close() error { return s.target.Close() }
+
+// Step carries out what the machine wants until it waits. It is what a simulation calls; run does the same with the apply
 // beside the reading.
-func (s *session) step(ctx context.Context) error {
+func (s *Session) Step(ctx context.Context) error {
 	for {
 		switch s.m.next(s.r.o.Now()) {
 		case moveWait:
@@ -193,7 +215,7 @@ func (s *session) step(ctx context.Context) error {
 }
 
 // define binds the rule to the wanted schema and tells the target.
-func (s *session) define(ctx context.Context) error {
+func (s *Session) define(ctx context.Context) error {
 	rule, schema := s.m.rules[s.m.wantRule], s.m.wantSchema
 	binding, err := rule.Bind(schema)
 	if err != nil {
@@ -236,7 +258,7 @@ type applied struct {
 
 // apply writes the plan to the target, and its journal row to the state store before the target commits. It touches nothing of
 // the machine that changes meanwhile.
-func (s *session) apply(ctx context.Context, p *plan) applied {
+func (s *Session) apply(ctx context.Context, p *plan) applied {
 	done := applied{plan: p, start: s.r.o.Now()}
 	w := &syncline.Write{Changes: p.changes, Ordered: p.ordered, Cursor: p.to}
 	w.Commit = func(ctx context.Context, res syncline.Result) error {
@@ -253,7 +275,7 @@ func (s *session) apply(ctx context.Context, p *plan) applied {
 }
 
 // settled gives the machine the outcome. An error ends the session.
-func (s *session) settled(ctx context.Context, done applied) error {
+func (s *Session) settled(ctx context.Context, done applied) error {
 	now := s.r.o.Now()
 	if done.err != nil {
 		if syncline.ClassOf(done.err) != syncline.Rejected {

@@ -19,10 +19,10 @@ func (m *machine) settle(p *plan, res syncline.Result, start, end time.Time) *st
 		s.retried()
 		return s.commit
 	}
+	s.obsolete()
 	if len(p.tasks) == 0 {
 		return s.commit
 	}
-	s.obsolete()
 	codes := s.codes()
 	j := &state.Journal{From: p.from, To: p.to, RuleVersion: m.version, Start: start, End: end}
 	for i, c := range codes {
@@ -58,10 +58,11 @@ func (s *settling) codes() []state.Outcome {
 		t := &p.tasks[i]
 		if t.change < 0 {
 			codes[i] = t.code
-			if t.code == state.Parked {
-				h := &p.holds[next]
+			if next < len(p.holds) && int(p.holds[next].task) == i {
+				if h := &p.holds[next]; !h.dropped {
+					s.parkHold(i, h, codes)
+				}
 				next++
-				s.parkHold(i, h, codes)
 			}
 			continue
 		}
@@ -89,14 +90,15 @@ func (s *settling) codes() []state.Outcome {
 
 // parkHold parks an event that the planner let wait.
 func (s *settling) parkHold(i int, h *hold, codes []state.Outcome) {
-	x := s.exception(i, h.slot, s.p.tasks[i].entry.batch.Events[s.p.tasks[i].event].After)
+	ev := &s.p.tasks[i].entry.batch.Events[s.p.tasks[i].event]
+	x := s.exception(i, h.slot, ev.After, h.keepsOld)
 	switch h.why {
 	case "held":
 		x.Status = state.StatusHeld
 	case "reading":
 		x.Status, x.Code = state.StatusReading, "column_unsent"
 	default:
-		var condemned *condemnedError
+		var condemned *condemnation
 		if errors.As(h.err, &condemned) {
 			s.rejected(&x, condemned.err)
 			break
@@ -130,7 +132,7 @@ func (s *settling) parkChange(i int, older []int, codes []state.Outcome) {
 		}
 	}
 	sl := slot{t.rule, key}
-	x := s.exception(i, sl, after)
+	x := s.exception(i, sl, after, false)
 	switch s.res.Outcomes[t.change] {
 	case syncline.OutcomeMissing:
 		x.Status, x.Code = state.StatusReading, "row_missing"
@@ -308,12 +310,16 @@ func (s *settling) resolve(x *state.Exception, o state.Outcome) {
 	s.commit.Update = append(s.commit.Update, *x)
 }
 
-// exception makes the row of the i-th task, with a copy of its event whose After is after.
-func (s *settling) exception(i int, sl slot, after []syncline.Value) state.Exception {
+// exception makes the row of the i-th task, with a copy of its event whose After is after. Of a record under a new key the old
+// one is removed already, unless keepsOld: trying the event again must not remove it a second time.
+func (s *settling) exception(i int, sl slot, after []syncline.Value, keepsOld bool) state.Exception {
 	t := &s.p.tasks[i]
 	b, rule := t.entry.batch, s.m.rules[t.rule]
 	ev := b.Events[t.event]
 	ev.After = after
+	if after != nil && !keepsOld && !s.m.traits.Events && len(rule.binding.Out.Key) > 0 {
+		ev.Before = nil
+	}
 	single := &syncline.Batch{Source: b.Source, Position: b.PositionOf(int(t.event)), Events: []syncline.Event{ev}}
 	if ev.Txn < len(b.Txns) {
 		single.Txns = []syncline.Txn{b.Txns[ev.Txn]}

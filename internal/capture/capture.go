@@ -154,7 +154,7 @@ func (c *Capture) Run(ctx, hard context.Context) error {
 	defer c.set(StateStopped, nil)
 	failures := 0
 	for ctx.Err() == nil {
-		s, err := c.begin(ctx)
+		s, err := c.Begin(ctx)
 		if err == nil {
 			c.set(StateRunning, nil)
 			for err == nil && ctx.Err() == nil {
@@ -162,7 +162,7 @@ func (c *Capture) Run(ctx, hard context.Context) error {
 					failures = 0
 				}
 			}
-			c.end(s)
+			s.Close()
 		}
 		if err == nil || ctx.Err() != nil {
 			continue
@@ -208,15 +208,15 @@ func wait(ctx context.Context, d time.Duration) {
 	}
 }
 
-// session is a source between its opening and an error.
-type session struct {
+// Session is a source between its opening and an error.
+type Session struct {
 	c      *Capture
 	source syncline.Source
 	last   syncline.Position
 }
 
-// begin opens the source at the log's end: the last batch is the checkpoint.
-func (c *Capture) begin(ctx context.Context) (*session, error) {
+// Begin opens the source at the log's end: the last batch is the checkpoint.
+func (c *Capture) Begin(ctx context.Context) (*Session, error) {
 	checkpoint, last, err := c.checkpoint(ctx)
 	if err != nil {
 		return nil, err
@@ -246,7 +246,7 @@ func (c *Capture) begin(ctx context.Context) (*session, error) {
 	if checkpoint != nil {
 		source.Confirm(last) // it is in the log, whatever the source last heard of us
 	}
-	return &session{c: c, source: source, last: last}, nil
+	return &Session{c: c, source: source, last: last}, nil
 }
 
 // checkpoint reads the end of the log.
@@ -275,7 +275,9 @@ func (c *Capture) checkpoint(ctx context.Context) ([]byte, syncline.Position, er
 	return b.Checkpoint, b.Position, nil
 }
 
-func (c *Capture) end(s *session) {
+// Close closes the source.
+func (s *Session) Close() {
+	c := s.c
 	c.mu.Lock()
 	c.source = nil
 	clear(c.runs)
@@ -285,17 +287,17 @@ func (c *Capture) end(s *session) {
 	}
 }
 
-// step moves one batch. It is what a simulation calls.
-func (s *session) step(ctx, hard context.Context) error {
+// step moves one batch.
+func (s *Session) step(ctx, hard context.Context) error {
 	b, err := s.source.Next(ctx)
 	if err != nil {
 		return err
 	}
-	return s.store(ctx, hard, b)
+	return s.Store(ctx, hard, b)
 }
 
-// store appends the batch and then confirms it.
-func (s *session) store(ctx, hard context.Context, b *syncline.Batch) error {
+// Store appends the batch and then confirms it.
+func (s *Session) Store(ctx, hard context.Context, b *syncline.Batch) error {
 	if err := s.check(b); err != nil {
 		return err
 	}
@@ -316,7 +318,7 @@ func (s *session) store(ctx, hard context.Context, b *syncline.Batch) error {
 }
 
 // check refuses a batch that would break the order that everything downstream relies on.
-func (s *session) check(b *syncline.Batch) error {
+func (s *Session) check(b *syncline.Batch) error {
 	if b.Position.Compare(s.last) < 0 {
 		return syncline.Errorf(syncline.Fatal, "position_backwards", "source %s went back from %s to %s", s.c.o.Source, s.last, b.Position)
 	}
@@ -331,7 +333,7 @@ func (s *session) check(b *syncline.Batch) error {
 
 // append stores the batch, for as long as it takes: a log that is full or does not answer stops the source, and nothing is
 // lost. Once ctx has ended it tries no further.
-func (s *session) append(ctx, hard context.Context, b *syncline.Batch) (syncline.Seq, error) {
+func (s *Session) append(ctx, hard context.Context, b *syncline.Batch) (syncline.Seq, error) {
 	staller, _ := s.source.(Staller)
 	for failures := 1; ; failures++ {
 		seq, err := s.c.o.Log.Append(hard, b)

@@ -85,8 +85,11 @@ func (l *log) Append(ctx context.Context, b *syncline.Batch) (syncline.Seq, erro
 	for range 3 {
 		if a.unknown {
 			stored, err := l.resolve(ctx, data)
-			if stored || err != nil {
-				return a.last, err
+			if err != nil {
+				return 0, err
+			}
+			if stored {
+				return a.last, nil
 			}
 		}
 		seq, err := l.publish(ctx, data)
@@ -109,7 +112,7 @@ func (l *log) publish(ctx context.Context, data []byte) (syncline.Seq, error) {
 	}
 	a.attempt++
 	reply := l.inbox + strconv.FormatUint(a.attempt, 10)
-	failed := l.server.failed()
+	failed, cut := l.server.failed(), l.server.connectionCut()
 	err := l.server.nc.PublishMsg(&nats.Msg{Subject: l.subject, Reply: reply, Data: data, Header: nats.Header{
 		headerExpected: {strconv.FormatUint(uint64(a.last), 10)},
 		headerWriter:   {l.writer},
@@ -119,7 +122,7 @@ func (l *log) publish(ctx context.Context, data []byte) (syncline.Seq, error) {
 		a.unknown = true
 		return 0, unavailable("append to the log of "+l.source, err)
 	}
-	answer, err := l.await(ctx, reply, failed)
+	answer, err := l.await(ctx, reply, failed, cut)
 	if err != nil {
 		a.unknown = true
 		return 0, err
@@ -143,7 +146,7 @@ func (l *log) stored(e syncline.Entry) {
 }
 
 // await returns the answer to an append.
-func (l *log) await(ctx context.Context, reply string, failed <-chan struct{}) (*nats.Msg, error) {
+func (l *log) await(ctx context.Context, reply string, failed, cut <-chan struct{}) (*nats.Msg, error) {
 	timer := time.NewTimer(answerPatience)
 	defer timer.Stop()
 	for {
@@ -157,7 +160,9 @@ func (l *log) await(ctx context.Context, reply string, failed <-chan struct{}) (
 		case <-l.done:
 			return nil, l.closedError()
 		case <-failed:
-			return nil, l.server.embedded.failure()
+			return nil, diskError("append to the log of "+l.source, errors.New("the log server cannot write"))
+		case <-cut:
+			return nil, syncline.Errorf(syncline.Transient, "log_unavailable", "append to the log of %s: the connection was interrupted", l.source)
 		case <-timer.C:
 			if e := l.server.embedded; e != nil {
 				e.suspect()
@@ -202,7 +207,8 @@ func (l *log) judge(ctx context.Context, answer *nats.Msg, size int) (syncline.S
 }
 
 // resolve finds out what became of an append without an answer. It reports whether that was stored and is what the caller
-// wants to append; a.last is right afterwards.
+// wants to append; one that was stored and is another is an error, because the caller does not know that its source has
+// got further. a.last is right afterwards.
 func (l *log) resolve(ctx context.Context, data []byte) (bool, error) {
 	a := &l.appender
 	state, err := l.state(ctx)
@@ -230,7 +236,11 @@ func (l *log) resolve(ctx context.Context, data []byte) (bool, error) {
 	}
 	same := bytes.Equal(e.Data, data)
 	l.stored(e)
-	return same, nil
+	if !same {
+		return false, syncline.Errorf(syncline.Transient, "log_moved",
+			"append to the log of %s: an earlier append was stored after all; the source must be read on from there", l.source)
+	}
+	return true, nil
 }
 
 // entry reads one entry, and whose it is.

@@ -114,10 +114,12 @@ func (l *Log) resolveLocked(data []byte) (bool, error) {
 		}
 		d.sync()
 		l.last++
-		if bytes.Equal(l.unknown, data) {
-			l.unknown = nil
-			return true, nil
+		same := bytes.Equal(l.unknown, data)
+		l.unknown = nil
+		if !same {
+			return false, syncline.Errorf(syncline.Transient, "log_moved", "append to log of %s: an earlier append was stored after all", l.source)
 		}
+		return true, nil
 	}
 	l.unknown = nil
 	return false, nil

@@ -45,6 +45,8 @@ func (s *Source) chunk() (*syncline.Batch, bool, error) {
 	r.Number++
 	b := &syncline.Batch{Chunk: &syncline.Chunk{Run: r.ID, Kind: r.Kind, Number: r.Number, Entity: r.Entity, Routes: r.Routes,
 		First: r.Number == 1, Reset: r.Reset, EmptyBefore: r.Empty}}
+	// Changes of a keyless table that came before its copy cannot be told from the rows copied: the copy replaces them.
+	b.Chunk.Reset = r.Reset || r.Number == 1 && s.schemas[r.Entity] != nil && len(s.schemas[r.Entity].Key) == 0
 	if r.Kind == syncline.RunKeys {
 		b.Chunk.Last = s.readKeys(b, r)
 	} else {

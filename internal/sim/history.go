@@ -1,0 +1,145 @@
+package sim
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"syncline"
+	"syncline/internal/memsource"
+)
+
+// keys is the number of different keys: few, so that much happens to each.
+const keys = 8
+
+var (
+	customerSchema = &syncline.Schema{Entity: "customer", Table: "customer", Key: []int{0}, Version: -1, Columns: []syncline.Column{
+		{Name: "id", Kind: syncline.KindInt}, {Name: "ver", Kind: syncline.KindInt, Nullable: true},
+		{Name: "tier", Kind: syncline.KindText, Nullable: true}, {Name: "notes", Kind: syncline.KindText, Nullable: true},
+	}}
+	// auditSchema has no key; its rows are distinct.
+	auditSchema = &syncline.Schema{Entity: "audit", Table: "audit", Version: -1, Columns: []syncline.Column{
+		{Name: "n", Kind: syncline.KindInt}, {Name: "what", Kind: syncline.KindText, Nullable: true},
+	}}
+)
+
+// history makes transactions that could have been committed: it knows what the tables hold.
+type history struct {
+	rnd   *rand.Rand
+	now   time.Time
+	rows  map[int64][]syncline.Value
+	audit [][]syncline.Value
+	ver   int64
+}
+
+func newHistory(rnd *rand.Rand, now time.Time) *history {
+	return &history{rnd: rnd, now: now, rows: make(map[int64][]syncline.Value)}
+}
+
+// next returns a transaction of one to six changes.
+func (h *history) next() memsource.Txn {
+	h.now = h.now.Add(time.Second)
+	t := memsource.Txn{Time: h.now}
+	for range 1 + h.rnd.IntN(6) {
+		t.Changes = append(t.Changes, h.change())
+	}
+	return t
+}
+
+func (h *history) change() memsource.Change {
+	h.ver++
+	switch n := h.rnd.IntN(40); {
+	case n == 0:
+		clear(h.rows)
+		return memsource.Change{Op: syncline.OpTruncated, Schema: customerSchema}
+	case n < 6:
+		return h.auditChange()
+	}
+	id := int64(h.rnd.IntN(keys))
+	row, there := h.rows[id]
+	switch {
+	case !there:
+		return h.insert(id)
+	case h.rnd.IntN(5) == 0:
+		delete(h.rows, id)
+		return memsource.Change{Op: syncline.OpDeleted, Schema: customerSchema, Before: h.before(id, row)}
+	case h.rnd.IntN(6) == 0:
+		return h.rekey(id, row)
+	}
+	return h.update(id, row)
+}
+
+func (h *history) insert(id int64) memsource.Change {
+	row := []syncline.Value{syncline.Int(id), syncline.Int(h.ver), h.tier(), syncline.Text(fmt.Sprint("notes of ", h.ver))}
+	h.rows[id] = row
+	return memsource.Change{Op: syncline.OpCreated, Schema: customerSchema, After: row}
+}
+
+// update changes the version, sometimes the tier, and sends the notes only where they changed, as PostgreSQL does with large values.
+func (h *history) update(id int64, row []syncline.Value) memsource.Change {
+	after := []syncline.Value{row[0], syncline.Int(h.ver), row[2], syncline.Unset}
+	if h.rnd.IntN(3) == 0 {
+		after[2] = h.tier()
+	}
+	if h.rnd.IntN(3) == 0 {
+		after[3] = syncline.Text(fmt.Sprint("notes of ", h.ver))
+	}
+	c := memsource.Change{Op: syncline.OpUpdated, Schema: customerSchema, After: after}
+	if h.rnd.IntN(4) == 0 {
+		c.Before = row
+	}
+	h.rows[id] = whole(after, row)
+	return c
+}
+
+func (h *history) rekey(id int64, row []syncline.Value) memsource.Change {
+	to := int64(h.rnd.IntN(keys))
+	if _, taken := h.rows[to]; taken {
+		return h.update(id, row)
+	}
+	after := []syncline.Value{syncline.Int(to), syncline.Int(h.ver), row[2], syncline.Unset}
+	if h.rnd.IntN(2) == 0 {
+		after[3] = row[3]
+	}
+	delete(h.rows, id)
+	h.rows[to] = whole(after, row)
+	return memsource.Change{Op: syncline.OpUpdated, Schema: customerSchema, Before: h.before(id, row), After: after}
+}
+
+// before is the old row as a source sends it: only its key, or all of it.
+func (h *history) before(id int64, row []syncline.Value) []syncline.Value {
+	if h.rnd.IntN(3) == 0 {
+		return row
+	}
+	return []syncline.Value{syncline.Int(id), syncline.Unset, syncline.Unset, syncline.Unset}
+}
+
+func (h *history) tier() syncline.Value {
+	return [...]syncline.Value{syncline.Text("gold"), syncline.Text("silver"), syncline.Text("test"), syncline.Null}[h.rnd.IntN(4)]
+}
+
+func (h *history) auditChange() memsource.Change {
+	if len(h.audit) > 0 && h.rnd.IntN(4) == 0 {
+		i := h.rnd.IntN(len(h.audit))
+		old := h.audit[i]
+		if h.rnd.IntN(2) == 0 {
+			h.audit = append(h.audit[:i:i], h.audit[i+1:]...)
+			return memsource.Change{Op: syncline.OpDeleted, Schema: auditSchema, Before: old}
+		}
+		h.audit[i] = []syncline.Value{syncline.Int(h.ver), syncline.Text("changed")}
+		return memsource.Change{Op: syncline.OpUpdated, Schema: auditSchema, Before: old, After: h.audit[i]}
+	}
+	row := []syncline.Value{syncline.Int(h.ver), syncline.Text("new")}
+	h.audit = append(h.audit, row)
+	return memsource.Change{Op: syncline.OpCreated, Schema: auditSchema, After: row}
+}
+
+func whole(after, row []syncline.Value) []syncline.Value {
+	out := append([]syncline.Value(nil), after...)
+	for i := range out {
+		if out[i].IsUnset() {
+			out[i] = row[i]
+		}
+	}
+	return out
+}

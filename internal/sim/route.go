@@ -1,0 +1,235 @@
+package sim
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"syncline"
+	"syncline/internal/apply"
+	"syncline/internal/memlog"
+	"syncline/internal/memtarget"
+)
+
+// route is one route of the world, its target, and what is known to be true of it.
+type route struct {
+	w        *world
+	id       string
+	options  apply.Options
+	entity   string
+	object   string
+	keep     func(syncline.Row) bool // which source rows the rule wants
+	events   bool
+	txn      bool
+	bornAt   int // steps before the route exists
+	store    *memtarget.Store
+	recorder *memtarget.Recorder
+	sent     int // events of the recorder that were checked
+	versions map[string]int64
+
+	route   *apply.Route
+	session *apply.Session
+	reader  *memlog.Reader
+	refused map[syncline.Key]bool
+	placed  bool
+}
+
+// addRoutes makes the routes of the run: mirrors and a filter on state targets with and without transactions, a keyless one, one
+// that is born late, and a recorder of events.
+func (w *world) addRoutes() {
+	onlyTiers := func(r syncline.Row) bool { return r.Values[2].Text() != "test" }
+	w.add(&route{id: "mirror", entity: "customer", txn: true})
+	w.add(&route{id: "kv", entity: "customer"})
+	w.add(&route{id: "filter", entity: "customer", txn: true, keep: onlyTiers})
+	w.add(&route{id: "audit", entity: "audit", txn: true})
+	w.add(&route{id: "late", entity: "customer", txn: w.rnd.IntN(2) == 0, bornAt: 20 + w.rnd.IntN(100)})
+	w.add(&route{id: "hook", entity: "customer", events: true})
+}
+
+func (w *world) add(r *route) {
+	r.w, r.object = w, r.id
+	r.versions = make(map[string]int64)
+	r.refused = make(map[syncline.Key]bool)
+	r.store, r.recorder = memtarget.NewStore(), memtarget.NewRecorder()
+	rule := apply.Rule{ID: r.id, Entity: r.entity, Object: r.object, Create: true, Bind: r.bind}
+	start := apply.StartFull
+	if r.events {
+		start = apply.StartEarliest
+	}
+	r.options = apply.Options{ID: r.id, Source: "crm", Rules: []apply.Rule{rule}, Start: start, Signature: "1", LogEpoch: 1, State: w.state,
+		SnapshotCovers: true, Now: func() time.Time { return w.now }, Limits: apply.Limits{MaxRows: 1 + w.rnd.IntN(12), Window: 1 << 14},
+		Retry: apply.Retry{Max: 1000, MaxDelay: time.Minute},
+		RequestRun: func(ctx context.Context, run syncline.Run) error {
+			return w.capture.RequestRun(ctx, run)
+		},
+		Open: func(context.Context) (syncline.Target, error) {
+			if r.events {
+				return r.recorder, nil
+			}
+			return r.store.Open(memtarget.Options{Route: r.id, NoTransactions: !r.txn}), nil
+		}}
+	w.routes = append(w.routes, r)
+}
+
+func (r *route) bind(s *syncline.Schema) (*apply.Binding, error) {
+	b := &apply.Binding{Out: s}
+	if r.keep != nil {
+		b.Match = func(b *syncline.Batch, i int) (bool, error) {
+			row := b.Events[i].Row()
+			if row.Values[2].IsUnset() {
+				return false, needs{}
+			}
+			return r.keep(row), nil
+		}
+	}
+	return b, nil
+}
+
+type needs struct{}
+
+func (needs) Error() string       { return "column tier was not sent" }
+func (needs) UnsetColumn() string { return "tier" }
+
+func (r *route) born() bool { return r.w.result.Steps >= r.bornAt }
+
+// prepare makes the route known, as the start of a process does.
+func (r *route) prepare() error {
+	if r.route != nil || !r.born() {
+		return nil
+	}
+	o := r.options
+	o.Log = r.w.log
+	var err error
+	if r.route, err = apply.New(o); err != nil {
+		return err
+	}
+	return r.route.Prepare(r.w.ctx, r.events)
+}
+
+// step reads an entry or two and applies what there is.
+func (r *route) step() error {
+	if !r.born() {
+		return nil
+	}
+	if err := r.prepare(); err != nil {
+		return err
+	}
+	if r.session == nil {
+		s, err := r.route.Begin(r.w.ctx)
+		if err != nil {
+			return err
+		}
+		r.session = s
+		if !r.placed {
+			r.placed = true
+			r.store.Sync() // a target that loses the cursor itself halts the route, which is not what is looked for here
+		}
+		if r.reader, err = r.w.log.Reader(s.Next()); err != nil {
+			return err
+		}
+	}
+	for range 1 + r.w.rnd.IntN(3) {
+		if !r.session.Wants() {
+			break
+		}
+		e, ok, err := r.reader.TryNext()
+		if err != nil {
+			return err
+		}
+		if !ok {
+			break
+		}
+		b, err := syncline.DecodeBatch(e.Data)
+		if err != nil {
+			return err
+		}
+		if err := r.session.Take(apply.Fed{Seq: e.Seq, Time: e.Time, Batch: b, Size: len(e.Data)}); err != nil {
+			return err
+		}
+	}
+	before, waited := r.session.Cursor(), r.session.Parked()
+	if err := r.session.Step(r.w.ctx); err != nil {
+		r.close()
+		return err
+	}
+	if after := r.session.Cursor(); after != before || waited != r.session.Parked() {
+		r.w.note("%s at %d.%d, %d parked", r.id, after.Seq, after.Index, r.session.Parked())
+	}
+	return nil
+}
+
+func (r *route) close() {
+	if r.session != nil {
+		_ = r.session.Close()
+	}
+	r.session, r.reader, r.route = nil, nil, nil
+}
+
+func (r *route) fail(f memtarget.Fault) {
+	if r.events {
+		r.recorder.Fail(f)
+		return
+	}
+	r.store.Fail(f)
+}
+
+func (r *route) refuse(k syncline.Key) {
+	r.w.note("%s refuses %s", r.id, k)
+	r.refused[k] = true
+	if r.events {
+		r.recorder.Refuse(r.object, k)
+		return
+	}
+	r.store.Refuse(r.object, k)
+}
+
+// loseTail takes the target's last writes back, as a failover does, and the connection with them.
+func (r *route) loseTail(n int) {
+	if r.events {
+		return
+	}
+	if lost := r.store.LoseTail(n); lost > 0 {
+		r.w.note("%s lost %d of %d writes", r.id, n, lost)
+		clear(r.versions)
+	}
+	r.close()
+}
+
+// heal ends all refusals and faults.
+func (r *route) heal() {
+	for k := range r.refused {
+		if r.events {
+			r.recorder.Accept(r.object, k)
+		} else {
+			r.store.Accept(r.object, k)
+		}
+	}
+	r.recorder.Fail()
+	r.store.Fail()
+}
+
+func (r *route) rows() (map[string]string, error) {
+	out := make(map[string]string)
+	n := 0
+	err := r.store.Open(memtarget.Options{Route: "reader"}).Scan(r.w.ctx, r.object, r.schema(), func(row syncline.Row) error {
+		n++
+		out[r.name(row, n)] = fmt.Sprint(row.Values)
+		return nil
+	})
+	return out, err
+}
+
+func (r *route) schema() *syncline.Schema {
+	if r.entity == "audit" {
+		return auditSchema
+	}
+	return customerSchema
+}
+
+// name is the row's key; for a keyless one its content, numbered where it repeats.
+func (r *route) name(row syncline.Row, n int) string {
+	if k, ok := row.Key(); ok {
+		return string(k)
+	}
+	return fmt.Sprint(row.Values)
+}

@@ -1,0 +1,263 @@
+// Package sim drives capture and apply from a seed: a history of a source, a few routes, and a plan of faults, all in one
+// goroutine and with a clock of its own. What must hold holds at the end of every run, and while it goes on.
+//
+// The parts that decide are the real ones. Source, log and targets are in memory and lose, at a crash, what was not synced.
+package sim
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"syncline"
+	"syncline/internal/capture"
+	"syncline/internal/memlog"
+	"syncline/internal/memsource"
+	"syncline/internal/memtarget"
+	"syncline/internal/state"
+)
+
+// Options of a run. The zero value but for Seed is what tests use.
+type Options struct {
+	Seed uint64
+	// Txns is the length of the source's history; 0 = 60.
+	Txns int
+	// Dir is where the state store is kept; it is emptied at the end.
+	Dir string
+}
+
+// Result tells what a run did.
+type Result struct {
+	// Trace is the same for the same options: a hash over everything that was observable.
+	Trace   uint64
+	Crashes int
+	Steps   int
+}
+
+// world is everything that one run consists of.
+type world struct {
+	ctx     context.Context
+	rnd     *rand.Rand
+	now     time.Time
+	history *history
+	system  *memsource.System
+	logs    *memlog.Store
+	state   *state.Store
+	log     *memlog.Log
+	source  *memsource.Source
+	capture *capture.Capture
+	session *capture.Session
+	routes  []*route
+	trace   strings.Builder
+	result  Result
+	healing bool
+}
+
+var errCrash = errors.New("the process was killed")
+
+// Run makes one run. The error tells which promise was broken.
+func Run(ctx context.Context, o Options) (Result, error) {
+	if o.Txns == 0 {
+		o.Txns = 60
+	}
+	w := &world{ctx: ctx, rnd: rand.New(rand.NewPCG(o.Seed, 0x5F3759DF)), now: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}
+	w.system = memsource.NewSystem("crm-system")
+	w.history = newHistory(w.rnd, w.now)
+	for range o.Txns {
+		w.system.Append(w.history.next())
+	}
+	w.system.Advance(w.rnd.IntN(o.Txns / 2)) // what the first snapshot finds
+	ids := 0
+	w.logs = memlog.New(memlog.Options{Now: func() time.Time { return w.now }, NewID: func() string { ids++; return fmt.Sprint("log", ids) }})
+	var err error
+	if w.state, err = state.Open(ctx, state.Options{Path: filepath.Join(o.Dir, "state.db")}); err != nil {
+		return w.result, err
+	}
+	defer os.RemoveAll(o.Dir) //nolint:errcheck // a temporary directory
+	defer w.state.Close()     //nolint:errcheck // its directory goes
+	w.addRoutes()
+	if err := w.live(o); err != nil {
+		return w.result, fmt.Errorf("%w\nlast steps:\n%s", err, tail(w.trace.String(), 30))
+	}
+	h := fnv.New64a()
+	_, _ = h.Write([]byte(w.trace.String()))
+	w.result.Trace = h.Sum64()
+	return w.result, nil
+}
+
+func tail(s string, lines int) string {
+	all := strings.Split(strings.TrimSpace(s), "\n")
+	return strings.Join(all[max(0, len(all)-lines):], "\n")
+}
+
+func (w *world) note(format string, args ...any) {
+	fmt.Fprintf(&w.trace, format+"\n", args...)
+}
+
+// chance is true once in n times, never while healing.
+func (w *world) chance(n int) bool { return w.rnd.IntN(n) == 0 && !w.healing }
+
+// live lets things happen until the history is over, heals everything, and checks what must hold.
+func (w *world) live(o Options) error {
+	w.open()
+	for step := 0; step < o.Txns*6; step++ {
+		w.result.Steps++
+		w.now = w.now.Add(time.Duration(w.rnd.IntN(2000)) * time.Millisecond)
+		if err := w.act(); err != nil {
+			return err
+		}
+		if err := w.checkAlways(); err != nil {
+			return err
+		}
+	}
+	return w.heal()
+}
+
+// act lets one thing happen.
+func (w *world) act() error {
+	switch n := w.rnd.IntN(20); {
+	case n < 4:
+		w.note("visible %d", w.system.Advance(1+w.rnd.IntN(4)))
+	case n < 9:
+		return w.survive(w.captureStep())
+	case n < 17:
+		return w.survive(w.routes[w.rnd.IntN(len(w.routes))].step())
+	case n == 17:
+		w.crash()
+	case n == 18:
+		w.trouble()
+	default:
+		w.now = w.now.Add(time.Duration(w.rnd.IntN(600)) * time.Second)
+	}
+	return nil
+}
+
+// trouble makes something fail later on.
+func (w *world) trouble() {
+	r := w.routes[w.rnd.IntN(len(w.routes))]
+	switch w.rnd.IntN(4) {
+	case 0:
+		w.log.FailNext(memlog.Fault(1 + w.rnd.IntN(4)))
+		w.note("the log will fail")
+	case 1:
+		r.fail(memtarget.Fault(1 + w.rnd.IntN(3)))
+		w.note("%s will fail", r.id)
+	case 2:
+		r.refuse(syncline.Key(fmt.Sprint(w.rnd.IntN(keys))))
+	case 3:
+		r.loseTail(w.rnd.IntN(4))
+	}
+}
+
+// survive turns a crash and errors that a process outlives into a restart of the part.
+func (w *world) survive(err error) error {
+	if err == nil {
+		return nil
+	}
+	if errors.Is(err, errCrash) {
+		w.crash()
+		return nil
+	}
+	if syncline.ClassOf(err) == syncline.Fatal {
+		return fmt.Errorf("halted: %w", err)
+	}
+	w.note("error: %s", syncline.CodeOf(err))
+	return nil
+}
+
+// crash kills the process: sessions, capture and handles are gone, and the log's unsynced tail.
+func (w *world) crash() {
+	w.note("crash")
+	w.result.Crashes++
+	w.close()
+	w.logs.Crash()
+	w.open()
+}
+
+func (w *world) close() {
+	if w.session != nil {
+		w.session.Close()
+	}
+	w.session = nil
+	for _, r := range w.routes {
+		r.close()
+	}
+}
+
+// open is the start of the process.
+func (w *world) open() {
+	w.log = w.logs.Log("crm")
+	w.capture = capture.New(capture.Options{Source: "crm", Log: w.log, Runs: w.state, Now: func() time.Time { return w.now },
+		Open: func() (syncline.Source, error) {
+			w.source = memsource.New(memsource.Options{Name: "crm", System: w.system, Snapshot: []string{"customer", "audit"},
+				MaxEvents: 1 + w.rnd.IntN(8), ChunkRows: 1 + w.rnd.IntN(4)})
+			return w.source, nil
+		}})
+}
+
+// captureStep moves one batch into the log.
+func (w *world) captureStep() error {
+	for _, r := range w.routes { // a route is registered before capture appends anything
+		if err := r.prepare(); err != nil {
+			return err
+		}
+	}
+	if w.session == nil {
+		s, err := w.capture.Begin(w.ctx)
+		if err != nil {
+			return err
+		}
+		w.session = s
+	}
+	b, ok, err := w.source.TryNext()
+	if err != nil || !ok {
+		return err
+	}
+	ctx, cancel := context.WithCancel(w.ctx)
+	cancel() // one attempt: a log that does not answer ends the session
+	if err := w.session.Store(ctx, w.ctx, b); err != nil {
+		w.session.Close()
+		w.session = nil
+		return err
+	}
+	w.note("captured %d events to %s", len(b.Events), b.Position)
+	return nil
+}
+
+// heal ends all trouble and lets everything come to rest.
+func (w *world) heal() error {
+	w.note("heal")
+	w.healing = true
+	w.system.Advance(1 << 30)
+	for _, r := range w.routes {
+		r.heal()
+	}
+	w.log.FailNext()
+	w.crash() // faults that were waiting are gone, and recovery is the normal start
+	for quiet := 0; quiet < 3; {
+		if w.result.Steps++; w.result.Steps > 200_000 {
+			return errors.New("it does not come to rest")
+		}
+		before := w.trace.Len()
+		if err := w.captureStep(); err != nil && syncline.ClassOf(err) == syncline.Fatal {
+			return fmt.Errorf("halted: %w", err)
+		}
+		for _, r := range w.routes {
+			if err := r.step(); err != nil && syncline.ClassOf(err) == syncline.Fatal {
+				return fmt.Errorf("halted: %w", err)
+			}
+		}
+		quiet++
+		if w.trace.Len() != before {
+			quiet = 0
+		}
+		w.now = w.now.Add(10 * time.Minute)
+	}
+	return w.checkEnd()
+}

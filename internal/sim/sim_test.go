@@ -1,0 +1,59 @@
+package sim
+
+import (
+	"flag"
+	"os"
+	"testing"
+)
+
+var (
+	seed  = flag.Uint64("sim.seed", 0, "run this seed only")
+	seeds = flag.Int("sim.seeds", 200, "number of seeds")
+	first = flag.Uint64("sim.first", 1, "first seed")
+)
+
+func run(t *testing.T, seed uint64) Result {
+	t.Helper()
+	dir, err := os.MkdirTemp(memoryDir(), "syncline-sim-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	res, err := Run(t.Context(), Options{Seed: seed, Dir: dir})
+	if err != nil {
+		t.Errorf("seed %d: %v\nreplay: go test ./internal/sim -run TestSeeds -sim.seed %d", seed, err, seed)
+	}
+	return res
+}
+
+// memoryDir is a file system in memory where there is one: a simulation does not test the disk.
+func memoryDir() string {
+	if info, err := os.Stat("/dev/shm"); err == nil && info.IsDir() {
+		return "/dev/shm"
+	}
+	return ""
+}
+
+func TestSeeds(t *testing.T) {
+	if *seed != 0 {
+		run(t, *seed)
+		return
+	}
+	crashes := 0
+	for i := range uint64(*seeds) {
+		crashes += run(t, *first+i).Crashes
+		if t.Failed() {
+			return
+		}
+	}
+	if crashes < *seeds {
+		t.Errorf("only %d crashes in %d runs: the simulation is too kind", crashes, *seeds)
+	}
+}
+
+func TestSameSeedSameTrace(t *testing.T) {
+	for s := range uint64(5) {
+		if a, b := run(t, s+1), run(t, s+1); a.Trace != b.Trace {
+			t.Errorf("seed %d: traces %x and %x", s+1, a.Trace, b.Trace)
+		}
+	}
+}
