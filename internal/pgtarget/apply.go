@@ -1,0 +1,237 @@
+package pgtarget
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+
+	"syncline"
+)
+
+// copyMin is the number of rows from which COPY to a temporary table beats arrays; see BenchmarkApply.
+const copyMin = 1000
+
+// Apply carries out the write in one transaction. See the package comment.
+func (t *Target) Apply(ctx context.Context, w *syncline.Write) (syncline.Result, error) {
+	if err := ctx.Err(); err != nil {
+		return syncline.Result{}, err
+	}
+	if t.s != nil && t.s.conn.IsClosed() {
+		t.lost()
+	}
+	if t.s == nil || t.unsettled {
+		return syncline.Result{}, syncline.Errorf(syncline.Transient, "connection_lost", "no connection: the cursor at the target must be read first")
+	}
+	s := t.s
+	x := &transaction{t: t, s: s, w: w, res: syncline.Result{Outcomes: make([]syncline.Outcome, len(w.Changes))}}
+	if err := x.apply(ctx); err != nil {
+		s.rollback(ctx)
+		return syncline.Result{}, x.explain(ctx, err)
+	}
+	return x.res, nil
+}
+
+// transaction is one Apply.
+type transaction struct {
+	t     *Target
+	s     *session
+	w     *syncline.Write
+	res   syncline.Result
+	begun bool
+	// queue are the requests of the next round trip.
+	queue []request
+	// deferrable: some object has constraints that are checked late.
+	deferrable bool
+	// recheck are the groups of which some changes had no effect, see settle.
+	recheck []*group
+	// arena holds the parameters of the queued requests.
+	arena []byte
+}
+
+// commitError is an error of Write.Commit, which goes back as it is.
+type commitError struct{ err error }
+
+func (e *commitError) Error() string { return e.err.Error() }
+func (e *commitError) Unwrap() error { return e.err }
+
+func (x *transaction) apply(ctx context.Context) error {
+	if err := x.t.tidy(ctx, x.s); err != nil {
+		return err
+	}
+	var groups []*group
+	var err error
+	if x.w.Ordered {
+		err = x.bindAll(ctx)
+	} else {
+		groups, err = x.group(ctx)
+	}
+	if err != nil {
+		return err
+	}
+	if err := x.makeTemps(ctx, groups); err != nil {
+		return err
+	}
+	x.begin()
+	if x.w.Ordered {
+		err = x.queueOrdered(ctx)
+	} else {
+		err = x.queueGroups(ctx, groups)
+	}
+	if err != nil {
+		return err
+	}
+	if x.deferrable {
+		x.queue = append(x.queue, request{sql: "SET CONSTRAINTS ALL IMMEDIATE", change: -1})
+	}
+	x.queueCursor()
+	if err := x.flush(ctx); err != nil {
+		return err
+	}
+	if err := x.settle(ctx); err != nil {
+		return err
+	}
+	if err := x.w.Commit(ctx, x.res); err != nil {
+		return &commitError{err}
+	}
+	return x.s.commit(ctx)
+}
+
+func (x *transaction) begin() {
+	x.queue = append(x.queue, request{sql: "BEGIN", change: -1})
+	if x.deferrable {
+		x.queue = append(x.queue, request{sql: "SET CONSTRAINTS ALL DEFERRED", change: -1})
+	}
+}
+
+// flush makes the round trip.
+func (x *transaction) flush(ctx context.Context) error {
+	if len(x.queue) == 0 {
+		return nil
+	}
+	err := x.s.run(ctx, x.queue)
+	x.queue, x.arena = x.queue[:0], x.arena[:0]
+	return err
+}
+
+// maxArena is how many bytes of parameters one round trip holds; an ordered write beyond it takes several.
+const maxArena = 4 << 20
+
+// queueCursor moves the cursor if the epoch is still the caller's.
+func (x *transaction) queueCursor() {
+	c := x.w.Cursor
+	x.queue = append(x.queue, request{shape: x.s.moveCursor(), change: -1, cursor: true,
+		args: [][]byte{[]byte(x.t.o.Route), int4(x.t.o.Slice), []byte(c.Log), int8(uint64(c.Seq)), int4(c.Index), int8(c.Epoch)},
+		done: func(n int64) error {
+			if n == 0 {
+				return errNotOwner
+			}
+			return nil
+		}})
+}
+
+// explain turns what went wrong into an error for the caller.
+func (x *transaction) explain(ctx context.Context, err error) error {
+	var own *commitError
+	if errors.As(err, &own) {
+		if x.s.conn.IsClosed() {
+			x.t.lost()
+		}
+		return own.err
+	}
+	var req *requestError
+	if errors.Is(err, errNotOwner) || errors.As(err, &req) && req.cursor && isCode(err, undefinedTable) {
+		return x.t.notOwner(ctx, x.w.Cursor.Epoch)
+	}
+	attempt := "write to the target"
+	change := -1
+	if req != nil && req.change >= 0 {
+		change = req.change
+		attempt = "write to " + x.w.Changes[change].Object
+	}
+	err = x.t.check(attempt, err)
+	var known *syncline.Error
+	if change >= 0 && errors.As(err, &known) && known.Class == syncline.Rejected && known.Change < 0 {
+		known.Change = change
+	}
+	return err
+}
+
+// bindAll looks up the objects of all changes, before the transaction begins.
+func (x *transaction) bindAll(ctx context.Context) error {
+	for i := range x.w.Changes {
+		c := &x.w.Changes[i]
+		if err := x.supported(i, c); err != nil {
+			return err
+		}
+		o, err := x.t.object(ctx, x.s, c.Object)
+		if err != nil {
+			return err
+		}
+		x.deferrable = x.deferrable || o.table.deferrable
+		if c.Op == syncline.ChangeTruncate {
+			continue
+		}
+		if _, err := x.t.binding(ctx, x.s, c.Object, c.Row.Schema); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// supported refuses what a caller must not ask of this target.
+func (x *transaction) supported(i int, c *syncline.Change) error {
+	keyed := c.Row.Schema != nil && len(c.Row.Schema.Key) > 0
+	ok := false
+	switch c.Op {
+	case syncline.ChangePut:
+		ok = keyed && (x.w.Ordered || c.OldKey == nil)
+	case syncline.ChangeDelete:
+		ok = keyed || x.w.Ordered && c.Before != nil
+	case syncline.ChangeInsert:
+		ok = c.Row.Schema != nil && !keyed
+	case syncline.ChangeReplace:
+		ok = c.Row.Schema != nil && !keyed && x.w.Ordered && c.Before != nil
+	case syncline.ChangeTruncate:
+		ok = x.w.Ordered
+	}
+	if !ok {
+		return syncline.Errorf(syncline.Fatal, "write_malformed", "change %d of the write is none that this target takes in this place", i).At(i)
+	}
+	return nil
+}
+
+// settle finds out what became of the changes that had no effect: a partial put of a record that is not there, or a record
+// that is newer.
+func (x *transaction) settle(ctx context.Context) error {
+	for _, g := range x.recheck {
+		status := x.t.shape(g.b, kindStatus, g.b.key, false, nil)
+		outcome := make([]syncline.Outcome, len(g.members))
+		absent := syncline.OutcomeApplied
+		if g.kind == kindUpdate {
+			absent = syncline.OutcomeMissing
+		}
+		for i := range outcome {
+			outcome[i] = absent
+		}
+		var bad error
+		x.queue = append(x.queue, request{shape: status, change: -1, args: x.keyArgs(g), row: func(v [][]byte) {
+			i, err := strconv.Atoi(string(v[0]))
+			if err != nil || i < 1 || i > len(outcome) {
+				bad = fmt.Errorf("status of row %q of %d", v[0], len(outcome))
+				return
+			}
+			outcome[i-1] = syncline.OutcomeApplied
+			if string(v[1]) == "t" {
+				outcome[i-1] = syncline.OutcomeStale
+			}
+		}})
+		if err := errors.Join(x.flush(ctx), bad); err != nil {
+			return err
+		}
+		for i, m := range g.members {
+			x.res.Outcomes[m] = outcome[i]
+		}
+	}
+	return nil
+}

@@ -1,0 +1,146 @@
+package pgtarget
+
+import (
+	"fmt"
+	"strings"
+
+	"syncline"
+)
+
+// binding is how rows of one schema are written to one table.
+type binding struct {
+	table *table
+	cols  []boundColumn
+	key   []int // indexes into cols, in the order of the schema's key
+	guard bool
+	// shapes are the statements made so far, by their kind and mask.
+	shapes map[string]*shape
+}
+
+// boundColumn is a column that both sides have and that may be written.
+type boundColumn struct {
+	src   int // index into the schema's columns
+	name  string
+	cast  string
+	key   bool
+	equal bool // can be compared as itself, else as text
+	fixed bool // cannot be updated
+}
+
+// bind fits a schema to a table. It leaves out columns that the table lacks and those that the table computes; warnings
+// name them. A generated column of the source is left out always: whoever has it computes it.
+func bind(object string, t *table, s *syncline.Schema, o *Options) (*binding, []string, error) {
+	b := &binding{table: t, guard: o.Guard, shapes: map[string]*shape{}}
+	var warnings []string
+	written := map[string]bool{guardColumn: o.Guard}
+	at := make(map[int]int, len(s.Columns))
+	for i := range s.Columns {
+		c := &s.Columns[i]
+		tc := t.column(c.Name)
+		switch {
+		case tc == nil && o.generated(c) == "":
+			warnings = append(warnings, fmt.Sprintf("%s has no column %q: it is not written", object, c.Name))
+			continue
+		case tc == nil || tc.gen || o.generated(c) != "":
+			continue
+		}
+		at[i] = len(b.cols)
+		written[c.Name] = true
+		b.cols = append(b.cols, boundColumn{src: i, name: c.Name, cast: tc.cast, equal: tc.equality, fixed: tc.identity})
+	}
+	for _, k := range s.Key {
+		i, ok := at[k]
+		if !ok {
+			return nil, nil, syncline.Errorf(syncline.Fatal, "column_missing", "%s has no column %q, which is part of the key", object, s.Columns[k].Name).
+				WithFix("add the column at the target")
+		}
+		b.cols[i].key = true
+		b.key = append(b.key, i)
+	}
+	if names := s.KeyNames(); len(names) > 0 && !t.hasKey(names) {
+		return nil, nil, syncline.Errorf(syncline.Fatal, "key_index_missing", "%s has no unique index on its key (%s)", object, strings.Join(names, ", ")).
+			WithFix("CREATE UNIQUE INDEX ON %s (%s)", t.name.sql(), quoteAll(names))
+	}
+	if o.Guard && len(s.Key) > 0 && t.column(guardColumn) == nil {
+		return nil, nil, syncline.Errorf(syncline.Fatal, "guard_missing", "%s has no column %s, which several rules on one table need", object, guardColumn).
+			WithFix("ALTER TABLE %s ADD COLUMN %s bigint", t.name.sql(), guardColumn)
+	}
+	b.guard = o.Guard && len(s.Key) > 0
+	for i := range t.cols {
+		if c := &t.cols[i]; c.notNull && !c.hasValue && !written[c.name] {
+			warnings = append(warnings, fmt.Sprintf("column %q of %s must not be null, has no default and is not written: inserts will be refused", c.name, object))
+		}
+	}
+	return b, warnings, nil
+}
+
+// shape is one statement over rows that write the same columns of a table.
+type shape struct {
+	name string // unique among all shapes of the target
+	sql  string
+	// temp is the temporary table that a large group is copied to, make its definition, copy the command.
+	temp, make, copy string
+}
+
+// kind is what a statement does.
+type kind byte
+
+const (
+	kindPut      kind = 'p' // whole rows: insert or update
+	kindUpdate   kind = 'u' // some columns of rows that are there
+	kindDelete   kind = 'd'
+	kindInsert   kind = 'i' // keyless
+	kindRemove   kind = 'r' // keyless: one equal row
+	kindReplace  kind = 'x' // keyless: one equal row
+	kindStatus   kind = 's' // which keys are there, and whether newer than the change
+	kindDislodge kind = '1' // re-key, first: remove the record that stands at the new key
+	kindMove     kind = '2' // re-key, then: give the old record the new key
+	kindVacate   kind = '3' // re-key, last and guarded only: remove the old record where a newer one stood at the new key
+)
+
+// shape returns the statement of this kind over the columns of mask, from arrays or (copied) from a temporary table. nulls
+// are the columns that are null in the row that a keyless statement looks for.
+func (t *Target) shape(b *binding, k kind, mask []int, copied bool, nulls []int) *shape {
+	id := make([]byte, 0, 64)
+	id = append(id, byte(k), '0')
+	if copied {
+		id[1] = '1'
+	}
+	for _, i := range mask {
+		id = append(id, byte(i), byte(i>>8))
+	}
+	id = append(id, '/', '/')
+	for _, i := range nulls {
+		id = append(id, byte(i), byte(i>>8))
+	}
+	if s, ok := b.shapes[string(id)]; ok {
+		return s
+	}
+	t.shapes++
+	s := &shape{name: fmt.Sprintf("_syncline_%d", t.shapes)}
+	q := builder{b: b, mask: mask, temp: ""}
+	if copied {
+		q.temp = s.name
+		s.temp, s.make = s.name, q.tempTable()
+		s.copy = "COPY pg_temp." + s.temp + " FROM STDIN"
+	}
+	switch k {
+	case kindPut:
+		s.sql = q.put()
+	case kindUpdate:
+		s.sql = q.update()
+	case kindDelete:
+		s.sql = q.delete()
+	case kindInsert:
+		s.sql = q.insert()
+		s.copy = "COPY " + b.table.name.sql() + " (" + q.names() + ") FROM STDIN"
+	case kindRemove, kindReplace:
+		s.sql = q.one(k, nulls)
+	case kindStatus:
+		s.sql = q.status()
+	case kindDislodge, kindMove, kindVacate:
+		s.sql = q.rekey(k)
+	}
+	b.shapes[string(id)] = s
+	return s
+}

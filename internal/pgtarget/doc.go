@@ -1,0 +1,18 @@
+// Package pgtarget applies changes to PostgreSQL.
+//
+// One Write is one transaction. It holds the rows, then the cursor, and the cursor's update names the owner's epoch: where
+// it finds no row the transaction is rolled back, so an owner that was replaced cannot write, and neither rows nor cursor
+// can be there without the other. Because the cursor comes last, its row is locked only from there to the commit: a new
+// owner waits for a commit in flight, but not for an old owner that hangs in the middle of its rows.
+//
+//	round trip 1   BEGIN; deletes; puts; cursor       (before it, one COPY for each large group)
+//	               Write.Commit: the caller's own bookkeeping
+//	round trip 2   COMMIT
+//
+// Changes without order are grouped by object and by the set of columns that they write. A small group is one statement over
+// arrays of text (`unnest`), a large one is copied to a temporary table and merged from there by the same statement. Values
+// go out as the text they came in; only bytes are written in hexadecimal. Ordered changes use the same statements, one row each.
+//
+// A commit without an answer may have happened. The connection is dropped, and nothing is written again before Own has told
+// how far the target is.
+package pgtarget

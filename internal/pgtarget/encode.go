@@ -1,0 +1,103 @@
+package pgtarget
+
+import (
+	"encoding/binary"
+	"encoding/hex"
+	"io"
+
+	"syncline"
+)
+
+// textOID is the type text, the element type of every array that we send.
+const textOID = 25
+
+// appendArray appends the binary form of a one-dimensional text[] of n elements, in which next appends the i-th value.
+func appendArray(dst []byte, n int, value func(i int) syncline.Value) []byte {
+	dst = append(dst, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, textOID) // dimensions, may have nulls, element type
+	dst = binary.BigEndian.AppendUint32(dst, uint32(n))
+	dst = append(dst, 0, 0, 0, 1) // lower bound
+	for i := range n {
+		v := value(i)
+		switch v.Kind() {
+		case syncline.KindNull, syncline.KindUnset:
+			dst = append(dst, 0xff, 0xff, 0xff, 0xff)
+		case syncline.KindBytes:
+			b := v.Bytes()
+			dst = binary.BigEndian.AppendUint32(dst, uint32(2+hex.EncodedLen(len(b))))
+			dst = hex.AppendEncode(append(dst, `\x`...), b)
+		default:
+			b := v.Bytes()
+			dst = binary.BigEndian.AppendUint32(dst, uint32(len(b)))
+			dst = append(dst, b...)
+		}
+	}
+	return dst
+}
+
+// appendCopy appends a value in COPY's text format.
+func appendCopy(dst []byte, v syncline.Value) []byte {
+	switch v.Kind() {
+	case syncline.KindNull, syncline.KindUnset:
+		return append(dst, `\N`...)
+	case syncline.KindBytes:
+		return hex.AppendEncode(append(dst, `\\x`...), v.Bytes())
+	}
+	b := v.Bytes()
+	start := 0
+	for i, c := range b {
+		if c > '\\' || copyEscapes[c] == 0 {
+			continue
+		}
+		dst = append(dst, b[start:i]...)
+		dst = append(dst, '\\', copyEscapes[c])
+		start = i + 1
+	}
+	return append(dst, b[start:]...)
+}
+
+// copyEscapes are the bytes that COPY would take for its own, with the letter that stands for them.
+var copyEscapes = ['\\' + 1]byte{'\b': 'b', '\t': 't', '\n': 'n', '\v': 'v', '\f': 'f', '\r': 'r', '\\': '\\'}
+
+// copyReader gives the rows of a group in COPY's text format. It keeps one row in memory, and reads the values on whatever
+// goroutine the driver reads from.
+type copyReader struct {
+	g       *group
+	changes []syncline.Change
+	next    int
+	line    []byte // the row being given out
+	rest    []byte // what of it is left
+}
+
+func (r *copyReader) Read(p []byte) (int, error) {
+	n := 0
+	for n < len(p) {
+		if len(r.rest) == 0 {
+			if r.next == len(r.g.members) {
+				if n == 0 {
+					return 0, io.EOF
+				}
+				return n, nil
+			}
+			r.line = r.g.appendLine(r.line[:0], &r.changes[r.g.members[r.next]])
+			r.rest = r.line
+			r.next++
+		}
+		c := copy(p[n:], r.rest)
+		r.rest = r.rest[c:]
+		n += c
+	}
+	return n, nil
+}
+
+func (g *group) appendLine(dst []byte, c *syncline.Change) []byte {
+	for i, col := range g.mask {
+		if i > 0 {
+			dst = append(dst, '\t')
+		}
+		dst = appendCopy(dst, c.Row.Values[g.b.cols[col].src])
+	}
+	if g.b.guard {
+		dst = appendCopy(append(dst, '\t'), syncline.Int(c.Order.Version()))
+	}
+	return append(dst, '\n')
+}

@@ -1,0 +1,144 @@
+package pgtarget
+
+import (
+	"context"
+
+	"syncline"
+)
+
+// queueOrdered queues each change by itself, in order.
+func (x *transaction) queueOrdered(ctx context.Context) error {
+	for i := range x.w.Changes {
+		if err := x.queueChange(ctx, i, &x.w.Changes[i]); err != nil {
+			return err
+		}
+		if len(x.arena) > maxArena {
+			if err := x.flush(ctx); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (x *transaction) queueChange(ctx context.Context, i int, c *syncline.Change) error {
+	o, err := x.t.object(ctx, x.s, c.Object)
+	if err != nil {
+		return err
+	}
+	if c.Op == syncline.ChangeTruncate {
+		x.queueTruncate(i, c, o.table)
+		return nil
+	}
+	b, err := x.t.binding(ctx, x.s, c.Object, c.Row.Schema)
+	if err != nil {
+		return err
+	}
+	switch {
+	case c.Op == syncline.ChangeReplace || c.Op == syncline.ChangeDelete && len(b.key) == 0:
+		x.queueOne(i, c, b)
+		return nil
+	case c.Op == syncline.ChangePut:
+		if err := b.checkKey(i, c); err != nil {
+			return err
+		}
+		if c.OldKey != nil {
+			x.queueRekey(i, c, b)
+		}
+	}
+	x.queueRow(i, c, b)
+	return nil
+}
+
+// queueRow queues a put, a delete or an insert. Where its count alone does not tell the outcome, the question follows it at
+// once: a later change may be to the same record.
+func (x *transaction) queueRow(i int, c *syncline.Change, b *binding) {
+	op := opKind(c)
+	g := &group{b: b, kind: op, mask: b.maskOf(op, c.Row.Values), members: []int{i}}
+	if op == kindPut && len(g.mask) < len(b.cols) {
+		g.kind = kindUpdate
+	}
+	r := request{shape: x.t.shape(b, g.kind, g.mask, false, nil), change: i, args: x.rowArgs(g)}
+	if g.kind == kindUpdate {
+		r.done = func(n int64) error {
+			if n == 0 {
+				x.res.Outcomes[i] = syncline.OutcomeMissing
+			}
+			return nil
+		}
+	}
+	x.queue = append(x.queue, r)
+	if !b.guard {
+		return
+	}
+	x.queue = append(x.queue, request{shape: x.t.shape(b, kindStatus, b.key, false, nil), change: i, args: x.keyArgs(g), row: func(v [][]byte) {
+		x.res.Outcomes[i] = syncline.OutcomeApplied
+		if string(v[1]) == "t" {
+			x.res.Outcomes[i] = syncline.OutcomeStale
+		}
+	}})
+}
+
+// queueRekey carries the old record over to the new key, as far as both are there; the put follows. Where only the new one
+// is there the put updates that.
+func (x *transaction) queueRekey(i int, c *syncline.Change, b *binding) {
+	var args [][]byte
+	for _, k := range b.key {
+		args = append(args, x.array(1, func(int) syncline.Value { return c.Row.Values[b.cols[k].src] }))
+	}
+	for _, v := range c.OldKey {
+		args = append(args, x.array(1, func(int) syncline.Value { return v }))
+	}
+	if b.guard {
+		args = append(args, x.array(1, func(int) syncline.Value { return syncline.Int(c.Order.Version()) }))
+	}
+	kinds := []kind{kindDislodge, kindMove}
+	if b.guard {
+		kinds = append(kinds, kindVacate)
+	}
+	for _, k := range kinds {
+		x.queue = append(x.queue, request{shape: x.t.shape(b, k, b.key, false, nil), change: i, args: args})
+	}
+}
+
+// queueOne queues the delete or replacement of one row of a keyless object.
+func (x *transaction) queueOne(i int, c *syncline.Change, b *binding) {
+	k := kindRemove
+	var mask, nulls []int
+	var args [][]byte
+	if c.Op == syncline.ChangeReplace {
+		k = kindReplace
+		mask = b.maskOf(k, c.Row.Values)
+		for _, m := range mask {
+			args = append(args, x.array(1, func(int) syncline.Value { return c.Row.Values[b.cols[m].src] }))
+		}
+	}
+	for m := range b.cols {
+		v := c.Before[b.cols[m].src]
+		if v.IsNull() {
+			nulls = append(nulls, m)
+			continue
+		}
+		args = append(args, x.array(1, func(int) syncline.Value { return v }))
+	}
+	x.queue = append(x.queue, request{shape: x.t.shape(b, k, mask, false, nulls), change: i, args: args, done: func(n int64) error {
+		if n == 0 {
+			return syncline.Errorf(syncline.Rejected, "row_not_found", "%s has no row equal to the one to change", c.Object).At(i)
+		}
+		return nil
+	}})
+}
+
+// queueTruncate empties the table. With a guard, others write it too: only what is not newer goes. A table that a foreign
+// key refers to cannot be truncated, so its rows are deleted.
+func (x *transaction) queueTruncate(i int, c *syncline.Change, t *table) {
+	r := request{sql: "TRUNCATE " + t.name.sql(), change: i}
+	switch {
+	case x.t.o.Guard && t.column(guardColumn) != nil:
+		r.sql = "DELETE FROM " + t.name.sql() + " WHERE " + guardColumn + " <= $1::bigint"
+		r.args = [][]byte{int8(uint64(c.Order.Version()))}
+	case t.referenced:
+		r.sql = "DELETE FROM " + t.name.sql()
+	}
+	x.queue = append(x.queue, r)
+}

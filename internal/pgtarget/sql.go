@@ -1,0 +1,247 @@
+package pgtarget
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// builder writes the statements of one binding over the columns of a mask. In all of them t is the table and u the rows to
+// write, with columns c0, c1, … in the order of the mask, then g, the guard.
+type builder struct {
+	b    *binding
+	mask []int
+	temp string // the temporary table that holds the rows; "" = parameters
+}
+
+func (q builder) names() string {
+	names := make([]string, len(q.mask))
+	for i, c := range q.mask {
+		names[i] = q.b.cols[c].name
+	}
+	return quoteAll(names)
+}
+
+// value is column i of the mask as a value of the table's type.
+func (q builder) value(i int) string {
+	if q.temp != "" {
+		return "u.c" + strconv.Itoa(i)
+	}
+	return "u.c" + strconv.Itoa(i) + "::" + q.b.cols[q.mask[i]].cast
+}
+
+func (q builder) guard() string {
+	if q.temp != "" {
+		return "u.g"
+	}
+	return "u.g::bigint"
+}
+
+// from is the row source; ordinality adds o, from 1.
+func (q builder) from(ordinality bool) string {
+	if q.temp != "" {
+		return "pg_temp." + q.temp + " AS u"
+	}
+	return arrays(len(q.mask), q.b.guard, ordinality)
+}
+
+func arrays(n int, guard, ordinality bool) string {
+	var params, names []string
+	for i := range n {
+		params = append(params, fmt.Sprintf("$%d::text[]", i+1))
+		names = append(names, fmt.Sprintf("c%d", i))
+	}
+	if guard {
+		params = append(params, fmt.Sprintf("$%d::text[]", n+1))
+		names = append(names, "g")
+	}
+	with := ""
+	if ordinality {
+		with = " WITH ORDINALITY"
+		names = append(names, "o")
+	}
+	return "unnest(" + strings.Join(params, ", ") + ")" + with + " AS u(" + strings.Join(names, ", ") + ")"
+}
+
+func (q builder) tempTable() string {
+	var cols []string
+	for i, c := range q.mask {
+		cols = append(cols, quote(q.b.cols[c].name)+" AS c"+strconv.Itoa(i))
+	}
+	if q.b.guard {
+		cols = append(cols, "NULL::bigint AS g")
+	}
+	return "CREATE TEMPORARY TABLE " + q.temp + " ON COMMIT DELETE ROWS AS SELECT " + strings.Join(cols, ", ") +
+		" FROM " + q.b.table.name.sql() + " WITH NO DATA"
+}
+
+// insert is the part that plain inserts and upserts share.
+func (q builder) insert() string {
+	names, values := q.names(), make([]string, len(q.mask))
+	over := ""
+	for i, c := range q.mask {
+		values[i] = q.value(i)
+		if q.b.cols[c].fixed {
+			over = " OVERRIDING SYSTEM VALUE"
+		}
+	}
+	if q.b.guard {
+		names += ", " + guardColumn
+		values = append(values, q.guard())
+	}
+	return "INSERT INTO " + q.b.table.name.sql() + " AS t (" + names + ")" + over + " SELECT " + strings.Join(values, ", ") + " FROM " + q.from(false)
+}
+
+func (q builder) put() string {
+	var set []string
+	for _, c := range q.mask {
+		if col := &q.b.cols[c]; !col.key && !col.fixed {
+			set = append(set, quote(col.name)+" = EXCLUDED."+quote(col.name))
+		}
+	}
+	var key []string
+	for _, c := range q.b.key {
+		key = append(key, q.b.cols[c].name)
+	}
+	sql := q.insert() + " ON CONFLICT (" + quoteAll(key) + ") DO "
+	if q.b.guard {
+		set = append(set, guardColumn+" = EXCLUDED."+guardColumn)
+		return sql + "UPDATE SET " + strings.Join(set, ", ") + " WHERE " + notNewer("t", "EXCLUDED."+guardColumn)
+	}
+	if len(set) == 0 {
+		return sql + "NOTHING"
+	}
+	return sql + "UPDATE SET " + strings.Join(set, ", ")
+}
+
+// notNewer holds for a row that the change may touch. Equal orders pass: two rules may write one record for one event, and
+// a repeated change is the same change.
+func notNewer(alias, guard string) string {
+	return "(" + alias + "." + guardColumn + " IS NULL OR " + alias + "." + guardColumn + " <= " + guard + ")"
+}
+
+// on joins the table to the rows by the key.
+func (q builder) on(alias string) string {
+	var eq []string
+	for i, c := range q.mask {
+		if q.b.cols[c].key {
+			eq = append(eq, alias+"."+quote(q.b.cols[c].name)+" = "+q.value(i))
+		}
+	}
+	return strings.Join(eq, " AND ")
+}
+
+func (q builder) guarded(alias string) string {
+	if !q.b.guard {
+		return ""
+	}
+	return " AND " + notNewer(alias, q.guard())
+}
+
+func (q builder) update() string {
+	var set []string
+	for i, c := range q.mask {
+		if col := &q.b.cols[c]; !col.key && !col.fixed {
+			set = append(set, quote(col.name)+" = "+q.value(i))
+		}
+	}
+	if q.b.guard {
+		set = append(set, guardColumn+" = "+q.guard())
+	}
+	if len(set) == 0 {
+		// Nothing is sent but the key: the count tells whether the record is there.
+		return "SELECT FROM " + q.b.table.name.sql() + " AS t JOIN " + q.from(false) + " ON " + q.on("t")
+	}
+	return "UPDATE " + q.b.table.name.sql() + " AS t SET " + strings.Join(set, ", ") + " FROM " + q.from(false) + " WHERE " + q.on("t") + q.guarded("t")
+}
+
+func (q builder) delete() string {
+	return "DELETE FROM " + q.b.table.name.sql() + " AS t USING " + q.from(false) + " WHERE " + q.on("t") + q.guarded("t")
+}
+
+// status returns, for the keys that are there, their place in the arrays and whether the record is newer than the change.
+func (q builder) status() string {
+	newer := "false"
+	if q.b.guard {
+		newer = "coalesce(t." + guardColumn + " > u.g::bigint, false)"
+	}
+	return "SELECT u.o, " + newer + " FROM " + q.from(true) + " JOIN " + q.b.table.name.sql() + " AS t ON " + q.on("t")
+}
+
+// rekey writes the statements that carry a record over. Their parameters are the new key, the old key, the guard. A key
+// that only looks changed (1.0, 1) is left alone by all of them.
+func (q builder) rekey(k kind) string {
+	n := len(q.b.key)
+	match := func(alias string, first int) string {
+		var eq []string
+		for i, c := range q.b.key {
+			col := &q.b.cols[c]
+			eq = append(eq, fmt.Sprintf("%s.%s = u.c%d::%s", alias, quote(col.name), first+i, col.cast))
+		}
+		return strings.Join(eq, " AND ")
+	}
+	var same, set []string
+	for i, c := range q.b.key {
+		col := &q.b.cols[c]
+		same = append(same, fmt.Sprintf("u.c%d::%s = u.c%d::%s", i, col.cast, n+i, col.cast))
+		set = append(set, fmt.Sprintf("%s = u.c%d::%s", quote(col.name), i, col.cast))
+	}
+	table, from := q.b.table.name.sql(), arrays(2*n, q.b.guard, false)
+	moved := " AND NOT (" + strings.Join(same, " AND ") + ")"
+	switch k {
+	case kindDislodge:
+		return "DELETE FROM " + table + " AS t USING " + from + " WHERE " + match("t", 0) + q.guarded("t") + moved +
+			" AND EXISTS (SELECT FROM " + table + " AS x WHERE " + match("x", n) + q.guarded("x") + ")"
+	case kindMove:
+		return "UPDATE " + table + " AS t SET " + strings.Join(set, ", ") + " FROM " + from + " WHERE " + match("t", n) + q.guarded("t") + moved +
+			" AND NOT EXISTS (SELECT FROM " + table + " AS x WHERE " + match("x", 0) + ")"
+	}
+	return "DELETE FROM " + table + " AS t USING " + from + " WHERE " + match("t", n) + q.guarded("t") + moved
+}
+
+// one writes the change of exactly one row that is equal to the one given. Its parameters are the columns to set, then the
+// columns to look for that are not null. Nulls are asked for by IS NULL, so that an index can serve the rest.
+func (q builder) one(k kind, nulls []int) string {
+	isNull := make(map[int]bool, len(nulls))
+	for _, i := range nulls {
+		isNull[i] = true
+	}
+	n := 0
+	param := func() string { n++; return fmt.Sprintf("u.c%d", n-1) }
+	var set, where []string
+	if k == kindReplace {
+		for _, c := range q.mask {
+			col := &q.b.cols[c]
+			set = append(set, quote(col.name)+" = "+param()+"::"+col.cast)
+		}
+	}
+	for c := range q.b.cols {
+		col := &q.b.cols[c]
+		switch {
+		case isNull[c]:
+			where = append(where, "x."+quote(col.name)+" IS NULL")
+		case col.equal:
+			where = append(where, "x."+quote(col.name)+" = "+param()+"::"+col.cast)
+		default:
+			where = append(where, "x."+quote(col.name)+"::text = "+param())
+		}
+	}
+	if len(where) == 0 {
+		where = append(where, "true")
+	}
+	table := q.b.table.name.sql()
+	rows := "(SELECT) AS u"
+	if n > 0 {
+		rows = arrays(n, false, false)
+	}
+	found := "WITH u AS MATERIALIZED (SELECT * FROM " + rows + "), one AS MATERIALIZED (SELECT x.tableoid AS part, x.ctid AS place FROM " + table +
+		" AS x, u WHERE " + strings.Join(where, " AND ") + " LIMIT 1) "
+	at := " t.ctid = one.place AND t.tableoid = one.part"
+	switch {
+	case k == kindReplace && len(set) == 0:
+		return found + "SELECT FROM one"
+	case k == kindReplace:
+		return found + "UPDATE " + table + " AS t SET " + strings.Join(set, ", ") + " FROM one, u WHERE" + at
+	}
+	return found + "DELETE FROM " + table + " AS t USING one WHERE" + at
+}
