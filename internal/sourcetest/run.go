@@ -124,6 +124,10 @@ func testFullRun(t *testing.T, h Harness) {
 			run := syncline.Run{ID: "full-1", Kind: syncline.RunFull, Entity: Item, Routes: []string{"a", "b"}}
 			r.start(run)
 			for n := 0; !r.runEnded(run.Kind, run.Entity, run.ID); n++ {
+				if n > 1000 {
+					t.Fatalf("the run does not end while the application writes")
+				}
+				app.commit(t, app.insert(Pair))
 				app.transaction(t)
 				r.next(ctx)
 				if n < 10 && r.rng.IntN(3) == 0 {

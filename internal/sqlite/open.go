@@ -1,0 +1,176 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"strconv"
+	"strings"
+
+	driver "modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
+
+	"syncline"
+)
+
+// minVersion is the first SQLite whose write-ahead log cannot be corrupted by a reset under a reader.
+const minVersion = "3.51.3"
+
+// busyTimeout is how long, in milliseconds, a statement waits for another process's lock.
+const busyTimeout = 5000
+
+// Path returns the file of a database URL: "sqlite:./shop.db", "sqlite:///var/shop.db" or a plain path.
+func Path(dsn string) (string, error) {
+	path := dsn
+	if rest, ok := strings.CutPrefix(dsn, "sqlite:"); ok {
+		path = strings.TrimPrefix(rest, "//")
+	}
+	if path == "" || path == ":memory:" || strings.HasPrefix(path, "file:") {
+		return "", syncline.Errorf(syncline.Fatal, "url_invalid", "sqlite url does not name a file").
+			WithFix("write sqlite:./path/to/file.db")
+	}
+	return path, nil
+}
+
+// openFile opens a database file for up to conns connections.
+func openFile(ctx context.Context, path string, create bool, conns int) (*sql.DB, error) {
+	q := url.Values{"mode": {"rw"}, "_txlock": {"immediate"}}
+	q["_pragma"] = []string{"busy_timeout(" + strconv.Itoa(busyTimeout) + ")", "synchronous(full)"}
+	if create {
+		q.Set("mode", "rwc")
+		q["_pragma"] = append(q["_pragma"], "journal_mode(wal)")
+	} else if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
+		return nil, syncline.Errorf(syncline.Fatal, "database_missing", "there is no database file %s", path).
+			WithFix("check the url; a source is never created")
+	}
+	db, err := sql.Open("sqlite", "file:"+(&url.URL{Path: path}).EscapedPath()+"?"+q.Encode())
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w", path, err)
+	}
+	db.SetMaxOpenConns(conns)
+	db.SetMaxIdleConns(conns)
+	var version string
+	if err := db.QueryRowContext(ctx, "SELECT sqlite_version()").Scan(&version); err != nil {
+		_ = db.Close() // the reason is err
+		return nil, classify(err, "open %s", path)
+	}
+	if olderThan(version, minVersion) {
+		_ = db.Close() // the reason is the version
+		return nil, syncline.Errorf(syncline.Fatal, "sqlite_too_old", "this program was built with SQLite %s, which can corrupt a write-ahead log", version).
+			WithFix("build it with SQLite %s or later", minVersion)
+	}
+	return db, nil
+}
+
+// olderThan compares dotted version numbers.
+func olderThan(a, b string) bool {
+	as, bs := strings.Split(a, "."), strings.Split(b, ".")
+	for i := range min(len(as), len(bs)) {
+		x, _ := strconv.Atoi(as[i])
+		y, _ := strconv.Atoi(bs[i])
+		if x != y {
+			return x < y
+		}
+	}
+	return len(as) < len(bs)
+}
+
+// classify says how an error of SQLite is to be taken. The message of a constraint names the column and not the value.
+func classify(err error, format string, args ...any) error {
+	if err == nil {
+		return nil
+	}
+	var own *syncline.Error
+	var e *driver.Error
+	what := fmt.Sprintf(format, args...)
+	if errors.As(err, &own) || !errors.As(err, &e) {
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	switch code := e.Code(); code & 0xFF {
+	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED:
+		return syncline.Errorf(syncline.Transient, "database_busy", "%s: %w", what, err)
+	case sqlite3.SQLITE_FULL:
+		return syncline.Errorf(syncline.Transient, "disk_full", "%s: %w", what, err).WithFix("free space on the disk of the database")
+	case sqlite3.SQLITE_IOERR, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_INTERRUPT, sqlite3.SQLITE_PROTOCOL, sqlite3.SQLITE_SCHEMA, sqlite3.SQLITE_ABORT:
+		return syncline.Errorf(syncline.Transient, "database_unavailable", "%s: %w", what, err)
+	case sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_AUTH:
+		return syncline.Errorf(syncline.Transient, "database_unavailable", "%s: %w", what, err).
+			WithFix("check that the file and its directory exist and that this process may write to them")
+	case sqlite3.SQLITE_CONSTRAINT:
+		if code == sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY {
+			return syncline.Errorf(syncline.Rejected, "dependency", "%s: %w", what, err)
+		}
+		return syncline.Errorf(syncline.Rejected, "constraint", "%s: %w", what, err)
+	case sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_RANGE:
+		return syncline.Errorf(syncline.Rejected, "value_refused", "%s: %w", what, err)
+	case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB:
+		return syncline.Errorf(syncline.Fatal, "database_corrupt", "%s: %w", what, err).WithFix("restore the database from a backup")
+	case sqlite3.SQLITE_ERROR:
+		return syncline.Errorf(syncline.Fatal, "statement_refused", "%s: %w", what, err)
+	}
+	return fmt.Errorf("%s: %w", what, err)
+}
+
+// isBusy reports whether another connection holds the lock that the statement needs.
+func isBusy(err error) bool {
+	var e *driver.Error
+	return errors.As(err, &e) && (e.Code()&0xFF == sqlite3.SQLITE_BUSY || e.Code()&0xFF == sqlite3.SQLITE_LOCKED)
+}
+
+// quote returns the name as an SQL identifier.
+func quote(name string) string { return `"` + strings.ReplaceAll(name, `"`, `""`) + `"` }
+
+// literal returns the text as an SQL string.
+func literal(text string) string { return "'" + strings.ReplaceAll(text, "'", "''") + "'" }
+
+// ParseName reads an SQL identifier as the configuration writes it: an optional main., double quotes as in SQL.
+func ParseName(s string) (string, error) {
+	bad := syncline.Errorf(syncline.Fatal, "name_invalid", "%q is not a table name", s).
+		WithFix("write the name, or main.name; put names with other characters in double quotes")
+	var parts []string
+	for rest := s; ; {
+		var part string
+		if strings.HasPrefix(rest, `"`) {
+			end := 1
+			for ; end < len(rest); end++ {
+				if rest[end] == '"' {
+					if end+1 >= len(rest) || rest[end+1] != '"' {
+						break
+					}
+					end++
+				}
+			}
+			if end >= len(rest) {
+				return "", bad
+			}
+			part, rest = strings.ReplaceAll(rest[1:end], `""`, `"`), rest[end+1:]
+		} else {
+			end := strings.IndexAny(rest, `."`)
+			if end < 0 {
+				end = len(rest)
+			}
+			part, rest = rest[:end], rest[end:]
+		}
+		if part == "" || strings.Contains(part, "\x00") {
+			return "", bad
+		}
+		parts = append(parts, part)
+		if rest == "" {
+			break
+		}
+		if rest[0] != '.' {
+			return "", bad
+		}
+		rest = rest[1:]
+	}
+	switch {
+	case len(parts) == 1:
+		return parts[0], nil
+	case len(parts) == 2 && strings.EqualFold(parts[0], "main"):
+		return parts[1], nil
+	}
+	return "", bad
+}

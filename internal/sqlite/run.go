@@ -1,0 +1,377 @@
+package sqlite
+
+import (
+	"context"
+	"encoding/hex"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"syncline"
+)
+
+const (
+	// maxDone bounds how many ended runs a checkpoint remembers.
+	maxDone = 32
+	// chunkKeys bounds the keys of a chunk of RunKeys.
+	chunkKeys = 500
+)
+
+// run is a run in progress, as the checkpoint has it.
+type run struct {
+	ID     string           `json:"id"`
+	Kind   syncline.RunKind `json:"kind"`
+	Entity string           `json:"entity"`
+	// Keys are those that were not answered yet.
+	Keys   []syncline.Key `json:"keys,omitempty"`
+	Routes []string       `json:"routes,omitempty"`
+	Reset  bool           `json:"reset,omitempty"`
+	Empty  bool           `json:"empty,omitempty"`
+	// Contains: nobody has the entity's rows before this copy, so that changes before its position are in it and are not
+	// given out. Only of a table without a key, where they could not be told from the copy's rows.
+	Contains bool `json:"contains,omitempty"`
+	// Number is the last chunk, After what it ended at (see encodeStored), Cookie the schema version at that time.
+	Number uint32   `json:"number,omitempty"`
+	After  []string `json:"after,omitempty"`
+	Cookie int64    `json:"cookie,omitempty"`
+
+	// started: this Source has read a chunk of the run. Not in the checkpoint.
+	started bool
+}
+
+// StartRun implements syncline.RunReader.
+func (s *Source) StartRun(r syncline.Run) error {
+	s.mu.Lock()
+	if !slices.ContainsFunc(s.requests, func(o run) bool { return o.ID == r.ID }) {
+		s.requests = append(s.requests, run{ID: r.ID, Kind: r.Kind, Entity: r.Entity,
+			Keys: slices.Clone(r.Keys), Routes: slices.Clone(r.Routes), Reset: r.Reset})
+	}
+	s.mu.Unlock()
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+	return nil
+}
+
+// takeRequests adds what StartRun was asked for.
+func (s *Source) takeRequests() {
+	s.mu.Lock()
+	requests := s.requests
+	s.requests = nil
+	s.mu.Unlock()
+	for _, r := range requests {
+		if c := s.tables[r.Entity]; c != nil && len(c.key) == 0 && r.Kind == syncline.RunSnapshot {
+			r.Reset, r.Contains = true, true
+		}
+		s.queue(r)
+	}
+}
+
+// queue adds a run unless it is known.
+func (s *Source) queue(r run) {
+	if !slices.Contains(s.checkpoint.Done, r.ID) && !slices.ContainsFunc(s.checkpoint.Runs, func(o run) bool { return o.ID == r.ID }) {
+		s.checkpoint.Runs = append(s.checkpoint.Runs, r)
+	}
+}
+
+// resync queues a copy with a reset of each table of which changes may have been missed.
+func (s *Source) resync() {
+	if !s.begun {
+		return
+	}
+	known := s.checkpoint.Shape
+	for id := range s.layouts {
+		s.checkpoint.Shape = max(s.checkpoint.Shape, id)
+	}
+	for _, e := range s.entities() {
+		l := s.current[e]
+		if l == nil || l.shape.id <= known || !l.shape.resync {
+			continue
+		}
+		s.log.Warn("changes may have been missed: the table is read again", "system", s.opt.Name, "entity", e)
+		s.queue(run{ID: "resync-" + strconv.FormatInt(l.shape.id, 10), Kind: syncline.RunFull, Entity: e, Reset: true,
+			Contains: len(l.schema.Key) == 0})
+	}
+}
+
+// contained reports whether a copy still to come has the entity's changes in it.
+func (s *Source) contained(entity string) bool {
+	return slices.ContainsFunc(s.checkpoint.Runs, func(r run) bool { return r.Contains && r.Entity == entity })
+}
+
+// chunk reads the next chunk of the oldest run from the view, whose changes have all been given out. keep asks for the
+// next one from the same view.
+func (s *Source) chunk(ctx context.Context) (b *syncline.Batch, keep bool, err error) {
+	r := &s.checkpoint.Runs[0]
+	l := s.current[r.Entity]
+	keyless := l != nil && len(l.schema.Key) == 0
+	first := r.Number == 0
+	if keyless && !r.started && !first {
+		first, r.Reset, r.After = true, true, nil
+	}
+	r.Number, r.started = r.Number+1, true
+	b = &syncline.Batch{Chunk: &syncline.Chunk{Run: r.ID, Kind: r.Kind, Number: r.Number, Entity: r.Entity, Routes: r.Routes,
+		First: first, Reset: r.Reset, EmptyBefore: r.Empty}}
+	switch {
+	case l == nil || keyless && (r.Kind == syncline.RunKeys || r.Kind == syncline.RunFull && !r.Reset):
+		s.log.Warn("run cannot be done", "system", s.opt.Name, "run", r.ID, "entity", r.Entity)
+		b.Chunk.Last = true
+	case r.Kind == syncline.RunKeys:
+		err = s.readKeys(ctx, b, r, l)
+		b.Chunk.Last = len(r.Keys) == 0
+	default:
+		err = s.readRows(ctx, b, r, l)
+	}
+	if err != nil {
+		return nil, false, err
+	}
+	if b.Chunk.Last {
+		s.checkpoint.Done = append(s.checkpoint.Done, r.ID)
+		s.checkpoint.Done = s.checkpoint.Done[max(0, len(s.checkpoint.Done)-maxDone):]
+		s.checkpoint.Runs = slices.Delete(s.checkpoint.Runs, 0, 1)
+		return b, false, nil
+	}
+	return b, keyless, nil
+}
+
+// readRows adds the next rows of the table in the order of their number or primary key. Where VACUUM may have given the
+// rows other numbers, which changes the schema version too, the table is read from its start.
+func (s *Source) readRows(ctx context.Context, b *syncline.Batch, r *run, l *layout) error {
+	t := s.tables[r.Entity].table
+	order := []string{t.rowid}
+	if t.rowid == "" {
+		order = nil
+		for _, k := range t.primaryKey() {
+			order = append(order, quote(t.columns[k].Name))
+		}
+	} else if !t.stable && r.Cookie != s.cookie {
+		r.After = nil
+	}
+	r.Cookie = s.cookie
+	query := "SELECT " + plain(order) + ", " + plain(t.names()) + " FROM " + quote(t.name)
+	var args []any
+	if len(r.After) == len(order) {
+		query += " WHERE (" + strings.Join(order, ", ") + ") > (" + placeholders(len(order)) + ")"
+		for _, a := range r.After {
+			args = append(args, decodeStored(a))
+		}
+	}
+	args = append(args, s.opt.ChunkRows+1)
+	query += " ORDER BY " + strings.Join(order, ", ") + " LIMIT ?"
+	b.Chunk.Last = true
+	bytes := 0
+	return s.each(ctx, query, args, len(order)+len(l.types), func(stored []any) bool {
+		if len(b.Events) == s.opt.ChunkRows || bytes > maxBytes {
+			b.Chunk.Last = false
+			return false
+		}
+		r.After = r.After[:0:0]
+		for _, v := range stored[:len(order)] {
+			r.After = append(r.After, encodeStored(v))
+		}
+		b.Events = append(b.Events, syncline.Event{Op: syncline.OpSnapshot, Schema: l.schema, Ordinal: uint32(len(b.Events) + 1),
+			After: l.row(stored[len(order):], &bytes)})
+		return true
+	})
+}
+
+// readKeys answers the next keys: with the record, or with its absence.
+func (s *Source) readKeys(ctx context.Context, b *syncline.Batch, r *run, l *layout) error {
+	t := s.tables[r.Entity].table
+	keys := r.Keys[:min(len(r.Keys), chunkKeys)]
+	r.Keys = slices.Clone(r.Keys[len(keys):])
+	wanted, found := map[syncline.Key]bool{}, map[syncline.Key]bool{}
+	size := 0
+	take := func(stored []any) bool {
+		row := l.row(stored, &size)
+		k, _ := syncline.Row{Schema: l.schema, Values: row}.Key()
+		if wanted[k] && !found[k] {
+			found[k] = true
+			b.Events = append(b.Events, syncline.Event{Op: syncline.OpRepair, Schema: l.schema, Ordinal: uint32(len(b.Events) + 1), After: row})
+		}
+		return true
+	}
+	query := "SELECT " + plain(t.names()) + " FROM " + quote(t.name)
+	scan := false
+	for _, k := range keys {
+		wanted[k] = true
+		where, args, ok := l.lookup(k)
+		if !ok {
+			scan = true
+			continue
+		}
+		if err := s.each(ctx, query+where, args, len(l.types), take); err != nil {
+			return err
+		}
+	}
+	if scan {
+		if err := s.each(ctx, query, nil, len(l.types), take); err != nil {
+			return err
+		}
+	}
+	for _, k := range keys {
+		if row := l.keyOnly(k); row != nil && !found[k] {
+			found[k] = true
+			b.Events = append(b.Events, syncline.Event{Op: syncline.OpAbsent, Schema: l.schema, Ordinal: uint32(len(b.Events) + 1), Before: row})
+		}
+	}
+	return nil
+}
+
+// each calls f with the stored values of each row of the view until it returns false. f must not keep the slice.
+func (s *Source) each(ctx context.Context, query string, args []any, width int, f func(stored []any) bool) error {
+	rows, err := s.reader.QueryContext(ctx, query, args...)
+	if err != nil {
+		return classify(err, "read a table of %s", s.path)
+	}
+	defer rows.Close() //nolint:errcheck // rows.Err has it
+	stored, into := make([]any, width), make([]any, width)
+	for i := range stored {
+		into[i] = &stored[i]
+	}
+	for rows.Next() {
+		if err := rows.Scan(into...); err != nil {
+			return classify(err, "read a table of %s", s.path)
+		}
+		if !f(stored) {
+			return nil
+		}
+	}
+	return classify(rows.Err(), "read a table of %s", s.path)
+}
+
+// lookup returns the condition that finds the key's record by everything that its parts can be stored as. ok is false
+// where a part has too many forms; then the table has to be read.
+func (l *layout) lookup(k syncline.Key) (where string, args []any, ok bool) {
+	parts, err := k.Parts()
+	if err != nil || len(parts) != len(l.schema.Key) {
+		return "", nil, false
+	}
+	for i, c := range l.schema.Key {
+		forms := l.types[c].forms(parts[i])
+		if forms == nil {
+			return "", nil, false
+		}
+		word := " WHERE "
+		if i > 0 {
+			word = " AND "
+		}
+		where += word + quote(l.schema.Columns[c].Name) + " IN (" + placeholders(len(forms)) + ")"
+		args = append(args, forms...)
+	}
+	return where, args, true
+}
+
+// forms returns what a part of a key can be stored as, nil where that cannot be listed: dates and times, JSON, null.
+func (t colType) forms(part string) []any {
+	switch t.kind {
+	case syncline.KindDate, syncline.KindTime, syncline.KindTimestamp, syncline.KindTimestampTZ, syncline.KindJSON:
+		return nil
+	}
+	if part == "\x00" {
+		return nil
+	}
+	out := []any{part, []byte(part)}
+	if n, err := strconv.ParseInt(part, 10, 64); err == nil {
+		out = append(out, n)
+	}
+	if f, err := strconv.ParseFloat(part, 64); err == nil && !math.IsNaN(f) {
+		out = append(out, f)
+	}
+	switch hexed := strings.ReplaceAll(part, "-", ""); {
+	case t.kind == syncline.KindUUID && len(hexed) == 32:
+		out = append(out, strings.ToUpper(part), hexed, strings.ToUpper(hexed))
+		if b, err := hex.DecodeString(hexed); err == nil {
+			out = append(out, b)
+		}
+	case t.kind == syncline.KindUUID:
+		return nil
+	case t.kind == syncline.KindBool:
+		return nil
+	}
+	return out
+}
+
+// keyOnly returns a row that has the key and nothing else, nil where the key is not one of the entity.
+func (l *layout) keyOnly(k syncline.Key) []syncline.Value {
+	parts, err := k.Parts()
+	if err != nil || len(parts) != len(l.schema.Key) {
+		return nil
+	}
+	row := make([]syncline.Value, len(l.schema.Columns))
+	for i := range row {
+		row[i] = syncline.Unset
+	}
+	for i, c := range l.schema.Key {
+		if row[c] = syncline.Null; parts[i] != "\x00" {
+			row[c] = syncline.Raw(l.schema.Columns[c].Kind, []byte(parts[i]))
+		}
+	}
+	if got, _ := (syncline.Row{Schema: l.schema, Values: row}).Key(); got != k {
+		return nil
+	}
+	return row
+}
+
+// names lists the columns as SQL.
+func (t *table) names() []string {
+	names := make([]string, len(t.columns))
+	for i, c := range t.columns {
+		names[i] = quote(c.Name)
+	}
+	return names
+}
+
+// plain selects expressions that have no declared type: the driver would turn the text of a column that is declared as a
+// date into a time, and lose what it was.
+func plain(names []string) string { return "+" + strings.Join(names, ", +") }
+
+func placeholders(n int) string { return strings.TrimSuffix(strings.Repeat("?, ", n), ", ") }
+
+// encodeStored writes a stored value as text; decodeStored reads it back.
+func encodeStored(v any) string {
+	switch v := v.(type) {
+	case int64:
+		return "i" + strconv.FormatInt(v, 10)
+	case float64:
+		return "r" + strconv.FormatUint(math.Float64bits(v), 16)
+	case string:
+		if utf8.ValidString(v) {
+			return "t" + v
+		}
+		return "x" + hex.EncodeToString([]byte(v))
+	case []byte:
+		return "b" + hex.EncodeToString(v)
+	}
+	return "n"
+}
+
+func decodeStored(s string) any {
+	if s == "" {
+		return nil
+	}
+	switch body := s[1:]; s[0] {
+	case 'i':
+		if n, err := strconv.ParseInt(body, 10, 64); err == nil {
+			return n
+		}
+	case 'r':
+		if n, err := strconv.ParseUint(body, 16, 64); err == nil {
+			return math.Float64frombits(n)
+		}
+	case 't':
+		return body
+	case 'x':
+		if b, err := hex.DecodeString(body); err == nil {
+			return string(b)
+		}
+	case 'b':
+		if b, err := hex.DecodeString(body); err == nil {
+			return b
+		}
+	}
+	return nil
+}

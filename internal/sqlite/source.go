@@ -1,0 +1,428 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"syncline"
+)
+
+// A batch is closed at the first of these.
+const (
+	maxEvents = 4000
+	maxBytes  = 1 << 20
+)
+
+// The application's commits are noticed by asking SQLite whether the database has changed, which reads shared memory and
+// no file. While changes come the pause between two questions is the shorter one; it doubles up to the longer one.
+const (
+	minPause = 2 * time.Millisecond
+	maxPause = 20 * time.Millisecond
+)
+
+// Confirmed changes are deleted in transactions of at most forgetRows, which hold the application's lock for a few
+// milliseconds; forgetPause is the least time between two of them, forgetIdle while there is less to delete than that.
+const (
+	forgetRows  = 2000
+	forgetPause = 20 * time.Millisecond
+	forgetIdle  = time.Second
+)
+
+// Options configure a Source.
+type Options struct {
+	// Name is the source's name in batches.
+	Name string
+	// URL names the database file; see Path.
+	URL string
+	// Entities are the tables to capture, by the name that the configuration gives them.
+	Entities map[string]Entity
+	// Manage allows the source to make its tables and triggers in the database and to switch on the write-ahead log. Without
+	// it, Open tells which SQL is missing.
+	Manage bool
+	// Snapshot: copy every entity when nothing was ever captured.
+	Snapshot bool
+	// ChunkRows bounds a chunk of a run; 0 = 2000.
+	ChunkRows int
+	// Logger is told of what changes; nil = nobody.
+	Logger *slog.Logger
+}
+
+// Entity is a table to capture.
+type Entity struct {
+	// Table is an SQL identifier.
+	Table string
+	// Key are the columns of the record's identity; empty = the primary key, and where there is none, the table is keyless.
+	Key []string
+	// Version is the column with the record's version, "" = none.
+	Version string
+}
+
+// Source captures a SQLite database. See the package's documentation.
+type Source struct {
+	opt Options
+	log *slog.Logger
+
+	path string
+	file os.FileInfo
+	db   *sql.DB
+	// reader reads; the view, while there is one, is its transaction. writer installs and deletes.
+	reader, writer *sql.Conn
+	// view is set while a snapshot is open whose changes have not all been given out, or whose chunk was not read yet.
+	view bool
+
+	checkpoint checkpoint
+	// at is the sequence of the last change that was given out, or skipped.
+	at    uint64
+	epoch uint32
+	// begun: the batch that makes the identity durable was given out, or is in the log.
+	begun bool
+
+	// cookie is the schema version of the database that the tables and layouts below were read at.
+	cookie  int64
+	tables  map[string]*captured
+	layouts map[int64]*layout
+	// current is the newest layout of each entity.
+	current map[string]*layout
+	// changed is the database's own count of commits, as last seen.
+	changed int64
+	// forgotten is the sequence below which changes were deleted, at the time lastForget.
+	forgotten  uint64
+	lastForget time.Time
+
+	mu        sync.Mutex
+	confirmed uint64
+	requests  []run
+	// wake has room for one signal: StartRun sends, Next receives, nobody closes.
+	wake chan struct{}
+}
+
+// checkpoint is what the log keeps for us.
+type checkpoint struct {
+	// Database is the identity stored in the database.
+	Database string `json:"database"`
+	// Mark is a hash of the change at the batch's position, "" where there was none.
+	Mark string `json:"mark,omitempty"`
+	// Shape is the highest shape that is known; later ones may ask for a table to be read again.
+	Shape int64 `json:"shape"`
+	Runs  []run `json:"runs,omitempty"`
+	// Done are the runs that ended last, oldest first, at most maxDone.
+	Done []string `json:"done,omitempty"`
+}
+
+var _ syncline.RunReader = (*Source)(nil)
+
+// NewSource returns a source that is to be opened.
+func NewSource(opt Options) *Source {
+	if opt.ChunkRows == 0 {
+		opt.ChunkRows = 2000
+	}
+	s := &Source{opt: opt, log: opt.Logger, wake: make(chan struct{}, 1)}
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	return s
+}
+
+// Open implements syncline.Source. Where nothing was ever captured, the stream begins with the changes after Open; what
+// is there already is for the snapshot to read.
+func (s *Source) Open(ctx context.Context, data []byte, last syncline.Position) error {
+	if err := s.open(ctx, data, last); err != nil {
+		if e := s.Close(); e != nil {
+			s.log.Warn("close database", "error", e)
+		}
+		return err
+	}
+	return nil
+}
+
+func (s *Source) open(ctx context.Context, data []byte, last syncline.Position) (err error) {
+	if s.path, err = Path(s.opt.URL); err != nil {
+		return err
+	}
+	s.begun, s.at, s.epoch, s.confirmed = data != nil, last.Commit, max(last.Epoch, 1), last.Commit
+	if s.begun {
+		if err := json.Unmarshal(data, &s.checkpoint); err != nil {
+			return syncline.Errorf(syncline.Fatal, "checkpoint_unreadable", "read checkpoint of %s: %w", s.opt.Name, err)
+		}
+	}
+	if s.db, err = openFile(ctx, s.path, false, 2); err != nil {
+		return err
+	}
+	if s.file, err = os.Stat(s.path); err != nil {
+		return fmt.Errorf("look at %s: %w", s.path, err)
+	}
+	if s.reader, err = s.db.Conn(ctx); err != nil {
+		return classify(err, "connect to %s", s.path)
+	}
+	if s.writer, err = s.db.Conn(ctx); err != nil {
+		return classify(err, "connect to %s", s.path)
+	}
+	if s.begun { // before anything is written: it may be somebody else's database
+		if err := s.checkIdentity(ctx); err != nil {
+			return err
+		}
+	}
+	if err := s.adopt(ctx); err != nil {
+		return err
+	}
+	if s.begun {
+		return s.checkPosition(ctx)
+	}
+	return s.start(ctx)
+}
+
+// start begins a log: the stream from here on, and the copies of what is there.
+func (s *Source) start(ctx context.Context) (err error) {
+	if s.checkpoint.Database, err = s.identity(ctx); err != nil {
+		return err
+	}
+	if s.at, err = s.end(ctx); err != nil {
+		return err
+	}
+	s.confirmed = s.at
+	for id := range s.layouts {
+		s.checkpoint.Shape = max(s.checkpoint.Shape, id)
+	}
+	if !s.opt.Snapshot {
+		return nil
+	}
+	for _, e := range s.entities() {
+		keyless := len(s.tables[e].key) == 0
+		s.checkpoint.Runs = append(s.checkpoint.Runs, run{ID: "snapshot-" + e, Kind: syncline.RunSnapshot, Entity: e, Empty: true, Contains: keyless})
+	}
+	return nil
+}
+
+func (s *Source) entities() []string {
+	names := make([]string, 0, len(s.opt.Entities))
+	for e := range s.opt.Entities {
+		names = append(names, e)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// identity returns the identity that the database has inside.
+func (s *Source) identity(ctx context.Context) (id string, err error) {
+	err = s.reader.QueryRowContext(ctx, "SELECT value FROM _syncline_meta WHERE name = 'database'").Scan(&id)
+	if errors.Is(err, sql.ErrNoRows) {
+		return "", nil
+	}
+	return id, classify(err, "read the identity of %s", s.path)
+}
+
+func (s *Source) checkIdentity(ctx context.Context) error {
+	id := ""
+	_, err := loadTable(ctx, s.reader, "_syncline_meta")
+	if err == nil {
+		id, err = s.identity(ctx)
+	}
+	if err != nil && !errors.Is(err, errNoTable) {
+		return err
+	}
+	if id != s.checkpoint.Database {
+		return syncline.Errorf(syncline.Fatal, "source_changed", "%s is not the database that %s was captured from", s.path, s.opt.Name).
+			WithFix("put the right file back; to capture this one instead, give it a system name of its own")
+	}
+	return nil
+}
+
+// end returns the highest sequence that a change ever had.
+func (s *Source) end(ctx context.Context) (end uint64, err error) {
+	err = s.reader.QueryRowContext(ctx, `SELECT max(coalesce((SELECT max(seq) FROM _syncline_changes), 0),
+		coalesce((SELECT seq FROM sqlite_sequence WHERE name = '_syncline_changes'), 0))`).Scan(&end)
+	return end, classify(err, "read the last change of %s", s.path)
+}
+
+// checkPosition makes sure that the database goes on where the log ends. The change at a confirmed position is kept until
+// a later one is confirmed, so that it can be compared.
+func (s *Source) checkPosition(ctx context.Context) error {
+	end, err := s.end(ctx)
+	if err != nil {
+		return err
+	}
+	behind := syncline.Errorf(syncline.Fatal, "source_behind", "%s ends at change %d, and the log of %s has change %d: the file is an older copy", s.path, end, s.opt.Name, s.at)
+	if end >= s.at && s.checkpoint.Mark != "" {
+		mark, err := s.markAt(ctx, s.at)
+		if err != nil {
+			return err
+		}
+		if mark != "" && mark != s.checkpoint.Mark {
+			behind = syncline.Errorf(syncline.Fatal, "source_behind", "change %d of %s is not the one that the log of %s has: the file is an older copy that was written to", s.at, s.path, s.opt.Name)
+			end = 0
+		}
+	}
+	if end < s.at {
+		return behind.WithFix("put the newer file back, or let the system begin a new log under another name with a full copy")
+	}
+	return nil
+}
+
+// adopt reads the tables and makes the triggers fit them, as far as it may.
+func (s *Source) adopt(ctx context.Context) error {
+	if s.opt.Manage {
+		if _, err := s.writer.ExecContext(ctx, "PRAGMA journal_mode = wal"); err != nil {
+			return classify(err, "switch %s to the write-ahead log", s.path)
+		}
+	}
+	statements, err := s.examine(ctx, s.reader)
+	if err != nil {
+		return err
+	}
+	if len(statements) > 0 {
+		if !s.opt.Manage {
+			return s.unmanaged(statements)
+		}
+		if err := s.install(ctx); err != nil {
+			return err
+		}
+	}
+	s.resync()
+	return nil
+}
+
+// examine reads the tables and shapes in one snapshot and returns the statements that are missing.
+func (s *Source) examine(ctx context.Context, q *sql.Conn) (statements []string, err error) {
+	return statements, s.transaction(ctx, q, "BEGIN", func() error {
+		if err := q.QueryRowContext(ctx, "PRAGMA schema_version").Scan(&s.cookie); err != nil {
+			return classify(err, "read the schema version of %s", s.path)
+		}
+		if err := s.loadTables(ctx, q); err != nil {
+			return err
+		}
+		if statements, err = plan(ctx, q, s.list(), s.at); err != nil {
+			return err
+		}
+		return s.loadLayouts(ctx, q)
+	})
+}
+
+// install carries out what is missing, found anew under the write lock.
+func (s *Source) install(ctx context.Context) error {
+	var statements []string
+	err := s.transaction(ctx, s.writer, "BEGIN IMMEDIATE", func() (err error) {
+		if err = s.loadTables(ctx, s.writer); err != nil {
+			return err
+		}
+		if statements, err = plan(ctx, s.writer, s.list(), s.at); err != nil {
+			return err
+		}
+		for _, st := range statements {
+			if _, err := s.writer.ExecContext(ctx, st); err != nil {
+				return classify(err, "install capture in %s", s.path)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	s.log.Info("capture installed", "system", s.opt.Name, "statements", len(statements))
+	_, err = s.examine(ctx, s.reader)
+	return err
+}
+
+// unmanaged is the error for statements that a person must run.
+func (s *Source) unmanaged(statements []string) error {
+	code, what := "capture_not_installed", "the triggers that capture changes are not installed"
+	for _, l := range s.layouts {
+		if _, ok := s.tables[l.entity]; ok {
+			code, what = "schema_changed", "the triggers that capture changes do not fit the tables any more"
+			break
+		}
+	}
+	return syncline.Errorf(syncline.Fatal, code, "%s: %s", s.path, what).
+		WithFix("set manage: true, or run this:\nBEGIN IMMEDIATE;\n%s;\nCOMMIT;", strings.Join(statements, ";\n"))
+}
+
+// transaction runs f between begin and its commit, and rolls back where f fails.
+func (s *Source) transaction(ctx context.Context, q *sql.Conn, begin string, f func() error) error {
+	if _, err := q.ExecContext(ctx, begin); err != nil {
+		return classify(err, "begin in %s", s.path)
+	}
+	err := f()
+	if err == nil {
+		if _, err = q.ExecContext(ctx, "COMMIT"); err == nil {
+			return nil
+		}
+		err = classify(err, "commit in %s", s.path)
+	}
+	if _, e := q.ExecContext(context.WithoutCancel(ctx), "ROLLBACK"); e != nil {
+		s.log.Warn("roll back", "system", s.opt.Name, "error", e)
+	}
+	return err
+}
+
+// Confirm implements syncline.Source.
+func (s *Source) Confirm(p syncline.Position) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if p.Epoch == s.epoch {
+		s.confirmed = max(s.confirmed, p.Commit)
+	}
+}
+
+// forget deletes confirmed changes, but for the last. Another process that holds the lock comes first: the next call
+// tries again.
+func (s *Source) forget(ctx context.Context) error {
+	s.mu.Lock()
+	confirmed := s.confirmed
+	s.mu.Unlock()
+	pause := forgetIdle
+	if confirmed > s.forgotten+forgetRows {
+		pause = forgetPause
+	}
+	if confirmed <= s.forgotten || time.Since(s.lastForget) < pause {
+		return nil
+	}
+	s.lastForget = time.Now()
+	var first sql.NullInt64
+	if err := s.writer.QueryRowContext(ctx, "SELECT min(seq) FROM _syncline_changes").Scan(&first); err != nil && !isBusy(err) {
+		return classify(err, "look for confirmed changes in %s", s.path)
+	}
+	to := confirmed
+	if first.Valid {
+		to = min(to, max(uint64(first.Int64), 1)+forgetRows)
+	}
+	if _, err := s.writer.ExecContext(ctx, "PRAGMA busy_timeout = 20"); err != nil {
+		return classify(err, "set the timeout of %s", s.path)
+	}
+	_, err := s.writer.ExecContext(ctx, "DELETE FROM _syncline_changes WHERE seq < ?", int64(to))
+	switch {
+	case err == nil:
+		s.forgotten = to
+	case !isBusy(err):
+		return classify(err, "delete confirmed changes from %s", s.path)
+	}
+	_, err = s.writer.ExecContext(ctx, fmt.Sprintf("PRAGMA busy_timeout = %d", busyTimeout))
+	return classify(err, "set the timeout of %s", s.path)
+}
+
+// Close implements syncline.Source.
+func (s *Source) Close() error {
+	if s.db == nil {
+		return nil
+	}
+	for _, c := range []*sql.Conn{s.reader, s.writer} {
+		if c != nil {
+			if err := c.Close(); err != nil && !errors.Is(err, sql.ErrConnDone) {
+				s.log.Warn("close connection", "system", s.opt.Name, "error", err)
+			}
+		}
+	}
+	err := s.db.Close()
+	s.db, s.reader, s.writer, s.view = nil, nil, nil, false
+	if err != nil {
+		return fmt.Errorf("close %s: %w", s.path, err)
+	}
+	return nil
+}
