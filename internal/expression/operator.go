@@ -312,6 +312,23 @@ func slice(m *meter, args []any) (any, error) {
 	return string(runes[bound[0]:bound[1]]), nil
 }
 
+// span lists the whole numbers from one to another.
+func span(m *meter, args []any) (any, error) {
+	from, ok := args[0].(int)
+	to, ok2 := args[1].(int)
+	if !ok || !ok2 {
+		return nil, m.errorf(".. needs two whole numbers, not %s and %s", typeName(args[0]), typeName(args[1]))
+	}
+	list := []any{}
+	for i := from; i <= to; i++ {
+		if err := m.spend(0); err != nil {
+			return nil, err
+		}
+		list = append(list, i)
+	}
+	return list, nil
+}
+
 func truth(m *meter, args []any) (any, error) {
 	switch v := args[0].(type) {
 	case nil:
@@ -367,6 +384,7 @@ var operatorFunctions = map[string]function{
 	"@get":      {2, 2, member},
 	"@slice":    {3, 3, slice},
 	"@truth":    {1, 1, truth},
+	"@range":    {2, 2, span},
 	"@tick":     {1, 1, func(_ *meter, args []any) (any, error) { return args[0], nil }},
 	"@list": {1, 1, func(m *meter, args []any) (any, error) {
 		if args[0] == nil {

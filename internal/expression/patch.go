@@ -18,7 +18,7 @@ var loops = map[string]bool{"all": true, "none": true, "any": true, "one": true,
 // operators maps those of the language to functions that know null, decimals and times.
 var operators = map[string]string{"==": "@eq", "!=": "@ne", "<": "@lt", "<=": "@le", ">": "@gt", ">=": "@ge", "+": "@add", "-": "@sub",
 	"*": "@mul", "/": "@div", "%": "@mod", "in": "@in", "contains": "@contains", "startsWith": "@starts", "endsWith": "@ends",
-	"matches": "@matches"}
+	"matches": "@matches", "..": "@range"}
 
 // truths are functions whose result is always true or false.
 var truths = map[string]bool{"@eq": true, "@ne": true, "@lt": true, "@le": true, "@gt": true, "@ge": true, "@in": true, "@contains": true,
@@ -199,7 +199,7 @@ func (p *patcher) binary(node *ast.Node, n *ast.BinaryNode) {
 			}
 			return
 		}
-	case "??", "..":
+	case "??":
 		return
 	case "matches":
 		if pattern, ok := n.Right.(*ast.StringNode); ok {

@@ -339,15 +339,6 @@ func sortedNames(v map[string]any) []string {
 
 // asList returns the elements of a list.
 func asList(v any) ([]any, bool) {
-	switch v := v.(type) {
-	case []any:
-		return v, true
-	case []int:
-		list := make([]any, len(v))
-		for i := range v {
-			list[i] = v[i]
-		}
-		return list, true
-	}
-	return nil, false
+	list, ok := v.([]any)
+	return list, ok
 }
