@@ -2,8 +2,10 @@ package apply
 
 import (
 	"fmt"
+	"hash/fnv"
 
 	"syncline"
+	"syncline/internal/state"
 )
 
 // TaskID derives the id of the task that is one event on one rule.
@@ -14,4 +16,16 @@ func TaskID(rule, source string, seq syncline.Seq, index int) string {
 // runID derives the id of a run that a route asks for, so that asking again after a crash is the same run.
 func runID(why, route, entity string, at syncline.Cursor) string {
 	return fmt.Sprintf("%s-%s-%s-%d-%d.%d", why, route, entity, at.Epoch, at.Seq, at.Index)
+}
+
+// readID derives the id of the run that reads the records of these tasks. Asking again after a crash is the same run; a task that
+// has to be read a second time asks anew.
+func readID(route, entity string, tasks []state.Exception) string {
+	h := fnv.New64a()
+	for i := range tasks {
+		if tasks[i].Status == state.StatusReading && tasks[i].Entity == entity {
+			fmt.Fprintf(h, "%s@%d;", tasks[i].Task, tasks[i].Updated.UnixMicro()) //nolint:errcheck // a hash never fails
+		}
+	}
+	return fmt.Sprintf("keys-%s-%s-%016x", route, entity, h.Sum64())
 }

@@ -18,6 +18,7 @@ type task struct {
 	event  int32
 	rule   int32
 	change int32         // index into plan.changes; -1 = none
+	key    syncline.Key  // of an event target's task
 	code   state.Outcome // of a task without a change; state.Filtered with a change = the change removes a record that left the rule
 }
 

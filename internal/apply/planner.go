@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"syncline"
+	"syncline/internal/expression"
 	"syncline/internal/state"
 )
 
@@ -437,6 +438,7 @@ func (pl *planner) send(p *plan, it item) {
 	}
 	c := p.change(it, "")
 	c.Op, c.Row, c.Before = syncline.ChangeSend, it.rule.row(values), before
+	p.tasks[len(p.tasks)-1].key = key
 }
 
 // cannot plans an event that the rule itself or the target cannot process: its key is parked, and where a column is missing that
@@ -444,11 +446,10 @@ func (pl *planner) send(p *plan, it item) {
 func (pl *planner) cannot(p *plan, it item, err error) {
 	key := pl.parkingKey(it)
 	why := "rejected"
-	var needs NeedsColumn
 	switch {
 	case pl.held(p, slot{int32(it.r), key}):
 		why = "held"
-	case errors.As(err, &needs) && !pl.traits.Events:
+	case errors.Is(err, expression.ErrUnset) && !pl.traits.Events:
 		why = "reading"
 	}
 	pl.hold(p, it, key, why, err)

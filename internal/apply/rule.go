@@ -36,7 +36,8 @@ type Rule struct {
 	Version string
 }
 
-// Binding is a rule bound to the schema of the rows it will see. A nil function is the identity, so that a mirror costs
+// Binding is a rule bound to the schema of the rows it will see. A function that needs a column which the source did not send
+// returns expression.ErrUnset: the record is then read from the source. A nil function is the identity, so that a mirror costs
 // nothing per row.
 type Binding struct {
 	// Out is the schema of the records that the rule makes.
@@ -49,12 +50,6 @@ type Binding struct {
 	Before func(b *syncline.Batch, i int) ([]syncline.Value, error)
 	// Key makes, from a source row that may hold only its key, a record of Out that holds at least its key. nil = as it is.
 	Key func(row []syncline.Value) ([]syncline.Value, error)
-}
-
-// NeedsColumn is an error of a binding that tells that a column which the source did not send is needed.
-type NeedsColumn interface {
-	error
-	UnsetColumn() string
 }
 
 // bound is a rule with the binding of the schema that its rows have now.

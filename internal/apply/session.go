@@ -167,7 +167,7 @@ func (s *Session) ask(ctx context.Context, tasks []state.Exception) error {
 	wanted := asks(tasks)
 	for _, entity := range slices.Sorted(maps.Keys(wanted)) {
 		keys := wanted[entity]
-		run := syncline.Run{ID: runID("keys", s.r.o.ID, entity, syncline.Cursor{Seq: tasks[0].Seq, Index: tasks[0].Index, Epoch: s.m.committed.Epoch}),
+		run := syncline.Run{ID: readID(s.r.o.ID, entity, tasks),
 			Kind: syncline.RunKeys, Entity: entity, Keys: keys, Routes: []string{s.r.o.ID}}
 		if err := s.r.o.RequestRun(ctx, run); err != nil {
 			return err

@@ -123,11 +123,9 @@ func (s *settling) parkChange(i int, older []int, codes []state.Outcome) {
 			after = fill(after, oe.After)
 		}
 	}
-	key, ok := c.Row.Key()
+	key, ok := t.key, t.key != ""
 	if !ok {
-		if k, _, err := s.m.rules[t.rule].key(ev.Row().Values); err == nil {
-			key = k
-		} else {
+		if key, ok = c.Row.Key(); !ok {
 			key = placeKey(t.entry.seq, t.entry.first+int(t.event))
 		}
 	}

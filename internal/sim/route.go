@@ -7,6 +7,7 @@ import (
 
 	"syncline"
 	"syncline/internal/apply"
+	"syncline/internal/expression"
 	"syncline/internal/memlog"
 	"syncline/internal/memtarget"
 )
@@ -77,18 +78,13 @@ func (r *route) bind(s *syncline.Schema) (*apply.Binding, error) {
 		b.Match = func(b *syncline.Batch, i int) (bool, error) {
 			row := b.Events[i].Row()
 			if row.Values[2].IsUnset() {
-				return false, needs{}
+				return false, &expression.UnsetError{Column: "tier"}
 			}
 			return r.keep(row), nil
 		}
 	}
 	return b, nil
 }
-
-type needs struct{}
-
-func (needs) Error() string       { return "column tier was not sent" }
-func (needs) UnsetColumn() string { return "tier" }
 
 func (r *route) born() bool { return r.w.result.Steps >= r.bornAt }
 
