@@ -1,0 +1,278 @@
+package ops
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"reflect"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+
+	"syncline"
+	"syncline/internal/state"
+)
+
+// List is a page. Next is the cursor of the next one, "" on the last.
+type List[T any] struct {
+	Items []T    `json:"items" nullable:"false"`
+	Next  string `json:"next,omitempty" doc:"Give it as after to get the next page."`
+}
+
+// Readiness is the answer of /readyz.
+type Readiness struct {
+	Ready   bool     `json:"ready"`
+	Reasons []string `json:"reasons" nullable:"false" doc:"Why it is not ready."`
+}
+
+// Started is the answer to a request for a sync.
+type Started struct {
+	ID string `json:"id"`
+}
+
+// Cancellation is the body of a request to cancel a task.
+type Cancellation struct {
+	Reason string `json:"reason" minLength:"1" maxLength:"500" doc:"Why; it is kept with the task."`
+}
+
+type reply[T any] struct{ Body T }
+
+type taskID struct {
+	ID string `path:"id"`
+}
+
+type taskQuery struct {
+	Status string `query:"status" enum:"retrying,held,reading,failed,cancelled,resolved"`
+	Rule   string `query:"rule"`
+	Source string `query:"source"`
+	Entity string `query:"entity"`
+	Key    string `query:"key"`
+	Code   string `query:"code"`
+	After  string `query:"after" doc:"The next of the page before."`
+	Limit  int    `query:"limit" minimum:"1" maximum:"1000" default:"100"`
+}
+
+type api struct {
+	engine Engine
+	log    *slog.Logger
+}
+
+// register adds every operation to the mux and returns the OpenAPI document of what it added.
+func (a *api) register(mux *http.ServeMux, o Options) ([]byte, error) {
+	c := huma.DefaultConfig("Syncline", o.Version)
+	c.Info.Description = "Keeps business systems consistent with each other. Errors are problems (RFC 9457) with a stable code."
+	c.Info.License = &huma.License{Name: "Apache-2.0", Identifier: "Apache-2.0"}
+	c.OpenAPIPath, c.DocsPath, c.SchemasPath, c.CreateHooks = "", "", "", nil
+	c.RejectUnknownQueryParameters = true
+	c.Transformers = []huma.Transformer{asProblem}
+	h := humago.New(mux, c)
+
+	add(h, op(h, "status", "GET", "/v1/status", "How the process, its systems and its routes are"), a.status)
+	add(h, op(h, "systems", "GET", "/v1/systems", "The systems"), a.systems)
+	add(h, op(h, "routes", "GET", "/v1/routes", "The routes"), a.routes)
+	add(h, op(h, "route", "GET", "/v1/routes/{id}", "One route"), a.route)
+	add(h, op(h, "tasks", "GET", "/v1/tasks", "The tasks that are not simply done, without their records"), a.tasks)
+	add(h, op(h, "task", "GET", "/v1/tasks/{id}", "One task with its record"), a.task)
+	add(h, op(h, "retry-task", "POST", "/v1/tasks/{id}/retry", "Try a pending task now"), a.retry)
+	add(h, op(h, "cancel-task", "POST", "/v1/tasks/{id}/cancel", "Give a pending task up"), a.cancel)
+	add(h, op(h, "syncs", "GET", "/v1/syncs", "The latest syncs"), a.syncs)
+	start := op(h, "start-sync", "POST", "/v1/syncs", "Read records again from their source")
+	start.DefaultStatus = http.StatusAccepted
+	add(h, start, a.startSync)
+	add(h, op(h, "healthz", "GET", "/healthz", "Whether the process answers"), a.healthz)
+	add(h, op(h, "readyz", "GET", "/readyz", "Whether every system and route does its work (503: not)"), a.readyz)
+
+	doc := h.OpenAPI()
+	if o.Metrics != nil {
+		doc.AddOperation(metricsOperation(h))
+	}
+	if o.Events != nil {
+		doc.AddOperation(eventsOperation(h))
+	}
+	self := op(h, "openapi", "GET", "/openapi.json", "This document")
+	self.Responses["200"] = &huma.Response{Description: "OK", Content: map[string]*huma.MediaType{
+		"application/openapi+json": {Schema: &huma.Schema{Type: huma.TypeObject}}}}
+	doc.AddOperation(&self)
+
+	// huma describes its own errors too; asProblem replaces them, and nothing refers to them.
+	for _, name := range []string{"ErrorModel", "ErrorDetail"} {
+		delete(doc.Components.Schemas.Map(), name)
+	}
+	text, err := json.MarshalIndent(doc, "", "  ")
+	if err != nil {
+		return nil, fmt.Errorf("write the OpenAPI document: %w", err)
+	}
+	return append(text, '\n'), nil
+}
+
+// op describes an operation whose errors are problems.
+func op(h huma.API, id, method, path, summary string) huma.Operation {
+	problem := h.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[Problem](), true, "Problem")
+	return huma.Operation{OperationID: id, Method: method, Path: path, Summary: summary, Responses: map[string]*huma.Response{
+		"default": {Description: "A problem", Content: map[string]*huma.MediaType{problemType: {Schema: problem}}}}}
+}
+
+func add[I, O any](h huma.API, op huma.Operation, do func(context.Context, *I) (*O, error)) {
+	huma.Register(h, op, do)
+}
+
+func metricsOperation(h huma.API) *huma.Operation {
+	o := op(h, "metrics", "GET", "/metrics", "Metrics for Prometheus")
+	o.Responses["200"] = &huma.Response{Description: "OK", Content: map[string]*huma.MediaType{
+		"text/plain": {Schema: &huma.Schema{Type: huma.TypeString}}}}
+	return &o
+}
+
+// eventsOperation describes the handler of Options.Events.
+func eventsOperation(h huma.API) *huma.Operation {
+	type accepted struct {
+		IDs []string `json:"ids" nullable:"false"`
+	}
+	o := op(h, "publish-events", "POST", "/v1/events", "Accept events of a push source; they are durable when the answer comes")
+	event := &huma.Schema{Type: huma.TypeObject, AdditionalProperties: true, Description: "A CloudEvents 1.0 event.",
+		Required: []string{"specversion", "id", "source", "type"}, Properties: map[string]*huma.Schema{
+			"specversion": {Type: huma.TypeString, Enum: []any{"1.0"}},
+			"id":          {Type: huma.TypeString},
+			"source":      {Type: huma.TypeString, Description: "The system."},
+			"type":        {Type: huma.TypeString, Description: "The entity and created, updated, deleted, merged or archived, with a point between."},
+			"subject":     {Type: huma.TypeString, Description: "The key."},
+			"time":        {Type: huma.TypeString, Format: "date-time"},
+			"data":        {Description: "The record, or an object with before and after."},
+		}}
+	o.RequestBody = &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{
+		"application/cloudevents+json":       {Schema: event},
+		"application/cloudevents-batch+json": {Schema: &huma.Schema{Type: huma.TypeArray, Items: event}},
+		"application/json":                   {Schema: &huma.Schema{Description: "The data of a binary-mode event; its attributes are ce- headers."}},
+	}}
+	o.Responses["202"] = &huma.Response{Description: "Accepted", Content: map[string]*huma.MediaType{
+		"application/json": {Schema: h.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[accepted](), true, "Accepted")}}}
+	return &o
+}
+
+func answer[T any](ctx context.Context, a *api, body T, err error) (*reply[T], error) {
+	if err != nil {
+		return nil, problemOf(ctx, a.log, err)
+	}
+	return &reply[T]{body}, nil
+}
+
+func (a *api) status(ctx context.Context, _ *struct{}) (*reply[Status], error) {
+	s, err := a.engine.Status(ctx)
+	if err != nil {
+		return answer(ctx, a, s, err)
+	}
+	routes, err := a.engine.Routes(ctx)
+	s.Routes, s.Systems = summarize(routes), some(s.Systems)
+	return answer(ctx, a, s, err)
+}
+
+func (a *api) systems(ctx context.Context, _ *struct{}) (*reply[List[SystemStatus]], error) {
+	s, err := a.engine.Status(ctx)
+	return answer(ctx, a, List[SystemStatus]{Items: some(s.Systems)}, err)
+}
+
+func (a *api) routes(ctx context.Context, _ *struct{}) (*reply[List[RouteStatus]], error) {
+	routes, err := a.engine.Routes(ctx)
+	for i := range routes {
+		routes[i].Rules = some(routes[i].Rules)
+	}
+	return answer(ctx, a, List[RouteStatus]{Items: some(routes)}, err)
+}
+
+func (a *api) route(ctx context.Context, in *taskID) (*reply[RouteStatus], error) {
+	routes, err := a.engine.Routes(ctx)
+	if err != nil {
+		return answer(ctx, a, RouteStatus{}, err)
+	}
+	for i := range routes {
+		if routes[i].ID == in.ID {
+			routes[i].Rules = some(routes[i].Rules)
+			return answer(ctx, a, routes[i], nil)
+		}
+	}
+	return answer(ctx, a, RouteStatus{}, syncline.Errorf(syncline.Rejected, "route_not_found", "route %s: %w", in.ID, state.ErrNotFound))
+}
+
+func (a *api) tasks(ctx context.Context, in *taskQuery) (*reply[List[Task]], error) {
+	found, next, err := a.engine.Tasks(ctx, state.Filter{Status: in.Status, Rule: in.Rule, Source: in.Source, Entity: in.Entity, Key: in.Key,
+		Code: in.Code, After: in.After, Limit: in.Limit})
+	list := List[Task]{Items: make([]Task, len(found)), Next: next}
+	for i := range found {
+		if err != nil {
+			break
+		}
+		found[i].Record = nil
+		list.Items[i], err = taskOf(&found[i])
+	}
+	return answer(ctx, a, list, err)
+}
+
+func (a *api) task(ctx context.Context, in *taskID) (*reply[Task], error) {
+	e, err := a.engine.Task(ctx, in.ID)
+	if err != nil {
+		return answer(ctx, a, Task{}, err)
+	}
+	t, err := taskOf(&e)
+	return answer(ctx, a, t, err)
+}
+
+func (a *api) retry(ctx context.Context, in *taskID) (*struct{}, error) {
+	return a.done(ctx, a.engine.RetryTask(ctx, in.ID))
+}
+
+func (a *api) cancel(ctx context.Context, in *struct {
+	ID   string `path:"id"`
+	Body Cancellation
+}) (*struct{}, error) {
+	return a.done(ctx, a.engine.CancelTask(ctx, in.ID, in.Body.Reason))
+}
+
+// done answers 204.
+func (a *api) done(ctx context.Context, err error) (*struct{}, error) {
+	if err != nil {
+		return nil, problemOf(ctx, a.log, err)
+	}
+	return nil, nil
+}
+
+func (a *api) syncs(ctx context.Context, _ *struct{}) (*reply[List[Sync]], error) {
+	runs, err := a.engine.Syncs(ctx)
+	list := List[Sync]{Items: make([]Sync, len(runs))}
+	for i := range runs {
+		list.Items[i] = syncOf(&runs[i])
+	}
+	return answer(ctx, a, list, err)
+}
+
+func (a *api) startSync(ctx context.Context, in *reply[SyncRequest]) (*reply[Started], error) {
+	id, err := a.engine.StartSync(ctx, in.Body)
+	return answer(ctx, a, Started{id}, err)
+}
+
+func (a *api) healthz(context.Context, *struct{}) (*reply[Readiness], error) {
+	return &reply[Readiness]{Readiness{Ready: true, Reasons: []string{}}}, nil
+}
+
+type readyReply struct {
+	Status int
+	Body   Readiness
+}
+
+func (a *api) readyz(ctx context.Context, _ *struct{}) (*readyReply, error) {
+	ready, reasons := a.engine.Ready(ctx)
+	r := &readyReply{http.StatusOK, Readiness{ready, some(reasons)}}
+	if !ready {
+		r.Status = http.StatusServiceUnavailable
+	}
+	return r, nil
+}
+
+// some makes an empty list of none, so that it is [] and not null.
+func some[T any](list []T) []T {
+	if list == nil {
+		return []T{}
+	}
+	return list
+}

@@ -1,0 +1,172 @@
+package ops
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"syncline/internal/state"
+)
+
+const (
+	clientTimeout = 30 * time.Second
+	// maxAnswer bounds what the client reads of an answer.
+	maxAnswer = 64 << 20
+
+	readyPath = "/readyz"
+)
+
+// Client calls the API. Its errors are *Problem: what the server said, or code "unreachable" (status 0) where no server
+// answered. It is safe for concurrent use.
+type Client struct {
+	base string
+	http *http.Client
+}
+
+// NewClient returns a client of the server at this URL ("http://127.0.0.1:8484").
+func NewClient(server string) (*Client, error) {
+	u, err := url.Parse(server)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+		p := newProblem(0, codeServerInvalid, "the server's URL is not one of http or https", "give --server http://127.0.0.1:8484")
+		p.cause = err
+		return nil, p
+	}
+	return &Client{base: strings.TrimRight(server, "/"), http: &http.Client{Timeout: clientTimeout,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}, nil
+}
+
+// Status tells how the process, its systems and its routes are.
+func (c *Client) Status(ctx context.Context) (Status, error) {
+	return call[Status](ctx, c, "GET", "/v1/status", nil)
+}
+
+// Systems returns the systems.
+func (c *Client) Systems(ctx context.Context) ([]SystemStatus, error) {
+	list, err := call[List[SystemStatus]](ctx, c, "GET", "/v1/systems", nil)
+	return list.Items, err
+}
+
+// Routes returns the routes.
+func (c *Client) Routes(ctx context.Context) ([]RouteStatus, error) {
+	list, err := call[List[RouteStatus]](ctx, c, "GET", "/v1/routes", nil)
+	return list.Items, err
+}
+
+// Route returns one route.
+func (c *Client) Route(ctx context.Context, id string) (RouteStatus, error) {
+	return call[RouteStatus](ctx, c, "GET", "/v1/routes/"+url.PathEscape(id), nil)
+}
+
+// Tasks returns a page of tasks, without their records.
+func (c *Client) Tasks(ctx context.Context, f state.Filter) (List[Task], error) {
+	q := url.Values{}
+	for name, value := range map[string]string{"status": f.Status, "rule": f.Rule, "source": f.Source, "entity": f.Entity, "key": f.Key,
+		"code": f.Code, "after": f.After} {
+		if value != "" {
+			q.Set(name, value)
+		}
+	}
+	if f.Limit > 0 {
+		q.Set("limit", strconv.Itoa(f.Limit))
+	}
+	return call[List[Task]](ctx, c, "GET", "/v1/tasks?"+q.Encode(), nil)
+}
+
+// Task returns one task with its record.
+func (c *Client) Task(ctx context.Context, id string) (Task, error) {
+	return call[Task](ctx, c, "GET", "/v1/tasks/"+url.PathEscape(id), nil)
+}
+
+// RetryTask has a pending task tried now.
+func (c *Client) RetryTask(ctx context.Context, id string) error {
+	_, err := call[struct{}](ctx, c, "POST", "/v1/tasks/"+url.PathEscape(id)+"/retry", nil)
+	return err
+}
+
+// CancelTask gives a pending task up.
+func (c *Client) CancelTask(ctx context.Context, id, reason string) error {
+	_, err := call[struct{}](ctx, c, "POST", "/v1/tasks/"+url.PathEscape(id)+"/cancel", Cancellation{reason})
+	return err
+}
+
+// Syncs returns the latest syncs, the newest first.
+func (c *Client) Syncs(ctx context.Context) ([]Sync, error) {
+	list, err := call[List[Sync]](ctx, c, "GET", "/v1/syncs", nil)
+	return list.Items, err
+}
+
+// StartSync asks for records to be read again and returns the id of the run.
+func (c *Client) StartSync(ctx context.Context, r SyncRequest) (string, error) {
+	s, err := call[Started](ctx, c, "POST", "/v1/syncs", r)
+	return s.ID, err
+}
+
+// Ready reports whether every system and route does its work, and why not.
+func (c *Client) Ready(ctx context.Context) (Readiness, error) {
+	return call[Readiness](ctx, c, "GET", readyPath, nil)
+}
+
+func call[T any](ctx context.Context, c *Client, method, path string, body any) (out T, err error) {
+	var content io.Reader
+	if body != nil {
+		text, err := json.Marshal(body)
+		if err != nil {
+			return out, err
+		}
+		content = bytes.NewReader(text)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, c.base+path, content)
+	if err != nil {
+		return out, err
+	}
+	req.Header.Set("Accept", "application/json")
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	res, err := c.http.Do(req)
+	if err != nil {
+		return out, c.unreachable(ctx, err)
+	}
+	defer res.Body.Close() //nolint:errcheck // it was read
+	answer, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer))
+	if err != nil {
+		return out, c.unreachable(ctx, err)
+	}
+	isProblem := strings.HasPrefix(res.Header.Get("Content-Type"), problemType)
+	switch {
+	case res.StatusCode == http.StatusNoContent:
+		return out, nil
+	case isProblem:
+		p := &Problem{}
+		if err := json.Unmarshal(answer, p); err == nil && p.Code != "" {
+			p.Status = res.StatusCode
+			return out, p
+		}
+	case res.StatusCode < 300 || path == readyPath && res.StatusCode == http.StatusServiceUnavailable:
+		if err := json.Unmarshal(answer, &out); err == nil {
+			return out, nil
+		}
+	}
+	return out, newProblem(res.StatusCode, "answer_unknown", "the server's answer to "+method+" "+path+" is not one of syncline's",
+		"check that --server names a syncline of this version")
+}
+
+func (c *Client) unreachable(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	var failed *url.Error
+	if errors.As(err, &failed) {
+		err = failed.Err
+	}
+	p := newProblem(0, "unreachable", "no answer from "+c.base+": "+err.Error(), "start syncline run, or give its address with --server")
+	p.cause = err
+	return p
+}

@@ -1,0 +1,166 @@
+// Package ops is the HTTP API that operators and the command line use, and its client.
+package ops
+
+import (
+	"context"
+	"time"
+
+	"syncline/internal/state"
+)
+
+// Engine is what the API shows and steers. Its methods are called at once by many requests; they do not block on a target
+// or a source. An error of class rejected is the caller's fault, one that wraps state.ErrNotFound names what does not exist.
+type Engine interface {
+	// Status tells how the process and its systems are. The summary of the routes is left to the API.
+	Status(context.Context) (Status, error)
+	// Routes are in the order of the configuration.
+	Routes(context.Context) ([]RouteStatus, error)
+	// Tasks returns a page of tasks and the cursor of the next one.
+	Tasks(context.Context, state.Filter) ([]state.Exception, string, error)
+	// Task returns one task with its record.
+	Task(ctx context.Context, id string) (state.Exception, error)
+	// RetryTask has a pending task tried now.
+	RetryTask(ctx context.Context, id string) error
+	// CancelTask gives a pending task up for good.
+	CancelTask(ctx context.Context, id, reason string) error
+	// Syncs returns the latest runs, the newest first.
+	Syncs(context.Context) ([]state.RunRow, error)
+	// StartSync asks for a run and returns its id.
+	StartSync(context.Context, SyncRequest) (string, error)
+	// Ready reports whether every system and route does its work, and why not.
+	Ready(context.Context) (bool, []string)
+}
+
+// Status is how the process is.
+type Status struct {
+	Version string    `json:"version"`
+	Started time.Time `json:"started"`
+	// UptimeSeconds is since Started.
+	UptimeSeconds float64        `json:"uptime_seconds"`
+	Systems       []SystemStatus `json:"systems" nullable:"false"`
+	Routes        RouteSummary   `json:"routes"`
+}
+
+// Fault is an error that a person can act on.
+type Fault struct {
+	Code string `json:"code"`
+	Text string `json:"text"`
+	Fix  string `json:"fix,omitempty"`
+}
+
+// SystemStatus is how one system is.
+type SystemStatus struct {
+	Name string `json:"name"`
+	Type string `json:"type"`
+	// State is running, starting, degraded, halted or, of a system that is only a target, unknown until a route needs it.
+	State string    `json:"state" enum:"running,starting,degraded,halted,unknown"`
+	Since time.Time `json:"since"`
+	Error *Fault    `json:"error,omitempty"`
+	// Log is set on a source.
+	Log *LogStatus `json:"log,omitempty"`
+}
+
+// LogStatus is what a source's log holds.
+type LogStatus struct {
+	First uint64 `json:"first"`
+	Last  uint64 `json:"last"`
+	Bytes int64  `json:"bytes"`
+	// Position is the source's own name for where capture stands.
+	Position string `json:"position"`
+	// Captured is the number of events since the process began, Rate their number per second lately.
+	Captured int64   `json:"captured"`
+	Rate     float64 `json:"rate"`
+}
+
+// The states of a route.
+const (
+	RouteRunning   = "running"
+	RouteStarting  = "starting"
+	RouteDegraded  = "degraded"
+	RouteHalted    = "halted"
+	RouteNeedsSync = "needs_sync"
+	RouteDisabled  = "disabled"
+)
+
+// RouteStatus is how one route is.
+type RouteStatus struct {
+	ID     string   `json:"id"`
+	Rules  []string `json:"rules" nullable:"false"`
+	Source string   `json:"source"`
+	Target string   `json:"target"`
+	// State is one of the constants above, Since when it began.
+	State string    `json:"state" enum:"running,starting,degraded,halted,needs_sync,disabled"`
+	Since time.Time `json:"since"`
+	// Error says why a route is degraded, halted or needs a sync.
+	Error  *Fault `json:"error,omitempty"`
+	Cursor Place  `json:"cursor"`
+	// LogEnd is the last entry of the source's log.
+	LogEnd uint64 `json:"log_end"`
+	// LagEvents is how many events of the log are not applied yet, LagSeconds the age of the oldest of them.
+	LagEvents  int64   `json:"lag_events"`
+	LagSeconds float64 `json:"lag_seconds"`
+	// Rate is in events per second lately.
+	Rate   float64      `json:"rate"`
+	Counts state.Counts `json:"counts"`
+	// Latencies are from the source's commit to the target's, in seconds.
+	LatencyP50 float64 `json:"latency_p50_seconds"`
+	LatencyP99 float64 `json:"latency_p99_seconds"`
+}
+
+// Place is a cursor: everything below (Seq, Index) of the log is done.
+type Place struct {
+	Log   string `json:"log"`
+	Seq   uint64 `json:"seq"`
+	Index int    `json:"index"`
+	Epoch uint64 `json:"epoch"`
+}
+
+// RouteSummary counts the routes by state.
+type RouteSummary struct {
+	Total     int `json:"total"`
+	Running   int `json:"running"`
+	Starting  int `json:"starting"`
+	Degraded  int `json:"degraded"`
+	Halted    int `json:"halted"`
+	NeedsSync int `json:"needs_sync"`
+	Disabled  int `json:"disabled"`
+	// Parked tasks of all routes, and the lag of the route that is farthest behind.
+	Parked     int64   `json:"parked"`
+	LagEvents  int64   `json:"lag_events"`
+	LagSeconds float64 `json:"lag_seconds"`
+}
+
+func summarize(routes []RouteStatus) RouteSummary {
+	s := RouteSummary{Total: len(routes)}
+	for i := range routes {
+		r := &routes[i]
+		switch r.State {
+		case RouteRunning:
+			s.Running++
+		case RouteStarting:
+			s.Starting++
+		case RouteDegraded:
+			s.Degraded++
+		case RouteHalted:
+			s.Halted++
+		case RouteNeedsSync:
+			s.NeedsSync++
+		case RouteDisabled:
+			s.Disabled++
+		}
+		s.Parked += r.Counts.Parked
+		s.LagEvents = max(s.LagEvents, r.LagEvents)
+		s.LagSeconds = max(s.LagSeconds, r.LagSeconds)
+	}
+	return s
+}
+
+// SyncRequest asks for records to be read again from their source.
+type SyncRequest struct {
+	Source string `json:"source" minLength:"1" doc:"The system to read."`
+	Entity string `json:"entity" minLength:"1" doc:"The entity to read."`
+	// Routes are the only ones that apply the records; none = every route of the entity.
+	Routes []string `json:"routes,omitempty" doc:"The only routes that apply the records. Without any: every route of the entity."`
+	// Keys are the only records that are read; none = all.
+	Keys []string `json:"keys,omitempty" maxItems:"10000" doc:"The only records to read, by their keys. Without any: all of them."`
+}

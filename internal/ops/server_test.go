@@ -1,0 +1,220 @@
+package ops
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"syncline"
+	"syncline/internal/state"
+)
+
+var update = flag.Bool("update", false, "write the golden files")
+
+func get(t *testing.T, url string) (*http.Response, string) {
+	t.Helper()
+	return do(t, "GET", url, "", nil)
+}
+
+func do(t *testing.T, method, url, body string, header map[string]string) (*http.Response, string) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
+	must(t, err)
+	for k, v := range header {
+		req.Header.Set(k, v)
+		if k == "Host" {
+			req.Host = v
+		}
+	}
+	res, err := http.DefaultClient.Do(req)
+	must(t, err)
+	text, err := io.ReadAll(res.Body)
+	must(t, errors.Join(err, res.Body.Close()))
+	return res, string(text)
+}
+
+func TestRefusals(t *testing.T) {
+	_, url := serve(t, &fake{})
+	for _, c := range []struct {
+		name, method, path, body string
+		header                   map[string]string
+		status                   int
+		code                     string
+	}{
+		{"no such path", "GET", "/v2", "", nil, 404, "path_not_found"},
+		{"another method", "DELETE", "/v1/routes", "", nil, 405, "method_not_allowed"},
+		{"a page of another site", "POST", "/v1/tasks/x/retry", "", map[string]string{"Sec-Fetch-Site": "cross-site"}, 403, "cross_origin"},
+		{"a page of another site publishes", "POST", "/v1/events", "{}", map[string]string{"Origin": "https://evil.example"}, 403, "cross_origin"},
+		{"a name that was made to point here", "GET", "/v1/tasks", "", map[string]string{"Host": "evil.example:8484"}, 403, "host_refused"},
+		{"an unknown parameter", "GET", "/v1/tasks?staus=failed", "", nil, 422, "request_invalid"},
+		{"an unknown status", "GET", "/v1/tasks?status=sad", "", nil, 422, "request_invalid"},
+		{"a page that is too large", "GET", "/v1/tasks?limit=1001", "", nil, 422, "request_invalid"},
+		{"a body that is no JSON", "POST", "/v1/syncs", "{", nil, 400, "request_invalid"},
+		{"an unknown field", "POST", "/v1/syncs", `{"source":"a","entity":"b","key":"c"}`, nil, 422, "request_invalid"},
+		{"a body that is too large", "POST", "/v1/syncs", `{"source":"` + strings.Repeat("a", 2<<20) + `"}`, nil, 413, "request_too_large"},
+		{"another media type", "POST", "/v1/syncs", "a", map[string]string{"Content-Type": "text/plain"}, 415, "media_type_unsupported"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			header := map[string]string{"Content-Type": "application/json"}
+			for k, v := range c.header {
+				header[k] = v
+			}
+			res, body := do(t, c.method, url+c.path, c.body, header)
+			var p Problem
+			if err := json.Unmarshal([]byte(body), &p); err != nil {
+				t.Fatalf("answer = %d %q, no problem", res.StatusCode, body)
+			}
+			if res.StatusCode != c.status || p.Code != c.code || p.Status != c.status || res.Header.Get("Content-Type") != problemType {
+				t.Errorf("answer = %d %s %s, want %d %s", res.StatusCode, res.Header.Get("Content-Type"), body, c.status, c.code)
+			}
+		})
+	}
+	if res, _ := do(t, "DELETE", url+"/v1/routes", "", nil); res.Header.Get("Allow") == "" {
+		t.Error("a refused method does not say which are allowed")
+	}
+}
+
+func TestEventsAndMetricsAreServed(t *testing.T) {
+	_, url := serve(t, &fake{})
+	if res, body := do(t, "POST", url+"/v1/events", `{"id":"1"}`, nil); res.StatusCode != 202 || body != `{"id":"1"}` {
+		t.Errorf("POST /v1/events = %d %q, want what the handler answers", res.StatusCode, body)
+	}
+	if res, body := get(t, url+"/metrics"); res.StatusCode != 200 || !strings.Contains(body, "syncline_test 7") {
+		t.Errorf("GET /metrics = %d %q", res.StatusCode, body)
+	}
+}
+
+func TestOpenAPIListsEveryRoute(t *testing.T) {
+	_, url := serve(t, &fake{})
+	res, body := get(t, url+"/openapi.json")
+	if res.StatusCode != 200 || res.Header.Get("Content-Type") != "application/openapi+json" {
+		t.Errorf("GET /openapi.json = %d %s", res.StatusCode, res.Header.Get("Content-Type"))
+	}
+	var doc struct {
+		OpenAPI string
+		Paths   map[string]map[string]struct {
+			OperationID string
+			Responses   map[string]any
+		}
+	}
+	must(t, json.Unmarshal([]byte(body), &doc))
+	if !strings.HasPrefix(doc.OpenAPI, "3.1") {
+		t.Errorf("openapi = %s, want 3.1", doc.OpenAPI)
+	}
+	var got []string
+	for path, methods := range doc.Paths {
+		for method, op := range methods {
+			got = append(got, strings.ToUpper(method)+" "+path)
+			if op.OperationID == "" || op.Responses["default"] == nil || len(op.Responses) < 2 {
+				t.Errorf("%s %s has no id, no answer or no problem", method, path)
+			}
+		}
+	}
+	slices.Sort(got)
+	want := []string{"GET /healthz", "GET /metrics", "GET /openapi.json", "GET /readyz", "GET /v1/routes", "GET /v1/routes/{id}",
+		"GET /v1/status", "GET /v1/syncs", "GET /v1/systems", "GET /v1/tasks", "GET /v1/tasks/{id}", "POST /v1/events", "POST /v1/syncs",
+		"POST /v1/tasks/{id}/cancel", "POST /v1/tasks/{id}/retry"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("operations (-want +got):\n%s", diff)
+	}
+	for _, operation := range want {
+		method, path, _ := strings.Cut(operation, " ")
+		if res, _ := do(t, method, url+strings.ReplaceAll(path, "{id}", "x"), "", nil); res.StatusCode == 405 {
+			t.Errorf("%s is in the document and not served", operation)
+		}
+	}
+
+	golden := filepath.Join("testdata", "openapi.json")
+	if *update {
+		must(t, os.MkdirAll("testdata", 0o755))
+		must(t, os.WriteFile(golden, []byte(body), 0o644))
+	}
+	text, err := os.ReadFile(golden)
+	must(t, err)
+	if diff := cmp.Diff(string(text), body); diff != "" {
+		t.Errorf("the API has changed (accept with -update) (-want +got):\n%s", diff)
+	}
+}
+
+func TestListenRefusesWhatOthersCanReach(t *testing.T) {
+	for _, address := range []string{"0.0.0.0:0", ":0", "[::]:0", "192.0.2.1:0", "example.com:0"} {
+		l, err := Listen(t.Context(), address)
+		if err == nil {
+			_ = l.Close()
+		}
+		if syncline.CodeOf(err) != "insecure_listen" || syncline.ClassOf(err) != syncline.Fatal {
+			t.Errorf("Listen(%s) = %v, want insecure_listen", address, err)
+		}
+	}
+	if _, err := Listen(t.Context(), "127.0.0.1"); syncline.CodeOf(err) != "listen_invalid" {
+		t.Errorf("Listen without a port = %v", err)
+	}
+	l, err := Listen(t.Context(), "127.0.0.1:0")
+	must(t, err)
+	defer l.Close() //nolint:errcheck // the end of a test
+	if _, err := Listen(t.Context(), l.Addr().String()); syncline.CodeOf(err) != "listen_failed" {
+		t.Errorf("Listen on a port that is taken = %v", err)
+	}
+
+	s, err := New(Options{Engine: &fake{}})
+	must(t, err)
+	open, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "0.0.0.0:0")
+	must(t, err)
+	if err := s.Serve(t.Context(), open); syncline.CodeOf(err) != "insecure_listen" {
+		t.Errorf("Serve on every address = %v, want insecure_listen", err)
+	}
+}
+
+// blocking is an engine whose Syncs waits.
+type blocking struct {
+	fake
+	entered, leave chan struct{} // closed by the engine when a request came, and by the test to let it go
+}
+
+func (b *blocking) Syncs(context.Context) ([]state.RunRow, error) {
+	close(b.entered)
+	<-b.leave
+	return nil, nil
+}
+
+func TestServeFinishesRequestsInHand(t *testing.T) {
+	b := &blocking{entered: make(chan struct{}), leave: make(chan struct{})}
+	s, err := New(Options{Engine: b})
+	must(t, err)
+	ctx, cancel := context.WithCancel(t.Context())
+	l, err := Listen(ctx, "localhost:0")
+	must(t, err)
+	served, answered := make(chan error, 1), make(chan error, 1) // one send each
+	go func() { served <- s.Serve(ctx, l) }()
+	c, err := NewClient("http://" + l.Addr().String())
+	must(t, err)
+	go func() {
+		_, err := c.Syncs(t.Context())
+		answered <- err
+	}()
+	<-b.entered
+	cancel()
+	close(b.leave)
+	if err := <-answered; err != nil {
+		t.Errorf("the request in hand ended with %v", err)
+	}
+	if err := <-served; err != nil {
+		t.Errorf("Serve = %v, want nil after a clean stop", err)
+	}
+	_, err = c.Status(t.Context())
+	if p := problemIn(t, err, 0, "unreachable", 4); p.Fix == "" {
+		t.Error("unreachable has no way out")
+	}
+}
+
