@@ -202,13 +202,7 @@ func (r *Route) stop(ctx context.Context, err error) {
 		case <-ctx.Done():
 			return
 		case c := <-r.commands:
-			if c.whileStopped == nil {
-				c.answer <- syncline.Errorf(syncline.Rejected, "route_stopped", "route %s is stopped: %v", r.o.ID, err)
-				continue
-			}
-			err := c.whileStopped(ctx)
-			c.answer <- err
-			if err == nil {
+			if r.whileStopped(ctx, c, err) {
 				return
 			}
 		}
@@ -231,10 +225,29 @@ func (r *Route) pause(ctx context.Context, err error, failures int) {
 	r.log.Warn("target does not answer", "code", syncline.CodeOf(err), "err", err, "retry_in", d)
 	timer := time.NewTimer(d)
 	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-	case <-timer.C:
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-timer.C:
+			return
+		case c := <-r.commands:
+			if r.whileStopped(ctx, c, err) {
+				return
+			}
+		}
 	}
+}
+
+// whileStopped carries out a command on a route without a session, and reports whether that is a reason to begin one.
+func (r *Route) whileStopped(ctx context.Context, c command, why error) bool {
+	if c.whileStopped == nil {
+		c.answer <- syncline.Errorf(syncline.Rejected, "route_stopped", "route %s does not work now: %v", r.o.ID, why)
+		return false
+	}
+	err := c.whileStopped(ctx)
+	c.answer <- err
+	return err == nil
 }
 
 // meter is a rate over the last seconds.

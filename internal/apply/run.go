@@ -98,6 +98,14 @@ func (r *Route) Restart(ctx context.Context) error {
 	}})
 }
 
+// Recheck ends the present session, if there is one, and looks again at what the state store says of the route.
+func (r *Route) Recheck(ctx context.Context) error {
+	return r.do(ctx, command{whileStopped: func(context.Context) error { return nil }, whileRunning: func(_ context.Context, s *Session) error {
+		s.over = true
+		return nil
+	}})
+}
+
 // run works until ctx ends or something fails. It tells whether any batch was done. One goroutine reads ahead, one at a time
 // applies; everything is decided in this one.
 func (s *Session) run(ctx, hard context.Context) (progress bool, err error) {
@@ -186,6 +194,9 @@ func (s *Session) run(ctx, hard context.Context) (progress bool, err error) {
 				continue
 			}
 			c.answer <- c.whileRunning(hard, s)
+			if s.over {
+				return progress, nil
+			}
 		case <-timer.C:
 		}
 	}

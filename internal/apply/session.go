@@ -18,6 +18,7 @@ type Session struct {
 	r      *Route
 	target syncline.Target
 	m      *machine
+	over   bool // an operator asked for a new session
 }
 
 // Prepare registers a route that has never run, or whose signature changed, at the place where it begins. It needs the state

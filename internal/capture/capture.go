@@ -35,6 +35,8 @@ type Options struct {
 	Open func() (syncline.Source, error)
 	Log  syncline.Log
 	Runs Runs
+	// Appended is told of every batch that is in the log; it must not block. nil = nobody.
+	Appended func(seq syncline.Seq, events int)
 	// MinDelay and MaxDelay bound the pause after a transient error: 100 ms and 30 s.
 	MinDelay, MaxDelay time.Duration
 	Now                func() time.Time // nil = time.Now
@@ -358,6 +360,9 @@ func (s *Session) append(ctx, hard context.Context, b *syncline.Batch) (syncline
 }
 
 func (c *Capture) count(b *syncline.Batch, seq syncline.Seq) {
+	if c.o.Appended != nil {
+		c.o.Appended(seq, len(b.Events))
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.status.Position, c.status.Seq = b.Position, seq
