@@ -290,10 +290,11 @@ func (pl *planner) put(p *plan, it item, values []syncline.Value) {
 			oldKey = pl.move(p, it, old, oldRow, &row)
 		}
 	}
-	if before := p.pending(it.r, key); before != nil && before.Op == syncline.ChangePut {
+	s := slot{int32(it.r), key}
+	before := p.pending(it.r, key)
+	if before != nil && before.Op == syncline.ChangePut {
 		row.Values = fill(row.Values, before.Row.Values)
 	}
-	s := slot{int32(it.r), key}
 	whole := complete(row.Schema, row.Values)
 	if pl.held(p, s) {
 		if !whole || !pl.parking.reading(s) {
@@ -302,7 +303,9 @@ func (pl *planner) put(p *plan, it item, values []syncline.Value) {
 		}
 		p.stand(s, cleared)
 	}
-	if !whole && oldKey == nil && !pl.traits.Partial {
+	// After a removal in this plan the target still has the old record: its columns are not the ones that were not sent.
+	removed := before != nil && before.Op == syncline.ChangeDelete
+	if !whole && oldKey == nil && (removed || !pl.traits.Partial) {
 		pl.hold(p, it, key, "reading", nil)
 		return
 	}

@@ -363,3 +363,21 @@ func TestRecordThatLeavesTheRuleIsRemoved(t *testing.T) {
 		t.Errorf("counts = %+v, want 2 filtered and 2 applied", c)
 	}
 }
+
+func TestRecordThatReturnsDoesNotGetItsOldColumns(t *testing.T) {
+	b := newBench(t, func(o *Options) {
+		o.Rules[0].Bind = func(s *syncline.Schema) (*Binding, error) {
+			return &Binding{Out: s, Match: func(b *syncline.Batch, i int) (bool, error) {
+				return b.Events[i].After[1].Text() != "out", nil
+			}}, nil
+		}
+	})
+	b.append(created(1, "in", "old"))
+	b.mustDrain()
+	b.append(updated(1, "out", "new"), updated(1, "back", "-"))
+	b.mustDrain()
+	b.want(map[string]string{})
+	if len(b.runs) != 1 || b.runs[0].Kind != syncline.RunKeys {
+		t.Errorf("runs = %+v, want a read of the record", b.runs)
+	}
+}
