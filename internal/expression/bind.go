@@ -27,8 +27,8 @@ func (e *UnsetError) Is(target error) bool { return target == ErrUnset }
 // UnsetColumn returns the column's name.
 func (e *UnsetError) UnsetColumn() string { return e.Column }
 
-// Input is what an expression is evaluated over. Batch, Index give the event; After and Before are rows of the schemas that
-// the program was bound to, nil where there is none.
+// Input is what an expression is evaluated over. Batch, Index give the event; After and Before begin with a row of the
+// schemas that the program was bound to, nil where there is none.
 type Input struct {
 	Batch         *syncline.Batch
 	Index         int
@@ -55,11 +55,14 @@ type loading struct {
 	schema *syncline.Schema
 }
 
-// Bind plans the evaluation over rows of these schemas; that of before is the source's. A column that is not there is an
-// error, which names the nearest one that is.
+// Bind plans the evaluation over rows of these schemas; that of before is the source's. A column without a name is not part
+// of the record. One that is used and not there is an error, which says what there is.
 func (p *Program) Bind(after, before *syncline.Schema) (*Bound, error) {
 	b := &Bound{program: p, env: make(map[string]any, len(p.refs)+1)}
 	for _, r := range p.refs {
+		if r.field == "" && r.what == accessField {
+			return nil, p.unknownColumn(r, after)
+		}
 		l := loading{ref: r, name: r.name(), schema: after}
 		if r.side == "before" {
 			l.schema = before
@@ -91,7 +94,9 @@ func (p *Program) unknownColumn(r ref, schema *syncline.Schema) error {
 	}
 	names := make([]string, 0, len(schema.Columns))
 	for i := range schema.Columns {
-		names = append(names, schema.Columns[i].Name)
+		if name := schema.Columns[i].Name; name != "" {
+			names = append(names, name)
+		}
 	}
 	slices.Sort(names)
 	return e.WithFix("it has %s", strings.Join(names, ", "))
@@ -210,8 +215,11 @@ func (l *loading) value(in *Input) (any, error) {
 	case l.what == accessField:
 		return l.cell(row, l.column)
 	}
-	record := make(map[string]any, len(row))
-	for i := range row {
+	record := make(map[string]any, len(l.schema.Columns))
+	for i := range l.schema.Columns {
+		if l.schema.Columns[i].Name == "" {
+			continue
+		}
 		if record[l.schema.Columns[i].Name], err = l.cell(row, i); err != nil {
 			return nil, err
 		}

@@ -143,6 +143,25 @@ func compileError(err error) error {
 	return &Error{1, 1, err.Error()}
 }
 
+// Columns returns the columns of after that the expression needs; all is set where it needs every one.
+func (p *Program) Columns() (names []string, all bool) {
+	for _, r := range p.refs {
+		switch {
+		case r.side != "after":
+		case r.what == accessField:
+			names = append(names, r.field)
+		case r.what == accessWhole:
+			all = true
+		}
+	}
+	return names, all
+}
+
+// RecordOnly reports whether the result depends on nothing but after.
+func (p *Program) RecordOnly() bool {
+	return !slices.ContainsFunc(p.refs, func(r ref) bool { return r.side != "after" })
+}
+
 // String returns the source.
 func (p *Program) String() string { return p.source }
 

@@ -1,19 +1,68 @@
+// Package transform makes a target's records from a source's: steps in order, compiled once, bound to each schema that the
+// rows come in. It is pure.
 package transform
 
-import "syncline"
+import (
+	"errors"
 
-type binder interface{}
+	"syncline"
+)
 
-func (Rename) compile() (binder, error)  { return nil, nil }
-func (Map) compile() (binder, error)     { return nil, nil }
-func (Set) compile() (binder, error)     { return nil, nil }
-func (Drop) compile() (binder, error)    { return nil, nil }
-func (Keep) compile() (binder, error)    { return nil, nil }
-func (Filter) compile() (binder, error)  { return nil, nil }
-func (Convert) compile() (binder, error) { return nil, nil }
+// Kinds are what Convert and Set can make.
+var Kinds = []syncline.Kind{syncline.KindBool, syncline.KindInt, syncline.KindUint, syncline.KindFloat, syncline.KindDecimal,
+	syncline.KindText, syncline.KindBytes, syncline.KindDate, syncline.KindTime, syncline.KindTimestamp, syncline.KindTimestampTZ,
+	syncline.KindUUID, syncline.KindJSON}
 
-var Kinds []syncline.Kind
+// Transform is a compiled list of steps. It is immutable and safe for concurrent use.
+type Transform struct {
+	steps []binder
+	kinds []string
+}
 
-type Transform struct{}
+// binder is a compiled step: bind changes the layout as the step changes records, and adds to it what has to be computed.
+type binder interface {
+	bind(l *layout) error
+}
 
-func Compile(steps []Step) (*Transform, error) { return &Transform{}, nil }
+// Compile checks the steps. What is wrong with one is a fatal bad_step that names the step by its number from 1 and its kind,
+// and wraps the *expression.Error where an expression is at fault.
+func Compile(steps []Step) (*Transform, error) {
+	t := &Transform{}
+	for i, s := range steps {
+		b, err := s.compile()
+		if err != nil {
+			return nil, stepError(syncline.Fatal, "bad_step", i, s.Kind(), "", err)
+		}
+		t.steps = append(t.steps, b)
+		t.kinds = append(t.kinds, s.Kind())
+	}
+	return t, nil
+}
+
+// stepError says where in a transform something went wrong. The cause's code gives way, its text and its fix stay.
+func stepError(class syncline.Class, code string, step int, kind, field string, cause error) error {
+	where := kind
+	if field != "" {
+		where += " " + field
+	}
+	text, fix := cause.Error(), ""
+	var inner *syncline.Error
+	if errors.As(cause, &inner) {
+		text, fix = inner.Msg, inner.Fix
+	}
+	e := syncline.Errorf(class, code, "step %d (%s): %s", step+1, where, text)
+	e.Err, e.Fix = cause, fix
+	return e
+}
+
+// Bind plans the transform of rows of a schema. What the steps name and the schema does not have is a fatal error.
+func (t *Transform) Bind(in *syncline.Schema) (*Plan, error) {
+	l := newLayout(in)
+	for i, s := range t.steps {
+		l.step, l.kind = i, t.kinds[i]
+		if err := s.bind(l); err != nil {
+			return nil, stepError(syncline.Fatal, syncline.CodeOf(err), i, l.kind, "", err)
+		}
+	}
+	return l.plan()
+}

@@ -1,0 +1,156 @@
+package transform
+
+import (
+	"errors"
+	"slices"
+
+	"syncline"
+	"syncline/internal/expression"
+)
+
+// Plan is a transform bound to a schema. It is used by one goroutine at a time.
+type Plan struct {
+	in, out   *syncline.Schema
+	ops       []operation
+	registers int
+	// gather is the register of each column that comes out.
+	gather []int
+	// identity: the columns that come out are the source's, in their order.
+	identity bool
+	// keyOps are the operations that the key depends on.
+	keyOps  []operation
+	scratch registers
+}
+
+// registers is a row in the making.
+type registers struct {
+	values []syncline.Value
+	input  expression.Input
+}
+
+// Out returns the schema of the records that come out; the very schema that went in where nothing changes.
+func (p *Plan) Out() *syncline.Schema { return p.out }
+
+// Identity reports whether every record comes out as it went in, and all of them do.
+func (p *Plan) Identity() bool { return p.identity && len(p.ops) == 0 }
+
+// Apply makes the record that the i-th event leaves; keep is false where a step filtered it. The values are written to dst
+// if it is large enough; where there is nothing to do they are the event's own. A column that was not sent comes out unset, and
+// an expression that needs one ends in an expression.ErrUnset that names the source's column. Any other error is rejected and
+// names the step and the field.
+func (p *Plan) Apply(b *syncline.Batch, i int, dst []syncline.Value) (values []syncline.Value, keep bool, err error) {
+	e := &b.Events[i]
+	if p.Identity() {
+		return e.After, true, nil
+	}
+	p.begin(e.After)
+	p.scratch.input.Batch, p.scratch.input.Index, p.scratch.input.Before = b, i, e.Before
+	for o := range p.ops {
+		keep, err := p.ops[o].run(&p.scratch)
+		if err != nil {
+			return nil, false, p.failed(&p.ops[o], err)
+		}
+		if !keep {
+			return nil, false, nil
+		}
+	}
+	if p.identity {
+		return e.After, true, nil
+	}
+	return p.collect(dst), true, nil
+}
+
+// Before makes the record that was there before the i-th event, as far as it was sent; nil where it was not. Filters do not
+// apply to it.
+func (p *Plan) Before(b *syncline.Batch, i int, dst []syncline.Value) ([]syncline.Value, error) {
+	e := &b.Events[i]
+	if e.Before == nil || p.Identity() {
+		return e.Before, nil
+	}
+	p.begin(e.Before)
+	p.scratch.input.Batch, p.scratch.input.Index, p.scratch.input.Before = b, i, e.Before
+	for o := range p.ops {
+		if p.ops[o].writes < 0 {
+			continue
+		}
+		// What needs a column that was not sent was not sent either: it stays unset.
+		if _, err := p.ops[o].run(&p.scratch); err != nil && !errors.Is(err, expression.ErrUnset) {
+			return nil, p.failed(&p.ops[o], err)
+		}
+	}
+	return p.collect(dst), nil
+}
+
+// Key makes, from a source row that may have no more than its key, a record with the target's key; the other columns are as
+// far as they can be told without computing. It is the row itself where nothing changes.
+func (p *Plan) Key(row []syncline.Value) ([]syncline.Value, error) {
+	if p.Identity() {
+		return row, nil
+	}
+	p.begin(row)
+	for o := range p.keyOps {
+		if _, err := p.keyOps[o].run(&p.scratch); err != nil {
+			return nil, p.failed(&p.keyOps[o], err)
+		}
+	}
+	return p.collect(nil), nil
+}
+
+// begin fills the registers with a source row; those to be computed are unset.
+func (p *Plan) begin(row []syncline.Value) {
+	r := &p.scratch
+	if r.values == nil {
+		r.values = make([]syncline.Value, p.registers)
+	}
+	n := copy(r.values, row)
+	for i := n; i < p.registers; i++ {
+		r.values[i] = syncline.Unset
+	}
+	r.input = expression.Input{After: r.values}
+}
+
+// collect returns the columns that come out.
+func (p *Plan) collect(dst []syncline.Value) []syncline.Value {
+	if cap(dst) < len(p.gather) {
+		dst = make([]syncline.Value, len(p.gather))
+	}
+	dst = dst[:len(p.gather)]
+	for i, r := range p.gather {
+		dst[i] = p.scratch.values[r]
+	}
+	return dst
+}
+
+func (p *Plan) failed(op *operation, err error) error {
+	var unset *expression.UnsetError
+	if errors.As(err, &unset) {
+		if source, ok := op.sources[unset.Column]; ok {
+			return &expression.UnsetError{Column: source}
+		}
+		return unset
+	}
+	return stepError(syncline.Rejected, "transform_failed", op.step, op.kind, op.field, err)
+}
+
+// planKey finds the operations that the key depends on, and refuses a key that depends on more than the key.
+func (p *Plan) planKey() error {
+	var needed []int
+	for _, c := range p.out.Key {
+		needed = append(needed, p.gather[c])
+	}
+	for o := len(p.ops) - 1; o >= 0; o-- {
+		op := p.ops[o]
+		if op.writes < 0 || !slices.Contains(needed, op.writes) {
+			continue
+		}
+		outside := slices.ContainsFunc(op.reads, func(r int) bool { return r < len(p.in.Columns) && !slices.Contains(p.in.Key, r) })
+		if !op.recordOnly || outside {
+			return syncline.Errorf(syncline.Fatal, "bad_key", "step %d (%s %s): the key would depend on more than the key of %s",
+				op.step+1, op.kind, op.field, p.in.Entity).WithFix("compute key columns from key columns only, or set another column")
+		}
+		needed = append(needed, op.reads...)
+		p.keyOps = append(p.keyOps, op)
+	}
+	slices.Reverse(p.keyOps)
+	return nil
+}

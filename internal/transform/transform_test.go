@@ -1,0 +1,323 @@
+package transform
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"syncline"
+	"syncline/internal/expression"
+)
+
+var source = &syncline.Schema{Entity: "customer", Table: "public.customer", Key: []int{0}, Version: 5, Columns: []syncline.Column{
+	{Name: "id", Kind: syncline.KindInt, Type: "bigint"},
+	{Name: "name", Kind: syncline.KindText, Type: "varchar(40)", Nullable: true},
+	{Name: "email", Kind: syncline.KindText, Nullable: true},
+	{Name: "credit", Kind: syncline.KindDecimal, Type: "numeric(12,2)"},
+	{Name: "total", Kind: syncline.KindDecimal, Generated: "credit * 2"},
+	{Name: "rev", Kind: syncline.KindInt},
+}}
+
+func row() []syncline.Value {
+	return []syncline.Value{syncline.Int(7), syncline.Text("Zoë"), syncline.Text("Z@Example.ORG"), syncline.Decimal("1.50"), syncline.Decimal("3.00"), syncline.Int(4)}
+}
+
+func batch(before, after []syncline.Value) *syncline.Batch {
+	return &syncline.Batch{Source: "crm", Txns: []syncline.Txn{{Commit: 1}}, Events: []syncline.Event{
+		{Op: syncline.OpUpdated, Schema: source, Ordinal: 1, Before: before, After: after}}}
+}
+
+func plan(t *testing.T, steps ...Step) *Plan {
+	t.Helper()
+	tr, err := Compile(steps)
+	if err != nil {
+		t.Fatalf("Compile: %v", err)
+	}
+	p, err := tr.Bind(source)
+	if err != nil {
+		t.Fatalf("Bind: %v", err)
+	}
+	return p
+}
+
+// show writes a record as name=value, the key's columns marked with * and the version's with #.
+func show(s *syncline.Schema, values []syncline.Value) string {
+	var parts []string
+	for i, v := range values {
+		mark := ""
+		for _, k := range s.Key {
+			if k == i {
+				mark = "*"
+			}
+		}
+		if s.Version == i {
+			mark += "#"
+		}
+		parts = append(parts, s.Columns[i].Name+mark+"="+v.String())
+	}
+	return strings.Join(parts, " ")
+}
+
+func assignments(fields ...string) Set {
+	var s Set
+	for i := 0; i < len(fields); i += 2 {
+		s.Fields = append(s.Fields, Assignment{Field: fields[i], Expression: fields[i+1]})
+	}
+	return s
+}
+
+func TestApply(t *testing.T) {
+	tests := []struct {
+		name  string
+		steps []Step
+		want  string
+	}{
+		{"rename", []Step{Rename{[]Pair{{"name", "customer_name"}, {"id", "customer_id"}}}},
+			"customer_id*=int(7) customer_name=text(Zoë) email=text(Z@Example.ORG) credit=decimal(1.50) total=decimal(3.00) rev#=int(4)"},
+		{"swapped names", []Step{Rename{[]Pair{{"name", "email"}, {"email", "name"}}}, Keep{[]string{"id", "name"}}},
+			"id*=int(7) name=text(Z@Example.ORG)"},
+		{"drop", []Step{Drop{[]string{"email", "total", "rev"}}}, "id*=int(7) name=text(Zoë) credit=decimal(1.50)"},
+		{"keep keeps the order", []Step{Keep{[]string{"rev", "id"}}}, "id*=int(7) rev#=int(4)"},
+		{"map copies", []Step{Map{[]Mapping{{Pair{"id", "ref"}, true}, {Pair{"rev", "revision"}, false}}}, Keep{[]string{"id", "ref", "revision"}}},
+			"id*=int(7) ref=int(7) revision#=int(4)"},
+		{"map moves the key", []Step{Map{[]Mapping{{Pair{"id", "ref"}, false}}}, Keep{[]string{"ref"}}}, "ref*=int(7)"},
+		{"map one field to two", []Step{Map{[]Mapping{{Pair{"name", "a"}, false}, {Pair{"name", "b"}, true}}}, Keep{[]string{"id", "a", "b"}}},
+			"id*=int(7) a=text(Zoë) b=text(Zoë)"},
+		{"set replaces and adds", []Step{assignments("email", "lower(after.email)", "gross", "after.credit * 1.19"), Drop{[]string{"total", "rev", "name"}}},
+			"id*=int(7) email=text(z@example.org) credit=decimal(1.50) gross=decimal(1.7850)"},
+		{"assignments of one step see the same record", []Step{assignments("name", "after.email", "email", "after.name"), Keep{[]string{"id", "name", "email"}}},
+			"id*=int(7) name=text(Z@Example.ORG) email=text(Zoë)"},
+		{"steps see what earlier ones left", []Step{Rename{[]Pair{{"name", "n"}}}, assignments("n", `after.n + "!"`), assignments("n", `after.n + "?"`), Keep{[]string{"id", "n"}}},
+			"id*=int(7) n=text(Zoë!?)"},
+		{"a dropped column is gone for whole records", []Step{Keep{[]string{"id", "name"}}, assignments("doc", "toJSON(after)")},
+			`id*=int(7) name=text(Zoë) doc=text({"id":7,"name":"Zoë"})`},
+		{"a copy changes on its own", []Step{Map{[]Mapping{{Pair{"name", "copy"}, true}}}, assignments("copy", "upper(after.copy)"), Keep{[]string{"id", "name", "copy"}}},
+			"id*=int(7) name=text(Zoë) copy=text(ZOË)"},
+		{"convert", []Step{Convert{[]Conversion{{"id", syncline.KindText}, {"credit", syncline.KindFloat}}}, Keep{[]string{"id", "credit"}}},
+			"id*=text(7) credit=float(1.5)"},
+		{"computed key", []Step{assignments("id", `"c-" + string(after.id)`), Keep{[]string{"id"}}}, "id*=text(c-7)"},
+		{"declared kind", []Step{Set{[]Assignment{{"rev", "string(after.rev) + \"0\"", syncline.KindInt}}}, Keep{[]string{"id", "rev"}}}, "id*=int(7) rev#=int(40)"},
+		{"unknown kind becomes text", []Step{assignments("x", `{"a": after.credit}.a`), Keep{[]string{"id", "x"}}}, "id*=int(7) x=text(1.50)"},
+		{"before has the source's names", []Step{Rename{[]Pair{{"credit", "c"}}}, assignments("grown", "after.c - before.credit"), Keep{[]string{"id", "grown"}}},
+			"id*=int(7) grown=decimal(0.50)"},
+	}
+	old := row()
+	old[3] = syncline.Decimal("1.00")
+	for _, tt := range tests {
+		p := plan(t, tt.steps...)
+		got, keep, err := p.Apply(batch(old, row()), 0, nil)
+		if err != nil || !keep {
+			t.Errorf("%s: keep %v, %v", tt.name, keep, err)
+			continue
+		}
+		if diff := cmp.Diff(tt.want, show(p.Out(), got)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", tt.name, diff)
+		}
+		// The target key is the same by way of the key alone.
+		only := []syncline.Value{syncline.Int(7), syncline.Unset, syncline.Unset, syncline.Unset, syncline.Unset, syncline.Unset}
+		keyed, err := p.Key(only)
+		if err != nil {
+			t.Errorf("%s: Key: %v", tt.name, err)
+			continue
+		}
+		want, _ := syncline.Row{Schema: p.Out(), Values: got}.Key()
+		if k, ok := (syncline.Row{Schema: p.Out(), Values: keyed}).Key(); !ok || k != want {
+			t.Errorf("%s: Key = %q, %v, want %q", tt.name, k, ok, want)
+		}
+	}
+}
+
+func TestOutSchema(t *testing.T) {
+	p := plan(t, Rename{[]Pair{{"name", "n"}}}, assignments("copy", "after.n", "sum", "after.credit + 1", "doc", "[after.id]", "late", "after.credit > 1"),
+		Convert{[]Conversion{{"email", syncline.KindBytes}}}, Drop{[]string{"rev"}})
+	want := &syncline.Schema{Entity: "customer", Table: "public.customer", Key: []int{0}, Version: -1, Columns: []syncline.Column{
+		{Name: "id", Kind: syncline.KindInt, Type: "bigint"},
+		{Name: "n", Kind: syncline.KindText, Type: "varchar(40)", Nullable: true},
+		{Name: "email", Kind: syncline.KindBytes, Nullable: true},
+		{Name: "credit", Kind: syncline.KindDecimal, Type: "numeric(12,2)"},
+		{Name: "total", Kind: syncline.KindDecimal},
+		{Name: "copy", Kind: syncline.KindText, Type: "varchar(40)", Nullable: true},
+		{Name: "sum", Kind: syncline.KindDecimal, Nullable: true},
+		{Name: "doc", Kind: syncline.KindJSON, Nullable: true},
+		{Name: "late", Kind: syncline.KindBool, Nullable: true},
+	}}
+	if diff := cmp.Diff(want, p.Out()); diff != "" {
+		t.Errorf("Out (-want +got):\n%s", diff)
+	}
+}
+
+func TestFilter(t *testing.T) {
+	p := plan(t, Filter{When: `after.credit > 1`})
+	in := row()
+	got, keep, err := p.Apply(batch(nil, in), 0, nil)
+	if err != nil || !keep || &got[0] != &in[0] || p.Out() != source {
+		t.Errorf("a record that passes is not the event's own: %v, %v, %v", got, keep, err)
+	}
+	in[3] = syncline.Decimal("1.00")
+	if _, keep, err = p.Apply(batch(nil, in), 0, nil); keep || err != nil {
+		t.Errorf("keep = %v, %v, want false", keep, err)
+	}
+}
+
+func TestIdentityCopiesNothing(t *testing.T) {
+	for name, steps := range map[string][]Step{"no steps": nil, "renames only": {Rename{[]Pair{{"name", "n"}}}}} {
+		p := plan(t, steps...)
+		in := row()
+		b := batch(in, in)
+		got, keep, err := p.Apply(b, 0, nil)
+		before, err2 := p.Before(b, 0, nil)
+		key, err3 := p.Key(in)
+		if err != nil || err2 != nil || err3 != nil || !keep || &got[0] != &in[0] || &before[0] != &in[0] || &key[0] != &in[0] {
+			t.Errorf("%s: the values are copies", name)
+		}
+		if n := testing.AllocsPerRun(100, func() { _, _, _ = p.Apply(b, 0, nil) }); n != 0 {
+			t.Errorf("%s: %v allocations a row", name, n)
+		}
+	}
+	if p := plan(t); p.Out() != source {
+		t.Error("no steps make another schema")
+	}
+}
+
+func TestApplyUsesDst(t *testing.T) {
+	p := plan(t, Keep{[]string{"id", "name"}})
+	b, dst := batch(nil, row()), make([]syncline.Value, 0, 8)
+	if n := testing.AllocsPerRun(100, func() { _, _, _ = p.Apply(b, 0, dst) }); n != 0 {
+		t.Errorf("a projection into dst allocates %v times a row", n)
+	}
+}
+
+func TestUnset(t *testing.T) {
+	in := row()
+	in[1] = syncline.Unset
+	b := batch(nil, in)
+	p := plan(t, Rename{[]Pair{{"name", "n"}}}, Map{[]Mapping{{Pair{"n", "m"}, true}}}, Convert{[]Conversion{{"n", syncline.KindBytes}}})
+	got, _, err := p.Apply(b, 0, nil)
+	if err != nil || !got[p.Out().Index("n")].IsUnset() || !got[p.Out().Index("m")].IsUnset() {
+		t.Errorf("renamed, copied, converted = %v, %v, want unset", got, err)
+	}
+	for name, steps := range map[string][]Step{
+		"set":    {Rename{[]Pair{{"name", "n"}}}, assignments("x", "upper(after.n)")},
+		"copy":   {Map{[]Mapping{{Pair{"name", "n"}, true}}}, assignments("x", "after.n")},
+		"filter": {Rename{[]Pair{{"name", "n"}}}, Filter{`after.n != nil`}},
+		"before": {assignments("x", "before.name")},
+	} {
+		_, _, err := plan(t, steps...).Apply(b, 0, nil)
+		var unset *expression.UnsetError
+		if !errors.Is(err, expression.ErrUnset) || !errors.As(err, &unset) || unset.Column != "name" {
+			t.Errorf("%s: %v, want ErrUnset of the source's column name", name, err)
+		}
+	}
+}
+
+func TestBefore(t *testing.T) {
+	old := []syncline.Value{syncline.Int(7), syncline.Text("Zo"), syncline.Unset, syncline.Decimal("9"), syncline.Decimal("18"), syncline.Int(3)}
+	p := plan(t, Filter{`after.credit < 5`}, assignments("email", "lower(after.email)", "name", "upper(after.name)"), Keep{[]string{"id", "email", "name"}})
+	got, err := p.Before(batch(old, row()), 0, nil)
+	if want := "id*=int(7) name=text(ZO) email=unset"; err != nil || show(p.Out(), got) != want {
+		t.Errorf("Before = %s, %v, want %s", show(p.Out(), got), err, want)
+	}
+	if got, err := p.Before(batch(nil, row()), 0, nil); got != nil || err != nil {
+		t.Errorf("Before without an image = %v, %v, want nil", got, err)
+	}
+}
+
+func TestRejectedErrorsNameStepAndFieldNeverTheValue(t *testing.T) {
+	in := row()
+	in[1] = syncline.Text("s3cret")
+	for _, tt := range []struct {
+		steps []Step
+		want  string
+	}{
+		{[]Step{Drop{[]string{"rev"}}, assignments("x", "after.name + 1")}, "transform_failed: step 2 (set x): + cannot take text and a number"},
+		{[]Step{Convert{[]Conversion{{"name", syncline.KindInt}}}}, "transform_failed: step 1 (convert name): a value of kind text cannot become int"},
+		{[]Step{Set{[]Assignment{{"x", "after.name", syncline.KindDate}}}}, "transform_failed: step 1 (set x): a value of kind text cannot become date"},
+		{[]Step{Filter{"after.name"}}, "transform_failed: step 1 (filter): a condition must be true or false, not text"},
+	} {
+		_, _, err := plan(t, tt.steps...).Apply(batch(nil, in), 0, nil)
+		if err == nil || !strings.HasPrefix(err.Error(), tt.want) || strings.Contains(err.Error(), "s3cret") || syncline.ClassOf(err) != syncline.Rejected {
+			t.Errorf("Apply: %v, want rejected %s", err, tt.want)
+		}
+	}
+}
+
+func TestCompileErrors(t *testing.T) {
+	for _, tt := range []struct {
+		step Step
+		want string
+	}{
+		{Rename{}, "bad_step: step 1 (rename): the step names no field"},
+		{Rename{[]Pair{{"a", "b"}, {"c", "b"}}}, "bad_step: step 1 (rename): c to b: one of the names is used twice"},
+		{Map{[]Mapping{{Pair{"a", "a"}, true}}}, "bad_step: step 1 (map): a to a"},
+		{Drop{[]string{"a", "a"}}, "bad_step: step 1 (drop): a is named twice"},
+		{Keep{[]string{""}}, "bad_step: step 1 (keep): a field needs a name"},
+		{assignments("a", "lower("), "bad_step: step 1 (set): unexpected token EOF"},
+		{assignments("a", "1", "a", "2"), "bad_step: step 1 (set): a is set twice"},
+		{Set{[]Assignment{{"a", "1", syncline.KindRaw}}}, "bad_step: step 1 (set): a cannot be of kind raw"},
+		{Filter{"after."}, "bad_step: step 1 (filter)"},
+		{Convert{[]Conversion{{"a", syncline.KindNull}}}, "bad_step: step 1 (convert): a cannot become null"},
+		{Convert{[]Conversion{{"a", syncline.KindInt}, {"a", syncline.KindText}}}, "bad_step: step 1 (convert): a is converted twice"},
+	} {
+		if _, err := Compile([]Step{tt.step}); err == nil || !strings.HasPrefix(err.Error(), tt.want) || syncline.ClassOf(err) != syncline.Fatal {
+			t.Errorf("Compile(%v) = %v, want fatal %s", tt.step, err, tt.want)
+		}
+	}
+}
+
+func TestBindErrors(t *testing.T) {
+	for _, tt := range []struct {
+		steps     []Step
+		want, fix string
+	}{
+		{[]Step{Drop{[]string{"Email"}}}, `unknown_column: step 1 (drop): customer has no column "Email" at this step`, `write it as "email"`},
+		{[]Step{Drop{[]string{"email"}}, assignments("x", "after.email")}, `unknown_column: step 2 (set): customer has no column "email"`, "it has credit, id, name, rev, total"},
+		{[]Step{Rename{[]Pair{{"email", "name"}}}}, `column_exists: step 1 (rename): there is a column "name" already`, "drop or rename it first"},
+		{[]Step{Map{[]Mapping{{Pair{"email", "name"}, true}}}}, `column_exists: step 1 (map)`, "drop or rename it first"},
+		{[]Step{Keep{[]string{"name"}}}, "key_dropped: the transform removes id, which is part of the key of customer", "keep the column; rename it if it has another name at the target"},
+		{[]Step{assignments("id", "string(after.id) + after.name")}, "bad_key: step 1 (set id)", "compute key columns from key columns only, or set another column"},
+		{[]Step{assignments("x", "string(after.id) + event.op"), assignments("id", "after.x")}, "bad_key: step 1 (set x)", "compute key columns from key columns only, or set another column"},
+	} {
+		tr, err := Compile(tt.steps)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = tr.Bind(source)
+		var e *syncline.Error
+		if !errors.As(err, &e) || !strings.HasPrefix(e.Error(), tt.want) || e.Fix != tt.fix || e.Class != syncline.Fatal {
+			t.Errorf("Bind = %v (%+v), want %s", err, e, tt.want)
+		}
+	}
+}
+
+func TestKeylessEntity(t *testing.T) {
+	keyless := *source
+	keyless.Key, keyless.Version = nil, -1
+	tr, err := Compile([]Step{Drop{[]string{"id"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := tr.Bind(&keyless)
+	if err != nil || len(p.Out().Key) != 0 {
+		t.Errorf("Bind = %v, %v, want a keyless plan", p.Out(), err)
+	}
+}
+
+func BenchmarkApply(b *testing.B) {
+	tr, err := Compile([]Step{Rename{[]Pair{{"name", "customer_name"}}}, assignments("email", "lower(after.email)"), Drop{[]string{"total"}}})
+	if err != nil {
+		b.Fatal(err)
+	}
+	p, err := tr.Bind(source)
+	if err != nil {
+		b.Fatal(err)
+	}
+	events, dst := batch(nil, row()), make([]syncline.Value, 0, 8)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, _, err := p.Apply(events, 0, dst); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
