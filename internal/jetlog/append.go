@@ -140,6 +140,9 @@ func (l *log) stored(e syncline.Entry) {
 	a := &l.appender
 	a.last, a.time, a.unknown = e.Seq, e.Time, false
 	l.tail.append(e)
+	if err := l.mark.set(l.id, e.Seq); err != nil {
+		l.server.opts.Logger.Warn("end of log is not noted", "source", l.source, "error", err)
+	}
 	if l.hint != "" {
 		_ = l.server.nc.Publish(l.hint, strconv.AppendUint(nil, uint64(e.Seq), 10)) // lost hints are made up for by polling
 	}
@@ -221,7 +224,7 @@ func (l *log) resolve(ctx context.Context, data []byte) (bool, error) {
 		a.unknown = false
 		return false, nil
 	case end < a.last:
-		return false, l.lostError(end, a.last)
+		return false, lostError(l.source, end, a.last)
 	case end > a.last+1:
 		a.fenced = true
 		return false, l.fencedError()
@@ -262,11 +265,6 @@ func entryTime(h nats.Header, stored time.Time) time.Time {
 		return time.Unix(0, ns).UTC()
 	}
 	return stored
-}
-
-func (l *log) lostError(end, known syncline.Seq) error {
-	return syncline.Errorf(syncline.Fatal, "log_lost", "the log of %s ends at %d, but %d was appended", l.source, end, known).
-		WithFix("the disk has lost what it had confirmed: check it, then begin a new log with a full sync")
 }
 
 func (l *log) fencedError() error {

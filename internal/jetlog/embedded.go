@@ -26,8 +26,8 @@ const (
 	// reserve is what stays free on the disk, so that the server itself never meets a full one, which it survives only by a
 	// new start. On a small file system it is a sixteenth.
 	reserve = 64 << 20
-	// startPatience is for recovery of the logs at the start.
-	startPatience = 2 * time.Minute
+	// startPatience is for the server to take connections after it has recovered the logs.
+	startPatience = 10 * time.Second
 	// retryEvery is how often a failed server is tried again.
 	retryEvery = 250 * time.Millisecond
 )
@@ -49,12 +49,9 @@ type embedded struct {
 	failed chan struct{}  // closed while cause is set
 
 	// nudge asks the watcher to look at the server's health. Sent to by anyone without blocking; never closed; one is enough.
-	nudge chan struct{}
-	// restartNow asks the watcher to replace a failed server without waiting for space: a purge may make some. Sent to by
-	// recoverNow, which waits for the answer; never closed.
-	restartNow chan chan error
-	stop       chan struct{} // closed by close
-	stopped    chan struct{} // closed by the watcher
+	nudge   chan struct{}
+	stop    chan struct{} // closed by close
+	stopped chan struct{} // closed by the watcher
 }
 
 func openEmbedded(ctx context.Context, dir string, logger *slog.Logger) (*embedded, error) {
@@ -70,7 +67,7 @@ func openEmbedded(ctx context.Context, dir string, logger *slog.Logger) (*embedd
 	}
 	e := &embedded{
 		dir: dir, logger: logger, lock: lock, failed: make(chan struct{}), nudge: make(chan struct{}, 1),
-		restartNow: make(chan chan error), stop: make(chan struct{}), stopped: make(chan struct{}),
+		stop: make(chan struct{}), stopped: make(chan struct{}),
 	}
 	e.srv, err = e.start()
 	if err != nil {
@@ -98,11 +95,16 @@ func (e *embedded) start() (*server.Server, error) {
 	if err != nil {
 		return nil, syncline.Errorf(syncline.Fatal, "log_start", "start the log server: %w", err)
 	}
-	srv.SetLoggerV2(serverLog{e}, false, false, false)
+	var fatal error // set by Start, which has done all the work when it returns
+	srv.SetLoggerV2(serverLog{e, func(err error) { fatal = err }}, false, false, false)
 	srv.Start()
-	if !srv.ReadyForConnections(startPatience) {
+	if fatal == nil && !srv.ReadyForConnections(startPatience) {
+		fatal = fmt.Errorf("it is not ready after %v", startPatience)
+	}
+	if fatal != nil {
 		shutdown(srv)
-		return nil, syncline.Errorf(syncline.Transient, "log_start", "the log server did not start within %v", startPatience)
+		return nil, syncline.Errorf(syncline.Transient, "log_start", "start the log server in %s: %w", e.dir, fatal).
+			WithFix("check that the directory can be written and has space")
 	}
 	if err := health(srv); err != nil {
 		shutdown(srv)
@@ -164,30 +166,12 @@ func (e *embedded) suspect() {
 	}
 }
 
-// recoverNow replaces a failed server, disk full or not.
-func (e *embedded) recoverNow(ctx context.Context) error {
-	if e.failure() == nil {
-		return nil
-	}
-	done := make(chan error, 1) // sent to once by the watcher
-	select {
-	case e.restartNow <- done:
-	case <-e.stop:
-		return closedError("server")
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	return <-done
-}
-
 func (e *embedded) watch() {
 	defer close(e.stopped)
 	for {
 		select {
 		case <-e.stop:
 			return
-		case done := <-e.restartNow: // the server has recovered since
-			done <- nil
 		case <-e.nudge:
 			if err := health(e.srv); err != nil {
 				e.fail(err)
@@ -215,12 +199,6 @@ func (e *embedded) recover() bool {
 		select {
 		case <-e.stop:
 			return false
-		case done := <-e.restartNow:
-			err := e.restart()
-			done <- err
-			if err == nil {
-				return true
-			}
 		case <-tick.C:
 			if e.room(0) != nil || probe(e.dir) != nil {
 				continue

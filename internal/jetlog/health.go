@@ -49,7 +49,11 @@ func (r *response) Write(b []byte) (int, error) {
 func (r *response) WriteHeader(int) {}
 
 // serverLog passes the server's log on. Its errors also have the server's health looked at.
-type serverLog struct{ e *embedded }
+type serverLog struct {
+	e *embedded
+	// fatal is told why the server gave up its start.
+	fatal func(error)
+}
 
 func (l serverLog) Debugf(format string, v ...any)  { l.debug(format, v) }
 func (l serverLog) Tracef(format string, v ...any)  { l.debug(format, v) }
@@ -63,7 +67,7 @@ func (l serverLog) Errorf(format string, v ...any) {
 	l.e.suspect()
 }
 
-func (l serverLog) Fatalf(format string, v ...any) { l.Errorf(format, v...) }
+func (l serverLog) Fatalf(format string, v ...any) { l.fatal(fmt.Errorf(format, v...)) }
 
 func (l serverLog) debug(format string, v []any) {
 	l.e.logger.Debug("log server", "detail", fmt.Sprintf(format, v...))

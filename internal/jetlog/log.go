@@ -22,6 +22,7 @@ type log struct {
 	subject string
 	hint    string // where the end of the log is announced to other processes; "" = there are none
 	tail    *tail
+	mark    *mark
 	// writer marks the appends of this handle.
 	writer string
 
@@ -40,13 +41,20 @@ type log struct {
 var _ syncline.Log = (*log)(nil)
 
 func (s *Server) openLog(ctx context.Context, source string) (*log, error) {
-	info, err := s.openStream(ctx, source)
+	m, err := s.openMark(source)
 	if err != nil {
 		return nil, err
 	}
+	info, err := s.openStream(ctx, source, m)
+	if err == nil {
+		err = m.set(info.Config.Metadata[metaID], boundsOf(info.State).Last)
+	}
+	if err != nil {
+		return nil, errors.Join(err, m.close())
+	}
 	l := &log{
 		server: s, source: source, id: info.Config.Metadata[metaID], stream: info.Config.Name, subject: info.Config.Subjects[0],
-		writer: rand.Text(), answers: make(chan *nats.Msg, 64), inbox: nats.NewInbox() + ".", done: make(chan struct{}),
+		writer: rand.Text(), answers: make(chan *nats.Msg, 64), inbox: nats.NewInbox() + ".", done: make(chan struct{}), mark: m,
 	}
 	l.appender.last = boundsOf(info.State).Last
 	l.tail = s.tailOf(l.stream)
@@ -116,10 +124,10 @@ func (l *log) state(ctx context.Context) (jetstream.StreamState, error) {
 	return stream.CachedInfo().State, nil
 }
 
-// Purge implements syncline.Log. It also works on a full disk.
+// Purge implements syncline.Log. It also works on a disk that is full up to the server's reserve.
 func (l *log) Purge(ctx context.Context, below syncline.Seq) error {
 	if e := l.server.embedded; e != nil {
-		if err := e.recoverNow(ctx); err != nil {
+		if err := e.failure(); err != nil {
 			return err
 		}
 	}
@@ -145,6 +153,7 @@ func (l *log) Purge(ctx context.Context, below syncline.Seq) error {
 
 // Close implements syncline.Log. Readers of this handle return errors from now on.
 func (l *log) Close() error {
+	var err error
 	l.closeOnce.Do(func() {
 		close(l.done)
 		for _, sub := range l.subs {
@@ -153,8 +162,11 @@ func (l *log) Close() error {
 		l.server.mu.Lock()
 		delete(l.server.logs, l)
 		l.server.mu.Unlock()
+		l.appender.mu.Lock() // an append in flight has seen done
+		defer l.appender.mu.Unlock()
+		err = l.mark.close()
 	})
-	return nil
+	return err
 }
 
 func (l *log) closed() bool {

@@ -246,7 +246,7 @@ func (r *reader) explainNothing(ctx context.Context) error {
 	case err != nil:
 		return err
 	case b.Last < r.ahead:
-		return r.log.lostError(b.Last, r.ahead)
+		return lostError(r.log.source, b.Last, r.ahead)
 	case b.First <= r.ahead:
 		// It was appended after the question, or it cannot be read: only the second stays.
 		if _, _, err := r.log.entry(ctx, r.ahead); err != nil {

@@ -46,6 +46,8 @@ type Server struct {
 	logs   map[*log]bool
 	tails  map[string]*tail // by stream
 	closed bool
+	// cut is closed, and replaced, when the connection for appends is interrupted: answers are lost.
+	cut chan struct{}
 }
 
 // lockPatience is how long the lock of another process is waited for, which may be dying.
@@ -56,7 +58,7 @@ func Open(ctx context.Context, opts Options) (*Server, error) {
 	if opts.Logger == nil {
 		opts.Logger = slog.New(slog.DiscardHandler)
 	}
-	s := &Server{opts: opts, conns: make(map[*nats.Conn]bool), logs: make(map[*log]bool), tails: make(map[string]*tail)}
+	s := &Server{opts: opts, conns: make(map[*nats.Conn]bool), logs: make(map[*log]bool), tails: make(map[string]*tail), cut: make(chan struct{})}
 	if opts.URL == "" {
 		e, err := openEmbedded(ctx, opts.Dir, opts.Logger)
 		if err != nil {
@@ -71,7 +73,7 @@ func Open(ctx context.Context, opts Options) (*Server, error) {
 }
 
 func (s *Server) open() error {
-	nc, err := s.connect("syncline log", nil)
+	nc, err := s.connect("syncline log", s.interrupted)
 	if err != nil {
 		return err
 	}
@@ -100,8 +102,12 @@ func supported(version string) bool {
 // when the embedded server had to be started anew. The caller closes it.
 func (s *Server) Conn() (*nats.Conn, error) { return s.connect("syncline", nil) }
 
-// connect makes a connection that Close closes at the latest. reconnected is called after every reconnect.
-func (s *Server) connect(name string, reconnected func()) (*nats.Conn, error) {
+// connect makes a connection that Close closes at the latest. interrupted is called when it is lost, or was: what was on its
+// way is gone.
+func (s *Server) connect(name string, interrupted func()) (*nats.Conn, error) {
+	if interrupted == nil {
+		interrupted = func() {}
+	}
 	opts := []nats.Option{
 		nats.Name(name),
 		nats.MaxReconnects(-1),
@@ -112,11 +118,8 @@ func (s *Server) connect(name string, reconnected func()) (*nats.Conn, error) {
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
 			s.opts.Logger.Debug("log connection reports an error", "connection", name, "error", err)
 		}),
-		nats.ReconnectHandler(func(*nats.Conn) {
-			if reconnected != nil {
-				reconnected()
-			}
-		}),
+		nats.DisconnectErrHandler(func(*nats.Conn, error) { interrupted() }),
+		nats.ReconnectHandler(func(*nats.Conn) { interrupted() }),
 		nats.ClosedHandler(func(nc *nats.Conn) {
 			s.mu.Lock()
 			delete(s.conns, nc)
@@ -184,16 +187,31 @@ func (s *Server) Close() error {
 	if closed {
 		return nil
 	}
+	var errs []error
 	for _, l := range logs {
-		_ = l.Close() // never fails
+		errs = append(errs, l.Close())
 	}
 	for _, nc := range conns {
 		nc.Close()
 	}
 	if s.embedded != nil {
-		return s.embedded.close()
+		errs = append(errs, s.embedded.close())
 	}
-	return nil
+	return errors.Join(errs...)
+}
+
+func (s *Server) interrupted() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	close(s.cut)
+	s.cut = make(chan struct{})
+}
+
+// connectionCut returns a channel that is closed when the connection for appends is interrupted.
+func (s *Server) connectionCut() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.cut
 }
 
 // failed returns a channel that is closed while the embedded server cannot write.

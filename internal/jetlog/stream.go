@@ -44,11 +44,15 @@ func place(source string) string {
 	return b.String() + "_" + strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(sum[:16]))
 }
 
-// openStream returns the source's stream, with its quota up to date; it is made if it is missing.
-func (s *Server) openStream(ctx context.Context, source string) (*jetstream.StreamInfo, error) {
+// openStream returns the source's stream, with its quota up to date; it is made if it is missing and the mark does not say
+// that there was one.
+func (s *Server) openStream(ctx context.Context, source string, m *mark) (*jetstream.StreamInfo, error) {
 	name := streamPrefix + place(source)
 	stream, err := s.js.Stream(ctx, name)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		if m.id != "" {
+			return nil, lostError(source, 0, m.end)
+		}
 		stream, err = s.js.CreateStream(ctx, streamConfig(source, rand.Text(), s.opts.MaxBytes))
 		if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) { // made by another process in between
 			stream, err = s.js.Stream(ctx, name)
@@ -64,6 +68,9 @@ func (s *Server) openStream(ctx context.Context, source string) (*jetstream.Stre
 	}
 	if err := intact(source, info.State); err != nil {
 		return nil, err
+	}
+	if end := boundsOf(info.State).Last; m.id != "" && (m.id != info.Config.Metadata[metaID] || m.end > end) {
+		return nil, lostError(source, end, m.end)
 	}
 	if want := quota(s.opts.MaxBytes); info.Config.MaxBytes != want {
 		info.Config.MaxBytes = want
@@ -113,6 +120,11 @@ func intact(source string, state jetstream.StreamState) error {
 			WithFix("check the disk; restore the log directory, or move it away to begin new logs with a full sync")
 	}
 	return nil
+}
+
+func lostError(source string, end, known syncline.Seq) error {
+	return syncline.Errorf(syncline.Fatal, "log_lost", "the log of %s ends at %d, but it had got to %d", source, end, known).
+		WithFix("the disk has lost what it had confirmed: check it; restore the log directory, or move it away to begin new logs with a full sync")
 }
 
 func boundsOf(state jetstream.StreamState) syncline.Bounds {
