@@ -40,6 +40,8 @@ type Message struct {
 	Transactional bool
 	// Whole tells of an Update or Delete whether Before is the whole old row (REPLICA IDENTITY FULL), not the identity only.
 	Whole bool
+	// Old tells of a row whether an old row was sent with it, also where rows are not wanted.
+	Old bool
 	// XID is the transaction's number (Begin).
 	XID uint32
 	// Relation is the table's id (Relate, Insert, Update, Delete).
@@ -103,6 +105,9 @@ func (d *Decoder) Bind(relation uint32, l *Layout) {
 	d.lastGood = false
 }
 
+// Layout returns what the relation is bound to, nil where it is not.
+func (d *Decoder) Layout(relation uint32) *Layout { return d.layouts[relation] }
+
 // Decode reads one message into m. It changes data (hexadecimal text becomes bytes in place), keeps it and hands out parts
 // of it: the caller gives it away. A row of a relation that was not bound is an error.
 func (d *Decoder) Decode(data []byte, m *Message) error {
@@ -163,12 +168,13 @@ func (d *Decoder) row(r *buffer, m *Message) error {
 		}
 		d.lastID, d.last, d.lastGood = m.Relation, l, true
 	}
+	part := r.byte()
+	m.Old = m.Type != Insert && (part == 'K' || part == 'O')
 	if m.Layout = d.last; m.Layout == nil {
 		return nil
 	}
 	var err error
-	part := r.byte()
-	if m.Type != Insert && (part == 'K' || part == 'O') {
+	if m.Old {
 		m.Whole = part == 'O'
 		if m.Before, err = d.tuple(r, m.Layout, !m.Whole); err != nil {
 			return err

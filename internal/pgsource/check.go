@@ -1,0 +1,144 @@
+package pgsource
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"syncline"
+)
+
+// Check implements syncline.Checker. It changes nothing and may run beside anything: it has a connection of its own.
+func (s *Source) Check(ctx context.Context) []syncline.Finding {
+	probe := &Source{opt: s.opt, log: s.log, config: s.config, types: map[uint32]typeInfo{}, known: map[string]struct{}{}}
+	defer func() { hangUp(probe.sql) }()
+	var err error
+	if probe.sql, err = probe.connect(ctx); err == nil {
+		err = probe.server(ctx)
+	}
+	if err != nil {
+		return []syncline.Finding{fail(err)}
+	}
+	list := []syncline.Finding{{Level: "ok", What: fmt.Sprintf("PostgreSQL %d.%d, wal_level logical", probe.version/10000, probe.version%10000)}}
+	list = append(list, probe.checkRights(ctx)...)
+	complete := true
+	for _, e := range probe.opt.Entities {
+		t, err := probe.findTable(ctx, e)
+		if err == nil {
+			_, _, err = probe.shape(ctx, t, nil)
+		}
+		if err != nil {
+			list, complete = append(list, fail(err)), false
+			continue
+		}
+		probe.tables = append(probe.tables, t)
+		list = append(list, probe.checkTable(ctx, t)...)
+	}
+	if complete {
+		list = append(list, probe.checkPublication(ctx)...)
+	}
+	return append(list, probe.checkRoom(ctx)...)
+}
+
+// fail is the finding of an error.
+func fail(err error) syncline.Finding {
+	f := syncline.Finding{Level: "fail", Code: syncline.CodeOf(err), What: err.Error()}
+	var e *syncline.Error
+	if errors.As(err, &e) {
+		f.What, f.Fix = e.Msg, e.Fix
+	}
+	return f
+}
+
+func (s *Source) checkRights(ctx context.Context) []syncline.Finding {
+	var may bool
+	err := s.sql.QueryRow(ctx, `SELECT rolreplication OR rolsuper OR EXISTS (SELECT FROM pg_roles r WHERE r.rolname = 'rds_replication' AND pg_has_role(r.oid, 'member'))
+		FROM pg_roles WHERE rolname = current_user`).Scan(&may)
+	switch {
+	case err != nil:
+		return []syncline.Finding{fail(s.fault("read the role's attributes", err))}
+	case !may:
+		return []syncline.Finding{{Level: "fail", Code: "privilege_missing", What: "role " + s.config.User + " may not replicate",
+			Fix: "ALTER ROLE " + quote(s.config.User) + " REPLICATION;"}}
+	}
+	return nil
+}
+
+func (s *Source) checkTable(ctx context.Context, t *table) (list []syncline.Finding) {
+	var may bool
+	if err := s.sql.QueryRow(ctx, "SELECT has_table_privilege($1::oid, 'SELECT')", t.oid).Scan(&may); err != nil {
+		return []syncline.Finding{fail(s.fault("read the rights on "+t.String(), err))}
+	}
+	if !may {
+		list = append(list, syncline.Finding{Level: "fail", Code: "privilege_missing", What: "role " + s.config.User + " may not read " + t.String(),
+			Fix: "GRANT SELECT ON " + quote(t.schema, t.name) + " TO " + quote(s.config.User) + ";"})
+	}
+	if t.appendOnly() {
+		list = append(list, syncline.Finding{Level: "warn", Code: "replica_identity_missing",
+			What: t.String() + " has no replica identity: inserts and truncates are captured, updates and deletes are not",
+			Fix:  "add a primary key; or ALTER TABLE " + quote(t.schema, t.name) + " REPLICA IDENTITY FULL;"})
+	}
+	if len(list) == 0 {
+		list = append(list, syncline.Finding{Level: "ok", What: "table " + t.String()})
+	}
+	return list
+}
+
+func (s *Source) checkPublication(ctx context.Context) (list []syncline.Finding) {
+	p, err := s.readPublications(ctx)
+	if err != nil {
+		return []syncline.Finding{fail(err)}
+	}
+	for _, t := range s.tables {
+		c, ok := p.tables[t.oid]
+		if ok && !c.enough(t) {
+			list = append(list, syncline.Finding{Level: "fail", Code: "publication_incomplete",
+				What: "the publication does not publish every insert, update, delete and truncate of " + t.String() + " with all columns",
+				Fix:  "remove its column list, row filter or publish option"})
+		}
+		if ok && t.appendOnly() && (c.update || c.delete) {
+			list = append(list, syncline.Finding{Level: "warn", Code: "updates_refused",
+				What: "PostgreSQL refuses updates and deletes of " + t.String() + ": it is in a publication of updates and has no replica identity",
+				Fix:  "add a primary key; or take the table out of the publication"})
+		}
+	}
+	if todo := s.statements(p); len(todo) > 0 {
+		if s.opt.Manage {
+			return append(list, syncline.Finding{Level: "ok", What: "will run: " + strings.Join(todo, "; ")})
+		}
+		return append(list, syncline.Finding{Level: "fail", Code: "publication_missing", What: "publication " + s.opt.Publication + " does not cover every table",
+			Fix: strings.Join(todo, "; ") + ";"})
+	}
+	return append(list, syncline.Finding{Level: "ok", What: "publication " + s.opt.Publication})
+}
+
+// checkRoom looks at the slot, or at the room for it.
+func (s *Source) checkRoom(ctx context.Context) []syncline.Finding {
+	sl, err := s.findSlot(ctx)
+	if err != nil {
+		return []syncline.Finding{fail(err)}
+	}
+	if sl != nil {
+		if err := s.checkSlot(sl); err != nil {
+			return []syncline.Finding{fail(err)}
+		}
+		return []syncline.Finding{{Level: "ok", What: "slot " + s.opt.Slot + " exists"}}
+	}
+	if !s.opt.Manage {
+		return []syncline.Finding{fail(s.slotMissing())}
+	}
+	var slots, senders int
+	err = s.sql.QueryRow(ctx, `SELECT current_setting('max_replication_slots')::int - (SELECT count(*)::int FROM pg_replication_slots),
+		current_setting('max_wal_senders')::int - (SELECT count(*)::int FROM pg_stat_replication)`).Scan(&slots, &senders)
+	switch {
+	case err != nil:
+		return []syncline.Finding{fail(s.fault("count replication slots", err))}
+	case slots < 1:
+		return []syncline.Finding{{Level: "fail", Code: "slots_exhausted", What: "all replication slots of the server are in use",
+			Fix: "raise max_replication_slots, or drop a slot that nobody uses"}}
+	case senders < 1:
+		return []syncline.Finding{{Level: "fail", Code: "senders_exhausted", What: "all WAL senders of the server are in use", Fix: "raise max_wal_senders"}}
+	}
+	return []syncline.Finding{{Level: "ok", What: fmt.Sprintf("room for %d more replication slots", slots)}}
+}

@@ -1,0 +1,305 @@
+package pgsource
+
+import (
+	"bytes"
+	"context"
+	"encoding/hex"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"syncline"
+	"syncline/internal/pgoutput"
+)
+
+const (
+	// rangeChunks is how many chunks are read on one snapshot.
+	rangeChunks = 8
+	// keysChunk is how many keys of a run are read on one snapshot.
+	keysChunk = 500
+	// maxTouched bounds what is remembered of the stream while a chunk is read; beyond it the stream waits for the rows.
+	maxTouched = 100_000
+
+	lockRetry = 500 * time.Millisecond
+	viewRetry = 5 * time.Millisecond
+)
+
+// chunk is a part of a run that is read beside the stream, on a snapshot of its own. Its rows enter the log when the stream
+// has passed every transaction that the snapshot sees. Rows that a transaction touched which the snapshot does not see, and
+// which therefore is in the stream since the snapshot was taken, are left out: the log has them newer. A row of which such
+// transactions left columns unsent is completed from the chunk: nobody has changed those columns.
+type chunk struct {
+	run    *progress
+	table  *table
+	schema *syncline.Schema
+	view   view
+	until  lsn
+	keys   []syncline.Key // of a run of keys
+	// results has capacity one: the reader sends once and does not wait.
+	results chan chunkRows
+	rows    *chunkRows
+	conn    *pgx.Conn
+	cancel  context.CancelFunc
+	done    sync.WaitGroup
+
+	touched   map[syncline.Key]*touch
+	truncated bool
+}
+
+// chunkRows is what the reader found.
+type chunkRows struct {
+	rows  [][]syncline.Value
+	sizes []int
+	whole bool // there is nothing behind the last row
+	err   error
+}
+
+// touch is what unseen transactions made of a record.
+type touch struct {
+	row []syncline.Value // nil = deleted, or now under another key
+	// from is the key that the record had at the snapshot, where it is another one.
+	from syncline.Key
+}
+
+// startChunk takes a snapshot and begins to read the run's next part on it. A snapshot that does not see all that was streamed
+// is of no use; soon there will be a better one.
+func (s *Source) startChunk(ctx context.Context, p *progress, t *table) error {
+	var err error
+	if s.runs.conn == nil {
+		if s.runs.conn, err = s.connect(ctx); err != nil {
+			return err
+		}
+	}
+	conn := s.runs.conn
+	v, err := s.openView(ctx, conn, t)
+	if sqlState(err) == codeLockNotAvailable {
+		s.later(lockRetry)
+		return s.abandon(ctx, conn)
+	}
+	if err != nil {
+		return s.tableFault("take a snapshot of", t, err)
+	}
+	if v.hanging || v.xmin < s.state.Barriers[p.Entity] || !s.stream.recent.seenBy(v.snapshot) {
+		s.later(viewRetry)
+		return s.abandon(ctx, conn)
+	}
+	if s.state.Barriers[p.Entity] != 0 {
+		delete(s.state.Barriers, p.Entity)
+		s.checkpoint = nil
+	}
+	now := &table{entity: t.entity, oid: t.oid, schema: t.schema, name: t.name, partitioned: t.partitioned, identity: t.identity, current: t.current}
+	if err := s.loadTable(ctx, conn, now); err != nil {
+		return err
+	}
+	sc, layout, err := s.shape(ctx, now, nil)
+	if err != nil {
+		return err
+	}
+	t.current = sc
+	reading, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	c := &chunk{run: p, table: t, schema: sc, view: v, until: v.until, results: make(chan chunkRows, 1), conn: conn, cancel: cancel, touched: map[syncline.Key]*touch{}}
+	s.runs.conn = nil
+	read := s.rangeReader(c, now, layout)
+	if p.Kind == syncline.RunKeys {
+		c.keys = p.keys[p.Done:min(p.Done+keysChunk, len(p.keys))]
+		read = keysReader(c, now, layout)
+	}
+	c.done.Go(func() {
+		rows := read(reading)
+		if rows.err == nil {
+			_, rows.err = c.conn.Exec(reading, "COMMIT")
+		}
+		c.results <- rows
+	})
+	s.chunk = c
+	return nil
+}
+
+func (s *Source) tableFault(doing string, t *table, err error) error {
+	if sqlState(err) == codeUndefinedTable {
+		return syncline.Errorf(syncline.Fatal, "table_missing", "source %s: entity %s: table %s is gone", s.opt.Name, t.entity.Name, t)
+	}
+	return s.fault(doing+" "+t.String(), err)
+}
+
+func (s *Source) abandon(ctx context.Context, conn *pgx.Conn) error {
+	_, err := conn.Exec(ctx, "ROLLBACK")
+	return s.fault("give up a snapshot", err)
+}
+
+// rangeReader reads the rows behind the run's last key.
+func (s *Source) rangeReader(c *chunk, t *table, l *pgoutput.Layout) func(context.Context) chunkRows {
+	limit := rangeChunks * s.opt.ChunkRows
+	where := ""
+	if len(c.run.Reached) > 0 {
+		where = fmt.Sprintf("(%s) > (%s)", keyColumns(c.schema), literals(c.schema, c.run.Reached))
+	}
+	sql := selectRows(t, c.schema, where, true, limit)
+	return func(ctx context.Context) (out chunkRows) {
+		out.err = c.read(ctx, sql, l, &out)
+		out.whole = len(out.rows) < limit
+		return out
+	}
+}
+
+func (c *chunk) read(ctx context.Context, sql string, l *pgoutput.Layout, out *chunkRows) error {
+	return readRows(ctx, c.conn.PgConn(), sql, l, func(row []syncline.Value, n int) error {
+		out.rows, out.sizes = append(out.rows, row), append(out.sizes, n)
+		return nil
+	})
+}
+
+// keysReader reads the records of these keys. A key that cannot be of the column's type makes the statement fail; then each is
+// asked for by itself.
+func keysReader(c *chunk, t *table, l *pgoutput.Layout) func(context.Context) chunkRows {
+	all := c.keyRows()
+	sql := func(keys [][][]byte) string {
+		tuples := make([]string, len(keys))
+		for i, k := range keys {
+			tuples[i] = "(" + literals(c.schema, k) + ")"
+		}
+		return selectRows(t, c.schema, fmt.Sprintf("(%s) IN (%s)", keyColumns(c.schema), strings.Join(tuples, ", ")), false, 0)
+	}
+	return func(ctx context.Context) (out chunkRows) {
+		if len(all) == 0 {
+			return out
+		}
+		attempt := func(sql string) (refused bool, err error) {
+			if _, err := c.conn.Exec(ctx, "SAVEPOINT keys"); err != nil {
+				return false, err
+			}
+			if err = c.read(ctx, sql, l, &out); strings.HasPrefix(sqlState(err), classDataException) {
+				_, err = c.conn.Exec(ctx, "ROLLBACK TO SAVEPOINT keys")
+				return true, err
+			}
+			return false, err
+		}
+		var refused bool
+		if refused, out.err = attempt(sql(all)); !refused || out.err != nil {
+			return out
+		}
+		for _, k := range all {
+			if _, out.err = attempt(sql([][][]byte{k})); out.err != nil {
+				return out
+			}
+		}
+		return out
+	}
+}
+
+// keyRows are the parts of the chunk's keys; keys that cannot be of the table are left out.
+func (c *chunk) keyRows() [][][]byte {
+	var list [][][]byte
+	for _, k := range c.keys {
+		if row := keyRow(c.schema, k); row != nil {
+			list = append(list, keyTexts(c.schema, row))
+		}
+	}
+	return list
+}
+
+// keyRow is a row that has the key's columns only; nil where the key is not of this schema.
+func keyRow(sc *syncline.Schema, k syncline.Key) []syncline.Value {
+	parts, err := k.Parts()
+	if err != nil || len(parts) != len(sc.Key) {
+		return nil
+	}
+	row := make([]syncline.Value, len(sc.Columns))
+	for i := range row {
+		row[i] = syncline.Unset
+	}
+	for i, at := range sc.Key {
+		if strings.ContainsRune(parts[i], 0) && sc.Columns[at].Kind != syncline.KindBytes {
+			return nil
+		}
+		row[at] = syncline.Raw(sc.Columns[at].Kind, []byte(parts[i]))
+	}
+	return row
+}
+
+// keyTexts are the row's key in PostgreSQL's text.
+func keyTexts(sc *syncline.Schema, row []syncline.Value) [][]byte {
+	list := make([][]byte, len(sc.Key))
+	for i, at := range sc.Key {
+		if v := row[at]; v.Kind() == syncline.KindBytes {
+			list[i] = hex.AppendEncode([]byte(`\x`), v.Bytes())
+		} else {
+			list[i] = bytes.Clone(v.Bytes())
+		}
+	}
+	return list
+}
+
+// literals are constants without a type: PostgreSQL takes that of the column they are compared with.
+func literals(sc *syncline.Schema, texts [][]byte) string {
+	list := make([]string, len(texts))
+	for i, text := range texts {
+		list[i] = literal(string(text))
+	}
+	return strings.Join(list, ", ")
+}
+
+func (c *chunk) arrived() bool { return c.rows != nil || len(c.results) > 0 }
+
+func (c *chunk) overflows() bool { return len(c.touched) > maxTouched && !c.arrived() }
+
+func (c *chunk) close() {
+	c.cancel()
+	c.done.Wait()
+	hangUp(c.conn)
+}
+
+// touch notes an event of the stream that the chunk's snapshot does not see.
+func (s *Source) touch(b bound, m *pgoutput.Message) {
+	c := s.chunk
+	if c == nil || c.table != b.table || c.view.sees(s.stream.xid) {
+		return
+	}
+	e := syncline.Event{Schema: b.schema, Before: m.Before, After: m.After}
+	key, ok := e.Key()
+	if !ok {
+		return
+	}
+	if m.After == nil {
+		c.touched[key] = &touch{}
+		return
+	}
+	now := &touch{row: m.After}
+	was := c.touched[key]
+	if old, changed := e.OldKey(); changed {
+		was, now.from = c.touched[old], old
+		c.touched[old] = &touch{}
+	}
+	if m.Type == pgoutput.Update && was != nil && was.row != nil {
+		now.row = complete(now.row, was.row)
+		if was.from != "" {
+			now.from = was.from
+		}
+	}
+	c.touched[key] = now
+}
+
+// complete fills what row leaves unset from base, which may be nil.
+func complete(row, base []syncline.Value) []syncline.Value {
+	if len(base) != len(row) || !slices.ContainsFunc(row, syncline.Value.IsUnset) {
+		return row
+	}
+	row = slices.Clone(row)
+	for i := range row {
+		if row[i].IsUnset() {
+			row[i] = base[i]
+		}
+	}
+	return row
+}
+
+func (s *Source) touchAll(t *table) {
+	if c := s.chunk; c != nil && c.table == t && !c.view.sees(s.stream.xid) {
+		c.truncated = true
+		clear(c.touched)
+	}
+}

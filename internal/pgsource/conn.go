@@ -1,0 +1,166 @@
+package pgsource
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgproto3"
+
+	"syncline"
+)
+
+// sessionSettings makes every session render values in the one form that value.go fixes, whatever the role's or the
+// database's defaults, and keeps the server from ending our long transactions.
+func sessionSettings(c *pgx.ConnConfig) {
+	for name, value := range map[string]string{
+		"client_encoding": "UTF8", "DateStyle": "ISO", "IntervalStyle": "postgres", "TimeZone": "UTC", "extra_float_digits": "3",
+		"bytea_output": "hex", "standard_conforming_strings": "on", "statement_timeout": "0", "lock_timeout": "0",
+		"idle_in_transaction_session_timeout": "0",
+	} {
+		c.RuntimeParams[name] = value
+	}
+	if c.RuntimeParams["application_name"] == "" {
+		c.RuntimeParams["application_name"] = "syncline"
+	}
+	c.DefaultQueryExecMode = pgx.QueryExecModeExec
+}
+
+func (s *Source) connect(ctx context.Context) (*pgx.Conn, error) {
+	c, err := pgx.ConnectConfig(ctx, s.config.Copy())
+	if err != nil {
+		return nil, s.fault("connect", err)
+	}
+	return c, nil
+}
+
+// connectReplication opens a connection that takes replication commands.
+func (s *Source) connectReplication(ctx context.Context) (*pgconn.PgConn, error) {
+	config := s.config.Config.Copy()
+	config.RuntimeParams["replication"] = "database"
+	// Once it streams, the connection is read by a wire, and nothing may have been read ahead of that.
+	config.BuildFrontend = func(r io.Reader, w io.Writer) *pgproto3.Frontend { return pgproto3.NewFrontend(&singleReader{r: r}, w) }
+	c, err := pgconn.ConnectConfig(ctx, config)
+	if err != nil {
+		return nil, s.fault("connect for replication", err)
+	}
+	return c, nil
+}
+
+// singleReader never reads beyond the message that is being read.
+type singleReader struct {
+	r      io.Reader
+	header [5]byte
+	have   int // bytes of the header
+	left   int // bytes of the body
+}
+
+func (s *singleReader) Read(p []byte) (int, error) {
+	if s.have < len(s.header) {
+		n, err := s.r.Read(p[:min(len(p), len(s.header)-s.have)])
+		copy(s.header[s.have:], p[:n])
+		if s.have += n; s.have == len(s.header) {
+			s.left = int(binary.BigEndian.Uint32(s.header[1:])) - 4
+			s.endOfBody()
+		}
+		return n, err
+	}
+	n, err := s.r.Read(p[:min(len(p), s.left)])
+	s.left -= n
+	s.endOfBody()
+	return n, err
+}
+
+func (s *singleReader) endOfBody() {
+	if s.left <= 0 {
+		s.have, s.left = 0, 0
+	}
+}
+
+// command runs a replication command and returns the fields of its row.
+func command(ctx context.Context, c *pgconn.PgConn, sql string) ([]string, error) {
+	results, err := c.Exec(ctx, sql).ReadAll()
+	if err != nil {
+		return nil, err
+	}
+	if len(results) != 1 || len(results[0].Rows) != 1 {
+		return nil, fmt.Errorf("answer of %d results where one row is due", len(results))
+	}
+	row := make([]string, len(results[0].Rows[0]))
+	for i, v := range results[0].Rows[0] {
+		row[i] = string(v)
+	}
+	return row, nil
+}
+
+// SQLSTATE codes that decide something here.
+const (
+	codeObjectInUse         = "55006"
+	codeNotInState          = "55000"
+	codeLockNotAvailable    = "55P03"
+	codeUndefinedObject     = "42704"
+	codeUndefinedTable      = "42P01"
+	codeInvalidName         = "42602"
+	codeInsufficientRights  = "42501"
+	codeUndefinedDatabase   = "3D000"
+	classInvalidAuth        = "28"
+	classDataException      = "22"
+	codeConfigurationLimit  = "53400"
+	codeFeatureNotSupported = "0A000"
+)
+
+// sqlState returns the server's code of the error, "" if it is not the server's.
+func sqlState(err error) string {
+	var e *pgconn.PgError
+	if errors.As(err, &e) {
+		return e.Code
+	}
+	return ""
+}
+
+// fault adds to an error what was attempted, and its class and code. Errors that have them already pass through.
+func (s *Source) fault(doing string, err error) error {
+	var known *syncline.Error
+	if err == nil || errors.As(err, &known) {
+		return err
+	}
+	state := sqlState(err)
+	switch {
+	case state == codeInsufficientRights:
+		return syncline.Errorf(syncline.Fatal, "privilege_missing", "source %s: %s: %w", s.opt.Name, doing, err).
+			WithFix("give the role the privilege: REPLICATION, SELECT on the tables; with manage: true also CREATE on the database and ownership of the tables")
+	case strings.HasPrefix(state, classInvalidAuth):
+		return syncline.Errorf(syncline.Fatal, "login_refused", "source %s: %s: the server refused the login (SQLSTATE %s)", s.opt.Name, doing, state).
+			WithFix("check user and password in the url, and that pg_hba.conf lets this host in, for replication connections too")
+	case state == codeUndefinedDatabase:
+		return syncline.Errorf(syncline.Fatal, "database_missing", "source %s: %s: %w", s.opt.Name, doing, err)
+	}
+	return fmt.Errorf("source %s: %s: %w", s.opt.Name, doing, err)
+}
+
+// quote makes an SQL identifier.
+func quote(names ...string) string { return pgx.Identifier(names).Sanitize() }
+
+// literal makes an SQL string constant (standard_conforming_strings is on).
+func literal(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }
+
+// lsn is a place in the WAL.
+type lsn uint64
+
+func (l lsn) String() string { return fmt.Sprintf("%X/%X", uint32(l>>32), uint32(l)) }
+
+func parseLSN(s string) (lsn, error) {
+	hi, lo, ok := strings.Cut(s, "/")
+	a, err1 := strconv.ParseUint(hi, 16, 32)
+	b, err2 := strconv.ParseUint(lo, 16, 32)
+	if err := errors.Join(err1, err2); !ok || err != nil {
+		return 0, fmt.Errorf("read WAL position %q", s)
+	}
+	return lsn(a<<32 | b), nil
+}

@@ -1,0 +1,158 @@
+package pgsource
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"syncline"
+)
+
+const (
+	// heartbeatGrowth is how much WAL others must have written before an idle source writes a heartbeat.
+	heartbeatGrowth = 1 << 20
+	// pollGap is how often the server is asked for its position while a chunk waits for the stream to pass it.
+	pollGap = 50 * time.Millisecond
+)
+
+var errNotOpen = errors.New("the source is not open")
+
+// Next implements syncline.Source.
+func (s *Source) Next(ctx context.Context) (*syncline.Batch, error) {
+	for {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		b, idle, err := s.step(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if b != nil {
+			s.emitted, s.marked = b.Position, time.Now()
+			return b, nil
+		}
+		if idle {
+			if err := s.await(ctx); err != nil {
+				return nil, err
+			}
+		}
+	}
+}
+
+// step does the next thing that is due. It returns a batch, or that there is nothing to do but to wait, or neither.
+func (s *Source) step(ctx context.Context) (b *syncline.Batch, idle bool, err error) {
+	if len(s.outbox) > 0 {
+		b, s.outbox = s.outbox[0], s.outbox[1:]
+		return b, false, nil
+	}
+	switch s.phase {
+	case phaseClosed:
+		return nil, false, errNotOpen
+	case phaseIntent:
+		return s.intend(), false, nil
+	case phaseCreate:
+		b, err := s.create(ctx)
+		return b, false, err
+	case phaseRecord:
+		s.phase = phaseRun
+		b := s.batch()
+		b.Sync = true
+		return b, false, nil
+	}
+	if s.copier != nil {
+		b, err := s.copyRows(ctx)
+		return b, false, err
+	}
+	if s.stream == nil {
+		return nil, false, s.startStream(ctx)
+	}
+	s.takeRequests()
+	st := s.stream
+	if !st.open && len(st.events) == 0 {
+		if did, err := s.stepRuns(ctx); did || err != nil {
+			return nil, false, err
+		}
+	}
+	if s.chunk == nil || !s.chunk.overflows() {
+		more, err := s.fill(ctx)
+		if err != nil {
+			return nil, false, err
+		}
+		if more || !st.open {
+			if b := s.flush(); b != nil {
+				return b, false, nil
+			}
+		}
+		if !st.open && s.markerDue(time.Now()) {
+			return s.batch(), false, nil
+		}
+		if more {
+			return nil, false, nil
+		}
+	}
+	return nil, true, s.heartbeat(ctx)
+}
+
+// await blocks until something happens that step can act on.
+func (s *Source) await(ctx context.Context) error {
+	st := s.stream
+	wait := s.opt.Heartbeat
+	if !st.open {
+		wait -= time.Since(st.activity)
+		if s.pos.Compare(s.emitted) > 0 {
+			wait = min(wait, s.opt.Marker-time.Since(s.marked))
+		}
+	}
+	if s.runsPending() {
+		wait = min(wait, time.Until(s.runs.retry))
+	}
+	blocks := st.wire.blocks
+	var results chan chunkRows
+	if c := s.chunk; c != nil {
+		if results = c.results; c.rows != nil {
+			results = nil
+			st.wire.poll()
+			wait = min(wait, pollGap)
+		}
+		if c.overflows() {
+			blocks = nil
+		}
+	}
+	if s.pin != nil {
+		st.wire.poll()
+		wait = min(wait, pollGap)
+	}
+	timer := time.NewTimer(max(wait, time.Millisecond))
+	defer timer.Stop()
+	select {
+	case block, ok := <-blocks:
+		if !ok {
+			return s.broken(st.wire.err)
+		}
+		st.block = block
+	case rows := <-results:
+		s.chunk.rows = &rows
+	case <-s.wake:
+	case <-timer.C:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	return nil
+}
+
+// heartbeat writes a logical message where nothing was captured for a while although the server's WAL grows: its commit
+// moves the slot, and shows that the way from the server to the log is open. Before PostgreSQL 14 keepalives alone move it.
+func (s *Source) heartbeat(ctx context.Context) error {
+	st := s.stream
+	if st.open || time.Since(st.activity) < s.opt.Heartbeat {
+		return nil
+	}
+	grown := st.walEnd - min(st.quietEnd, st.walEnd)
+	st.activity = time.Now()
+	if s.version < 140000 || s.standby || grown < heartbeatGrowth {
+		return nil
+	}
+	st.quietEnd = st.walEnd
+	_, err := s.sql.Exec(ctx, "SELECT pg_logical_emit_message(true, 'syncline_heartbeat', '')")
+	return s.fault("write a heartbeat", err)
+}

@@ -1,0 +1,177 @@
+package pgsource
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"syncline"
+)
+
+// Open implements syncline.Source.
+func (s *Source) Open(ctx context.Context, stored []byte, last syncline.Position) error {
+	var err error
+	if s.sql, err = s.connect(ctx); err != nil {
+		return err
+	}
+	if err := s.server(ctx); err != nil {
+		return err
+	}
+	if s.tables, err = s.findTables(ctx); err != nil {
+		return err
+	}
+	s.pos = last
+	s.pos.Epoch = epoch
+	s.resume, s.emitted, s.marked = s.pos, s.pos, time.Now()
+	s.confirmed.Store(s.pos.Commit)
+	if len(stored) == 0 {
+		return s.openNew(ctx)
+	}
+	if s.state, err = decodeCheckpoint(stored); err != nil {
+		return err
+	}
+	if err := s.checkIdentity(); err != nil {
+		return err
+	}
+	s.noteRuns()
+	if s.state.State == stateIntent {
+		s.phase = phaseCreate
+		return nil
+	}
+	return s.openAgain(ctx)
+}
+
+func (s *Source) findTables(ctx context.Context) ([]*table, error) {
+	tables := make([]*table, len(s.opt.Entities))
+	for i, e := range s.opt.Entities {
+		t, err := s.findTable(ctx, e)
+		if err != nil {
+			return nil, err
+		}
+		if _, _, err := s.shape(ctx, t, nil); err != nil {
+			return nil, err
+		}
+		if at := slices.IndexFunc(tables[:i], func(o *table) bool { return o.oid == t.oid }); at >= 0 {
+			return nil, syncline.Errorf(syncline.Fatal, "table_twice", "source %s: entities %s and %s are both table %s", s.opt.Name, tables[at].entity.Name, e.Name, t)
+		}
+		tables[i] = t
+	}
+	return tables, nil
+}
+
+// openNew begins a log. A slot of our name that exists was made by hand (manage off), or is not ours.
+func (s *Source) openNew(ctx context.Context) error {
+	sl, err := s.findSlot(ctx)
+	if err != nil {
+		return err
+	}
+	if s.opt.Manage {
+		if sl != nil {
+			return syncline.Errorf(syncline.Fatal, "slot_foreign", "source %s: slot %s exists, and this log has not made it", s.opt.Name, s.opt.Slot).
+				WithFix("if nobody needs it: SELECT pg_drop_replication_slot(%s); if it was made for this source by hand: manage: false", literal(s.opt.Slot))
+		}
+		s.phase = phaseIntent
+		return nil
+	}
+	if err := s.ensurePublications(ctx); err != nil {
+		return err
+	}
+	if err := s.checkSlot(sl); err != nil {
+		return err
+	}
+	s.pos = syncline.Position{Epoch: epoch, Commit: uint64(sl.confirmed)}
+	s.resume, s.emitted = s.pos, s.pos
+	s.confirmed.Store(s.pos.Commit)
+	s.born()
+	s.phase = phaseRecord
+	return s.startStream(ctx)
+}
+
+// openAgain goes on where the log ends.
+func (s *Source) openAgain(ctx context.Context) error {
+	sl, err := s.findSlot(ctx)
+	if err != nil {
+		return err
+	}
+	if err := s.checkSlot(sl); err != nil {
+		return err
+	}
+	if sl.confirmed > lsn(s.pos.Commit) {
+		return syncline.Errorf(syncline.Fatal, "slot_ahead", "source %s: slot %s stands at %s, beyond the log's end at %s: the changes between were given to somebody else",
+			s.opt.Name, s.opt.Slot, sl.confirmed, lsn(s.pos.Commit)).WithFix("begin with an empty log for this source: the tables are copied anew")
+	}
+	end, err := s.walEnd(ctx)
+	if err != nil {
+		return err
+	}
+	if end < lsn(s.pos.Commit) {
+		return syncline.Errorf(syncline.Fatal, "source_behind", "source %s: the server's WAL ends at %s, before the log's end at %s: the server lost changes that it had sent",
+			s.opt.Name, end, lsn(s.pos.Commit)).WithFix("the server was restored or lost its tail; begin with an empty log for this source: the tables are copied anew")
+	}
+	if err := s.ensurePublications(ctx); err != nil {
+		return err
+	}
+	s.phase = phaseRun
+	if err := s.admitEntities(ctx); err != nil {
+		return err
+	}
+	return s.startStream(ctx)
+}
+
+// born sets the state right after the slot was made or accepted.
+func (s *Source) born() {
+	s.state = checkpoint{Format: checkpointFormat, Identity: s.identity, State: stateCreated}
+	s.checkpoint = nil
+	for _, t := range s.tables {
+		s.state.Entities = append(s.state.Entities, t.entity.Name)
+		routes, wanted := s.opt.InitialRoutes[t.entity.Name]
+		if s.opt.Snapshot == "never" || s.opt.InitialRoutes != nil && !wanted {
+			continue
+		}
+		s.state.Runs = append(s.state.Runs, &progress{Run: "initial." + t.entity.Name, Kind: syncline.RunSnapshot, Entity: t.entity.Name, Routes: routes})
+	}
+	s.noteRuns()
+}
+
+// admitEntities takes entities in that are new in the configuration. Transactions that wrote to their tables before they
+// were published may still be running: their changes will not come, so a run of the entity has to see them.
+func (s *Source) admitEntities(ctx context.Context) error {
+	var barrier uint64
+	for _, t := range s.tables {
+		if slices.Contains(s.state.Entities, t.entity.Name) {
+			continue
+		}
+		if barrier == 0 {
+			snap, err := s.currentSnapshot(ctx)
+			if err != nil {
+				return err
+			}
+			barrier = snap.xmax
+			s.phase, s.checkpoint = phaseRecord, nil
+		}
+		s.state.Entities = append(s.state.Entities, t.entity.Name)
+		if s.state.Barriers == nil {
+			s.state.Barriers = map[string]uint64{}
+		}
+		s.state.Barriers[t.entity.Name] = barrier
+	}
+	// A run of an entity that left the configuration cannot go on.
+	s.state.Runs = slices.DeleteFunc(s.state.Runs, func(p *progress) bool {
+		gone := s.entity(p.Entity) == nil
+		if gone {
+			s.checkpoint = nil
+		}
+		return gone
+	})
+	return nil
+}
+
+// walEnd is where the server's durable WAL ends; on a standby, what it has replayed.
+func (s *Source) walEnd(ctx context.Context) (lsn, error) {
+	var text string
+	err := s.sql.QueryRow(ctx, "SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_flush_lsn() END::text").Scan(&text)
+	if err != nil {
+		return 0, s.fault("read the end of the WAL", err)
+	}
+	return parseLSN(text)
+}

@@ -1,0 +1,168 @@
+package pgsource
+
+import (
+	"context"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"syncline"
+)
+
+// slotPoll is how often a slot that somebody uses is tried again.
+const slotPoll = 100 * time.Millisecond
+
+// slot is our replication slot as the server shows it.
+type slot struct {
+	plugin    string
+	database  uint32
+	temporary bool
+	lost      bool
+	confirmed lsn
+}
+
+// findSlot returns nil where there is no slot of our name.
+func (s *Source) findSlot(ctx context.Context) (*slot, error) {
+	var sl slot
+	var confirmed, status string
+	err := s.sql.QueryRow(ctx, `SELECT coalesce(plugin::text, ''), coalesce(datoid, 0), temporary, coalesce(wal_status, ''), coalesce(confirmed_flush_lsn::text, '0/0')
+		FROM pg_replication_slots WHERE slot_name = $1`, s.opt.Slot).Scan(&sl.plugin, &sl.database, &sl.temporary, &status, &confirmed)
+	if err == pgx.ErrNoRows {
+		return nil, nil
+	}
+	if err == nil {
+		sl.lost = status == "lost"
+		sl.confirmed, err = parseLSN(confirmed)
+	}
+	return &sl, s.fault("look up the slot", err)
+}
+
+// checkSlot refuses a slot that cannot be streamed from.
+func (s *Source) checkSlot(sl *slot) error {
+	switch {
+	case sl == nil:
+		return s.slotMissing()
+	case sl.plugin != "pgoutput" || sl.temporary:
+		return syncline.Errorf(syncline.Fatal, "slot_foreign", "source %s: slot %s is not a permanent slot of the plug-in pgoutput", s.opt.Name, s.opt.Slot).
+			WithFix("name another slot in the configuration")
+	case sl.database != s.identity.Database:
+		return syncline.Errorf(syncline.Fatal, "slot_foreign", "source %s: slot %s belongs to another database", s.opt.Name, s.opt.Slot).
+			WithFix("name another slot in the configuration; a slot's name is unique on its server")
+	case sl.lost:
+		return s.slotLost()
+	}
+	return nil
+}
+
+func (s *Source) slotMissing() error {
+	if s.state.State == "" {
+		return syncline.Errorf(syncline.Fatal, "slot_missing", "source %s: there is no slot %s, and manage is off", s.opt.Name, s.opt.Slot).
+			WithFix("SELECT pg_create_logical_replication_slot(%s, 'pgoutput');", literal(s.opt.Slot))
+	}
+	return syncline.Errorf(syncline.Fatal, "slot_missing", "source %s: slot %s is gone, and with it the changes since the log's end", s.opt.Name, s.opt.Slot).
+		WithFix("begin with an empty log for this source: a new slot is made and the tables are copied anew")
+}
+
+func (s *Source) slotLost() error {
+	return syncline.Errorf(syncline.Fatal, "slot_lost", "source %s: the server removed WAL that slot %s still needs", s.opt.Name, s.opt.Slot).
+		WithFix("raise max_slot_wal_keep_size; then SELECT pg_drop_replication_slot(%s); and begin with an empty log for this source", literal(s.opt.Slot))
+}
+
+// dropSlot removes the slot of our own birth that was cut, as soon as nobody uses it any more.
+func (s *Source) dropSlot(ctx context.Context) error {
+	return s.whileInUse(ctx, func() error {
+		_, err := s.sql.Exec(ctx, "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = $1", s.opt.Slot)
+		return err
+	})
+}
+
+// whileInUse repeats f for as long as the slot is in use: by a process of ours that is dying, or by somebody else.
+func (s *Source) whileInUse(ctx context.Context, f func() error) error {
+	tick := time.NewTicker(slotPoll)
+	defer tick.Stop()
+	for said := false; ; said = true {
+		err := f()
+		if sqlState(err) != codeObjectInUse {
+			return err
+		}
+		if !said {
+			s.log.Warn("waiting for the slot, which is in use", "slot", s.opt.Slot)
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+		}
+	}
+}
+
+// exported is a new slot's snapshot of the database, which lives until the connection does anything else.
+type exported struct {
+	point    lsn // the slot's stream begins here, and the snapshot has everything before
+	snapshot string
+}
+
+// createSlot makes a slot and exports its snapshot. It waits for the transactions that are running.
+func (s *Source) createSlot(ctx context.Context, c *pgconn.PgConn, name, kind string) (exported, error) {
+	row, err := command(ctx, c, "CREATE_REPLICATION_SLOT "+quote(name)+kind+" LOGICAL pgoutput EXPORT_SNAPSHOT")
+	if sqlState(err) == codeConfigurationLimit {
+		return exported{}, syncline.Errorf(syncline.Fatal, "slots_exhausted", "source %s: all replication slots of the server are in use", s.opt.Name).
+			WithFix("raise max_replication_slots, or drop a slot that nobody uses")
+	}
+	if err != nil {
+		return exported{}, s.fault("create a replication slot", err)
+	}
+	point, err := parseLSN(row[1])
+	return exported{point: point, snapshot: row[2]}, err
+}
+
+// server reads who the server is and what it can do.
+func (s *Source) server(ctx context.Context) error {
+	var encoding, level string
+	err := s.sql.QueryRow(ctx, `SELECT current_setting('server_version_num')::int, pg_is_in_recovery(), current_setting('server_encoding'),
+		current_setting('wal_level'), (SELECT oid FROM pg_database WHERE datname = current_database())`).
+		Scan(&s.version, &s.standby, &encoding, &level, &s.identity.Database)
+	if err != nil {
+		return s.fault("read the server's settings", err)
+	}
+	s.rawText = encoding == "SQL_ASCII"
+	if s.version < 130000 {
+		return syncline.Errorf(syncline.Fatal, "server_too_old", "source %s: PostgreSQL %d; 13 is the oldest that can be a source", s.opt.Name, s.version/10000)
+	}
+	if level != "logical" {
+		return syncline.Errorf(syncline.Fatal, "wal_level", "source %s: wal_level is %s, not logical", s.opt.Name, level).
+			WithFix("ALTER SYSTEM SET wal_level = logical; then restart the server")
+	}
+	c, err := s.connectReplication(ctx)
+	if err != nil {
+		return err
+	}
+	defer c.Close(ctx) //nolint:errcheck // nothing is under way on it
+	row, err := command(ctx, c, "IDENTIFY_SYSTEM")
+	if err != nil {
+		return s.fault("identify the server", err)
+	}
+	s.identity.System, s.identity.Timeline, s.identity.Slot = row[0], row[1], s.opt.Slot
+	return nil
+}
+
+// checkIdentity refuses another server, timeline, database or slot than the log was captured from.
+func (s *Source) checkIdentity() error {
+	was, is := s.state.Identity, s.identity
+	what := ""
+	switch {
+	case was.System != is.System:
+		what = "another server (system identifier " + is.System + ", was " + was.System + ")"
+	case was.Timeline != is.Timeline:
+		what = "another timeline (" + is.Timeline + ", was " + was.Timeline + "): the server was promoted or restored"
+	case was.Database != is.Database:
+		what = "another database"
+	case was.Slot != is.Slot:
+		what = "another slot (" + is.Slot + ", was " + was.Slot + ")"
+	default:
+		return nil
+	}
+	return syncline.Errorf(syncline.Fatal, "source_changed", "source %s: the log was captured from %s", s.opt.Name, what).
+		WithFix("point the url back to the old one; or begin with an empty log for this source: the tables are copied anew")
+}

@@ -1,0 +1,248 @@
+// Package pgsource captures the changes of a PostgreSQL database by logical replication.
+package pgsource
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"syncline"
+	"syncline/internal/pgoutput"
+)
+
+// Options describe a source.
+type Options struct {
+	// Name is the system's name, Batch.Source.
+	Name string
+	// URL is a PostgreSQL connection string.
+	URL string
+	// Slot and Publication are names on the server; "" = "syncline_" and Name.
+	Slot, Publication string
+	// Manage allows the source to create, and at an interrupted birth to drop, its slot and publication.
+	Manage bool
+	// Snapshot is "initial" or "never": whether tables are copied at the first start; "" = "initial".
+	Snapshot string
+	// Entities are the tables to capture.
+	Entities []Entity
+	// InitialRoutes names the entities that are copied at the first start and, for each, the routes that the copy is for
+	// (none = all routes). nil = every entity, for all routes.
+	InitialRoutes map[string][]string
+	// ChunkRows bounds the rows of a batch of a run; 0 = 4,000.
+	ChunkRows int
+	// Heartbeat is how often an otherwise idle source writes a logical message when the server's WAL grows elsewhere;
+	// 0 = 10 s.
+	Heartbeat time.Duration
+	// Marker is how often at most an idle source emits a batch that only moves the position; 0 = 10 s.
+	Marker time.Duration
+	Logger *slog.Logger
+}
+
+// Entity is a table that is captured.
+type Entity struct {
+	Name string
+	// Table is an SQL identifier: optional schema, double quotes as in SQL.
+	Table string
+	// Key are the columns that identify a record; empty = those of the replica identity's index, else the primary key.
+	Key []string
+	// Version is the column of the record's version; "" = none.
+	Version string
+}
+
+const (
+	batchEvents = 4000
+	batchBytes  = 1 << 20
+	// epoch is Position.Epoch: this source has had one incarnation.
+	epoch = 1
+)
+
+// phase is how far the birth of the slot has come.
+type phase uint8
+
+const (
+	phaseClosed phase = iota
+	// phaseIntent: the next batch says that the slot is going to be made.
+	phaseIntent
+	// phaseCreate: the intent is in the log. A slot of our name is ours, from a birth that was cut.
+	phaseCreate
+	// phaseRecord: the next batch brings a changed checkpoint, and must be in the log before anything else.
+	phaseRecord
+	// phaseRun: copying or streaming.
+	phaseRun
+)
+
+// Source captures one database. It is opened once. The fields above mu belong to the goroutine that calls Open, Next and
+// Close.
+type Source struct {
+	opt    Options
+	log    *slog.Logger
+	config *pgx.ConnConfig
+
+	phase    phase
+	sql      *pgx.Conn // for the catalog, snapshots and heartbeats
+	version  int       // server_version_num
+	standby  bool
+	rawText  bool // the database may hold text that is not UTF-8
+	identity identity
+	types    map[uint32]typeInfo
+	tables   []*table // one for each of opt.Entities
+	names    []string // the publications that are read
+
+	state      checkpoint
+	checkpoint []byte // state as stored; nil = state changed
+
+	pos     syncline.Position // where the stream stands, at or inside a transaction
+	resume  syncline.Position // events at or below it are in the log
+	emitted syncline.Position // of the last batch
+	marked  time.Time         // when the last batch was returned
+	outbox  []*syncline.Batch // chunks that are ready and must follow each other
+
+	stream *stream
+	copier *copier // reads on an exported snapshot; the stream rests meanwhile
+	chunk  *chunk  // is being read beside the stream
+	pin    *pin    // an exported snapshot whose position the stream has to reach
+	runs   runQueue
+
+	confirmed atomic.Uint64
+
+	mu       sync.Mutex
+	requests []syncline.Run      // not yet seen by Next
+	known    map[string]struct{} // ids of runs that are requested, going on or finished
+	wake     chan struct{}       // a request waits; sent by StartRun, never closed, one is enough
+}
+
+var (
+	_ syncline.RunReader = (*Source)(nil)
+	_ syncline.Checker   = (*Source)(nil)
+)
+
+// New checks the options. It does not connect.
+func New(o Options) (*Source, error) {
+	if o.Slot == "" {
+		o.Slot = "syncline_" + o.Name
+	}
+	if o.Publication == "" {
+		o.Publication = "syncline_" + o.Name
+	}
+	if o.ChunkRows <= 0 {
+		o.ChunkRows = batchEvents
+	}
+	if o.Heartbeat <= 0 {
+		o.Heartbeat = 10 * time.Second
+	}
+	if o.Marker <= 0 {
+		o.Marker = 10 * time.Second
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Snapshot != "" && o.Snapshot != "initial" && o.Snapshot != "never" {
+		return nil, syncline.Errorf(syncline.Fatal, "snapshot_invalid", "source %s: snapshot is %q", o.Name, o.Snapshot).WithFix("write initial or never")
+	}
+	if len(o.Entities) == 0 {
+		return nil, syncline.Errorf(syncline.Fatal, "no_entities", "source %s captures no table", o.Name)
+	}
+	if !slotName(o.Slot) {
+		return nil, syncline.Errorf(syncline.Fatal, "slot_name_invalid", "source %s: slot name %q", o.Name, o.Slot).
+			WithFix("use up to 63 lower-case letters, digits and underscores")
+	}
+	config, err := pgx.ParseConfig(o.URL)
+	if err != nil {
+		// The parser's message repeats parts of the URL.
+		return nil, syncline.Errorf(syncline.Fatal, "url_invalid", "source %s: the url is not a PostgreSQL connection string", o.Name).
+			WithFix("write it as postgres://user@host:5432/database?sslmode=require")
+	}
+	sessionSettings(config)
+	return &Source{opt: o, log: o.Logger.With("source", o.Name), config: config, types: map[uint32]typeInfo{},
+		known: map[string]struct{}{}, wake: make(chan struct{}, 1)}, nil
+}
+
+func slotName(s string) bool {
+	for _, c := range []byte(s) {
+		if (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '_' {
+			return false
+		}
+	}
+	return s != "" && len(s) <= 63
+}
+
+// Confirm implements syncline.Source.
+func (s *Source) Confirm(p syncline.Position) {
+	for p.Epoch == epoch {
+		old := s.confirmed.Load()
+		if p.Commit <= old {
+			return
+		}
+		if s.confirmed.CompareAndSwap(old, p.Commit) {
+			break
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.stream != nil {
+		s.stream.wire.nudge()
+	}
+}
+
+// Close implements syncline.Source.
+func (s *Source) Close() error {
+	s.mu.Lock()
+	stream := s.stream
+	s.stream = nil
+	s.mu.Unlock()
+	if stream != nil {
+		stream.wire.close()
+	}
+	if s.copier != nil {
+		s.copier.close()
+	}
+	if s.chunk != nil {
+		s.chunk.close()
+	}
+	s.runs.close()
+	if s.pin != nil {
+		s.pin.close()
+	}
+	hangUp(s.sql)
+	s.phase = phaseClosed
+	return nil
+}
+
+// batch returns a batch at the present position, with the present checkpoint.
+func (s *Source) batch() *syncline.Batch {
+	if s.checkpoint == nil {
+		s.checkpoint = s.state.encode()
+	}
+	return &syncline.Batch{Source: s.opt.Name, Position: s.pos, Checkpoint: s.checkpoint}
+}
+
+// entity returns the table of the entity, or nil.
+func (s *Source) entity(name string) *table {
+	for _, t := range s.tables {
+		if t.entity.Name == name {
+			return t
+		}
+	}
+	return nil
+}
+
+// hangUp closes a connection that may be nil, broken or in the middle of something.
+func hangUp(c *pgx.Conn) {
+	if c == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	_ = c.Close(ctx) // nobody can do anything about a connection that does not close
+}
+
+// bound is the Tag of a layout: whose rows these are.
+type bound struct {
+	table  *table
+	schema *syncline.Schema
+}
+
+func boundOf(l *pgoutput.Layout) bound { return l.Tag.(bound) }

@@ -1,0 +1,392 @@
+package pgsource
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgproto3"
+
+	"syncline"
+	"syncline/internal/pgoutput"
+)
+
+// originPrefix marks the logical message by which a writer of ours names itself inside its transaction.
+const originPrefix = "syncline_origin"
+
+// stream is the running replication: what the wire brings, decoded into the batch that is being built.
+type stream struct {
+	wire  *wire
+	block []byte // whole messages that are not decoded yet
+	dec   pgoutput.Decoder
+	msg   pgoutput.Message
+
+	// The transaction that is being read; open is false between transactions.
+	open    bool
+	commit  uint64
+	xid     uint32
+	ordinal uint32
+	txn     int // index into txns, -1 before the transaction's first event of the batch
+	time    time.Time
+	origin  string
+
+	// The batch that is being built.
+	events []syncline.Event
+	txns   []syncline.Txn
+	bytes  int
+
+	recent   xidRing
+	dangling bool      // the last batch said that its transaction goes on
+	walEnd   uint64    // by the last keepalive
+	activity time.Time // when a transaction or a heartbeat of ours was last seen or made
+	quietEnd uint64    // walEnd at that time
+}
+
+// startStream begins to replicate at the position. It waits for as long as the slot is in use.
+func (s *Source) startStream(ctx context.Context) error {
+	if s.names == nil {
+		return fmt.Errorf("start stream of source %s: no publication", s.opt.Name)
+	}
+	c, err := s.connectReplication(ctx)
+	if err != nil {
+		return err
+	}
+	started := false
+	defer func() {
+		if !started {
+			closeNow(c)
+		}
+	}()
+	timeout, err := senderTimeout(ctx, c)
+	if err != nil {
+		return s.fault("read wal_sender_timeout", err)
+	}
+	options := "proto_version '1', publication_names " + literal(identifierList(s.names))
+	if s.version >= 140000 {
+		options += ", messages 'true'"
+	}
+	sql := fmt.Sprintf("START_REPLICATION SLOT %s LOGICAL %s (%s)", quote(s.opt.Slot), lsn(s.pos.Commit), options)
+	err = s.whileInUse(ctx, func() error { return startReplication(ctx, c, sql) })
+	switch sqlState(err) {
+	case "":
+	case codeUndefinedObject:
+		return s.slotMissing()
+	case codeNotInState:
+		return s.slotLost()
+	}
+	if err != nil {
+		return s.fault("start replication", err)
+	}
+	h, err := c.Hijack()
+	if err != nil {
+		return s.fault("start replication", err)
+	}
+	started = true
+	st := &stream{txn: -1, activity: time.Now()}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st.wire = newWire(h.Conn, &s.confirmed, timeout)
+	s.stream = st
+	s.log.Info("streaming", "slot", s.opt.Slot, "position", lsn(s.pos.Commit).String())
+	return nil
+}
+
+// identifierList is how pgoutput's option publication_names is written.
+func identifierList(names []string) string {
+	quoted := make([]string, len(names))
+	for i, n := range names {
+		quoted[i] = quote(n)
+	}
+	return strings.Join(quoted, ",")
+}
+
+func closeNow(c *pgconn.PgConn) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	_ = c.Close(ctx) // it is given up
+}
+
+// senderTimeout is how long the server waits for a word of ours; 0 = for ever.
+func senderTimeout(ctx context.Context, c *pgconn.PgConn) (time.Duration, error) {
+	row, err := command(ctx, c, "SHOW wal_sender_timeout")
+	if err != nil || row[0] == "0" {
+		return 0, err
+	}
+	// PostgreSQL's units of time are Go's, but for minutes and days.
+	text := strings.Replace(strings.Replace(row[0], "min", "m", 1), "d", "h", 1)
+	d, err := time.ParseDuration(text)
+	if strings.HasSuffix(row[0], "d") {
+		d *= 24
+	}
+	return d, err
+}
+
+// startReplication returns once the server has begun to stream. After the server's refusal the connection can be used again.
+func startReplication(ctx context.Context, c *pgconn.PgConn, sql string) error {
+	c.Frontend().SendQuery(&pgproto3.Query{String: sql})
+	if err := c.Frontend().Flush(); err != nil {
+		return err
+	}
+	var refused error
+	for {
+		msg, err := c.ReceiveMessage(ctx)
+		if err != nil {
+			return err
+		}
+		switch msg := msg.(type) {
+		case *pgproto3.CopyBothResponse:
+			return nil
+		case *pgproto3.ErrorResponse:
+			refused = pgconn.ErrorResponseToPgError(msg)
+		case *pgproto3.ReadyForQuery:
+			if refused == nil {
+				refused = errors.New("the server did not begin to stream")
+			}
+			return refused
+		}
+	}
+}
+
+// fill decodes what has arrived until the batch is full, or there is no more, or the stream must rest. It does not block.
+// more is false where everything that has arrived is decoded.
+func (s *Source) fill(ctx context.Context) (more bool, err error) {
+	st := s.stream
+	for {
+		if len(st.block) == 0 {
+			select {
+			case block, ok := <-st.wire.blocks:
+				if !ok {
+					return false, s.broken(st.wire.err)
+				}
+				st.block = block
+			default:
+				return false, nil
+			}
+		}
+		for len(st.block) > 0 {
+			n := 1 + int(binary.BigEndian.Uint32(st.block[1:]))
+			rest, err := s.frame(ctx, st.block[0], st.block[5:n:n])
+			if err != nil {
+				return false, err
+			}
+			if rest {
+				return true, nil
+			}
+			st.block = st.block[n:]
+			if s.full() {
+				return true, nil
+			}
+		}
+	}
+}
+
+// full tells whether the batch is to be returned: at the end of a transaction where it is nearly full or something waits for
+// such an end, inside a transaction only where it is quite full.
+func (s *Source) full() bool {
+	st := s.stream
+	if st.open {
+		return len(st.events) >= batchEvents || st.bytes >= batchBytes
+	}
+	return len(st.events) >= batchEvents*3/4 || st.bytes >= batchBytes*3/4 || s.wantsBoundary() ||
+		len(st.events) == 0 && s.markerDue(st.activity)
+}
+
+// markerDue tells whether it is time to say that the position has moved.
+func (s *Source) markerDue(now time.Time) bool {
+	return s.pos.Compare(s.emitted) > 0 && now.Sub(s.marked) >= s.opt.Marker
+}
+
+func (s *Source) broken(err error) error {
+	if err == nil {
+		err = errors.New("the server ended the stream")
+	}
+	return fmt.Errorf("source %s: read the replication stream: %w", s.opt.Name, err)
+}
+
+// frame takes one message of the connection. rest is true where the message must stay for later.
+func (s *Source) frame(ctx context.Context, kind byte, body []byte) (rest bool, err error) {
+	switch kind {
+	case 'd':
+		return s.copyData(ctx, body)
+	case 'E':
+		var e pgproto3.ErrorResponse
+		if err := e.Decode(body); err != nil {
+			return false, s.broken(err)
+		}
+		err := pgconn.ErrorResponseToPgError(&e)
+		if err.Code == codeNotInState {
+			return false, s.slotLost()
+		}
+		return false, s.fault("read the replication stream", err)
+	case 'c', 'C', 'Z':
+		return false, s.broken(nil)
+	case 'N', 'S':
+		return false, nil
+	}
+	return false, s.malformed(fmt.Errorf("unexpected message %q", kind))
+}
+
+func (s *Source) malformed(err error) error {
+	return syncline.Errorf(syncline.Fatal, "stream_malformed", "source %s: the replication stream does not follow the protocol: %w", s.opt.Name, err)
+}
+
+func (s *Source) copyData(ctx context.Context, body []byte) (rest bool, err error) {
+	switch {
+	case len(body) == keepaliveSize && body[0] == 'k':
+		s.keepalive(binary.BigEndian.Uint64(body[1:]), body[17] != 0)
+		return false, nil
+	case len(body) > 25 && body[0] == 'w': // where it is in the WAL, the WAL's end, and a time stand before the message
+		return s.message(ctx, body[25:])
+	}
+	return false, s.malformed(errors.New("a frame that is neither data nor a keepalive"))
+}
+
+// keepalive moves the position where nothing is in flight: every transaction that committed before walEnd was sent.
+func (s *Source) keepalive(walEnd uint64, reply bool) {
+	st := s.stream
+	st.walEnd = max(st.walEnd, walEnd)
+	if st.open {
+		return
+	}
+	if s.pin != nil {
+		walEnd = min(walEnd, uint64(s.pin.point))
+	}
+	s.advance(walEnd)
+	if reply { // the server shuts down and waits for a confirmation
+		s.marked = time.Time{}
+	}
+}
+
+// advance moves the position to before whatever commits at or after to.
+func (s *Source) advance(to uint64) {
+	if to > s.pos.Commit {
+		s.pos = syncline.Position{Epoch: epoch, Commit: to}
+	}
+}
+
+// message takes one message of pgoutput.
+func (s *Source) message(ctx context.Context, data []byte) (rest bool, err error) {
+	st := s.stream
+	if s.pin != nil && pgoutput.Type(data[0]) == pgoutput.Begin && len(data) > 8 && lsn(binary.BigEndian.Uint64(data[1:])) >= s.pin.point {
+		s.advance(uint64(s.pin.point))
+		return true, nil
+	}
+	m := &st.msg
+	if err := st.dec.Decode(data, m); err != nil {
+		return false, s.malformed(err)
+	}
+	switch m.Type {
+	case pgoutput.Begin:
+		st.open, st.commit, st.xid, st.ordinal, st.txn, st.time, st.origin = true, m.LSN, m.XID, 0, -1, m.Time, ""
+		st.recent.add(m.XID)
+	case pgoutput.Commit:
+		st.open = false
+		st.activity, st.quietEnd = time.Now(), max(st.walEnd, m.End)
+		s.advance(m.End)
+		if st.dangling && len(st.events) == 0 { // nothing more of it is wanted: say at once that it has ended
+			s.marked, st.dangling = time.Time{}, false
+		}
+	case pgoutput.Origin:
+		st.origin = m.Name
+	case pgoutput.Logical:
+		if m.Transactional && m.Name == originPrefix {
+			st.origin = string(m.Content)
+		}
+	case pgoutput.Relate:
+		return false, s.relate(ctx, m.Table)
+	case pgoutput.Truncate:
+		for _, id := range m.Tables {
+			st.ordinal++
+			if l := st.dec.Layout(id); l != nil {
+				b := boundOf(l)
+				s.touchAll(b.table)
+				s.add(syncline.OpTruncated, b, nil, nil, 0)
+			}
+		}
+	case pgoutput.Insert, pgoutput.Update, pgoutput.Delete:
+		st.ordinal++
+		if m.Type == pgoutput.Update && m.Old {
+			st.ordinal++ // the change of a key is two events to whom it concerns as a delete and an insert
+		}
+		if m.Layout != nil {
+			b := boundOf(m.Layout)
+			s.touch(b, m)
+			s.add(ops[m.Type], b, m.Before, m.After, len(data))
+		}
+	}
+	return false, nil
+}
+
+var ops = map[pgoutput.Type]syncline.Op{pgoutput.Insert: syncline.OpCreated, pgoutput.Update: syncline.OpUpdated, pgoutput.Delete: syncline.OpDeleted}
+
+// add puts an event into the batch, unless the log has it.
+func (s *Source) add(op syncline.Op, b bound, before, after []syncline.Value, size int) {
+	st := s.stream
+	at := syncline.Position{Epoch: epoch, Commit: st.commit, Ordinal: st.ordinal}
+	if st.commit <= s.resume.Commit && at.Compare(s.resume) <= 0 {
+		return
+	}
+	if st.txn < 0 {
+		st.txn = len(st.txns)
+		st.txns = append(st.txns, syncline.Txn{Commit: st.commit, XID: uint64(st.xid), Time: st.time, Origin: st.origin})
+	}
+	if st.events == nil {
+		st.events = make([]syncline.Event, 0, 64)
+	}
+	st.events = append(st.events, syncline.Event{Op: op, Schema: b.schema, Txn: st.txn, Ordinal: st.ordinal, Before: before, After: after})
+	st.bytes += size
+	s.pos = at
+}
+
+// relate takes the announcement of a table as it is for the following rows. A table is known by its name, else by its id: a
+// table that was made anew under the name is the entity's, and one that was renamed stays it.
+func (s *Source) relate(ctx context.Context, rel *pgoutput.Relation) error {
+	var t *table
+	for _, o := range s.tables {
+		if o.schema == rel.Namespace && o.name == rel.Name {
+			t = o
+			break
+		}
+		if o.oid == rel.ID {
+			t = o
+		}
+	}
+	if t == nil {
+		s.stream.dec.Bind(rel.ID, nil)
+		return nil
+	}
+	if t.oid = rel.ID; rel.Identity != 0 {
+		t.identity = rel.Identity
+	}
+	if err := s.loadTable(ctx, s.sql, t); err != nil {
+		return err
+	}
+	was := t.current
+	sc, layout, err := s.shape(ctx, t, rel)
+	if err != nil {
+		return err
+	}
+	if sc != was {
+		s.log.Info("table changed", "entity", t.entity.Name, "table", t.String(), "columns", len(sc.Columns))
+	}
+	s.stream.dec.Bind(rel.ID, layout)
+	return nil
+}
+
+// flush returns the batch that was built; nil where there is nothing in it.
+func (s *Source) flush() *syncline.Batch {
+	st := s.stream
+	if len(st.events) == 0 {
+		return nil
+	}
+	b := s.batch()
+	b.Txns, b.Events, b.Partial = st.txns, st.events, st.open
+	st.dangling = b.Partial
+	st.events = make([]syncline.Event, 0, min(max(64, len(st.events)), batchEvents+64))
+	st.txns, st.bytes, st.txn = nil, 0, -1
+	return b
+}
