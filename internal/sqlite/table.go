@@ -77,7 +77,7 @@ func loadTable(ctx context.Context, q querier, name string) (*table, error) {
 		return t, nil
 	}
 	for _, alias := range []string{"rowid", "_rowid_", "oid"} {
-		if !slices.ContainsFunc(t.columns, func(c column) bool { return strings.EqualFold(c.Name, alias) }) {
+		if !slices.ContainsFunc(t.columns, func(c column) bool { return fold(c.Name) == alias }) {
 			t.rowid = alias
 			break
 		}
@@ -180,7 +180,17 @@ func keyOf(columns []column) []int {
 
 // index returns where the column is, or -1.
 func index(columns []column, name string) int {
-	return slices.IndexFunc(columns, func(c column) bool { return strings.EqualFold(c.Name, name) })
+	return slices.IndexFunc(columns, func(c column) bool { return fold(c.Name) == fold(name) })
+}
+
+// fold returns what SQLite compares of a name: it ignores the case of ASCII letters only.
+func fold(name string) string {
+	return strings.Map(func(r rune) rune {
+		if r >= 'A' && r <= 'Z' {
+			return r + 'a' - 'A'
+		}
+		return r
+	}, name)
 }
 
 // same reports whether rows of the one shape are rows of the other.
@@ -195,7 +205,7 @@ func same(a, b []column) bool {
 func (t *table) hasUnique(names []string) bool {
 	covers := func(columns []string) bool {
 		return len(columns) == len(names) && !slices.ContainsFunc(columns, func(c string) bool {
-			return !slices.ContainsFunc(names, func(n string) bool { return strings.EqualFold(c, n) })
+			return !slices.ContainsFunc(names, func(n string) bool { return fold(c) == fold(n) })
 		})
 	}
 	var pk []string
