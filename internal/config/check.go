@@ -143,7 +143,7 @@ func (l *loader) checkShared() {
 		switch {
 		case s.Type.SQL():
 			object.Name = tableName(s.Type, r.To.Name)
-		case s.Redis != nil && !strings.Contains(s.Redis.Key, "{object}"):
+		case s.Redis != nil && s.Redis.Key != "" && !strings.Contains(s.Redis.Key, "{object}"):
 			object.Name = ""
 		}
 		writers[object] = append(writers[object], r)
@@ -176,7 +176,7 @@ func (l *loader) checkShared() {
 func (l *loader) checkGroups() {
 	first := map[string]*ruleSource{}
 	for _, r := range l.rules {
-		if r.Group == "" || len(r.From) == 0 {
+		if r.Group == "" || len(r.From) == 0 || !r.Enabled {
 			continue
 		}
 		lead, ok := first[r.Group]
@@ -188,6 +188,10 @@ func (l *loader) checkGroups() {
 		if len(sources) > 1 || !slices.Equal(sources, sourcesOf(lead.Rule)) || r.To.System != lead.To.System {
 			l.report(r.group, BadGroup, "rules of one group have one source system and one target system",
 				"rule %s does not fit into group %s with rule %s", r.ID, r.Group, lead.ID)
+		}
+		if r.Start != lead.Start || r.Retry != lead.Retry || r.Batch != lead.Batch {
+			l.report(r.group, BadGroup, "rules of one group move together: they have one start, retry and batch",
+				"rule %s has another start, retry or batch than rule %s of its group %s", r.ID, lead.ID, r.Group)
 		}
 	}
 }

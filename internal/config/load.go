@@ -227,7 +227,7 @@ func (l *loader) stateSection(v value) {
 		path, ok := sqlitePath(text)
 		switch {
 		case ok:
-			l.cfg.State.Path = resolvePath(v.doc.dir, path)
+			l.databaseFile(v, path, &l.cfg.State.Path)
 		case strings.HasPrefix(text, "postgres:"), strings.HasPrefix(text, "postgresql:"):
 			l.mask(v)
 			l.report(v, NotAvailable, `"sqlite:./syncline-data/state.db"`, "a state store in PostgreSQL is not available in this version")

@@ -54,11 +54,11 @@ func (l *loader) system(s *systemSource, v value) {
 		need = []string{"url"}
 	case TypeSQLite:
 		s.SQLite = &SQLite{}
-		known["path"] = func(v value) { l.path(v, &s.SQLite.Path) }
+		known["path"] = func(v value) { l.databasePath(v, &s.SQLite.Path) }
 		known["url"] = func(v value) { l.sqliteURL(v, &s.SQLite.Path) }
 		need = []string{"path"}
 	case TypeRedis:
-		s.Redis = &Redis{Format: RedisJSON, Key: "{object}:{key}"}
+		s.Redis = &Redis{Format: RedisJSON}
 		known["url"] = func(v value) { l.url(v, &s.Redis.URL, "redis", "rediss", "unix") }
 		known["format"] = func(v value) { choose(&l.decoder, v, &s.Redis.Format, nil, RedisJSON, RedisHash) }
 		known["key"] = func(v value) { l.keyTemplate(v, &s.Redis.Key) }
@@ -102,6 +102,9 @@ func (l *loader) system(s *systemSource, v value) {
 		seen["path"] = seen["url"]
 	}
 	l.need(v, seen, "system "+s.Name, need...)
+	if at, ok := seen["url"]; ok && s.Webhook != nil && !s.Webhook.AllowPrivate && strings.HasPrefix(s.Webhook.URL.Reveal(), "http:") {
+		l.report(at, BadURL, "https://…, or allow_private: true for an endpoint in the local network", "%s has no TLS", at.path)
+	}
 }
 
 // systemType returns the type that the mapping names, "" where it names none that can be used.
@@ -310,6 +313,13 @@ func (l *loader) mask(v value) {
 	}
 }
 
+// databasePath reads the path of a SQLite file.
+func (l *loader) databasePath(v value, dst *string) {
+	if text, ok := l.text(v); ok {
+		l.databaseFile(v, text, dst)
+	}
+}
+
 func (l *loader) sqliteURL(v value, dst *string) {
 	text, ok := l.text(v)
 	if !ok {
@@ -318,6 +328,14 @@ func (l *loader) sqliteURL(v value, dst *string) {
 	path, ok := sqlitePath(text)
 	if !ok {
 		l.report(v, BadURL, "sqlite:./file.db", "%s must begin with sqlite:", v.path)
+		return
+	}
+	l.databaseFile(v, path, dst)
+}
+
+func (l *loader) databaseFile(v value, path string, dst *string) {
+	if path == ":memory:" || strings.HasPrefix(path, "file:") {
+		l.report(v, BadValue, "a path like ./file.db", "%s must be a file", v.path)
 		return
 	}
 	*dst = resolvePath(v.doc.dir, path)
@@ -330,17 +348,21 @@ func sqlitePath(text string) (string, bool) {
 	return path, ok && path != ""
 }
 
+// placeholder is {name} in a key template, once {{ and }} are taken out.
+var placeholder = regexp.MustCompile(`\{[^{}]+\}`)
+
 func (l *loader) keyTemplate(v value, dst *string) {
 	text, ok := l.text(v)
 	if !ok {
 		return
 	}
-	rest := strings.NewReplacer("{object}", "", "{key}", "").Replace(text)
+	plain := strings.NewReplacer("{{", "", "}}", "").Replace(text)
+	names := placeholder.FindAllString(plain, -1)
 	switch {
-	case !strings.Contains(text, "{key}"):
-		l.report(v, BadValue, `"{object}:{key}"`, "%s must contain {key}, or all records would be one", v.path)
-	case strings.ContainsAny(rest, "{}"):
-		l.report(v, BadValue, "only {object} and {key}", "%s has an unknown placeholder", v.path)
+	case strings.ContainsAny(placeholder.ReplaceAllString(plain, ""), "{}"):
+		l.report(v, BadValue, "{object}, {key} or {column}; {{ and }} are braces", "%s has an unmatched brace", v.path)
+	case !slices.ContainsFunc(names, func(n string) bool { return n != "{object}" }):
+		l.report(v, BadValue, `"{object}:{key}"`, "%s must contain {key} or columns of the key, or all records would be one", v.path)
 	default:
 		*dst = text
 	}

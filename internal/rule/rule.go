@@ -64,8 +64,8 @@ func (r *Rule) Bind(schema *syncline.Schema) (*Matcher, error) {
 	return m, nil
 }
 
-// Everything reports whether the matcher matches every event, so that it need not be asked.
-func (m *Matcher) Everything() bool {
+// All reports whether the matcher matches every event, so that it need not be asked.
+func (m *Matcher) All() bool {
 	return len(m.conditions) == 0 && m.when == nil && len(m.rule.ops) == 0 && m.rule.priority == syncline.PriorityLow
 }
 

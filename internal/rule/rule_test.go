@@ -166,15 +166,15 @@ func TestMatchRowJudgesTheBeforeImage(t *testing.T) {
 	}
 }
 
-func TestEverythingCostsNothing(t *testing.T) {
+func TestAllCostsNothing(t *testing.T) {
 	low := syncline.PriorityLow
 	for _, s := range []Spec{{}, {MinPriority: &low}} {
-		if !matcher(t, s).Everything() {
+		if !matcher(t, s).All() {
 			t.Errorf("%+v does not match everything", s)
 		}
 	}
 	for _, s := range []Spec{{When: "true"}, {Ops: []syncline.Op{syncline.OpCreated}}} {
-		if matcher(t, s).Everything() {
+		if matcher(t, s).All() {
 			t.Errorf("%+v matches everything", s)
 		}
 	}

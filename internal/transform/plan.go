@@ -61,8 +61,8 @@ func (p *Plan) Apply(b *syncline.Batch, i int, dst []syncline.Value) (values []s
 }
 
 // Before makes the record that was there before the i-th event, as far as it was sent; nil where it was not. Filters do not
-// apply to it.
-func (p *Plan) Before(b *syncline.Batch, i int, dst []syncline.Value) ([]syncline.Value, error) {
+// apply to it. The values are new, or the event's own where there is nothing to do.
+func (p *Plan) Before(b *syncline.Batch, i int) ([]syncline.Value, error) {
 	e := &b.Events[i]
 	if e.Before == nil || p.Identity() {
 		return e.Before, nil
@@ -78,7 +78,7 @@ func (p *Plan) Before(b *syncline.Batch, i int, dst []syncline.Value) ([]synclin
 			return nil, p.failed(&p.ops[o], err)
 		}
 	}
-	return p.collect(dst), nil
+	return p.collect(nil), nil
 }
 
 // Key makes, from a source row that may have no more than its key, a record with the target's key; the other columns are as

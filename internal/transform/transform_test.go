@@ -167,7 +167,7 @@ func TestIdentityCopiesNothing(t *testing.T) {
 		in := row()
 		b := batch(in, in)
 		got, keep, err := p.Apply(b, 0, nil)
-		before, err2 := p.Before(b, 0, nil)
+		before, err2 := p.Before(b, 0)
 		key, err3 := p.Key(in)
 		if err != nil || err2 != nil || err3 != nil || !keep || &got[0] != &in[0] || &before[0] != &in[0] || &key[0] != &in[0] {
 			t.Errorf("%s: the values are copies", name)
@@ -215,11 +215,11 @@ func TestUnset(t *testing.T) {
 func TestBefore(t *testing.T) {
 	old := []syncline.Value{syncline.Int(7), syncline.Text("Zo"), syncline.Unset, syncline.Decimal("9"), syncline.Decimal("18"), syncline.Int(3)}
 	p := plan(t, Filter{`after.credit < 5`}, assignments("email", "lower(after.email)", "name", "upper(after.name)"), Keep{[]string{"id", "email", "name"}})
-	got, err := p.Before(batch(old, row()), 0, nil)
+	got, err := p.Before(batch(old, row()), 0)
 	if want := "id*=int(7) name=text(ZO) email=unset"; err != nil || show(p.Out(), got) != want {
 		t.Errorf("Before = %s, %v, want %s", show(p.Out(), got), err, want)
 	}
-	if got, err := p.Before(batch(nil, row()), 0, nil); got != nil || err != nil {
+	if got, err := p.Before(batch(nil, row()), 0); got != nil || err != nil {
 		t.Errorf("Before without an image = %v, %v, want nil", got, err)
 	}
 }
