@@ -1,0 +1,195 @@
+package redis
+
+import (
+	"maps"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"syncline"
+)
+
+func TestTruncateLeavesWhatIsNewerOrForeign(t *testing.T) {
+	r := newRig(t, Options{})
+	c := client(t, server)
+	if err := c.Set(t.Context(), "trunc:foreign", "mine", 0).Err(); err != nil {
+		t.Fatal(err)
+	}
+	r.apply(put("trunc", 1, "old", 10), put("trunc", 2, "newer", 30), del("trunc", 3, 10), put("other", 1, "kept", 10))
+	if _, err := r.try(true, syncline.Change{Op: syncline.ChangeTruncate, Object: "trunc", Row: syncline.Row{Schema: customer}, Order: syncline.Order{Epoch: 1, Seq: 20}}); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(map[string]string{"2": "newer"}, r.names("trunc")); diff != "" {
+		t.Errorf("records after truncate (-want +got):\n%s", diff)
+	}
+	if got := r.names("other"); len(got) != 1 {
+		t.Errorf("records of another object = %v", got)
+	}
+	if v := c.Get(t.Context(), "trunc:foreign").Val(); v != "mine" {
+		t.Errorf("foreign key with the object's prefix = %q, want it untouched", v)
+	}
+	// A replay of what the truncate removed, of a key that it never saw, and what comes after it.
+	res := r.apply(put("trunc", 1, "risen", 19), put("trunc", 4, "risen", 19), put("trunc", 3, "new", 21))
+	if diff := cmp.Diff([]syncline.Outcome{syncline.OutcomeStale, syncline.OutcomeStale, syncline.OutcomeApplied}, res.Outcomes); diff != "" {
+		t.Errorf("outcomes after truncate (-want +got):\n%s", diff)
+	}
+}
+
+func TestTruncateOfManyRecords(t *testing.T) {
+	r := newRig(t, Options{})
+	var changes []syncline.Change
+	for i := range int64(2500) {
+		changes = append(changes, put("many", i, "n", 5))
+	}
+	r.apply(changes...)
+	if got := len(r.names("many")); got != 2500 {
+		t.Fatalf("records = %d, want 2500", got)
+	}
+	if _, err := r.try(true, syncline.Change{Op: syncline.ChangeTruncate, Object: "many", Row: syncline.Row{Schema: customer}, Order: syncline.Order{Epoch: 1, Seq: 6}}); err != nil {
+		t.Fatal(err)
+	}
+	if got := len(r.names("many")); got != 0 {
+		t.Errorf("records after truncate = %d", got)
+	}
+}
+
+// until applies a change of another record again and again until done, for at most ten seconds.
+func (r *rig) until(what string, done func() bool) {
+	r.t.Helper()
+	deadline := time.After(10 * time.Second)
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	for seq := syncline.Seq(1000); !done(); seq++ {
+		r.apply(put("busy", 1, "n", seq))
+		r.apply(put("brief", 99, "n", seq))
+		select {
+		case <-tick.C:
+		case <-deadline:
+			r.t.Fatalf("%s: not after ten seconds", what)
+		}
+	}
+}
+
+func TestTombstonesAreForgottenInTime(t *testing.T) {
+	for _, c := range []struct {
+		keep   time.Duration
+		forget bool
+	}{{time.Hour, false}, {time.Millisecond, true}} {
+		r := newRig(t, Options{Tombstone: c.keep})
+		if err := client(t, server).Del(t.Context(), "_syncline_guard:brief", "_syncline_gone:brief", "brief:1", "brief:2").Err(); err != nil {
+			t.Fatal(err)
+		}
+		r.apply(put("brief", 1, "a", 10), put("brief", 2, "b", 10))
+		r.apply(del("brief", 1, 11), del("brief", 2, 11))
+		r.apply(put("brief", 2, "back", 12))
+		if c.forget {
+			r.until("the tombstone is gone", func() bool {
+				return !client(t, server).HExists(t.Context(), "_syncline_guard:brief", "brief:1").Val()
+			})
+		}
+		got := r.apply(put("brief", 1, "late", 9)).Outcomes[0]
+		if (got == syncline.OutcomeApplied) != c.forget {
+			t.Errorf("an old change behind a tombstone kept for %s = outcome %d", c.keep, got)
+		}
+		// A record that came back is not forgotten with its tombstone.
+		if got := r.apply(put("brief", 2, "late", 9)).Outcomes[0]; got != syncline.OutcomeStale {
+			t.Errorf("an old change of a record that came back = outcome %d, want stale", got)
+		}
+	}
+}
+
+func TestRecordsExpire(t *testing.T) {
+	for _, format := range []Format{JSON, Hash} {
+		object := "fleeting-" + string(format)
+		r := newRig(t, Options{Tombstone: time.Millisecond, Objects: map[string]Object{object: {Format: format, TTL: 20 * time.Millisecond}}})
+		c := client(t, server)
+		r.apply(put(object, 1, "a", 10))
+		if ttl := c.PTTL(t.Context(), object+":1").Val(); ttl <= 0 || ttl > 20*time.Millisecond {
+			t.Errorf("%s: time to live = %s, want at most 20ms", format, ttl)
+		}
+		r.until("the record has expired", func() bool { return len(r.names(object)) == 0 })
+		r.until("its version is forgotten", func() bool {
+			r.apply(put(object, 2, "b", 10))
+			return !c.HExists(t.Context(), "_syncline_guard:"+object, object+":1").Val()
+		})
+	}
+}
+
+func TestRowsOfASecondRouteShareTheGuard(t *testing.T) {
+	a, b := newRig(t, Options{}), newRig(t, Options{})
+	a.apply(put("shared", 1, "newer", 20))
+	if got := b.apply(put("shared", 1, "older", 19)).Outcomes[0]; got != syncline.OutcomeStale {
+		t.Errorf("an older change by another route = outcome %d, want stale", got)
+	}
+	if diff := cmp.Diff(map[string]string{"1": "newer"}, maps.Clone(b.names("shared"))); diff != "" {
+		t.Errorf("records (-want +got):\n%s", diff)
+	}
+}
+
+func TestKeyTemplate(t *testing.T) {
+	lines := &syncline.Schema{Entity: "line", Key: []int{1, 0}, Version: -1, Columns: []syncline.Column{
+		{Name: "no", Kind: syncline.KindInt}, {Name: "doc", Kind: syncline.KindText}, {Name: "text", Kind: syncline.KindText}}}
+	row := syncline.Row{Schema: lines, Values: []syncline.Value{syncline.Int(7), syncline.Text("a,b:c"), syncline.Unset}}
+	for _, c := range []struct{ template, want, code string }{
+		{"", "obj:a%2Cb:c,7", ""},
+		{"{key}", "a%2Cb:c,7", ""},
+		{"l:{doc}/{no}!", "l:a%2Cb:c/7!", ""},
+		{"{{crm}}:{key}", "{crm}:a%2Cb:c,7", ""},
+		{"l:{doc}", "", "redis_key_template"},
+		{"l:{doc}:{text}", "", "redis_key_template"},
+		{"l:{none}", "", "redis_key_template"},
+		{"l:{doc", "", "redis_key_template"},
+		{"l:doc}", "", "redis_key_template"},
+		{"l:{}", "", "redis_key_template"},
+		{"constant", "", "redis_key_template"},
+	} {
+		var got []byte
+		ob, err := newObject("obj", Object{KeyTemplate: c.template})
+		if err == nil {
+			got, err = ob.appendKey(nil, row)
+		}
+		if string(got) != c.want || c.code != "" && (syncline.CodeOf(err) != c.code || syncline.ClassOf(err) != syncline.Fatal) || c.code == "" && err != nil {
+			t.Errorf("key by %q = %q, %v, want %q %s", c.template, got, err, c.want, c.code)
+		}
+	}
+	if ob, err := newObject("o", Object{Format: "xml"}); syncline.CodeOf(err) != "redis_format" {
+		t.Errorf("newObject with format xml = %v, %v", ob, err)
+	}
+}
+
+func FuzzTemplate(f *testing.F) {
+	for _, s := range []string{"customer:{id}", "{{a}}:{id}", "}}{{", "{", "{}", "a{{{id}}}"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		ob, err := newObject("o", Object{KeyTemplate: s})
+		if err != nil {
+			return
+		}
+		a, errA := ob.appendKey(nil, put("o", 1, "", 1).Row)
+		b, errB := ob.appendKey(nil, put("o", 2, "", 1).Row)
+		if (errA == nil) != (errB == nil) || errA == nil && string(a) == string(b) {
+			t.Errorf("template %q gives two records the keys %q (%v) and %q (%v)", s, a, errA, b, errB)
+		}
+	})
+}
+
+func FuzzField(f *testing.F) {
+	f.Add(byte(syncline.KindArray), byte(syncline.KindInt), "[0:1]={1,2}")
+	f.Add(byte(syncline.KindTimestampTZ), byte(0), "2024-01-01 00:00:00+00")
+	f.Fuzz(func(t *testing.T, kind, elem byte, text string) {
+		c := &syncline.Column{Name: "c", Kind: syncline.Kind(kind), Elem: syncline.Kind(elem)}
+		if !c.Kind.Valid() {
+			return
+		}
+		v, err := parseField(c, text)
+		if err != nil || v.IsNull() || v.IsUnset() || v.Kind() != c.Kind {
+			return
+		}
+		again, err := parseField(c, string(fieldText(c, v)))
+		if err != nil || !syncline.Equal(v, again) {
+			t.Errorf("%s became %s, %v", v, again, err)
+		}
+	})
+}

@@ -1,0 +1,147 @@
+package redis
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"syncline"
+)
+
+// object is one object with the keys of its bookkeeping.
+type object struct {
+	name        string
+	format      Format
+	template    template
+	ttl         time.Duration
+	guard, gone string
+}
+
+func newObject(name string, o Object) (*object, error) {
+	ob := &object{name: name, format: o.Format, ttl: o.TTL}
+	switch ob.format {
+	case "":
+		ob.format = JSON
+	case JSON, Hash:
+	default:
+		return nil, syncline.Errorf(syncline.Fatal, "redis_format", "object %s has the unknown format %q", name, o.Format).WithFix("use json or hash")
+	}
+	if o.KeyTemplate == "" {
+		ob.template = template{parts: []part{{text: name + ":"}, {column: wholeKey}}}
+		return ob, nil
+	}
+	var err error
+	ob.template, err = parseTemplate(o.KeyTemplate)
+	return ob, err
+}
+
+// bind names the bookkeeping keys, with the target's hash tag.
+func (ob *object) bind(tag string) {
+	ob.guard = "_syncline_guard:" + tag + ob.name
+	ob.gone = "_syncline_gone:" + tag + ob.name
+}
+
+// kind is Redis' name for the type of the records.
+func (ob *object) kind() string {
+	if ob.format == Hash {
+		return "hash"
+	}
+	return "string"
+}
+
+// wholeKey is the placeholder for all columns of the key.
+const wholeKey = "key"
+
+// template makes the key of a record.
+type template struct {
+	parts []part
+	tag   string
+}
+
+// part is literal text, or the value of a column.
+type part struct{ text, column string }
+
+func parseTemplate(s string) (template, error) {
+	bad := func(what string) (template, error) {
+		return template{}, syncline.Errorf(syncline.Fatal, "redis_key_template", "key template %q: %s", s, what).
+			WithFix(`write it as "customer:{id}" with every column of the key, or {key}`)
+	}
+	var t template
+	var text strings.Builder
+	flush := func() {
+		if text.Len() > 0 {
+			t.parts = append(t.parts, part{text: text.String()})
+			text.Reset()
+		}
+	}
+	for i := 0; i < len(s); i++ {
+		switch {
+		case strings.HasPrefix(s[i:], "{{"), strings.HasPrefix(s[i:], "}}"):
+			text.WriteByte(s[i])
+			i++
+		case s[i] == '}':
+			return bad("a closing brace without an opening one")
+		case s[i] == '{':
+			end := strings.IndexByte(s[i:], '}')
+			if end < 0 {
+				return bad("an opening brace without a closing one")
+			}
+			name := s[i+1 : i+end]
+			if name == "" {
+				return bad("a placeholder without a name")
+			}
+			flush()
+			t.parts = append(t.parts, part{column: name})
+			i += end
+		default:
+			text.WriteByte(s[i])
+		}
+	}
+	flush()
+	if !slices.ContainsFunc(t.parts, func(p part) bool { return p.column != "" }) {
+		return bad("no placeholder")
+	}
+	// The server hashes what stands between the first { of the key and the next }.
+	for _, p := range t.parts {
+		if open := strings.IndexByte(p.text, '{'); open >= 0 {
+			if end := strings.IndexByte(p.text[open:], '}'); end > 1 {
+				t.tag = p.text[open : open+end+1]
+			}
+			break
+		}
+	}
+	return t, nil
+}
+
+// appendKey appends the key of the record. Every column of the key must have a place: else two records would share a key.
+func (ob *object) appendKey(dst []byte, row syncline.Row) ([]byte, error) {
+	key, ok := row.Key()
+	if !ok {
+		return nil, syncline.Errorf(syncline.Fatal, "key_missing", "object %s needs records with a key", ob.name).
+			WithFix("declare the entity's key")
+	}
+	named := 0
+	for _, p := range ob.template.parts {
+		switch {
+		case p.column == "":
+			dst = append(dst, p.text...)
+			continue
+		case row.Schema.Index(p.column) < 0 && p.column == wholeKey:
+			dst = append(dst, key...)
+			named = len(row.Schema.Key)
+			continue
+		}
+		c := row.Schema.Index(p.column)
+		if !slices.Contains(row.Schema.Key, c) {
+			return nil, syncline.Errorf(syncline.Fatal, "redis_key_template", "the key template of object %s names %s, which is not a column of the key", ob.name, p.column).
+				WithFix("use columns of the key only: a delete has no others")
+		}
+		named++
+		dst = append(dst, syncline.MakeKey(row.Values[c])...)
+	}
+	if named < len(row.Schema.Key) {
+		return nil, syncline.Errorf(syncline.Fatal, "redis_key_template", "the key template of object %s leaves out columns of the key: records would share keys", ob.name).
+			WithFix("add a placeholder for each of %s, or {key}", strings.Join(row.Schema.KeyNames(), ", "))
+	}
+	return dst, nil
+}
