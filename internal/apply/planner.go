@@ -241,6 +241,10 @@ func (pl *planner) record(p *plan, it item) {
 		pl.remove(p, it)
 		return
 	}
+	if it.rule.binding.Admits != nil && !it.rule.binding.Admits(ev) {
+		p.note(it, state.Filtered)
+		return
+	}
 	if it.rule.binding.Match != nil {
 		ok, err := it.rule.binding.Match(it.e.batch, it.i)
 		if err != nil {

@@ -42,6 +42,9 @@ type Rule struct {
 type Binding struct {
 	// Out is the schema of the records that the rule makes.
 	Out *syncline.Schema
+	// Admits reports whether the rule wants events of this operation and priority, whatever the record; nil wants all. An event
+	// that is not admitted says nothing about whether its record belongs to the rule.
+	Admits func(*syncline.Event) bool
 	// Match reports whether the rule wants the i-th event of a batch; nil wants all.
 	Match func(b *syncline.Batch, i int) (bool, error)
 	// Row makes the record from the event's After; keep is false where a step filtered it. nil takes After as it is.

@@ -142,6 +142,7 @@ func (s *Session) run(ctx, hard context.Context) (progress bool, err error) {
 		for !flying && ctx.Err() == nil {
 			move := s.m.next(s.r.o.Now())
 			if move == moveWait {
+				s.show()
 				break
 			}
 			if move == moveDefine {

@@ -201,6 +201,7 @@ func (s *Session) Step(ctx context.Context) error {
 	for {
 		switch s.m.next(s.r.o.Now()) {
 		case moveWait:
+			s.show()
 			return nil
 		case moveDefine:
 			if err := s.define(ctx); err != nil {
@@ -213,6 +214,11 @@ func (s *Session) Step(ctx context.Context) error {
 			}
 		}
 	}
+}
+
+// show tells how far the route is when nothing is left to do.
+func (s *Session) show() {
+	s.r.update(func(st *Status) { st.Cursor = s.m.committed })
 }
 
 // define binds the rule to the wanted schema and tells the target.

@@ -1,0 +1,31 @@
+# Everything a developer or CI runs. `make test` needs no preparation on Debian or Ubuntu.
+
+GO      ?= go
+TIMEOUT ?= 15m
+
+.PHONY: build test lint fmt vuln bench sim fuzz servers
+
+build: ## the binary, as it is released
+	CGO_ENABLED=0 $(GO) build -trimpath -o syncline ./cmd/syncline
+
+servers: ## PostgreSQL and Redis, from PATH or installed
+	@./tools/servers
+
+test: servers ## all tests with the race detector
+	$(GO) test -race -timeout $(TIMEOUT) ./...
+
+lint: ## golangci-lint, and known vulnerabilities where the database can be reached
+	$(GO) tool -modfile=tools/go.mod golangci-lint run ./...
+	@./tools/vuln
+
+fmt:
+	gofmt -w $$(git ls-files '*.go')
+
+bench: servers ## speed, as ratios to PostgreSQL's own replication in the same run
+	$(GO) run ./internal/bench -o docs/benchmarks.md
+
+sim: ## a long simulation
+	$(GO) test ./internal/sim -timeout 60m -run TestSeeds -sim.seeds $(or $(SEEDS),5000) -sim.first $(or $(FIRST),1)
+
+fuzz: ## each fuzz target for a while
+	@./tools/fuzz $(or $(FUZZTIME),30s)

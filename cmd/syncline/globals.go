@@ -1,0 +1,95 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+	"go.yaml.in/yaml/v3"
+	"golang.org/x/term"
+
+	"syncline/internal/config"
+	"syncline/internal/ops"
+)
+
+// globals are the flags that every command has.
+type globals struct {
+	config, output, server string
+}
+
+// load reads the configuration; its problems are the error.
+func (g *globals) load() (*config.Config, error) {
+	c, problems := config.Load(g.config, nil)
+	return c, problems.Err()
+}
+
+// client returns a client of the running server.
+func (g *globals) client() (*ops.Client, error) {
+	server := g.server
+	if server == "" {
+		server = os.Getenv("SYNCLINE_SERVER")
+	}
+	if server == "" {
+		server = "http://127.0.0.1:8484"
+	}
+	c, err := ops.NewClient(server)
+	if err != nil {
+		return nil, usage(err)
+	}
+	return c, nil
+}
+
+// print writes data in the format that was asked for; table prints it for people.
+func (g *globals) print(cmd *cobra.Command, data any, table func(w *tabwriter.Writer)) error {
+	out := cmd.OutOrStdout()
+	switch g.output {
+	case "json":
+		enc := json.NewEncoder(out)
+		enc.SetIndent("", "  ")
+		return enc.Encode(data)
+	case "yaml":
+		text, err := json.Marshal(data)
+		if err != nil {
+			return err
+		}
+		var plain any
+		if err := yaml.Unmarshal(text, &plain); err != nil {
+			return err
+		}
+		return yaml.NewEncoder(out).Encode(plain)
+	case "table":
+		w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+		table(w)
+		return w.Flush()
+	}
+	return usage(fmt.Errorf("output %q is none of table, json, yaml", g.output))
+}
+
+// row writes one line of a table.
+func row(w io.Writer, format string, args ...any) {
+	fmt.Fprintf(w, format+"\n", args...) //nolint:errcheck // the writer's Flush tells
+}
+
+func isTerminal(w any) bool {
+	f, ok := w.(*os.File)
+	return ok && os.Getenv("NO_COLOR") == "" && term.IsTerminal(int(f.Fd()))
+}
+
+// logger writes to stderr: text for people, JSON where asked for.
+func logger(w io.Writer, level, format string) (*slog.Logger, error) {
+	var l slog.Level
+	if err := l.UnmarshalText([]byte(level)); err != nil {
+		return nil, usage(fmt.Errorf("log level %q is none of debug, info, warn, error", level))
+	}
+	switch format {
+	case "text":
+		return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: l})), nil
+	case "json":
+		return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: l})), nil
+	}
+	return nil, usage(fmt.Errorf("log format %q is neither text nor json", format))
+}

@@ -1,0 +1,140 @@
+// Command syncline keeps business systems consistent with each other.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"syncline"
+	"syncline/internal/config"
+	"syncline/internal/ops"
+)
+
+// Exit codes.
+const (
+	exitOK          = 0
+	exitFailed      = 1
+	exitUsage       = 2
+	exitConfig      = 3
+	exitUnreachable = 4
+	exitDiffers     = 5
+)
+
+// exitError ends the program with a code; err may be nil where everything was said already.
+type exitError struct {
+	code int
+	err  error
+}
+
+func (e *exitError) Error() string {
+	if e.err == nil {
+		return fmt.Sprintf("exit %d", e.code)
+	}
+	return e.err.Error()
+}
+
+func (e *exitError) Unwrap() error { return e.err }
+
+func main() {
+	// The first signal asks for an orderly end; after it, the next one ends the process as it always does.
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop)
+	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// run is the program: it returns the exit code. Data goes to stdout, talk to stderr.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	root := newRoot()
+	root.SetArgs(args)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return exitOK
+	}
+	var exit *exitError
+	var problem *ops.Problem
+	var problems config.Problems
+	switch {
+	case errors.As(err, &exit):
+		if exit.err != nil {
+			complain(stderr, exit.err)
+		}
+		return exit.code
+	case errors.As(err, &problems):
+		_ = problems.WriteText(stderr, isTerminal(stderr))
+		return exitConfig
+	case errors.As(err, &problem):
+		complain(stderr, err)
+		return problem.ExitCode()
+	}
+	complain(stderr, err)
+	if usageError(err) {
+		return exitUsage
+	}
+	return exitFailed
+}
+
+// complain prints an error and, where there is one, the way out.
+func complain(w io.Writer, err error) {
+	fmt.Fprintf(w, "error: %v\n", err) //nolint:errcheck // there is nobody else to tell
+	var e *syncline.Error
+	if errors.As(err, &e) && e.Fix != "" {
+		fmt.Fprintf(w, "  fix: %s\n", e.Fix) //nolint:errcheck // as above
+	}
+}
+
+// errUsage marks a call that was wrong in itself.
+var errUsage = errors.New("usage")
+
+func usageError(err error) bool { return errors.Is(err, errUsage) }
+
+// usage makes cobra's errors about arguments and flags recognisable.
+func usage(err error) error { return fmt.Errorf("%w: %w", errUsage, err) }
+
+func newRoot() *cobra.Command {
+	root := &cobra.Command{
+		Use:           "syncline",
+		Short:         "Keeps business systems consistent with each other",
+		Long:          "Syncline captures changes in source systems, keeps them in a durable log and applies them to any number of\ntargets: in order, without loss, within milliseconds.",
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		Args:          cobra.NoArgs,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return fmt.Errorf("%w (see %s --help)", usage(err), cmd.CommandPath())
+	})
+	g := &globals{}
+	root.PersistentFlags().StringVarP(&g.config, "config", "c", "syncline.yaml", "configuration file or directory")
+	root.PersistentFlags().StringVarP(&g.output, "output", "o", "table", "output: table, json or yaml")
+	root.PersistentFlags().StringVar(&g.server, "server", "", "URL of a running syncline (default http://127.0.0.1:8484, or $SYNCLINE_SERVER)")
+	root.AddCommand(demoCommand(g), initCommand(g), validateCommand(g), runCommand(g), statusCommand(g), routesCommand(g), tasksCommand(g),
+		syncCommand(g), versionCommand())
+	for _, c := range root.Commands() {
+		wrapArgs(c)
+	}
+	return root
+}
+
+// wrapArgs makes wrong arguments of a command and its subcommands usage errors.
+func wrapArgs(c *cobra.Command) {
+	if check := c.Args; check != nil {
+		c.Args = func(cmd *cobra.Command, args []string) error {
+			if err := check(cmd, args); err != nil {
+				return fmt.Errorf("%w (see %s --help)", usage(err), cmd.CommandPath())
+			}
+			return nil
+		}
+	}
+	for _, sub := range c.Commands() {
+		wrapArgs(sub)
+	}
+}

@@ -1,0 +1,96 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"syncline"
+	"syncline/internal/config"
+)
+
+// Finding is what a check found about one system.
+type Finding struct {
+	System string `json:"system"`
+	// Level is "ok", "warn" or "fail".
+	Level string `json:"level"`
+	Code  string `json:"code,omitempty"`
+	What  string `json:"what"`
+	Fix   string `json:"fix,omitempty"`
+}
+
+// checkTimeout bounds the check of one system.
+const checkTimeout = 20 * time.Second
+
+// Check connects to every system of the configuration and tells what will not work. It changes nothing anywhere.
+func Check(ctx context.Context, c *config.Config) []Finding {
+	d := &Daemon{o: Options{Config: c}}
+	var found []Finding
+	for _, sys := range c.Systems {
+		found = append(found, d.check(ctx, sys)...)
+	}
+	return found
+}
+
+func (d *Daemon) check(ctx context.Context, sys *config.System) []Finding {
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+	defer cancel()
+	var found []Finding
+	if sys.Capture != nil {
+		open, err := connectors[sys.Type].source(d, &source{system: sys})
+		if err == nil {
+			var s syncline.Source
+			if s, err = open(); err == nil {
+				found = append(found, ask(ctx, sys, s)...)
+				err = s.Close()
+			}
+		}
+		found = append(found, failure(sys, err)...)
+	}
+	if target := connectors[sys.Type].target; target != nil && d.written(sys) {
+		t, err := target(d, &route{id: "_check", target: sys, source: &source{system: &config.System{}}})(ctx)
+		if err == nil {
+			found = append(found, ask(ctx, sys, t)...)
+			err = t.Close()
+		}
+		found = append(found, failure(sys, err)...)
+	}
+	if len(found) == 0 {
+		found = append(found, Finding{System: sys.Name, Level: "ok", What: "nothing to connect to"})
+	}
+	return found
+}
+
+// written reports whether a rule writes to the system.
+func (d *Daemon) written(sys *config.System) bool {
+	for _, r := range d.o.Config.Rules {
+		if r.To.System == sys.Name {
+			return true
+		}
+	}
+	return false
+}
+
+func ask(ctx context.Context, sys *config.System, part any) []Finding {
+	checker, ok := part.(syncline.Checker)
+	if !ok {
+		return []Finding{{System: sys.Name, Level: "ok", What: "connected"}}
+	}
+	var list []Finding
+	for _, f := range checker.Check(ctx) {
+		list = append(list, Finding{System: sys.Name, Level: f.Level, Code: f.Code, What: f.What, Fix: f.Fix})
+	}
+	return list
+}
+
+func failure(sys *config.System, err error) []Finding {
+	if err == nil {
+		return nil
+	}
+	f := Finding{System: sys.Name, Level: "fail", Code: syncline.CodeOf(err), What: err.Error()}
+	var known *syncline.Error
+	if errors.As(err, &known) {
+		f.Fix = known.Fix
+	}
+	return []Finding{f}
+}

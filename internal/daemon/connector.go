@@ -1,0 +1,133 @@
+package daemon
+
+import (
+	"context"
+
+	"syncline"
+	"syncline/internal/cloudevent"
+	"syncline/internal/config"
+	"syncline/internal/pgsource"
+	"syncline/internal/pgtarget"
+	"syncline/internal/redis"
+	"syncline/internal/sqlite"
+	"syncline/internal/webhook"
+)
+
+// connector makes the sources and targets of one type of system.
+type connector struct {
+	// source returns what opens the source; nil where the type cannot be one.
+	source func(d *Daemon, s *source) (func() (syncline.Source, error), error)
+	// target returns what opens the target of a route; nil where the type cannot be one.
+	target func(d *Daemon, r *route) openTarget
+}
+
+// connectors are all types of systems there are.
+var connectors = map[config.Type]connector{
+	config.TypePostgres: {source: postgresSource, target: postgresTarget},
+	config.TypeSQLite:   {source: sqliteSource, target: sqliteTarget},
+	config.TypeHTTP:     {source: pushSource},
+	config.TypeRedis:    {target: redisTarget},
+	config.TypeWebhook:  {target: webhookTarget},
+}
+
+// initialRoutes lists, for each entity that the first snapshot copies, the routes that it is for: those that start full.
+func (d *Daemon) initialRoutes(system *config.System) map[string][]string {
+	routes := make(map[string][]string)
+	if !system.Capture.Initial {
+		return routes
+	}
+	for _, r := range d.o.Config.Rules {
+		if !r.Enabled || r.Start != config.StartFull {
+			continue
+		}
+		for _, from := range r.From {
+			if from.System == system.Name {
+				routes[from.Name] = append(routes[from.Name], routeID(r, system.Name))
+			}
+		}
+	}
+	return routes
+}
+
+func postgresSource(d *Daemon, s *source) (func() (syncline.Source, error), error) {
+	c := s.system.Capture
+	o := pgsource.Options{Name: s.system.Name, URL: s.system.Postgres.URL.Reveal(), Slot: c.Slot, Publication: c.Publication, Manage: c.Manage,
+		Snapshot: "never", InitialRoutes: d.initialRoutes(s.system), Logger: d.log}
+	if c.Initial {
+		o.Snapshot = "initial"
+	}
+	for _, e := range c.Entities {
+		o.Entities = append(o.Entities, pgsource.Entity{Name: e.Name, Table: e.Table, Key: e.Key, Version: e.Version})
+	}
+	return func() (syncline.Source, error) { return pgsource.New(o) }, nil
+}
+
+func postgresTarget(d *Daemon, r *route) openTarget {
+	o := pgtarget.Options{URL: r.target.Postgres.URL.Reveal(), Route: r.id, Guard: r.guarded,
+		PostgresSource: r.source.system.Type == config.TypePostgres, Logger: d.log}
+	return func(ctx context.Context) (syncline.Target, error) { return pgtarget.Open(ctx, o) }
+}
+
+func sqliteSource(d *Daemon, s *source) (func() (syncline.Source, error), error) {
+	c := s.system.Capture
+	o := sqlite.Options{Name: s.system.Name, URL: s.system.SQLite.Path, Manage: c.Manage, Entities: make(map[string]sqlite.Entity),
+		Snapshot: c.Initial, Logger: d.log}
+	for _, e := range c.Entities {
+		o.Entities[e.Name] = sqlite.Entity{Table: e.Table, Key: e.Key, Version: e.Version}
+	}
+	return func() (syncline.Source, error) { return sqlite.NewSource(o), nil }, nil
+}
+
+func sqliteTarget(d *Daemon, r *route) openTarget {
+	o := sqlite.TargetOptions{URL: r.target.SQLite.Path, Route: r.id, Guard: r.guarded, Logger: d.log}
+	return func(ctx context.Context) (syncline.Target, error) { return sqlite.OpenTarget(ctx, o) }
+}
+
+func redisTarget(d *Daemon, r *route) openTarget {
+	c := r.target.Redis
+	o := redis.Options{URL: c.URL.Reveal(), Route: r.id, Tombstone: d.o.Config.Log.Retain, Objects: make(map[string]redis.Object), Logger: d.log}
+	for _, rule := range r.rules {
+		o.Objects[rule.To.Name] = redis.Object{Format: redis.Format(c.Format), KeyTemplate: c.Key, TTL: c.TTL}
+	}
+	return func(ctx context.Context) (syncline.Target, error) { return redis.Open(ctx, o) }
+}
+
+func webhookTarget(d *Daemon, r *route) openTarget {
+	c := r.target.Webhook
+	o := webhook.Options{Route: r.id, URL: c.URL.Reveal(), Timeout: c.Timeout, AllowPrivate: c.AllowPrivate, Logger: d.log}
+	if s := c.Secret.Reveal(); s != "" {
+		o.Secrets = []string{s}
+	}
+	// One target serves all sessions of the route: it remembers what it delivered of a write that failed half-way.
+	var opened *webhook.Target
+	return func(ctx context.Context) (syncline.Target, error) {
+		if opened != nil {
+			return keepOpen{opened}, nil
+		}
+		t, err := webhook.Open(ctx, o)
+		if err != nil {
+			return nil, err
+		}
+		opened = t
+		return keepOpen{t}, nil
+	}
+}
+
+// keepOpen is a target that outlives the sessions of its route.
+type keepOpen struct{ syncline.Target }
+
+// Close leaves the target open.
+func (keepOpen) Close() error { return nil }
+
+func pushSource(d *Daemon, s *source) (func() (syncline.Source, error), error) {
+	name := s.system.Name
+	return func() (syncline.Source, error) { return d.intake.Source(name) }, nil
+}
+
+func pushedEntities(c *config.Capture) []cloudevent.Entity {
+	var list []cloudevent.Entity
+	for _, e := range c.Entities {
+		list = append(list, cloudevent.Entity{Name: e.Name, Key: e.Key, Version: e.Version})
+	}
+	return list
+}

@@ -1,0 +1,228 @@
+// Package daemon is the composition root: it turns a configuration into sources, logs, routes and the API, and runs them. Only
+// here are concrete connectors known.
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"syncline"
+	"syncline/internal/apply"
+	"syncline/internal/capture"
+	"syncline/internal/config"
+	"syncline/internal/jetlog"
+	"syncline/internal/push"
+	"syncline/internal/state"
+)
+
+// Options configure a Daemon. Config is required.
+type Options struct {
+	Config  *config.Config
+	Version string
+	// DrainTimeout is how long batches in hand may take after Run's context has ended; 0 = 30 s.
+	DrainTimeout time.Duration
+	Logger       *slog.Logger // nil = none
+}
+
+// Daemon is a configuration at work. It holds the log directory and the state store from Open to Close.
+type Daemon struct {
+	o        Options
+	log      *slog.Logger
+	registry *prometheus.Registry
+	started  time.Time
+
+	logs     *jetlog.Server
+	state    *state.Store
+	intake   *push.Intake
+	sources  []*source // in the order of the configuration
+	routes   []*route  // in the order of the configuration
+	indexes  map[string]*searchServer
+	nats     map[string]*nats.Conn
+	listener net.Listener
+}
+
+// source is a system that is captured.
+type source struct {
+	system  *config.System
+	log     syncline.Log
+	epoch   uint8
+	feed    *apply.Feed
+	tally   tally
+	capture *capture.Capture
+}
+
+// Open opens the log, the state store and the listener, and builds what the configuration asks for. Nothing works yet.
+func Open(ctx context.Context, o Options) (d *Daemon, err error) {
+	if o.DrainTimeout <= 0 {
+		o.DrainTimeout = 30 * time.Second
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	d = &Daemon{o: o, log: o.Logger, registry: prometheus.NewRegistry(), started: time.Now(),
+		indexes: make(map[string]*searchServer), nats: make(map[string]*nats.Conn)}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, d.Close())
+			d = nil
+		}
+	}()
+	if d.logs, err = jetlog.Open(ctx, jetlog.Options{Dir: o.Config.Log.Dir, MaxBytes: d.quota(), Logger: o.Logger}); err != nil {
+		return d, fmt.Errorf("open the log: %w", err)
+	}
+	if d.state, err = state.Open(ctx, state.Options{Path: o.Config.State.Path, Logger: o.Logger}); err != nil {
+		return d, err
+	}
+	if err := d.addSources(ctx); err != nil {
+		return d, err
+	}
+	if err := d.addRoutes(); err != nil {
+		return d, err
+	}
+	if d.listener, err = net.Listen("tcp", o.Config.HTTP.Listen); err != nil {
+		return d, syncline.Errorf(syncline.Fatal, "listen_failed", "listen on %s: %w", o.Config.HTTP.Listen, err).
+			WithFix("set http.listen to a free port of 127.0.0.1")
+	}
+	d.registerMetrics()
+	return d, nil
+}
+
+// quota is each source's share of the log's space.
+func (d *Daemon) quota() int64 {
+	n := int64(0)
+	for _, s := range d.o.Config.Systems {
+		if s.Capture != nil {
+			n++
+		}
+	}
+	return d.o.Config.Log.MaxBytes / max(n, 1)
+}
+
+// Addr is the address that the API listens on.
+func (d *Daemon) Addr() string { return d.listener.Addr().String() }
+
+// addSources opens the log of every source, then makes their captures.
+func (d *Daemon) addSources(ctx context.Context) error {
+	var pushed []push.System
+	for _, sys := range d.o.Config.Systems {
+		if sys.Capture == nil {
+			continue
+		}
+		log, err := d.logs.Log(ctx, sys.Name)
+		if err != nil {
+			return fmt.Errorf("source %s: %w", sys.Name, err)
+		}
+		s := &source{system: sys, log: log, feed: apply.NewFeed(log)}
+		d.sources = append(d.sources, s)
+		if s.epoch, err = d.state.AddLog(ctx, sys.Name, log.ID()); err != nil {
+			return err
+		}
+		if sys.Capture.Mode == config.ModePush {
+			pushed = append(pushed, push.System{Name: sys.Name, Log: log, Entities: pushedEntities(sys.Capture)})
+		}
+	}
+	var err error
+	if d.intake, err = push.New(push.Options{Systems: pushed, Index: d.state, Logger: d.log}); err != nil {
+		return err
+	}
+	for _, s := range d.sources {
+		open, err := connectors[s.system.Type].source(d, s)
+		if err != nil {
+			return fmt.Errorf("source %s: %w", s.system.Name, err)
+		}
+		s.capture = capture.New(capture.Options{Source: s.system.Name, Open: open, Log: s.log, Runs: d.state, Logger: d.log,
+			Appended: func(seq syncline.Seq, events int) { s.tally.add(seq, events, time.Now()) }})
+	}
+	return nil
+}
+
+func (d *Daemon) source(name string) *source {
+	for _, s := range d.sources {
+		if s.system.Name == name {
+			return s
+		}
+	}
+	return nil
+}
+
+// Run works until ctx ends, then drains. It returns an error only where the API could not be served.
+//
+// The drain order: the API takes nothing new, so that pushed events are answered; captures append what they have in hand; routes
+// finish their batch; then everything closes (Close). What the deadline cuts off is repeated at the next start.
+func (d *Daemon) Run(ctx context.Context) error {
+	hard, giveUp := context.WithCancel(context.WithoutCancel(ctx))
+	defer giveUp()
+	// Routes are registered before any source appends, so that a first snapshot is not missed.
+	for _, r := range d.routes {
+		if err := r.apply.Prepare(ctx, r.events); err != nil {
+			return fmt.Errorf("route %s: %w", r.id, err)
+		}
+	}
+	for _, s := range d.sources {
+		_, from, err := d.slowest(ctx, s, syncline.Bounds{})
+		if err == nil {
+			err = s.tally.load(ctx, s.log, from)
+		}
+		if err != nil {
+			return fmt.Errorf("count the backlog of %s: %w", s.system.Name, err)
+		}
+	}
+	apiCtx, stopAPI := context.WithCancel(ctx)
+	captureCtx, stopCapture := context.WithCancel(context.WithoutCancel(ctx))
+	routeCtx, stopRoutes := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopCapture()
+	defer stopRoutes()
+	defer stopAPI()
+	var api, captures, routes sync.WaitGroup
+	var apiErr error
+	api.Go(func() { apiErr = d.serve(apiCtx) })
+	for _, s := range d.sources {
+		captures.Go(func() { _ = s.capture.Run(captureCtx, hard) })
+	}
+	for _, r := range d.routes {
+		routes.Go(func() { _ = r.apply.Run(routeCtx, hard) })
+	}
+	routes.Go(func() { d.keepHouse(routeCtx) })
+	api.Wait() // ends with ctx, or when the API cannot be served
+	deadline := time.AfterFunc(d.o.DrainTimeout, giveUp)
+	defer deadline.Stop()
+	stopCapture()
+	captures.Wait()
+	stopRoutes()
+	routes.Wait()
+	return apiErr
+}
+
+// Close releases everything. Run must have returned.
+func (d *Daemon) Close() error {
+	var errs []error
+	if d.listener != nil {
+		if err := d.listener.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+			errs = append(errs, err)
+		}
+	}
+	for _, s := range d.sources {
+		errs = append(errs, s.feed.Close(), s.log.Close())
+	}
+	for _, c := range d.nats {
+		c.Close()
+	}
+	for _, i := range d.indexes {
+		errs = append(errs, i.Close())
+	}
+	if d.state != nil {
+		errs = append(errs, d.state.Close())
+	}
+	if d.logs != nil {
+		errs = append(errs, d.logs.Close())
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,259 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+
+	"syncline"
+	"syncline/internal/apply"
+	"syncline/internal/capture"
+	"syncline/internal/ops"
+	"syncline/internal/state"
+)
+
+// engine is the daemon as the API sees it.
+type engine struct{ *Daemon }
+
+var _ ops.Engine = engine{}
+
+func (d *Daemon) serve(ctx context.Context) error {
+	server, err := ops.New(ops.Options{Engine: engine{d}, Version: d.o.Version, Events: d.intake, Metrics: d.registry, Logger: d.log})
+	if err != nil {
+		return err
+	}
+	return server.Serve(ctx, d.listener)
+}
+
+// Engine returns what the API shows and steers.
+func (d *Daemon) Engine() ops.Engine { return engine{d} }
+
+func (e engine) Status(ctx context.Context) (ops.Status, error) {
+	s := ops.Status{Version: e.o.Version, Started: e.started, UptimeSeconds: time.Since(e.started).Seconds()}
+	for _, sys := range e.o.Config.Systems {
+		one := ops.SystemStatus{Name: sys.Name, Type: string(sys.Type), State: "unknown", Since: e.started}
+		if src := e.source(sys.Name); src != nil {
+			if err := e.sourceStatus(ctx, src, &one); err != nil {
+				return s, err
+			}
+		}
+		for _, r := range e.routes {
+			if r.target == sys {
+				worsen(&one, r.apply.Status())
+			}
+		}
+		s.Systems = append(s.Systems, one)
+	}
+	return s, nil
+}
+
+func (e engine) sourceStatus(ctx context.Context, src *source, one *ops.SystemStatus) error {
+	st := src.capture.Status()
+	one.State, one.Since, one.Error = string(st.State), st.Since, fault(st.Err)
+	if st.State == capture.StateStopped {
+		one.State = "halted"
+	}
+	bounds, err := src.log.Bounds(ctx)
+	if err != nil {
+		return err
+	}
+	one.Log = &ops.LogStatus{First: uint64(bounds.First), Last: uint64(bounds.Last), Bytes: bounds.Bytes, Position: st.Position.String(),
+		Captured: st.Events, Rate: src.tally.perSecond(time.Now())}
+	return nil
+}
+
+// worsen lets a target show the trouble of a route that writes to it.
+func worsen(one *ops.SystemStatus, st apply.Status) {
+	switch {
+	case st.State == apply.RouteRunning && one.State == "unknown":
+		one.State, one.Since = "running", st.Since
+	case st.State == apply.RouteDegraded && (one.State == "unknown" || one.State == "running"):
+		one.State, one.Since, one.Error = "degraded", st.Since, fault(st.Err)
+	}
+}
+
+func fault(err error) *ops.Fault {
+	if err == nil {
+		return nil
+	}
+	f := &ops.Fault{Code: syncline.CodeOf(err), Text: err.Error()}
+	var known *syncline.Error
+	if errors.As(err, &known) {
+		f.Fix = known.Fix
+	}
+	return f
+}
+
+func (e engine) Routes(ctx context.Context) ([]ops.RouteStatus, error) {
+	var list []ops.RouteStatus
+	for _, r := range e.routes {
+		one, err := e.routeStatus(ctx, r)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, one)
+	}
+	for _, rule := range e.o.Config.Rules {
+		if !rule.Enabled {
+			list = append(list, ops.RouteStatus{ID: rule.ID, Rules: []string{rule.ID}, Source: rule.From[0].System, Target: rule.To.System,
+				State: ops.RouteDisabled, Since: e.started})
+		}
+	}
+	return list, nil
+}
+
+func (e engine) routeStatus(ctx context.Context, r *route) (ops.RouteStatus, error) {
+	st := r.apply.Status()
+	one := ops.RouteStatus{ID: r.id, Source: r.source.system.Name, Target: r.target.Name, State: string(st.State), Since: st.Since,
+		Error: fault(st.Err), Rate: st.Rate}
+	if st.State == apply.RouteStopped {
+		one.State = ops.RouteHalted
+	}
+	for _, rule := range r.rules {
+		one.Rules = append(one.Rules, rule.ID)
+	}
+	bounds, err := r.source.log.Bounds(ctx)
+	if err != nil {
+		return one, err
+	}
+	cursor := st.Cursor
+	if cursor.Seq == 0 { // the route has not begun since the process did
+		known, err := e.state.Route(ctx, state.Slice{Route: r.id})
+		if err != nil {
+			return one, err
+		}
+		cursor = known.Cursor
+	}
+	one.Cursor = ops.Place{Log: cursor.Log, Seq: uint64(cursor.Seq), Index: cursor.Index, Epoch: cursor.Epoch}
+	one.LogEnd = uint64(bounds.Last)
+	var oldest time.Time
+	if one.LagEvents, oldest = r.source.tally.lag(cursor); !oldest.IsZero() {
+		one.LagSeconds = max(time.Since(oldest).Seconds(), 0)
+	}
+	var latency state.Histogram
+	if one.Counts, latency, err = e.state.Totals(ctx, state.Slice{Route: r.id}); err != nil {
+		return one, err
+	}
+	one.LatencyP50, one.LatencyP99 = latency.Quantile(0.5).Seconds(), latency.Quantile(0.99).Seconds()
+	return one, nil
+}
+
+func (e engine) Tasks(ctx context.Context, f state.Filter) ([]state.Exception, string, error) {
+	return e.state.Exceptions(ctx, f)
+}
+
+func (e engine) Task(ctx context.Context, id string) (state.Exception, error) {
+	return e.state.Exception(ctx, id)
+}
+
+// commandTimeout is how long a route may take to take note of a command: it is between two batches at the most.
+const commandTimeout = 10 * time.Second
+
+func (e engine) RetryTask(ctx context.Context, id string) error {
+	return e.command(ctx, id, func(ctx context.Context, r *apply.Route, x state.Exception) error { return r.Retry(ctx, x) })
+}
+
+func (e engine) CancelTask(ctx context.Context, id, reason string) error {
+	return e.command(ctx, id, func(ctx context.Context, r *apply.Route, x state.Exception) error { return r.Cancel(ctx, x, reason) })
+}
+
+func (e engine) command(ctx context.Context, id string, do func(context.Context, *apply.Route, state.Exception) error) error {
+	x, err := e.state.Exception(ctx, id)
+	if err != nil {
+		return err
+	}
+	r := e.route(x.Route)
+	if r == nil {
+		return syncline.Errorf(syncline.Rejected, "route_unknown", "task %s is of route %s, which the configuration does not have", id, x.Route).
+			WithFix("bring the rule back, then retry the task")
+	}
+	ctx, cancel := context.WithTimeout(ctx, commandTimeout)
+	defer cancel()
+	return do(ctx, r.apply, x)
+}
+
+func (d *Daemon) route(id string) *route {
+	for _, r := range d.routes {
+		if r.id == id {
+			return r
+		}
+	}
+	return nil
+}
+
+func (e engine) Syncs(ctx context.Context) ([]state.RunRow, error) { return e.state.Runs(ctx, "", 200) }
+
+// StartSync asks the source for records. A route that has stopped because its cursor or its log is lost begins anew with it.
+func (e engine) StartSync(ctx context.Context, req ops.SyncRequest) (string, error) {
+	src := e.source(req.Source)
+	if src == nil || src.system.Capture.Entity(req.Entity) == nil {
+		return "", syncline.Errorf(syncline.Rejected, "unknown_entity", "%s/%s is not an entity of a source: %w", req.Source, req.Entity, state.ErrNotFound)
+	}
+	run := syncline.Run{ID: "sync-" + uuid.NewString(), Kind: syncline.RunFull, Entity: req.Entity, Routes: req.Routes}
+	for _, k := range req.Keys {
+		run.Kind = syncline.RunKeys
+		run.Keys = append(run.Keys, syncline.Key(k))
+	}
+	for _, id := range req.Routes {
+		r := e.route(id)
+		if r == nil || r.source != src {
+			return "", syncline.Errorf(syncline.Rejected, "unknown_route", "route %s does not exist or does not read %s: %w", id, req.Source, state.ErrNotFound)
+		}
+	}
+	if run.Kind == syncline.RunFull {
+		restarted, err := e.restart(ctx, src, req)
+		if err != nil {
+			return "", err
+		}
+		if len(restarted) > 0 && len(restarted) == len(req.Routes) {
+			return "start-" + restarted[0], nil // a route that begins anew asks for the records of all its entities
+		}
+	}
+	return run.ID, src.capture.RequestRun(ctx, run)
+}
+
+// restart begins the named routes of the entity anew that are stopped for want of a sync.
+func (e engine) restart(ctx context.Context, src *source, req ops.SyncRequest) (restarted []string, err error) {
+	for _, r := range e.routes {
+		if r.source != src || len(req.Routes) > 0 && !slices.Contains(req.Routes, r.id) {
+			continue
+		}
+		st := r.apply.Status()
+		if st.State != apply.RouteNeedsSync && (st.State != apply.RouteHalted || len(req.Routes) == 0) {
+			continue
+		}
+		ctx, cancel := context.WithTimeout(ctx, commandTimeout)
+		defer cancel()
+		if err := r.apply.Restart(ctx); err != nil {
+			return restarted, err
+		}
+		restarted = append(restarted, r.id)
+	}
+	return restarted, nil
+}
+
+func (e engine) Ready(context.Context) (bool, []string) {
+	var reasons []string
+	for _, s := range e.sources {
+		if st := s.capture.Status(); st.State != capture.StateRunning {
+			reasons = append(reasons, fmt.Sprintf("source %s is %s%s", s.system.Name, st.State, because(st.Err)))
+		}
+	}
+	for _, r := range e.routes {
+		if st := r.apply.Status(); st.State != apply.RouteRunning {
+			reasons = append(reasons, fmt.Sprintf("route %s is %s%s", r.id, st.State, because(st.Err)))
+		}
+	}
+	return len(reasons) == 0, reasons
+}
+
+func because(err error) string {
+	if err == nil {
+		return ""
+	}
+	return ": " + syncline.CodeOf(err)
+}

@@ -1,0 +1,88 @@
+package daemon
+
+import (
+	"context"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"syncline/internal/apply"
+	"syncline/internal/capture"
+)
+
+// metrics reads the engine's own account at each scrape, so that the two never differ. Labels are names from the configuration.
+type metrics struct {
+	e engine
+
+	captured, logBytes, sourceUp                  *prometheus.Desc
+	tasks, lagEvents, lagSeconds, routeUp, parked *prometheus.Desc
+	latency                                       *prometheus.Desc
+}
+
+func (d *Daemon) registerMetrics() {
+	desc := func(name, help string, labels ...string) *prometheus.Desc {
+		return prometheus.NewDesc("syncline_"+name, help, labels, nil)
+	}
+	d.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), &metrics{e: engine{d},
+		captured:   desc("captured_events_total", "Events appended to the log since the process began.", "source"),
+		logBytes:   desc("log_bytes", "Size of the source's log.", "source"),
+		sourceUp:   desc("source_up", "1 while the source is captured.", "source", "state"),
+		tasks:      desc("tasks_total", "Tasks by what became of them.", "route", "outcome"),
+		parked:     desc("parked_tasks", "Tasks that wait.", "route"),
+		lagEvents:  desc("lag_events", "Events of the log that the route has not applied.", "route"),
+		lagSeconds: desc("lag_seconds", "Age of the oldest event that the route has not applied.", "route"),
+		routeUp:    desc("route_up", "1 while the route works.", "route", "state"),
+		latency:    desc("latency_seconds", "From the source's commit to the target's.", "route", "quantile"),
+	})
+}
+
+// Describe implements prometheus.Collector.
+func (m *metrics) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{m.captured, m.logBytes, m.sourceUp, m.tasks, m.parked, m.lagEvents, m.lagSeconds, m.routeUp, m.latency} {
+		ch <- d
+	}
+}
+
+// scrapeTimeout bounds what a scrape reads from the log and the state store.
+const scrapeTimeout = 5 * time.Second
+
+// Collect implements prometheus.Collector.
+func (m *metrics) Collect(ch chan<- prometheus.Metric) {
+	ctx, cancel := context.WithTimeout(context.Background(), scrapeTimeout)
+	defer cancel()
+	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+	}
+	for _, s := range m.e.sources {
+		st := s.capture.Status()
+		ch <- prometheus.MustNewConstMetric(m.captured, prometheus.CounterValue, float64(st.Events), s.system.Name)
+		gauge(m.sourceUp, up(st.State == capture.StateRunning), s.system.Name, string(st.State))
+		if b, err := s.log.Bounds(ctx); err == nil {
+			gauge(m.logBytes, float64(b.Bytes), s.system.Name)
+		}
+	}
+	for _, r := range m.e.routes {
+		st, err := m.e.routeStatus(ctx, r)
+		if err != nil {
+			continue
+		}
+		for outcome, n := range map[string]int64{"applied": st.Counts.Applied, "filtered": st.Counts.Filtered, "superseded": st.Counts.Superseded,
+			"skipped": st.Counts.Skipped} {
+			ch <- prometheus.MustNewConstMetric(m.tasks, prometheus.CounterValue, float64(n), r.id, outcome)
+		}
+		gauge(m.parked, float64(st.Counts.Parked), r.id)
+		gauge(m.lagEvents, float64(st.LagEvents), r.id)
+		gauge(m.lagSeconds, st.LagSeconds, r.id)
+		gauge(m.routeUp, up(st.State == string(apply.RouteRunning)), r.id, st.State)
+		gauge(m.latency, st.LatencyP50, r.id, "0.5")
+		gauge(m.latency, st.LatencyP99, r.id, "0.99")
+	}
+}
+
+func up(yes bool) float64 {
+	if yes {
+		return 1
+	}
+	return 0
+}

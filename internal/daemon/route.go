@@ -1,0 +1,215 @@
+package daemon
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"hash/fnv"
+
+	"syncline"
+	"syncline/internal/apply"
+	"syncline/internal/config"
+	"syncline/internal/rule"
+	"syncline/internal/transform"
+)
+
+// route is a running rule, or a group of rules, from one source to one target.
+type route struct {
+	id     string
+	rules  []*config.Rule
+	source *source
+	target *config.System
+	events bool
+	// guarded: other routes write the same object, so that records keep the order of their newest change.
+	guarded bool
+	apply   *apply.Route
+}
+
+// addRoutes makes the routes of all enabled rules: one for each rule and source system, or for each group.
+func (d *Daemon) addRoutes() error {
+	byID := make(map[string]*route)
+	compiled := make(map[string][]apply.Rule)
+	for _, r := range d.o.Config.Rules {
+		if !r.Enabled {
+			continue
+		}
+		systems := sourcesOf(r)
+		for _, name := range systems {
+			id := routeID(r, name)
+			rt := byID[id]
+			if rt == nil {
+				target := d.o.Config.System(r.To.System)
+				rt = &route{id: id, source: d.source(name), target: target, events: target.Type.Events()}
+				byID[id] = rt
+				d.routes = append(d.routes, rt)
+			}
+			rt.rules = append(rt.rules, r)
+			rules, err := compile(r, name)
+			if err != nil {
+				return fmt.Errorf("rule %s: %w", r.ID, err)
+			}
+			compiled[id] = append(compiled[id], rules...)
+		}
+	}
+	writers := make(map[config.Ref]int)
+	for _, rt := range d.routes {
+		for _, r := range rt.rules {
+			writers[r.To]++
+		}
+	}
+	for _, rt := range d.routes {
+		for _, r := range rt.rules {
+			rt.guarded = rt.guarded || writers[r.To] > 1
+		}
+		if err := d.build(rt, compiled[rt.id]); err != nil {
+			return fmt.Errorf("route %s: %w", rt.id, err)
+		}
+	}
+	return nil
+}
+
+// routeID names the route that carries the rule for one of its source systems.
+func routeID(r *config.Rule, system string) string {
+	switch {
+	case r.Group != "":
+		return r.Group
+	case len(sourcesOf(r)) > 1:
+		return r.ID + "@" + system
+	}
+	return r.ID
+}
+
+// sourcesOf lists the rule's source systems in the order of the file.
+func sourcesOf(r *config.Rule) []string {
+	var names []string
+	seen := make(map[string]bool)
+	for _, from := range r.From {
+		if !seen[from.System] {
+			seen[from.System] = true
+			names = append(names, from.System)
+		}
+	}
+	return names
+}
+
+func (d *Daemon) build(rt *route, rules []apply.Rule) error {
+	first := rt.rules[0]
+	open := connectors[rt.target.Type].target(d, rt)
+	options := apply.Options{
+		ID: rt.id, Source: rt.source.system.Name, Rules: rules, Start: startOf(first, rt.source.system),
+		Signature: signature(rt), Version: version(rt.rules),
+		Log: rt.source.log, LogEpoch: rt.source.epoch, Feed: rt.source.feed, Open: open, State: d.state,
+		RequestRun:     rt.source.capture.RequestRun,
+		SnapshotCovers: rt.source.system.Capture.Initial,
+		Limits:         apply.Limits{MaxRows: first.Batch.MaxRows},
+		Retry:          apply.Retry{Max: first.Retry.Max, Delay: first.Retry.Delay, MaxDelay: first.Retry.MaxDelay},
+		Logger:         d.log,
+	}
+	var err error
+	rt.apply, err = apply.New(options)
+	return err
+}
+
+// startOf is where the rule's route begins. A pushed source has no records to read: all there is is in its log.
+func startOf(r *config.Rule, source *config.System) apply.Start {
+	if source.Capture.Mode == config.ModePush && r.Start == config.StartFull {
+		return apply.StartEarliest
+	}
+	return apply.Start(r.Start)
+}
+
+// signature changes when a route must begin anew: what it reads or where it writes is another.
+func signature(rt *route) string {
+	h := fnv.New64a()
+	for _, r := range rt.rules {
+		fmt.Fprintf(h, "%v>%v;", r.From, r.To) //nolint:errcheck // a hash never fails
+	}
+	return fmt.Sprintf("%016x", h.Sum64())
+}
+
+// version changes with anything that makes the rules' records differ.
+func version(rules []*config.Rule) string {
+	h := fnv.New64a()
+	for _, r := range rules {
+		text, err := json.Marshal([]any{r.Match, r.Transform, r.On})
+		if err != nil {
+			panic("a configuration that was read cannot be written: " + err.Error())
+		}
+		h.Write(text) //nolint:errcheck // a hash never fails
+	}
+	return fmt.Sprintf("%016x", h.Sum64())
+}
+
+// compile makes the rule's parts for one source system: one for each of its entities.
+func compile(r *config.Rule, system string) ([]apply.Rule, error) {
+	match, err := rule.Compile(r.Match)
+	if err != nil {
+		return nil, err
+	}
+	steps, err := transform.Compile(r.Transform)
+	if err != nil {
+		return nil, err
+	}
+	var rules []apply.Rule
+	for _, from := range r.From {
+		if from.System != system {
+			continue
+		}
+		id := r.ID
+		if len(r.From) > 1 {
+			id += "/" + from.Name
+		}
+		rules = append(rules, apply.Rule{ID: id, Entity: from.Name, Object: r.To.Name, Bind: binder(match, steps),
+			Deleted: action(r.On.Deleted), Archived: action(r.On.Archived), Merged: action(r.On.Merged), Left: action(r.On.Left),
+			Create: r.Create, Schema: r.Schema, Version: version([]*config.Rule{r})})
+	}
+	return rules, nil
+}
+
+func action(a config.Action) apply.Action {
+	switch a {
+	case config.ActionHard, config.ActionRedirect:
+		return apply.ActionHard
+	case config.ActionSoft:
+		return apply.ActionUpdate
+	case config.ActionIgnore:
+		return apply.ActionIgnore
+	}
+	return apply.ActionDefault
+}
+
+// binder joins a rule's conditions and steps to what apply calls for each row. What would change nothing is left nil.
+func binder(match *rule.Rule, steps *transform.Transform) func(*syncline.Schema) (*apply.Binding, error) {
+	return func(s *syncline.Schema) (*apply.Binding, error) {
+		matcher, err := match.Bind(s)
+		if err != nil {
+			return nil, err
+		}
+		plan, err := steps.Bind(s)
+		if err != nil {
+			return nil, err
+		}
+		b := &apply.Binding{Out: plan.Out()}
+		if !matcher.All() {
+			b.Admits, b.Match = matcher.Admits, matcher.Match
+		}
+		if !plan.Identity() {
+			var arena []syncline.Value
+			width := len(b.Out.Columns)
+			b.Row = func(batch *syncline.Batch, i int) ([]syncline.Value, bool, error) {
+				if len(arena) < width {
+					arena = make([]syncline.Value, 128*width)
+				}
+				row := arena[:0:width]
+				arena = arena[width:]
+				return plan.Apply(batch, i, row)
+			}
+			b.Before = plan.Before
+			b.Key = plan.Key
+		}
+		return b, nil
+	}
+}
+
+// openTarget is what a connector returns for a route.
+type openTarget func(context.Context) (syncline.Target, error)
