@@ -42,7 +42,7 @@ func (s *Source) create(ctx context.Context) (*syncline.Batch, error) {
 	s.phase = phaseRun
 	if len(s.state.Runs) == 0 {
 		hangUp(conn)
-	} else if err := s.startCopier(ctx, conn, s.keylessFirst(), copyMode{empty: true}); err != nil {
+	} else if err := s.startCopier(ctx, conn, s.keylessFirst(), nil, copyMode{empty: true}); err != nil {
 		return nil, err
 	}
 	b := s.batch()

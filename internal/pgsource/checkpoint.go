@@ -65,6 +65,8 @@ type progress struct {
 	waiting bool
 	// after is the transaction that has to be over before a snapshot is exported for the run of a keyless table; 0 = not known.
 	after uint64
+	// waits: the copy of a table without a key comes where the stream will stand later (pin).
+	waits bool
 	// begun: a chunk was emitted since the source was opened.
 	begun bool
 }

@@ -256,7 +256,12 @@ func (c *chunk) close() {
 // touch notes an event of the stream that the chunk's snapshot does not see.
 func (s *Source) touch(b bound, m *pgoutput.Message) {
 	c := s.chunk
-	if c == nil || c.table != b.table || c.view.sees(s.stream.xid) {
+	if c.table != b.table || c.view.sees(s.stream.xid) {
+		return
+	}
+	if m.Type == pgoutput.Truncate {
+		c.truncated = true
+		clear(c.touched)
 		return
 	}
 	e := syncline.Event{Schema: b.schema, Before: m.Before, After: m.After}
@@ -295,11 +300,4 @@ func complete(row, base []syncline.Value) []syncline.Value {
 		}
 	}
 	return row
-}
-
-func (s *Source) touchAll(t *table) {
-	if c := s.chunk; c != nil && c.table == t && !c.view.sees(s.stream.xid) {
-		c.truncated = true
-		clear(c.touched)
-	}
 }

@@ -44,10 +44,12 @@ type job struct {
 	sql    string
 	schema *syncline.Schema
 	layout *pgoutput.Layout
+	undo   *bag // nil = nothing
 }
 
-// startCopier begins to read the runs' tables in the connection's transaction, which it ends with.
-func (s *Source) startCopier(ctx context.Context, conn *pgx.Conn, runs []*progress, mode copyMode) error {
+// startCopier begins to read the runs' tables in the connection's transaction, which it ends. bags says what is to be undone in
+// the rows. Where a table's rows now have another shape than those to undo, there is no copier then.
+func (s *Source) startCopier(ctx context.Context, conn *pgx.Conn, runs []*progress, bags map[*progress]*bag, mode copyMode) error {
 	var jobs []job
 	for _, p := range runs {
 		t := s.entity(p.Entity)
@@ -60,7 +62,12 @@ func (s *Source) startCopier(ctx context.Context, conn *pgx.Conn, runs []*progre
 			hangUp(conn)
 			return err
 		}
-		jobs = append(jobs, job{p, selectRows(t, sc, "", true, 0), sc, layout})
+		undo := bags[p]
+		if undo != nil && undo.schema != nil && undo.schema.Fingerprint() != sc.Fingerprint() {
+			hangUp(conn)
+			return nil
+		}
+		jobs = append(jobs, job{p, selectRows(t, sc, "", true, 0), sc, layout, undo})
 	}
 	reading, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	c := &copier{conn: conn, mode: mode, parts: make(chan part, 1), cancel: cancel}
@@ -90,7 +97,7 @@ func (c *copier) read(ctx context.Context, j job, limit int) error {
 		p.rows, size = nil, 0
 		return nil
 	}
-	err := readRows(ctx, c.conn.PgConn(), j.sql, j.layout, func(row []syncline.Value, n int) error {
+	add := func(row []syncline.Value, n int) error {
 		if len(p.rows) >= limit || size >= batchBytes { // only now it is known not to be the last part
 			if err := send(); err != nil {
 				return err
@@ -99,9 +106,24 @@ func (c *copier) read(ctx context.Context, j job, limit int) error {
 		p.rows = append(p.rows, row)
 		size += n
 		return nil
+	}
+	err := readRows(ctx, c.conn.PgConn(), j.sql, j.layout, func(row []syncline.Value, n int) error {
+		if j.undo.leavesOut(row) {
+			return nil
+		}
+		return add(row, n)
 	})
 	if err != nil {
 		return err
+	}
+	if j.undo != nil {
+		for _, h := range j.undo.in {
+			for range h.count {
+				if err := add(h.row, len(rowText(h.row))); err != nil {
+					return err
+				}
+			}
+		}
 	}
 	p.last = true
 	return send()
@@ -181,6 +203,7 @@ func (s *Source) chunkBatch(p *progress, events []syncline.Event, last bool, mod
 	}
 	b := s.batch()
 	b.Chunk, b.Events = c, events
+	b.Partial = s.pos.Ordinal > 0 // a copy before the stream goes on may stand inside a transaction
 	return b
 }
 

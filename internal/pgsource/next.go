@@ -64,7 +64,7 @@ func (s *Source) step(ctx context.Context) (b *syncline.Batch, idle bool, err er
 		return b, false, err
 	}
 	if s.stream == nil {
-		return nil, false, s.startStream(ctx)
+		return nil, false, s.startAgain(ctx)
 	}
 	s.takeRequests()
 	st := s.stream

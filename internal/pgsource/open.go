@@ -84,7 +84,7 @@ func (s *Source) openNew(ctx context.Context) error {
 	s.confirmed.Store(s.pos.Commit)
 	s.born()
 	s.phase = phaseRecord
-	return s.startStream(ctx)
+	return s.startNow(ctx)
 }
 
 // openAgain goes on where the log ends.
@@ -114,6 +114,14 @@ func (s *Source) openAgain(ctx context.Context) error {
 	s.phase = phaseRun
 	if err := s.admitEntities(ctx); err != nil {
 		return err
+	}
+	return s.startNow(ctx)
+}
+
+// startNow begins to stream, so that a slot that is in use or lost shows in Open; where copies must come before, Next does.
+func (s *Source) startNow(ctx context.Context) error {
+	if len(s.cutRuns()) > 0 {
+		return nil
 	}
 	return s.startStream(ctx)
 }

@@ -3,7 +3,6 @@ package pgsource
 import (
 	"context"
 	"errors"
-	"strconv"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -43,7 +42,7 @@ func (s *Source) preparePin(ctx context.Context, p *progress, t *table) error {
 	}
 	limited, cancel := context.WithTimeout(ctx, pinWait)
 	defer cancel()
-	ex, conn, err := s.exportSnapshot(limited, "syncline_tmp_"+s.temporaryName(), " TEMPORARY", []*table{t})
+	ex, conn, err := s.exportSnapshot(limited, s.temporaryName(), " TEMPORARY", []*table{t})
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
@@ -63,14 +62,11 @@ func (s *Source) preparePin(ctx context.Context, p *progress, t *table) error {
 	return nil
 }
 
-// temporaryName is a part of a slot's name that no other connection uses now.
-func (s *Source) temporaryName() string { return strconv.FormatUint(uint64(s.sql.PgConn().PID()), 10) }
-
 // startPinned begins the copy: the stream stands at the snapshot's point. What the log has of the table before is void.
 func (s *Source) startPinned(ctx context.Context) error {
 	p := s.pin
 	conn := p.conn
 	p.conn = nil
 	p.run.begun = false
-	return s.startCopier(ctx, conn, []*progress{p.run}, copyMode{reset: true})
+	return s.startCopier(ctx, conn, []*progress{p.run}, nil, copyMode{reset: true})
 }

@@ -103,6 +103,7 @@ type Source struct {
 	stream *stream
 	copier *copier // reads on an exported snapshot; the stream rests meanwhile
 	chunk  *chunk  // is being read beside the stream
+	undo   *rewind // the stream is read ahead of the log
 	pin    *pin    // an exported snapshot whose position the stream has to reach
 	runs   runQueue
 

@@ -302,9 +302,7 @@ func (s *Source) message(ctx context.Context, data []byte) (rest bool, err error
 		for _, id := range m.Tables {
 			st.ordinal++
 			if l := st.dec.Layout(id); l != nil {
-				b := boundOf(l)
-				s.touchAll(b.table)
-				s.add(syncline.OpTruncated, b, nil, nil, 0)
+				s.add(m, boundOf(l), 0)
 			}
 		}
 	case pgoutput.Insert, pgoutput.Update, pgoutput.Delete:
@@ -313,21 +311,37 @@ func (s *Source) message(ctx context.Context, data []byte) (rest bool, err error
 			st.ordinal++ // the change of a key is two events to whom it concerns as a delete and an insert
 		}
 		if m.Layout != nil {
-			b := boundOf(m.Layout)
-			s.touch(b, m)
-			s.add(ops[m.Type], b, m.Before, m.After, len(data))
+			s.add(m, boundOf(m.Layout), len(data))
 		}
 	}
 	return false, nil
 }
 
-var ops = map[pgoutput.Type]syncline.Op{pgoutput.Insert: syncline.OpCreated, pgoutput.Update: syncline.OpUpdated, pgoutput.Delete: syncline.OpDeleted}
+// opOf is what the message did to a record.
+func opOf(t pgoutput.Type) syncline.Op {
+	switch t {
+	case pgoutput.Insert:
+		return syncline.OpCreated
+	case pgoutput.Update:
+		return syncline.OpUpdated
+	case pgoutput.Delete:
+		return syncline.OpDeleted
+	}
+	return syncline.OpTruncated
+}
 
 // add puts an event into the batch, unless the log has it.
-func (s *Source) add(op syncline.Op, b bound, before, after []syncline.Value, size int) {
+func (s *Source) add(m *pgoutput.Message, b bound, size int) {
 	st := s.stream
+	if s.chunk != nil {
+		s.touch(b, m)
+	}
 	at := syncline.Position{Epoch: epoch, Commit: st.commit, Ordinal: st.ordinal}
 	if st.commit <= s.resume.Commit && at.Compare(s.resume) <= 0 {
+		return
+	}
+	if s.undo != nil {
+		s.undo.note(b, m.Type, m.Before, m.After)
 		return
 	}
 	if st.txn < 0 {
@@ -337,7 +351,7 @@ func (s *Source) add(op syncline.Op, b bound, before, after []syncline.Value, si
 	if st.events == nil {
 		st.events = make([]syncline.Event, 0, 64)
 	}
-	st.events = append(st.events, syncline.Event{Op: op, Schema: b.schema, Txn: st.txn, Ordinal: st.ordinal, Before: before, After: after})
+	st.events = append(st.events, syncline.Event{Op: opOf(m.Type), Schema: b.schema, Txn: st.txn, Ordinal: st.ordinal, Before: m.Before, After: m.After})
 	st.bytes += size
 	s.pos = at
 }
