@@ -83,7 +83,7 @@ const (
 
 // Error says why a request was refused. It wraps a *syncline.Error of class Rejected with the code.
 type Error struct {
-	// Status is the HTTP status: 400, 413, 415 or 422.
+	// Status is the HTTP status that the sender gets; from this package 400, 413, 415 or 422.
 	Status int
 	// Event is the index of the event in the request, -1 where the request as a whole is meant.
 	Event int

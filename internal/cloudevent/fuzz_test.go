@@ -76,6 +76,9 @@ func FuzzDecode(f *testing.F) {
 			if got, want := show(&again.Events[i]), show(&b.Events[i]); got != want {
 				t.Fatalf("event %d comes back as\n%s\nwant\n%s", i, got, want)
 			}
+			if !bytes.Equal(FingerprintOf(&again.Events[i]), records[i].Fingerprint()) {
+				t.Fatalf("event %d has another fingerprint than its record: %s", i, show(&again.Events[i]))
+			}
 		}
 		known, err := ParseShapes(shapes.Append(nil))
 		if err != nil {

@@ -22,7 +22,8 @@ type Entity struct {
 type Record struct {
 	Entity *Entity
 	Op     syncline.Op
-	Meta   syncline.Meta
+	// Meta.ID is the event's id.
+	Meta syncline.Meta
 	// before and after are sorted by name; nil = not sent.
 	before, after []field
 }

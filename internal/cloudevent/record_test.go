@@ -168,3 +168,31 @@ func TestNumbersAreExact(t *testing.T) {
 		}
 	}
 }
+
+func TestFingerprint(t *testing.T) {
+	base := `"type":"order.updated","subject":"7","time":"2026-01-01T00:00:00Z","data":{"before":{"id":7,"n":1.5},"after":{"id":7,"n":2,"o":{"a":1,"b":2}}}`
+	fingerprint := func(members string) string {
+		r, err := parseOne(t, members)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(r.Fingerprint())
+	}
+	want := fingerprint(base)
+	for name, members := range map[string]string{
+		"another order and other spaces": `"data":{"after":{"o": {"b":2,"a":1.0},"n":2.0,"id":7},"before":{"n":1.50,"id":7}},"time":"2026-01-01T00:00:00Z","type":"order.updated"`,
+		"escapes, another zone, a trace": strings.Replace(strings.Replace(base, `"n"`, `"\u006e"`, 1), "2026-01-01T00:00:00Z", "2026-01-01T01:00:00+01:00", 1) + `,"traceparent":"00-2"`,
+		"the key from the subject":       strings.Replace(base, `"after":{"id":7,`, `"after":{`, 1),
+	} {
+		if fingerprint(members) != want {
+			t.Errorf("%s: another fingerprint", name)
+		}
+	}
+	for _, change := range [][2]string{{`"n":2`, `"n":3`}, {`"n":2`, `"m":2`}, {"updated", "archived"}, {"00Z", "01Z"}, {`"b":2`, `"b":null`},
+		{`"n":1.5`, `"n":"1.5"`}, {`"n":1.5`, `"n":1.5,"x":null`}, {`{"id":7,"n":1.5}`, "null"}, {`"subject":"7"`, `"subject":"7","reason":"x"`},
+		{`"subject":"7"`, `"subject":"7","tags":"x,y"`}, {`"subject":"7"`, `"subject":"7","entityversion":"1"`}} {
+		if fingerprint(strings.Replace(base, change[0], change[1], 1)) == want {
+			t.Errorf("%s for %s: the same fingerprint", change[1], change[0])
+		}
+	}
+}
