@@ -50,13 +50,20 @@ type Bound struct {
 // loading fills one variable of the environment.
 type loading struct {
 	ref
-	name   string
+	name string
+	// column is -1 for one that the events of an open schema do not have.
 	column int
 	schema *syncline.Schema
 }
 
+// Open reports whether a schema is that of a source which has none (pushed JSON): no column has a type, and each event has
+// the columns that it has. A column that is not there was not sent; in a created record it is null.
+func Open(s *syncline.Schema) bool {
+	return !slices.ContainsFunc(s.Columns, func(c syncline.Column) bool { return c.Type != "" })
+}
+
 // Bind plans the evaluation over rows of these schemas; that of before is the source's. A column without a name is not part
-// of the record. One that is used and not there is an error, which says what there is.
+// of the record. One that is used and not there is an error, which says what there is, unless the source's schema is Open.
 func (p *Program) Bind(after, before *syncline.Schema) (*Bound, error) {
 	b := &Bound{program: p, env: make(map[string]any, len(p.refs)+1)}
 	for _, r := range p.refs {
@@ -68,14 +75,14 @@ func (p *Program) Bind(after, before *syncline.Schema) (*Bound, error) {
 			l.schema = before
 		}
 		if r.side != "event" && r.what == accessField {
-			if l.column = l.schema.Index(r.field); l.column < 0 {
+			if l.column = l.schema.Index(r.field); l.column < 0 && !Open(before) {
 				return nil, p.unknownColumn(r, l.schema)
 			}
 		}
 		b.loads = append(b.loads, l)
 	}
 	b.kind = infer(p.root, after, before)
-	if m, ok := p.root.(*ast.MemberNode); ok && len(b.loads) == 1 && b.loads[0].what == accessField && b.loads[0].side != "event" {
+	if m, ok := p.root.(*ast.MemberNode); ok && len(b.loads) == 1 && b.loads[0].what == accessField && b.loads[0].side != "event" && b.loads[0].column >= 0 {
 		if _, ok := m.Node.(*ast.IdentifierNode); ok {
 			b.direct = &b.loads[0]
 		}
@@ -212,6 +219,8 @@ func (l *loading) value(in *Input) (any, error) {
 		return present, nil
 	case !present:
 		return nil, nil
+	case l.what == accessField && l.column < 0:
+		return nil, l.absent(in)
 	case l.what == accessField:
 		return l.cell(row, l.column)
 	}
@@ -225,6 +234,14 @@ func (l *loading) value(in *Input) (any, error) {
 		}
 	}
 	return record, nil
+}
+
+// absent is the error of a column that an open schema does not have; none where the event has the whole record.
+func (l *loading) absent(in *Input) error {
+	if in.Batch != nil && in.Batch.Events[in.Index].Op == syncline.OpCreated {
+		return nil
+	}
+	return &UnsetError{l.field}
 }
 
 func (l *loading) cell(row []syncline.Value, i int) (any, error) {

@@ -11,7 +11,7 @@ import (
 )
 
 var schema = &syncline.Schema{Entity: "customer", Table: "public.customer", Version: -1, Key: []int{0}, Columns: []syncline.Column{
-	{Name: "id", Kind: syncline.KindInt},
+	{Name: "id", Kind: syncline.KindInt, Type: "bigint"},
 	{Name: "name", Kind: syncline.KindText, Nullable: true},
 	{Name: "price", Kind: syncline.KindDecimal},
 	{Name: "weight", Kind: syncline.KindFloat},

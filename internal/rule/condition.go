@@ -42,7 +42,7 @@ func (c Condition) check() error {
 // bound is a condition on a column.
 type bound struct {
 	Condition
-	column int
+	column int // -1 where an open schema does not have it
 	name   string
 	elem   syncline.Kind
 	path   []string
@@ -55,7 +55,7 @@ func (c Condition) bind(schema *syncline.Schema) (bound, error) {
 	b := bound{Condition: c, name: c.Field}
 	if b.column = schema.Index(c.Field); b.column < 0 {
 		first, rest, _ := strings.Cut(c.Field, ".")
-		if b.column = schema.Index(first); b.column < 0 {
+		if b.column = schema.Index(first); b.column < 0 && !expression.Open(schema) {
 			return b, unknownField(schema, first)
 		}
 		b.name, b.path = first, strings.Split(rest, ".")
@@ -63,7 +63,10 @@ func (c Condition) bind(schema *syncline.Schema) (bound, error) {
 			b.path = nil
 		}
 	}
-	column := &schema.Columns[b.column]
+	column := &syncline.Column{Name: b.name, Kind: syncline.KindJSON}
+	if b.column >= 0 {
+		column = &schema.Columns[b.column]
+	}
 	b.elem = column.Elem
 	if len(b.path) > 0 && column.Kind != syncline.KindJSON && column.Kind != syncline.KindArray {
 		return b, syncline.Errorf(syncline.Fatal, "bad_condition", "condition on %s: column %s of %s is %s, which has no fields",
@@ -116,8 +119,15 @@ func unknownField(schema *syncline.Schema, name string) error {
 		WithFix("it has %s", strings.Join(names, ", "))
 }
 
-func (b *bound) holds(row []syncline.Value) (bool, error) {
-	v := row[b.column]
+// holds judges a row; whole says that a column which the row does not have is null.
+func (b *bound) holds(row []syncline.Value, whole bool) (bool, error) {
+	v := syncline.Unset
+	switch {
+	case b.column >= 0:
+		v = row[b.column]
+	case whole:
+		v = syncline.Null
+	}
 	if v.IsUnset() {
 		return false, &expression.UnsetError{Column: b.name}
 	}

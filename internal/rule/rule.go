@@ -2,6 +2,7 @@
 package rule
 
 import (
+	"errors"
 	"slices"
 
 	"syncline"
@@ -44,8 +45,8 @@ type Matcher struct {
 	input      expression.Input
 }
 
-// Bind prepares the rule for rows of the schema. A field that the schema does not have and a constant that its column can
-// never equal are fatal errors: the rule would silently match nothing.
+// Bind prepares the rule for rows of the schema. A field that the schema does not have (unless it is expression.Open) and a
+// constant that its column can never equal are fatal errors: the rule would silently match nothing.
 func (r *Rule) Bind(schema *syncline.Schema) (*Matcher, error) {
 	m := &Matcher{rule: r}
 	for _, c := range r.conditions {
@@ -86,12 +87,7 @@ func (m *Matcher) Match(b *syncline.Batch, i int) (bool, error) {
 	e := &b.Events[i]
 	row := e.After
 	if row == nil {
-		if !m.wants(e.Op) {
-			return false, nil
-		}
-		if row = e.Before; !(syncline.Row{Values: row}).Whole() {
-			return true, nil
-		}
+		return m.matchGone(b, i)
 	}
 	if !m.Admits(e) {
 		return false, nil
@@ -99,10 +95,23 @@ func (m *Matcher) Match(b *syncline.Batch, i int) (bool, error) {
 	return m.MatchRow(b, i, row)
 }
 
+// matchGone judges an event that leaves no record.
+func (m *Matcher) matchGone(b *syncline.Batch, i int) (bool, error) {
+	e := &b.Events[i]
+	if !m.wants(e.Op) || !(syncline.Row{Values: e.Before}).Whole() {
+		return m.wants(e.Op), nil
+	}
+	ok, err := m.MatchRow(b, i, e.Before)
+	if errors.Is(err, expression.ErrUnset) {
+		return true, nil
+	}
+	return ok && m.Admits(e), err
+}
+
 // MatchRow reports whether a record would belong to the rule if the i-th event left it, operation and priority aside.
 func (m *Matcher) MatchRow(b *syncline.Batch, i int, row []syncline.Value) (bool, error) {
 	for c := range m.conditions {
-		ok, err := m.conditions[c].holds(row)
+		ok, err := m.conditions[c].holds(row, b.Events[i].Op == syncline.OpCreated)
 		if !ok || err != nil {
 			return false, err
 		}

@@ -11,7 +11,7 @@ import (
 )
 
 var schema = &syncline.Schema{Entity: "customer", Table: "customer", Version: -1, Key: []int{0}, Columns: []syncline.Column{
-	{Name: "id", Kind: syncline.KindInt},
+	{Name: "id", Kind: syncline.KindInt, Type: "bigint"},
 	{Name: "tier", Kind: syncline.KindText},
 	{Name: "credit", Kind: syncline.KindDecimal},
 	{Name: "active", Kind: syncline.KindBool},
@@ -253,6 +253,34 @@ func BenchmarkMatch(b *testing.B) {
 	for b.Loop() {
 		if ok, err := m.Match(events, 0); !ok || err != nil {
 			b.Fatal(ok, err)
+		}
+	}
+}
+
+// Pushed records have the columns that they have: what was not sent is null in a created record, and else not known.
+func TestOpenSchema(t *testing.T) {
+	open := &syncline.Schema{Entity: "order", Version: -1, Key: []int{0}, Columns: []syncline.Column{{Name: "id", Kind: syncline.KindInt}}}
+	for _, s := range []Spec{{Conditions: []Condition{{"state", Equals, []syncline.Value{syncline.Null}}}}, {When: `after.state == nil`}} {
+		r, err := Compile(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m, err := r.Bind(open)
+		if err != nil {
+			t.Fatalf("Bind: %v", err)
+		}
+		values := []syncline.Value{syncline.Int(7)}
+		one := func(op syncline.Op, before, after []syncline.Value) *syncline.Batch {
+			return &syncline.Batch{Txns: []syncline.Txn{{}}, Events: []syncline.Event{{Op: op, Schema: open, Before: before, After: after}}}
+		}
+		if ok, err := m.Match(one(syncline.OpCreated, nil, values), 0); !ok || err != nil {
+			t.Errorf("created: %v, %v, want true", ok, err)
+		}
+		if _, err := m.Match(one(syncline.OpUpdated, nil, values), 0); !errors.Is(err, expression.ErrUnset) {
+			t.Errorf("updated: %v, want ErrUnset", err)
+		}
+		if ok, err := m.Match(one(syncline.OpDeleted, values, nil), 0); !ok || err != nil {
+			t.Errorf("deleted: %v, %v, want that it passes", ok, err)
 		}
 	}
 }

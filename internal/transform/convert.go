@@ -29,6 +29,9 @@ func (s Convert) bind(l *layout) error {
 		if err != nil {
 			return err
 		}
+		if at < 0 {
+			continue
+		}
 		f := &l.fields[at]
 		from, elem, kind := f.register, f.Elem, c.To
 		f.register = l.compute(operation{reads: []int{from}, recordOnly: true, field: c.Field}, l.origins[from],

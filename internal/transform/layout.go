@@ -14,6 +14,7 @@ import (
 // so that moving, copying and removing fields costs nothing per row: they only change which fields there are, and where.
 type layout struct {
 	in     *syncline.Schema
+	open   bool
 	fields []field
 	// origins is the source column that each register comes from unchanged but for its kind, "" for a computed one.
 	origins []string
@@ -47,7 +48,7 @@ type operation struct {
 }
 
 func newLayout(in *syncline.Schema) *layout {
-	l := &layout{in: in}
+	l := &layout{in: in, open: expression.Open(in)}
 	for i := range in.Columns {
 		f := field{Column: in.Columns[i], register: i, key: slices.Index(in.Key, i), version: in.Version == i}
 		l.fields = append(l.fields, f)
@@ -61,9 +62,10 @@ func (l *layout) index(name string) int {
 	return slices.IndexFunc(l.fields, func(f field) bool { return f.Name == name })
 }
 
-// need returns where the field is that a step names.
+// need returns where the field is that a step names; -1 where the source's schema is open and the field was not sent, with
+// which nothing has to be done then.
 func (l *layout) need(name string) (int, error) {
-	if i := l.index(name); i >= 0 {
+	if i := l.index(name); i >= 0 || l.open {
 		return i, nil
 	}
 	e := syncline.Errorf(syncline.Fatal, "unknown_column", "%s has no column %q at this step", l.in.Entity, name)
@@ -117,6 +119,13 @@ func (l *layout) reads(p *expression.Program) []int {
 		}
 	}
 	return regs
+}
+
+// lacks reports whether an expression needs columns and the record has none of them: what is computed from nothing that was
+// sent was not sent either.
+func (l *layout) lacks(p *expression.Program) bool {
+	names, all := p.Columns()
+	return !all && len(names) > 0 && !slices.ContainsFunc(names, func(n string) bool { return l.index(n) >= 0 })
 }
 
 // plan finishes the layout: the shape of what comes out, and what has to be done for it.

@@ -28,7 +28,9 @@ func (s Rename) bind(l *layout) error {
 		}
 	}
 	for i, p := range s.Fields {
-		l.fields[at[i]].Name = p.To
+		if at[i] >= 0 {
+			l.fields[at[i]].Name = p.To
+		}
 	}
 	return l.distinct()
 }
@@ -53,6 +55,9 @@ func (s Map) bind(l *layout) error {
 		i, err := l.need(m.From)
 		if err != nil {
 			return err
+		}
+		if i < 0 {
+			continue
 		}
 		f := l.fields[i]
 		f.Name = m.To

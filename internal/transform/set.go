@@ -39,6 +39,9 @@ func (s set) bind(l *layout) error {
 	before := *l
 	before.fields = slices.Clone(l.fields)
 	for i, a := range s.fields {
+		if l.open && before.lacks(s.programs[i]) {
+			continue
+		}
 		bound, err := s.programs[i].Bind(view, l.in)
 		if err != nil {
 			return err

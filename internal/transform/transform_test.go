@@ -321,3 +321,32 @@ func BenchmarkApply(b *testing.B) {
 		}
 	}
 }
+
+// Pushed records have the columns that they have: steps skip what was not sent.
+func TestOpenSchema(t *testing.T) {
+	open := &syncline.Schema{Entity: "order", Version: -1, Key: []int{0}, Columns: []syncline.Column{{Name: "id", Kind: syncline.KindInt}}}
+	tr, err := Compile([]Step{Rename{[]Pair{{"id", "order_id"}, {"note", "text"}}}, Map{[]Mapping{{Pair{"total", "sum"}, true}}},
+		assignments("net", "after.sum / 2", "kind", `"order"`, "label", "string(after.order_id) + after.state"), Convert{[]Conversion{{"sum", syncline.KindText}}},
+		Drop{[]string{"text"}}, Keep{[]string{"order_id", "kind", "label", "net", "gone"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := tr.Bind(open)
+	if err != nil {
+		t.Fatalf("Bind: %v", err)
+	}
+	b := &syncline.Batch{Txns: []syncline.Txn{{}}, Events: []syncline.Event{
+		{Op: syncline.OpCreated, Schema: open, After: []syncline.Value{syncline.Int(7)}},
+		{Op: syncline.OpUpdated, Schema: open, After: []syncline.Value{syncline.Int(7)}},
+	}}
+	got, _, err := p.Apply(b, 0, nil)
+	if want := "order_id*=int(7) kind=text(order) label=null"; err != nil || show(p.Out(), got) != want {
+		t.Errorf("created: %s, %v, want %s", show(p.Out(), got), err, want)
+	}
+	if _, _, err := p.Apply(b, 1, nil); !errors.Is(err, expression.ErrUnset) {
+		t.Errorf("updated: %v, want ErrUnset of what label needs", err)
+	}
+	if key, err := p.Key([]syncline.Value{syncline.Int(7)}); err != nil || key[0].String() != "int(7)" {
+		t.Errorf("Key = %v, %v", key, err)
+	}
+}
