@@ -82,6 +82,9 @@ func (o *staged) put(k syncline.Key, c *syncline.Change) syncline.Outcome {
 		from = syncline.MakeKey(c.OldKey...)
 	}
 	old := o.record(from)
+	if old == nil {
+		old = o.record(k)
+	}
 	if old == nil && !c.Row.Whole() {
 		return syncline.OutcomeMissing
 	}

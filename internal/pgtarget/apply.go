@@ -9,8 +9,8 @@ import (
 	"syncline"
 )
 
-// copyMin is the number of rows from which COPY to a temporary table beats arrays; see BenchmarkApply.
-const copyMin = 1000
+// defaultCopyMin is the number of rows from which COPY to a temporary table beats arrays; see BenchmarkApply.
+const defaultCopyMin = 1000
 
 // Apply carries out the write in one transaction. See the package comment.
 func (t *Target) Apply(ctx context.Context, w *syncline.Write) (syncline.Result, error) {
@@ -114,7 +114,7 @@ func (x *transaction) flush(ctx context.Context) error {
 	return err
 }
 
-// maxArena is how many bytes of parameters one round trip holds; an ordered write beyond it takes several.
+// maxArena is how many bytes of parameters one round trip holds; a write beyond it takes several.
 const maxArena = 4 << 20
 
 // queueCursor moves the cursor if the epoch is still the caller's.
@@ -149,7 +149,7 @@ func (x *transaction) explain(ctx context.Context, err error) error {
 		change = req.change
 		attempt = "write to " + x.w.Changes[change].Object
 	}
-	err = x.t.check(attempt, err)
+	err = x.t.failed(attempt, err)
 	var known *syncline.Error
 	if change >= 0 && errors.As(err, &known) && known.Class == syncline.Rejected && known.Change < 0 {
 		known.Change = change

@@ -20,7 +20,7 @@ func TestMain(m *testing.M) { os.Exit(run(m)) }
 
 func run(m *testing.M) int {
 	var err error
-	if server, err = testserver.StartPostgres(); err != nil {
+	if server, err = testserver.StartPostgres("fsync=off"); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}

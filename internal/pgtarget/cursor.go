@@ -41,7 +41,7 @@ func (t *Target) Own(ctx context.Context, atLeast uint64) (c syncline.Cursor, st
 		return syncline.Cursor{}, "", false, nil
 	}
 	if err != nil {
-		return syncline.Cursor{}, "", false, t.check("take ownership of the cursor", err)
+		return syncline.Cursor{}, "", false, t.failed("take ownership of the cursor", err)
 	}
 	t.unsettled = false
 	c.Seq, c.Epoch = syncline.Seq(seq), uint64(epoch)
@@ -67,7 +67,7 @@ func (t *Target) Place(ctx context.Context, c syncline.Cursor, state string) err
 		}
 	}
 	if err != nil {
-		return t.check("place the cursor", err)
+		return t.failed("place the cursor", err)
 	}
 	t.unsettled = false
 	return nil
@@ -112,7 +112,7 @@ func (t *Target) notOwner(ctx context.Context, epoch uint64) error {
 	case errors.Is(err, pgx.ErrNoRows) || isCode(err, undefinedTable):
 		return syncline.Errorf(syncline.Fatal, "cursor_lost", "route %s, slice %d has no cursor at the target", t.o.Route, t.o.Slice)
 	case err != nil:
-		return t.check("read the cursor", err)
+		return t.failed("read the cursor", err)
 	}
 	return syncline.Errorf(syncline.Fatal, "fenced", "route %s, slice %d belongs to epoch %d now, not %d", t.o.Route, t.o.Slice, now, epoch)
 }

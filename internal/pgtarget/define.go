@@ -27,7 +27,7 @@ func (t *Target) Define(ctx context.Context, d syncline.Definition) (syncline.De
 	delete(t.objects, d.Object)
 	def := &definition{t: t, s: s, d: d, name: n}
 	if err := def.run(ctx); err != nil {
-		return syncline.Defined{}, t.check("define "+d.Object, err)
+		return syncline.Defined{}, t.failed("define "+d.Object, err)
 	}
 	return def.done, nil
 }

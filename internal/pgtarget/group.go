@@ -16,8 +16,16 @@ type group struct {
 	object int   // place of the object in the order of first change
 	// members are indexes into the Write.
 	members []int
+	bytes   int
 	shape   *shape
 }
+
+const (
+	// copyBytes is the size from which a group is copied whatever its number of rows: COPY streams.
+	copyBytes = 1 << 20
+	// maxGroupBytes keeps one statement far below the server's limit of a gigabyte.
+	maxGroupBytes = 32 << 20
+)
 
 // group sorts the changes of an unordered write into groups. Rows with the same mask mostly stand together, so the last
 // group of the operation is tried first.
@@ -58,13 +66,21 @@ func (x *transaction) group(ctx context.Context) ([]*group, error) {
 			groups = append(groups, g)
 			at = len(groups) - 1
 		}
-		groups[at].members = append(groups[at].members, i)
+		g := groups[at]
+		g.members = append(g.members, i)
+		for j := range c.Row.Values {
+			g.bytes += len(c.Row.Values[j].Bytes())
+		}
 	}
 	for _, g := range groups {
-		g.shape = x.t.shape(g.b, g.kind, g.mask, g.kind != kindInsert && g.kind != kindDelete && len(g.members) >= copyMin, nil)
+		g.shape = x.t.shape(g.b, g.kind, g.mask, g.kind == kindPut && g.copied(x.t.copyMin), nil)
 	}
 	return groups, nil
 }
+
+// copied reports whether COPY is the better way. Updates and deletes join the table: they go as arrays always, because the
+// server plans a join with a temporary table once, when it may be small, and then reads the whole table for it.
+func (g *group) copied(min int) bool { return len(g.members) >= min || g.bytes >= copyBytes }
 
 func opKind(c *syncline.Change) kind {
 	switch c.Op {
@@ -78,7 +94,7 @@ func opKind(c *syncline.Change) kind {
 
 // takes reports whether a row of this operation belongs to the group.
 func (g *group) takes(op kind, values []syncline.Value) bool {
-	if g.kind != op && (g.kind != kindUpdate || op != kindPut) {
+	if g.kind != op && (g.kind != kindUpdate || op != kindPut) || g.bytes >= maxGroupBytes {
 		return false
 	}
 	if op == kindDelete {
@@ -141,7 +157,7 @@ func (x *transaction) makeTemps(ctx context.Context, groups []*group) error {
 // a deleted record to another; children's deletes before their parents', whose puts come first.
 func (x *transaction) queueGroups(ctx context.Context, groups []*group) error {
 	for _, g := range groups {
-		direct := g.kind == kindInsert && len(g.members) >= copyMin
+		direct := g.kind == kindInsert && g.copied(x.t.copyMin)
 		if g.shape.temp == "" && !direct {
 			continue
 		}
@@ -183,6 +199,11 @@ func (x *transaction) queueGroups(ctx context.Context, groups []*group) error {
 			}
 		}
 		x.queue = append(x.queue, r)
+		if len(x.arena) > maxArena {
+			if err := x.flush(ctx); err != nil {
+				return err
+			}
+		}
 	}
 	return nil
 }

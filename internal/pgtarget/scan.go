@@ -126,7 +126,7 @@ func (t *Target) Scan(ctx context.Context, object string, schema *syncline.Schem
 			return nil
 		}
 	}
-	return t.check("scan "+object, err)
+	return t.failed("scan "+object, err)
 }
 
 // Current reads records by key.
@@ -165,7 +165,7 @@ func (t *Target) Current(ctx context.Context, object string, schema *syncline.Sc
 			}
 		}}})
 	if err != nil {
-		return nil, t.check("read "+object, err)
+		return nil, t.failed("read "+object, err)
 	}
 	if failed != nil {
 		return nil, failed
@@ -185,7 +185,7 @@ func (t *Target) Check(ctx context.Context) []syncline.Finding {
 		to_regclass($1) IS NOT NULL, $2 <> '' AND has_schema_privilege($2, 'CREATE')`, s.cursorName(), s.schema).
 		Scan(&version, &standby, &hasTable, &mayCreate)
 	if err != nil {
-		err = t.check("look at the server", err)
+		err = t.failed("look at the server", err)
 		return []syncline.Finding{{Level: "fail", Code: syncline.CodeOf(err), What: err.Error(), Fix: "check the URL, the network and the login"}}
 	}
 	findings := []syncline.Finding{{Level: "ok", What: fmt.Sprintf("connected to PostgreSQL %d", version/10000)}}

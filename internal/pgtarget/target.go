@@ -44,6 +44,8 @@ type Target struct {
 	unsettled bool
 	objects   map[string]*object
 	shapes    int // counts the shapes made, for their names
+	// copyMin is the size of a group from which it is copied.
+	copyMin int
 }
 
 // object is a table as it was when it was last looked at, with a binding for each schema by its fingerprint.
@@ -57,7 +59,7 @@ type object struct {
 
 // Open connects. A refused login and an unreachable server are transient errors.
 func Open(ctx context.Context, o Options) (*Target, error) {
-	t := &Target{o: o, log: o.Logger, objects: map[string]*object{}}
+	t := &Target{o: o, log: o.Logger, objects: map[string]*object{}, copyMin: defaultCopyMin}
 	if t.log == nil {
 		t.log = slog.New(slog.DiscardHandler)
 	}
@@ -107,8 +109,8 @@ func (t *Target) lost() {
 	t.log.Warn("connection to the target lost")
 }
 
-// check notes after an error whether the connection survived it.
-func (t *Target) check(attempt string, err error) error {
+// failed notes after an error whether the connection survived it.
+func (t *Target) failed(attempt string, err error) error {
 	if t.s != nil && t.s.conn.IsClosed() {
 		t.lost()
 	}
@@ -126,7 +128,7 @@ func (t *Target) object(ctx context.Context, s *session, name string) (*object, 
 	}
 	tab, err := describe(ctx, s.conn, n)
 	if err != nil {
-		return nil, t.check("look up "+name, err)
+		return nil, t.failed("look up "+name, err)
 	}
 	if tab == nil {
 		return nil, objectMissing(name)

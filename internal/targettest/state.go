@@ -291,6 +291,15 @@ func rekey(t *testing.T, h Harness) {
 		move(0, syncline.Int(12), syncline.Unset, syncline.Decimal("10")))
 	want[0], want[1] = vals(syncline.Int(12), long, syncline.Decimal("10")), vals(syncline.Int(11), syncline.Text("B"), syncline.Decimal("20"))
 	e.holds(o, s, want...)
+
+	// The record has moved already, as when a copy of the source was newer than the event; and a stranger stands at the new key.
+	e.applied(true,
+		move(97, syncline.Int(96), syncline.Unset, syncline.Decimal("96")),
+		move(12, syncline.Int(11), syncline.Unset, syncline.Decimal("30")))
+	e.holds(o, s,
+		vals(syncline.Int(11), long, syncline.Decimal("30")),
+		vals(syncline.Int(3), syncline.Text("c"), syncline.Decimal("3")),
+		vals(syncline.Int(96), syncline.Text("whole"), syncline.Decimal("96")))
 }
 
 func runCurrent(t *testing.T, h Harness) {

@@ -1,0 +1,201 @@
+package pgtarget
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"syncline"
+)
+
+const shapeSQL = `SELECT a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull, coalesce(pg_get_expr(d.adbin, d.adrelid), ''), a.attgenerated
+	FROM pg_attribute a LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+	WHERE a.attrelid = 'made'::regclass AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum`
+
+func col(name, typ string, kind syncline.Kind, nullable bool) syncline.Column {
+	return syncline.Column{Name: name, Type: typ, Kind: kind, Nullable: nullable}
+}
+
+func keyed(columns ...syncline.Column) *syncline.Schema {
+	return &syncline.Schema{Entity: "e", Version: -1, Key: []int{0}, Columns: columns}
+}
+
+func TestCreateFromPostgres(t *testing.T) {
+	r := newRig(t, Options{PostgresSource: true}, "CREATE TYPE known AS ENUM ('a')")
+	s := keyed(
+		col("id", "bigint", syncline.KindInt, false),
+		col("price", "numeric(12,2)", syncline.KindDecimal, true),
+		col("name", "character varying(40)", syncline.KindText, false),
+		col("tags", "character varying(5)[]", syncline.KindArray, true),
+		col("k", "known", syncline.KindRaw, true),
+		col("m", "public.unknown", syncline.KindRaw, true),
+		col("ms", "unknown_elem[]", syncline.KindArray, true),
+		col("twice", "numeric", syncline.KindDecimal, true),
+	)
+	s.Columns[7].Generated = "(price * (2)::numeric)"
+	d, err := r.tgt.Define(t.Context(), syncline.Definition{Object: "made", Schema: s, Create: true, Policy: syncline.SchemaEvolve})
+	if err != nil || d.NeedsSync || len(d.Warnings) != 2 {
+		t.Fatalf("Define = %+v, %v, want two warnings", d, err)
+	}
+	r.rows(shapeSQL, `(id,bigint,t,"","")`, `(price,"numeric(12,2)",f,"","")`, `(name,"character varying(40)",t,"","")`,
+		`(tags,"character varying(5)[]",f,"","")`, `(k,known,f,"","")`, `(m,text,f,"","")`, `(ms,text[],f,"","")`, `(twice,numeric,f,"(price * (2)::numeric)",s)`)
+	row := texts(s, "1", "2.50", "n", "{x}", "a", "odd", "{p,q}", "-")
+	r.must(false, syncline.Change{Op: syncline.ChangePut, Object: "made", Row: row})
+	row.Values[7] = syncline.Text("99")
+	r.must(false, syncline.Change{Op: syncline.ChangePut, Object: "made", Row: row})
+	r.rows("SELECT * FROM made", "(1,2.50,n,{x},a,odd,\"{p,q}\",5.00)")
+}
+
+func TestCreateFromElsewhere(t *testing.T) {
+	r := newRig(t, Options{Guard: true})
+	s := keyed(
+		col("id", "INTEGER", syncline.KindInt, false),
+		col("real", "REAL", syncline.KindFloat, true),
+		col("when", "DATETIME", syncline.KindText, true),
+		col("u", "", syncline.KindUint, true),
+		col("list", "", syncline.KindArray, true),
+		col("raw", "thing", syncline.KindRaw, true),
+	)
+	s.Columns[4].Elem = syncline.KindInt
+	if d, err := r.tgt.Define(t.Context(), syncline.Definition{Object: "made", Schema: s, Create: true}); err != nil || len(d.Warnings) > 0 {
+		t.Fatalf("Define = %+v, %v", d, err)
+	}
+	r.rows(shapeSQL, `(id,bigint,t,"","")`, `(real,"double precision",f,"","")`, `(when,text,f,"","")`, `(u,"numeric(20,0)",f,"","")`,
+		`(list,bigint[],f,"","")`, `(raw,text,f,"","")`, `(_syncline_seq,bigint,f,"","")`)
+}
+
+func TestEvolveFollowsTheSource(t *testing.T) {
+	r := newRig(t, Options{PostgresSource: true})
+	was := keyed(
+		col("id", "integer", syncline.KindInt, false),
+		col("v", "character varying(10)", syncline.KindText, false),
+		col("n", "integer", syncline.KindInt, true),
+		col("gone", "text", syncline.KindText, false),
+	)
+	def := func(s, previous *syncline.Schema) syncline.Defined {
+		t.Helper()
+		d, err := r.tgt.Define(t.Context(), syncline.Definition{Object: "made", Schema: s, Previous: previous, Create: true, Policy: syncline.SchemaEvolve})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return d
+	}
+	def(was, nil)
+	r.must(false, put("made", was, "1", "a", "5", "g"))
+	now := keyed(
+		col("id", "bigint", syncline.KindInt, false),
+		col("v", "character varying(20)", syncline.KindText, true),
+		col("n", "numeric(12,2)", syncline.KindDecimal, true),
+		col("added", "integer", syncline.KindInt, false),
+		col("state", "text", syncline.KindText, false),
+		col("twice", "bigint", syncline.KindInt, true),
+	)
+	now.Columns[4].Default = "'new'::text"
+	now.Columns[5].Generated = "(id * 2)"
+	if d := def(now, was); !d.NeedsSync {
+		t.Errorf("Define = %+v, want NeedsSync", d)
+	}
+	r.rows(shapeSQL, `(id,bigint,t,"","")`, `(v,"character varying(20)",f,"","")`, `(n,"numeric(12,2)",f,"","")`, `(gone,text,f,"","")`,
+		`(added,integer,f,"","")`, `(state,text,t,"","")`, `(twice,bigint,f,"(id * 2)",s)`)
+	r.must(false, put("made", now, "5000000000", "a long enough text", "5.25", "7", "s", "-"))
+	r.rows("SELECT * FROM made ORDER BY id", "(1,a,5.00,g,,new,2)", `(5000000000,"a long enough text",5.25,,7,s,10000000000)`)
+	if d := def(now, was); d.NeedsSync || len(d.Warnings) > 0 {
+		t.Errorf("Define again = %+v, want nothing", d)
+	}
+	narrow := keyed(now.Columns...)
+	narrow.Columns = append([]syncline.Column(nil), now.Columns...)
+	narrow.Columns[2] = col("n", "integer", syncline.KindInt, true)
+	_, err := r.tgt.Define(t.Context(), syncline.Definition{Object: "made", Schema: narrow, Previous: now, Create: true, Policy: syncline.SchemaEvolve})
+	wantError(t, err, syncline.Fatal, "schema_retyped")
+}
+
+func TestTablesThatDoNotFit(t *testing.T) {
+	r := newRig(t, Options{Guard: true}, "CREATE TABLE nokey (id int, v text)", "CREATE TABLE late (id int UNIQUE DEFERRABLE)",
+		"CREATE UNIQUE INDEX ON nokey (id) WHERE v IS NULL", "CREATE TABLE noguard (id int PRIMARY KEY)", "CREATE VIEW view AS SELECT 1 AS id",
+		"CREATE TABLE other (x int PRIMARY KEY)")
+	s := cols(1, "id")
+	for object, want := range map[string]struct{ code, fix string }{
+		"nokey":    {"key_index_missing", `CREATE UNIQUE INDEX ON "public"."nokey" ("id")`},
+		"late":     {"key_index_missing", "CREATE UNIQUE INDEX"},
+		"noguard":  {"guard_missing", `ALTER TABLE "public"."noguard" ADD COLUMN _syncline_seq bigint`},
+		"view":     {"object_unsupported", ""},
+		"other":    {"column_missing", ""},
+		"none":     {"object_missing", ""},
+		"a.b.c":    {"identifier_invalid", ""},
+		"no.where": {"object_missing", ""},
+	} {
+		_, err := r.tgt.Define(t.Context(), syncline.Definition{Object: object, Schema: s, Policy: syncline.SchemaIgnore})
+		wantError(t, err, syncline.Fatal, want.code)
+		var se *syncline.Error
+		if errors.As(err, &se) && !strings.Contains(se.Fix, want.fix) {
+			t.Errorf("%s: Fix = %q, want %q", object, se.Fix, want.fix)
+		}
+		wantError(t, r.apply(false, put(object, s, "1")), syncline.Fatal, want.code)
+	}
+	_, err := r.tgt.Define(t.Context(), syncline.Definition{Object: "nowhere.x", Schema: s, Create: true})
+	wantError(t, err, syncline.Fatal, "schema_missing")
+	if _, err := r.tgt.Define(t.Context(), syncline.Definition{Object: "noguard", Schema: s, Policy: syncline.SchemaEvolve}); err != nil {
+		t.Errorf("Define with evolve makes the guard: %v", err)
+	}
+}
+
+func TestExistingTablesOfTheirOwnKind(t *testing.T) {
+	r := newRig(t, Options{PostgresSource: true},
+		`CREATE TABLE "Order lines" (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, note text, must text NOT NULL DEFAULT 'd')`,
+		`CREATE TABLE parts (id int, region text, v text, PRIMARY KEY (region, id)) PARTITION BY LIST (region)`,
+		`CREATE TABLE parts_a PARTITION OF parts FOR VALUES IN ('a')`, `CREATE TABLE parts_b PARTITION OF parts FOR VALUES IN ('b')`,
+		`CREATE TABLE heap (region text, v text) PARTITION BY LIST (region)`,
+		`CREATE TABLE heap_a PARTITION OF heap FOR VALUES IN ('a')`, `CREATE TABLE heap_b PARTITION OF heap FOR VALUES IN ('b')`,
+		`CREATE TABLE strict (id int PRIMARY KEY, must text NOT NULL)`)
+	s := cols(1, "id", "note")
+	object := `public."Order lines"`
+	r.must(false, put(object, s, "41", "a"))
+	r.must(false, put(object, s, "41", "b"), put(object, s, "42", "c"))
+	r.must(false, put(object, s, "42", "-"))
+	r.rows(`SELECT * FROM "Order lines" ORDER BY id`, "(41,b,d)", "(42,c,d)")
+
+	p := cols(2, "id", "region", "v")
+	move := put("parts", p, "1", "b", "-")
+	move.OldKey = []syncline.Value{syncline.Text("1"), syncline.Text("a")}
+	r.must(false, put("parts", p, "1", "a", "x"), put("parts", p, "2", "a", "y"))
+	r.must(true, move, del("parts", p, "2", "a", "-"))
+	r.rows("SELECT * FROM parts", "(1,b,x)")
+
+	h := cols(0, "region", "v")
+	insert := func(v ...string) syncline.Change {
+		return syncline.Change{Op: syncline.ChangeInsert, Object: "heap", Row: texts(h, v...)}
+	}
+	r.must(false, insert("a", "x"), insert("b", "x"))
+	r.must(true, syncline.Change{Op: syncline.ChangeReplace, Object: "heap", Row: texts(h, "b", "y"), Before: texts(h, "a", "x").Values})
+	r.rows("SELECT * FROM heap ORDER BY v", "(b,x)", "(b,y)")
+
+	d, err := r.tgt.Define(t.Context(), syncline.Definition{Object: "STRICT", Schema: cols(1, "id", "extra"), Policy: syncline.SchemaIgnore})
+	if err != nil || len(d.Warnings) != 2 {
+		t.Errorf("Define = %+v, %v, want a warning for extra and one for must", d, err)
+	}
+}
+
+func TestGuardedTruncateLeavesWhatIsNotTheRules(t *testing.T) {
+	r := newRig(t, Options{Guard: true}, "CREATE TABLE a (id int PRIMARY KEY, _syncline_seq bigint)", "INSERT INTO a VALUES (9, NULL)")
+	s := cols(1, "id")
+	later := put("a", s, "1")
+	later.Order = syncline.Order{Epoch: 1, Seq: 1000}
+	r.must(false, later, put("a", s, "2"))
+	r.must(true, syncline.Change{Op: syncline.ChangeTruncate, Object: "a", Order: syncline.Order{Epoch: 1, Seq: 500}})
+	r.rows("SELECT id FROM a ORDER BY id", "(1)", "(9)")
+
+	// A record that is newer than a key change stays where it is, at either end.
+	move := put("a", s, "5")
+	move.OldKey = []syncline.Value{syncline.Text("1")}
+	move.Order = syncline.Order{Epoch: 1, Seq: 600}
+	r.must(true, move)
+	r.rows("SELECT id FROM a ORDER BY id", "(1)", "(5)", "(9)")
+	move.Row, move.OldKey = texts(s, "1"), []syncline.Value{syncline.Text("5")}
+	res, err := r.tgt.Apply(t.Context(), r.write(true, move))
+	if diff := cmp.Diff([]syncline.Outcome{syncline.OutcomeStale}, res.Outcomes); err != nil || diff != "" {
+		t.Errorf("Apply: %v, outcomes (-want +got):\n%s", err, diff)
+	}
+	r.rows("SELECT id FROM a ORDER BY id", "(1)", "(9)")
+}
