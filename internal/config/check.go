@@ -136,7 +136,7 @@ func (l *loader) checkShared() {
 	writers := map[Ref][]*ruleSource{}
 	for _, r := range l.rules {
 		s := l.systems[r.To.System]
-		if s == nil || s.Type == "" || s.Type.Events() || !r.Enabled {
+		if s == nil || !s.Type.CanApply() || s.Type.Events() || !r.Enabled {
 			continue
 		}
 		object := Ref{r.To.System, r.To.Name}
@@ -149,8 +149,8 @@ func (l *loader) checkShared() {
 		writers[object] = append(writers[object], r)
 		sources := sourcesOf(r.Rule)
 		if len(sources) > 1 {
-			l.report(r.at, SharedObject, "one rule and one object for each source", "rule %s writes records of several sources (%s) to one object",
-				r.ID, strings.Join(sources, ", "))
+			l.report(r.at, SharedObject, "one rule and one object for each source", "%s writes records of several sources (%s) to one object",
+				r.at.path, strings.Join(sources, ", "))
 			continue
 		}
 		for _, other := range writers[object] {

@@ -48,8 +48,11 @@ func (d *decoder) expand(v value) (string, bool) {
 		got, code, err := d.resolve(v, text[i+2:i+end])
 		if err != nil {
 			fix := "set it, or give a default: ${NAME:-default}"
-			if code != MissingVariable {
+			switch {
+			case code != MissingVariable:
 				fix = "write ${NAME}, ${NAME:-default} or ${file:path}"
+			case strings.HasPrefix(text[i:], "${file:"):
+				fix = "the path is relative to the file that names it"
 			}
 			d.reportAt(v, line, column, code, fix, "%v", err)
 			ok = false

@@ -224,15 +224,16 @@ func (l *loader) stateSection(v value) {
 		if !ok {
 			return
 		}
+		if strings.Contains(text, "://") {
+			l.mask(v)
+		}
 		path, ok := sqlitePath(text)
 		switch {
 		case ok:
 			l.databaseFile(v, path, &l.cfg.State.Path)
 		case strings.HasPrefix(text, "postgres:"), strings.HasPrefix(text, "postgresql:"):
-			l.mask(v)
 			l.report(v, NotAvailable, `"sqlite:./syncline-data/state.db"`, "a state store in PostgreSQL is not available in this version")
 		default:
-			l.mask(v)
 			l.report(v, BadURL, `"sqlite:./syncline-data/state.db"`, "state.url must begin with sqlite:")
 		}
 	}}, nil)
@@ -292,6 +293,9 @@ func (l *loader) conceal(doc *document) {
 			continue
 		}
 		for _, m := range doc.masks {
+			if len(m) < 3 {
+				continue
+			}
 			l.problems[i].source = strings.ReplaceAll(l.problems[i].source, m, strings.Repeat("*", utf8.RuneCountInString(m)))
 		}
 	}

@@ -32,6 +32,10 @@ func (l *loader) rulesSection(v value) {
 }
 
 func (l *loader) rule(v value) {
+	if v.node.Tag == "!!null" {
+		l.report(v, WrongType, "", "%s must be a mapping, not nothing", v.path)
+		return
+	}
 	r := &ruleSource{at: v, Rule: &Rule{
 		Enabled: true,
 		On:      On{Deleted: ActionHard, Archived: ActionSoft, Merged: ActionRedirect, Left: ActionHard},
@@ -67,9 +71,6 @@ func (l *loader) rule(v value) {
 		what = "rule " + r.ID
 	}
 	l.need(v, seen, what, "id", "from", "to")
-	if v.node.Tag == "!!null" {
-		l.report(v, WrongType, "", "%s must be a mapping, not nothing", v.path)
-	}
 	switch {
 	case policy == "evolve" || policy == "" && r.Create:
 		r.Schema = syncline.SchemaEvolve
@@ -136,13 +137,12 @@ func (l *loader) expression(v value) string {
 	}
 	if _, err := expression.Compile(text); err != nil {
 		line, column := v.node.Line, v.node.Column
-		message := err.Error()
+		message, fix := err.Error(), ""
 		var at *expression.Error
 		if errors.As(err, &at) {
 			line, column = v.at(at.Line, at.Column)
-			message = at.Message
+			message, fix = at.Message, at.Suggestion
 		}
-		fix := ""
 		if bare.MatchString(text) {
 			fix = `a text constant needs quotes of its own: '"` + text + `"'; a field is after.` + text
 		}

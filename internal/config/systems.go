@@ -98,8 +98,11 @@ func (l *loader) system(s *systemSource, v value) {
 		}
 	}
 	seen := l.object(v, "a system of type "+string(s.Type), known, nil)
-	if _, ok := seen["url"]; ok && s.Type == TypeSQLite {
-		seen["path"] = seen["url"]
+	if at, ok := seen["url"]; ok && s.SQLite != nil {
+		if _, both := seen["path"]; both {
+			l.report(at, DuplicateKey, "give path or url", "%s has a path already", v.path)
+		}
+		seen["path"] = at
 	}
 	l.need(v, seen, "system "+s.Name, need...)
 	if at, ok := seen["url"]; ok && s.Webhook != nil && !s.Webhook.AllowPrivate && strings.HasPrefix(s.Webhook.URL.Reveal(), "http:") {
@@ -298,17 +301,23 @@ func suffixed(list []string, suffix string) []string {
 	return out
 }
 
-// mask remembers a scalar that is a secret, or the part of a URL that is, so that no problem shows it.
+// mask remembers a scalar that is a secret, or the parts of a URL that are (user and password, path and query), so that no
+// problem shows it.
 func (l *loader) mask(v value) {
 	for piece := range strings.SplitSeq(v.node.Value, "\n") {
-		switch at := strings.LastIndexByte(piece, '@'); {
-		case strings.Contains(piece, "${") || len(piece) < 3:
-		case at > 0 && strings.Contains(piece[:at], "://"):
-			v.doc.masks = append(v.doc.masks, piece[strings.Index(piece, "://")+3:at])
-		default:
-			if !strings.Contains(piece, "://") || strings.Contains(piece, "?") || strings.HasPrefix(piece, "http") {
-				v.doc.masks = append(v.doc.masks, piece)
-			}
+		if strings.Contains(piece, "${") {
+			continue
+		}
+		scheme, rest, isURL := strings.Cut(piece, "://")
+		if !isURL {
+			v.doc.masks = append(v.doc.masks, piece)
+			continue
+		}
+		if at := strings.LastIndexByte(rest, '@'); at > 0 {
+			v.doc.masks = append(v.doc.masks, rest[:at])
+		}
+		if slash := strings.IndexAny(rest, "/?"); slash >= 0 && strings.HasPrefix(scheme, "http") {
+			v.doc.masks = append(v.doc.masks, rest[slash:])
 		}
 	}
 }

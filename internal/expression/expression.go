@@ -37,6 +37,8 @@ const (
 type Error struct {
 	Line, Column int
 	Message      string
+	// Suggestion says what would be right; may be empty.
+	Suggestion string
 }
 
 func (e *Error) Error() string { return fmt.Sprintf("%s (%d:%d)", e.Message, e.Line, e.Column) }
@@ -77,10 +79,10 @@ func (r ref) name() string { return r.side + string(r.what) + r.field }
 // Compile parses and checks an expression. The error is an *Error.
 func Compile(source string) (*Program, error) {
 	if len(source) > maxSource {
-		return nil, &Error{1, 1, fmt.Sprintf("the expression is longer than %d bytes", maxSource)}
+		return nil, &Error{Line: 1, Column: 1, Message: fmt.Sprintf("the expression is longer than %d bytes", maxSource)}
 	}
 	if strings.TrimSpace(source) == "" {
-		return nil, &Error{1, 1, "the expression is empty"}
+		return nil, &Error{Line: 1, Column: 1, Message: "the expression is empty"}
 	}
 	tree, err := parser.ParseWithConfig(source, language())
 	if err != nil {
@@ -97,7 +99,9 @@ func Compile(source string) (*Program, error) {
 	refs := &references{patch: patch}
 	ast.Walk(&tree.Node, refs)
 	if patch.err != nil {
-		return nil, compileError(patch.err.Bind(tree.Source))
+		e := compileError(patch.err.Bind(tree.Source))
+		e.Suggestion = patch.hint
+		return nil, e
 	}
 	env := types.Map{envMeter: types.Any}
 	for _, r := range refs.list {
@@ -135,12 +139,12 @@ func language() *conf.Config {
 	return c
 }
 
-func compileError(err error) error {
+func compileError(err error) *Error {
 	var at *file.Error
 	if errors.As(err, &at) {
-		return &Error{max(at.Line, 1), at.Column + 1, at.Message}
+		return &Error{Line: max(at.Line, 1), Column: at.Column + 1, Message: at.Message}
 	}
-	return &Error{1, 1, err.Error()}
+	return &Error{Line: 1, Column: 1, Message: err.Error()}
 }
 
 // Columns returns the columns of after that the expression needs; all is set where it needs every one.

@@ -27,11 +27,13 @@ var truths = map[string]bool{"@eq": true, "@ne": true, "@lt": true, "@le": true,
 // patcher rewrites a tree, from the leaves up: columns become variables of their own, so that only those that are used are
 // made; operators become calls of ours. It notes the first thing that cannot be.
 type patcher struct {
-	err *file.Error
+	err  *file.Error
+	hint string // the way out of err
 }
 
-func (p *patcher) fail(n ast.Node, format string, args ...any) {
+func (p *patcher) fail(n ast.Node, hint, format string, args ...any) {
 	if p.err == nil {
+		p.hint = hint
 		p.err = &file.Error{Location: n.Location(), Message: fmt.Sprintf(format, args...)}
 	}
 }
@@ -44,7 +46,7 @@ func (p *patcher) Visit(node *ast.Node) {
 	case *ast.FloatNode:
 		d, _, err := apd.NewFromString(fmt.Sprint(n.Value))
 		if err != nil {
-			p.fail(n, "the number cannot be read")
+			p.fail(n, "", "the number cannot be read")
 			return
 		}
 		ast.Patch(node, &ast.ConstantNode{Value: decimal{d}})
@@ -75,7 +77,7 @@ func (p *patcher) Visit(node *ast.Node) {
 		p.loop(node, n)
 	case *ast.VariableDeclaratorNode:
 		if n.Name == "after" || n.Name == "before" || n.Name == "event" {
-			p.fail(n, "%s cannot be declared", n.Name)
+			p.fail(n, "", "%s cannot be declared", n.Name)
 		}
 	}
 }
@@ -121,7 +123,7 @@ func (p *patcher) identifier(node *ast.Node, n *ast.IdentifierNode) {
 	case "after", "before", "event":
 		p.variable(node, n.Value, accessWhole, "")
 	case "$env":
-		p.fail(n, "unknown name $env")
+		p.fail(n, "", "unknown name $env")
 	}
 }
 
@@ -143,7 +145,7 @@ func (r *references) Visit(node *ast.Node) {
 	}
 	found := ref{side: id.Value[:at], what: access(id.Value[at]), field: id.Value[at+1:], at: id.Location()}
 	if found.side == "event" && found.what == accessWhole {
-		r.patch.fail(id, "event is not a value; it has %s", eventNames())
+		r.patch.fail(id, "it has "+eventNames(), "event is not a value")
 		return
 	}
 	if !slices.ContainsFunc(r.list, func(o ref) bool { return o.name() == found.name() }) {
@@ -167,10 +169,10 @@ func (p *patcher) member(node *ast.Node, n *ast.MemberNode) {
 	case side == "":
 		p.replace(node, "@get", n.Node, n.Property)
 	case !constant:
-		p.fail(n, "the fields of %s are named as in %s.name or %s[\"name\"]", side, side, side)
+		p.fail(n, "", "the fields of %s are named as in %s.name or %s[\"name\"]", side, side, side)
 	case side == "event":
 		if _, ok := eventFields[name.Value]; !ok {
-			p.fail(n, "event has no field %q; it has %s", name.Value, eventNames())
+			p.fail(n, "it has "+eventNames(), "event has no field %q", name.Value)
 			return
 		}
 		p.variable(node, side, accessField, name.Value)
@@ -205,7 +207,7 @@ func (p *patcher) binary(node *ast.Node, n *ast.BinaryNode) {
 		if pattern, ok := n.Right.(*ast.StringNode); ok {
 			re, err := regexp.Compile(pattern.Value)
 			if err != nil {
-				p.fail(n.Right, "the pattern cannot be read: %v", err)
+				p.fail(n.Right, "", "the pattern cannot be read: %v", err)
 				return
 			}
 			constant := &ast.ConstantNode{Value: re}
@@ -215,7 +217,7 @@ func (p *patcher) binary(node *ast.Node, n *ast.BinaryNode) {
 	}
 	name, ok := operators[n.Operator]
 	if !ok {
-		p.fail(n, "the operator %s is not available", n.Operator)
+		p.fail(n, "", "the operator %s is not available", n.Operator)
 		return
 	}
 	p.replace(node, name, n.Left, n.Right)
@@ -224,16 +226,16 @@ func (p *patcher) binary(node *ast.Node, n *ast.BinaryNode) {
 func (p *patcher) userCall(n *ast.CallNode) {
 	id, ok := n.Callee.(*ast.IdentifierNode)
 	if !ok {
-		p.fail(n, "there are no methods; use a function")
+		p.fail(n, "there are the functions "+functionNames(), "there are no methods")
 		return
 	}
 	f, ok := functions[id.Value]
 	if !ok {
-		p.fail(n, "there is no function %s; there are %s", id.Value, functionNames())
+		p.fail(n, "there are "+functionNames(), "there is no function %s", id.Value)
 		return
 	}
 	if len(n.Arguments) < f.least || len(n.Arguments) > f.most {
-		p.fail(n, "%s takes %s", id.Value, f.arity())
+		p.fail(n, "", "%s takes %s", id.Value, f.arity())
 		return
 	}
 	n.Arguments = append([]ast.Node{&ast.IdentifierNode{Value: envMeter}}, n.Arguments...)
@@ -242,7 +244,7 @@ func (p *patcher) userCall(n *ast.CallNode) {
 // loop counts the turns of a loop, makes null an empty list, and null results of its predicate false.
 func (p *patcher) loop(node *ast.Node, n *ast.BuiltinNode) {
 	if !loops[n.Name] {
-		p.fail(n, "there is no function %s; there are %s", n.Name, functionNames())
+		p.fail(n, "there are "+functionNames(), "there is no function %s", n.Name)
 		return
 	}
 	n.Arguments[0] = p.call(n, "@list", n.Arguments[0])
