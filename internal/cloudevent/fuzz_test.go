@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -127,6 +128,29 @@ func FuzzParseShapes(f *testing.F) {
 		again, err := ParseShapes(s.Append(nil))
 		if err != nil || !cmp.Equal(s.kinds, again.kinds) {
 			t.Errorf("ParseShapes(Append) = %v, %v, want %v", again, err, s.kinds)
+		}
+	})
+}
+
+// FuzzHeaderText: what the binding's encoding makes of a text comes back as the text.
+func FuzzHeaderText(f *testing.F) {
+	for _, s := range []string{"Euro € 😀", `a "b" \ c`, "100%", "%41", ""} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		var encoded []byte
+		for _, c := range []byte(s) {
+			if c <= ' ' || c == '"' || c == '%' || c > '~' {
+				encoded = fmt.Appendf(encoded, "%%%02x", c)
+			} else {
+				encoded = append(encoded, c)
+			}
+		}
+		if got, err := headerText(string(encoded)); err != nil || got != s {
+			t.Errorf("headerText(%q) = %q, %v; want %q", encoded, got, err, s)
+		}
+		if _, err := headerText(s); err != nil && err.Status != 400 {
+			t.Errorf("headerText(%q) = %v", s, err)
 		}
 	})
 }
