@@ -2,7 +2,6 @@ package state
 
 import (
 	"fmt"
-	"path/filepath"
 	"slices"
 	"testing"
 	"time"
@@ -73,12 +72,8 @@ func (m *model) boundary(t *rapid.T) syncline.Cursor {
 // TestCountsAreConserved holds the store against G10 through any history of commits, repetitions, resolutions, rewinds and
 // trims: read is always the sum of the others, and parked is what is pending.
 func TestCountsAreConserved(t *testing.T) {
-	folder, n := t.TempDir(), 0
+	s := openNew(t)
 	rapid.Check(t, func(rt *rapid.T) {
-		n++
-		path := filepath.Join(folder, fmt.Sprint(n, ".db"))
-		s := openAt(t, path)
-		defer s.Close() //nolint:errcheck // the cleanup reports it
 		place1(t, s, sl)
 		m := &model{cursor: cur(1, 0)}
 		rt.Repeat(map[string]func(*rapid.T){

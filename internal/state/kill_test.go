@@ -3,6 +3,7 @@ package state
 import (
 	"bufio"
 	"context"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -21,6 +22,14 @@ func TestMain(m *testing.M) {
 		if err := commitForever(path); err != nil {
 			fmt.Println("error", err)
 			os.Exit(1)
+		}
+	}
+	// A check is a history of some thirty steps; rapid's own number of them takes a minute under the race detector.
+	flag.Parse()
+	checks := flag.Lookup("rapid.checks")
+	if checks.Value.String() == checks.DefValue {
+		if err := checks.Value.Set("30"); err != nil {
+			panic(err)
 		}
 	}
 	os.Exit(m.Run())

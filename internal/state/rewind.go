@@ -9,7 +9,7 @@ import (
 )
 
 // trimStep bounds the rows that one transaction of Trim and TrimIDs removes, so that commits need not wait long.
-const trimStep = 2000
+const trimStep = 500
 
 // Rewind takes the slice back to where its target stands: journal rows and tasks of events at or beyond `to` go, because
 // the events will be read again, and the cursor becomes `to`. Tasks that were resolved by something beyond it are pending
@@ -56,15 +56,13 @@ func stateLost(format string, args ...any) error {
 
 // cut removes the journal and the tasks from a place on and takes them out of the totals.
 func (w *writer) cut(ctx context.Context, r *row, at place) error {
-	across := false
-	err := w.each(ctx, func(*sql.Rows) error {
-		across = true
-		return nil
-	}, sqlJournalAcross, r.slice.Route, r.slice.Slice, int64(at.seq), at.idx, int64(at.seq), at.idx)
+	var end place // of the last batch that began before: ranges do not overlap
+	err := w.each(ctx, func(rows *sql.Rows) error { return rows.Scan(&end.seq, &end.idx) },
+		sqlJournalBefore, r.slice.Route, r.slice.Slice, int64(at.seq), at.idx)
 	if err != nil {
 		return err
 	}
-	if across {
+	if at.before(end) {
 		return stateLost("a batch of route %s was committed across %d.%d", r.slice, at.seq, at.idx)
 	}
 	err = w.each(ctx, func(rows *sql.Rows) error {

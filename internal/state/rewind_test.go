@@ -88,11 +88,13 @@ func TestTrim(t *testing.T) {
 	for i := syncline.Seq(1); i <= n; i++ {
 		must(t, s.Commit(ctx, Commit{Slice: sl, Journal: journal(i, i+1, Parked), Park: []Exception{task(string(rune(0x4E00+i)), i, 0, StatusFailed)}}))
 	}
+	var done []Exception
 	for i := syncline.Seq(1); i <= n-3; i++ {
 		e := task(string(rune(0x4E00+i)), i, 0, StatusResolved)
 		e.ResolvedAt = cur(n-1, 0)
-		must(t, s.Commit(ctx, Commit{Slice: sl, Update: []Exception{e}}))
+		done = append(done, e)
 	}
+	must(t, s.Commit(ctx, Commit{Slice: sl, Update: done}))
 	must(t, s.Trim(ctx, "crm", n-1))
 	if j, e := countRows(t, s, "journal"), countRows(t, s, "task"); j != 3 || e != int(n) {
 		t.Errorf("%d journal rows and %d tasks, want 3 (one of the other source) and all tasks", j, e)

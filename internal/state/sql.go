@@ -33,8 +33,8 @@ const (
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
 	sqlJournalAt = `SELECT ` + journalColumns + ` FROM journal WHERE route = ? AND slice = ? AND (from_seq, from_idx) <= (?, ?)
 		ORDER BY from_seq DESC, from_idx DESC LIMIT 1`
-	sqlJournalAcross = `SELECT from_seq FROM journal WHERE route = ? AND slice = ? AND (from_seq, from_idx) < (?, ?)
-		AND (to_seq, to_idx) > (?, ?) ORDER BY from_seq DESC, from_idx DESC LIMIT 1`
+	sqlJournalBefore = `SELECT to_seq, to_idx FROM journal WHERE route = ? AND slice = ? AND (from_seq, from_idx) < (?, ?)
+		ORDER BY from_seq DESC, from_idx DESC LIMIT 1`
 	sqlCutJournal = `DELETE FROM journal WHERE route = ? AND slice = ? AND (from_seq, from_idx) >= (?, ?)
 		RETURNING ` + journalColumns
 	sqlFoldable = `SELECT from_seq, from_idx, to_seq, to_idx FROM journal WHERE route = ? AND slice = ?

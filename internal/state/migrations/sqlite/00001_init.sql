@@ -120,7 +120,8 @@ CREATE TABLE run (
     created BIGINT   NOT NULL,
     updated BIGINT   NOT NULL
 );
-CREATE INDEX run_source ON run (source, status);
+CREATE INDEX run_source ON run (source);
+CREATE INDEX run_open ON run (source) WHERE status IN ('requested', 'running');
 
 -- The ids of pushed events that the log still holds, with a hash of the body.
 CREATE TABLE event_id (
