@@ -217,4 +217,3 @@ func TestServeFinishesRequestsInHand(t *testing.T) {
 		t.Error("unreachable has no way out")
 	}
 }
-
