@@ -1,0 +1,256 @@
+package push
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"syncline"
+	"syncline/internal/memlog"
+)
+
+func TestRepeatedEvents(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := memlog.New(memlog.Options{})
+		log, index := store.Log("pos"), newIndex()
+		before := index.copy()
+		r := newRig(t, log, index, nil)
+		s := r.open()
+		answer := r.send(event("a", 1, 1))
+		synctest.Wait()
+		again := r.send(event("a", 1, 1))
+		synctest.Wait()
+		r.wantAnswer("another body while the first waits", r.post(event("a", 1, 2)), http.StatusConflict, "id_conflict", "events[0].id")
+		r.capture(s)
+		r.wantAnswer("the first", <-answer, http.StatusAccepted, "", "")
+		r.wantAnswer("the same while the first waits", <-again, http.StatusAccepted, "", "")
+
+		check := func(when string, r *rig) {
+			t.Helper()
+			r.wantAnswer("the same "+when, r.post(event("a", 1, 1)), http.StatusAccepted, "", "")
+			r.wantAnswer("another body "+when, r.post(batchOf(event("x", 9, 9), event("a", 1, 2))), http.StatusConflict, "id_conflict", "events[1].id")
+			r.wantAnswer("another body in the request "+when, r.post(batchOf(event("y", 1, 1), event("y", 1, 2))), http.StatusConflict, "id_conflict", "events[1].id")
+			if diff := cmp.Diff([]string{"a"}, r.ids()); diff != "" {
+				t.Errorf("log %s (-want +got):\n%s", when, diff)
+			}
+		}
+		synctest.Wait()
+		if !index.has("a") {
+			t.Fatal("the id is not in the index")
+		}
+		if len(s.ids)+len(s.unsaved) != 0 {
+			t.Errorf("%d ids are still in memory", len(s.ids)+len(s.unsaved))
+		}
+		check("once the index has it", r)
+		s.Close() //nolint:errcheck // it returns nil
+
+		for when, index := range map[string]*memIndex{"after a restart": index, "after a crash before the index was written": before} {
+			r := newRig(t, log, index, nil)
+			s := r.open()
+			check(when, r)
+			s.Close() //nolint:errcheck // it returns nil
+		}
+	})
+}
+
+// TestOneIDTwiceInARequest is one event.
+func TestOneIDTwiceInARequest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, memlog.New(memlog.Options{}).Log("pos"), newIndex(), nil)
+		s := r.open()
+		defer s.Close() //nolint:errcheck // it returns nil
+		answer := r.send(batchOf(event("a", 1, 1), event("a", 1, 1), event("b", 1, 2)))
+		r.capture(s)
+		w := <-answer
+		if got := strings.TrimSpace(w.Body.String()); got != `{"ids":["a","a","b"]}` {
+			t.Errorf("body = %s", got)
+		}
+		if diff := cmp.Diff([]string{"a", "b"}, r.ids()); diff != "" {
+			t.Errorf("log (-want +got):\n%s", diff)
+		}
+	})
+}
+
+// TestIndexOfAnotherLogIsMadeAnew: what the log does not hold is accepted, whatever an old index says.
+func TestIndexOfAnotherLogIsMadeAnew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		index := newIndex()
+		r := newRig(t, memlog.New(memlog.Options{}).Log("pos"), index, nil)
+		s := r.open()
+		for _, id := range []string{"a", "b"} {
+			answer := r.send(event(id, 1, 1))
+			r.capture(s)
+			<-answer
+		}
+		synctest.Wait()
+		s.Close() //nolint:errcheck // it returns nil
+
+		fresh := memlog.New(memlog.Options{})
+		restored := memlog.New(memlog.Options{NewID: func() string { return r.log.ID() }}) // the same log, without its tail
+		if _, err := restored.Log("pos").Append(t.Context(), stored(t, r.log)[0]); err != nil {
+			t.Fatal(err)
+		}
+		for range 3 {
+			other := &syncline.Batch{Source: "pos", Position: syncline.Position{Epoch: 1, Commit: 1}}
+			if _, err := fresh.Log("longer").Append(t.Context(), other); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for name, tt := range map[string]struct {
+			log  *memlog.Log
+			want int
+		}{"a new log": {fresh.Log("pos"), 0}, "a new log that is longer": {fresh.Log("longer"), 0}, "a log that lost its tail": {restored.Log("pos"), 1}} {
+			r := newRig(t, tt.log, index.copy(), nil)
+			s := r.open()
+			if n := len(r.ids()); n != tt.want {
+				t.Fatalf("%s holds %d events", name, n)
+			}
+			answer := r.send(event("b", 1, 1))
+			r.capture(s)
+			r.wantAnswer(name, <-answer, http.StatusAccepted, "", "")
+			if n := len(r.ids()); n != tt.want+1 {
+				t.Errorf("%s holds %d events after the lost one was sent again, want %d", name, n, tt.want+1)
+			}
+			r.wantAnswer("what "+name+" holds", r.post(event("b", 1, 1)), http.StatusAccepted, "", "")
+			s.Close() //nolint:errcheck // it returns nil
+		}
+	})
+}
+
+func TestPurgedIDsAreForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, memlog.New(memlog.Options{}).Log("pos"), newIndex(), nil)
+		s := r.open()
+		defer func() { s.Close() }() //nolint:errcheck // it returns nil
+		push := func(id string) {
+			answer := r.send(event(id, 1, 1))
+			r.capture(s)
+			r.wantAnswer(id, <-answer, http.StatusAccepted, "", "")
+			synctest.Wait()
+		}
+		push("a")
+		push("b")
+		if err := r.log.Purge(t.Context(), 2); err != nil {
+			t.Fatal(err)
+		}
+		push("c")
+		if r.index.has("a") || !r.index.has("b") || !r.index.has("c") {
+			t.Errorf("index has a %v, b %v, c %v; want only a forgotten", r.index.has("a"), r.index.has("b"), r.index.has("c"))
+		}
+		// A log whose beginning, and with it the mark's entry, is gone opens as well.
+		s.Close() //nolint:errcheck // it returns nil
+		if err := r.log.Purge(t.Context(), 3); err != nil {
+			t.Fatal(err)
+		}
+		s = r.open()
+		r.wantAnswer("c again", r.post(event("c", 1, 1)), http.StatusAccepted, "", "")
+	})
+}
+
+// TestIndexOutage: without the index nothing is admitted, nothing that was admitted is lost, and it is made up for.
+func TestIndexOutage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, memlog.New(memlog.Options{}).Log("pos"), newIndex(), nil)
+		s := r.open()
+		defer s.Close() //nolint:errcheck // it returns nil
+		answer := r.send(event("a", 1, 1))
+		synctest.Wait()
+		r.index.mu.Lock()
+		r.index.fail = errDown
+		r.index.mu.Unlock()
+		r.capture(s)
+		r.wantAnswer("admitted before", <-answer, http.StatusAccepted, "", "")
+		r.wantAnswer("during the outage", r.post(event("b", 1, 1)), http.StatusServiceUnavailable, "index_unavailable", "")
+		<-time.After(10 * retryDelay)
+		r.index.mu.Lock()
+		r.index.fail = nil
+		r.index.mu.Unlock()
+		r.wantAnswer("the same after the outage", r.post(event("a", 1, 1)), http.StatusAccepted, "", "")
+		<-time.After(2 * retryDelay)
+		synctest.Wait()
+		if !r.index.has("a") {
+			t.Error("the id never came into the index")
+		}
+	})
+}
+
+// TestPartlyConfirmedBatch: a crash after a part of an entry was confirmed finds the rest of its ids in the log.
+func TestPartlyConfirmedBatch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, memlog.New(memlog.Options{}).Log("pos"), newIndex(), nil)
+		s := r.open()
+		for _, id := range []string{"a", "b", "c"} {
+			r.send(event(id, 1, 1))
+			synctest.Wait()
+		}
+		b, err := s.Next(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := r.log.Append(t.Context(), b); err != nil {
+			t.Fatal(err)
+		}
+		for commit := range uint64(2) {
+			s.Confirm(syncline.Position{Epoch: 1, Commit: commit + 1})
+			synctest.Wait()
+		}
+		s.Close() //nolint:errcheck // it returns nil
+		s = r.open()
+		defer s.Close() //nolint:errcheck // it returns nil
+		r.wantAnswer("the unconfirmed one again", r.post(event("c", 1, 1)), http.StatusAccepted, "", "")
+	})
+}
+
+// TestNoIDIsMissedBetweenMemoryAndIndex: a request that looked into the index before an id came in finds it in memory.
+func TestNoIDIsMissedBetweenMemoryAndIndex(t *testing.T) {
+	r := newRig(t, memlog.New(memlog.Options{}).Log("pos"), newIndex(), nil)
+	s := r.open()
+	defer s.Close() //nolint:errcheck // it returns nil
+	first := r.send(event("a", 1, 1))
+	b, err := s.Next(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	inLookup, release := make(chan struct{}), make(chan struct{}) // closed by the look-up, and by the test
+	r.index.mu.Lock()
+	r.index.looked = func() {
+		close(inLookup)
+		<-release
+	}
+	r.index.mu.Unlock()
+	second := r.send(event("a", 1, 1))
+	<-inLookup
+	r.index.mu.Lock()
+	r.index.looked = nil
+	r.index.mu.Unlock()
+	if _, err := r.log.Append(t.Context(), b); err != nil {
+		t.Fatal(err)
+	}
+	s.Confirm(b.Position)
+	r.wantAnswer("the first", <-first, http.StatusAccepted, "", "")
+	// The index has the id at once; memory must keep it until the look-up is over. There is nothing to wait for where that
+	// holds, so the time is bounded.
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for range 100 {
+		<-tick.C
+		s.mu.Lock()
+		_, kept := s.ids["a"]
+		s.mu.Unlock()
+		if r.index.has("a") && !kept {
+			t.Error("the id has left memory during a look-up")
+			break
+		}
+	}
+	close(release)
+	select {
+	case w := <-second:
+		r.wantAnswer("the second", w, http.StatusAccepted, "", "")
+	case <-time.After(5 * time.Second):
+		t.Error("the second request waits for another append")
+	}
+}
