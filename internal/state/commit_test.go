@@ -33,7 +33,7 @@ func TestRoutes(t *testing.T) {
 	if r, _ := s.Route(ctx, sl); r.Known || r.Halt != "state_lost" {
 		t.Errorf("Route = %+v, want an unknown one that is halted", r)
 	}
-	want := Route{Known: true, Cursor: cur(4, 2), Source: "crm", Signature: "s", Run: "run-1", Halt: "h", HaltText: "t", HaltFix: "f",
+	want := Route{Known: true, Placing: true, Cursor: cur(4, 2), Source: "crm", Signature: "s", Run: "run-1", Halt: "h", HaltText: "t", HaltFix: "f",
 		HaltAt: time.UnixMicro(7).UTC(), GapFrom: 2, GapTo: 3, Mixed: true}
 	other := Slice{Route: "customer-warehouse", Slice: 1}
 	must(t, s.PlaceRoute(ctx, sl, want))
