@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -46,7 +47,7 @@ type captured struct {
 
 // plan returns the statements that make the triggers fit the tables as they are now, to be run in one transaction; none
 // when everything is in place. Changes up to lastRead were written before the tables got the shape that they have now.
-func plan(ctx context.Context, q querier, tables []captured, lastRead uint64) ([]string, error) {
+func plan(ctx context.Context, q querier, tables map[string]*captured, lastRead uint64) ([]string, error) {
 	shapes, err := loadShapes(ctx, q)
 	if err != nil {
 		return nil, err
@@ -60,7 +61,8 @@ func plan(ctx context.Context, q querier, tables []captured, lastRead uint64) ([
 	if err != nil {
 		return nil, err
 	}
-	for _, c := range tables {
+	for _, e := range sortedNames(tables) {
+		c := tables[e]
 		old := newest(shapes, c.table.name)
 		have, err := loadTriggers(ctx, q, c.table.name)
 		if err != nil {
@@ -111,7 +113,7 @@ func plan(ctx context.Context, q querier, tables []captured, lastRead uint64) ([
 
 // planWindow covers the changes that triggers of the old shape wrote after the table had changed: they lack what is new.
 // The rows of a keyed table are written once more; where that cannot be, gap asks for the whole table again.
-func planWindow(ctx context.Context, q querier, c captured, old *shape, id int64, lastRead uint64) (statements []string, gap bool, err error) {
+func planWindow(ctx context.Context, q querier, c *captured, old *shape, id int64, lastRead uint64) (statements []string, gap bool, err error) {
 	var window bool
 	if err := q.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM _syncline_changes WHERE seq > ? AND shape = ?)", lastRead, old.id).Scan(&window); err != nil {
 		return nil, false, classify(err, "look for changes of %s", c.table.name)
@@ -137,7 +139,7 @@ func planWindow(ctx context.Context, q querier, c captured, old *shape, id int64
 }
 
 // planTables makes our own tables, and wide enough.
-func planTables(ctx context.Context, q querier, tables []captured) (out []string, err error) {
+func planTables(ctx context.Context, q querier, tables map[string]*captured) (out []string, err error) {
 	width := 1
 	for _, c := range tables {
 		if len(c.table.columns) > maxColumns {
@@ -203,7 +205,7 @@ func loadShapes(ctx context.Context, q querier) (map[int64]*shape, error) {
 // newest returns the last shape of the table, nil if it never had one.
 func newest(shapes map[int64]*shape, table string) (last *shape) {
 	for _, s := range shapes {
-		if strings.EqualFold(s.table, table) && (last == nil || s.id > last.id) {
+		if fold(s.table) == fold(table) && (last == nil || s.id > last.id) {
 			last = s
 		}
 	}
@@ -250,14 +252,7 @@ func capturing(have map[string]string, table string) bool {
 	return true
 }
 
-func sortedNames(triggers map[string]string) []string {
-	names := make([]string, 0, len(triggers))
-	for n := range triggers {
-		names = append(names, n)
-	}
-	slices.Sort(names)
-	return names
-}
+func sortedNames[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
 
 func btoi(b bool) int {
 	if b {

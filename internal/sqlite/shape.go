@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"strings"
 
 	"syncline"
 )
@@ -18,56 +17,51 @@ type layout struct {
 	types  []colType
 }
 
-// list returns the captured tables in the order of their entities.
-func (s *Source) list() (out []captured) {
-	for _, e := range s.entities() {
-		out = append(out, *s.tables[e])
-	}
-	return out
-}
-
 // loadTables reads the captured tables as they are.
-func (s *Source) loadTables(ctx context.Context, q querier) error {
+func (s *Source) loadTables(ctx context.Context, q querier) (map[string]*captured, error) {
 	tables, used := map[string]*captured{}, map[string]string{}
 	for _, e := range s.entities() {
-		cfg := s.opt.Entities[e]
-		name, err := ParseName(cfg.Table)
+		c, err := s.loadEntity(ctx, q, e)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		t, err := loadTable(ctx, q, name)
-		if errors.Is(err, errNoTable) {
-			return syncline.Errorf(syncline.Fatal, "object_missing", "%s has no table %s, which %s is captured from", s.path, name, e).
-				WithFix("create the table, or correct capture.entities.%s.table", e)
-		}
-		if err != nil {
-			return err
-		}
-		if other, ok := used[t.name]; ok {
-			return syncline.Errorf(syncline.Fatal, "table_captured_twice", "%s and %s are both captured from table %s", other, e, t.name).
+		if other, ok := used[c.table.name]; ok {
+			return nil, syncline.Errorf(syncline.Fatal, "table_captured_twice", "%s and %s are both captured from table %s", other, e, c.table.name).
 				WithFix("capture it once, and let several rules read the entity")
 		}
-		used[t.name] = e
-		c := &captured{entity: e, table: t, key: t.primaryKey()}
-		if len(cfg.Key) > 0 {
-			c.key = nil
-		}
-		for _, k := range cfg.Key {
-			c.key = append(c.key, index(t.columns, k))
-		}
-		for _, needed := range slices.Concat(cfg.Key, []string{cfg.Version}) {
-			if needed != "" && index(t.columns, needed) < 0 {
-				return syncline.Errorf(syncline.Fatal, "column_missing", "table %s has no column %s, which %s needs", t.name, needed, e).
-					WithFix("correct capture.entities.%s", e)
-			}
-		}
-		if t.opaque {
-			s.log.Warn("unique index on an expression: rows that REPLACE removes because of it are not captured", "system", s.opt.Name, "table", t.name)
-		}
-		tables[e] = c
+		used[c.table.name], tables[e] = e, c
 	}
-	s.tables = tables
-	return nil
+	return tables, nil
+}
+
+func (s *Source) loadEntity(ctx context.Context, q querier, e string) (*captured, error) {
+	cfg := s.opt.Entities[e]
+	name, err := ParseName(cfg.Table)
+	if err != nil {
+		return nil, err
+	}
+	t, err := loadTable(ctx, q, name)
+	if errors.Is(err, errNoTable) {
+		return nil, syncline.Errorf(syncline.Fatal, "object_missing", "the database has no table %s, which %s is captured from", name, e).
+			WithFix("create the table, or correct capture.entities.%s.table", e)
+	}
+	if err != nil {
+		return nil, err
+	}
+	c := &captured{entity: e, table: t, key: t.primaryKey()}
+	if len(cfg.Key) > 0 {
+		c.key = nil
+	}
+	for _, k := range cfg.Key {
+		c.key = append(c.key, index(t.columns, k))
+	}
+	for _, needed := range slices.Concat(cfg.Key, []string{cfg.Version}) {
+		if needed != "" && index(t.columns, needed) < 0 {
+			return nil, syncline.Errorf(syncline.Fatal, "column_missing", "table %s has no column %s, which %s needs", t.name, needed, e).
+				WithFix("correct capture.entities.%s", e)
+		}
+	}
+	return c, nil
 }
 
 // loadLayouts makes the layouts of all shapes.
@@ -87,7 +81,7 @@ func (s *Source) loadLayouts(ctx context.Context, q querier) error {
 			l.types = append(l.types, declared(c.Type))
 		}
 		for e, c := range s.tables {
-			if strings.EqualFold(c.table.name, sh.table) {
+			if fold(c.table.name) == fold(sh.table) {
 				l.entity = e
 				l.schema = s.schema(e, sh.table, sh.columns)
 			}
@@ -114,7 +108,7 @@ func (s *Source) schema(entity, table string, columns []column) *syncline.Schema
 		}
 		out.Columns = append(out.Columns, syncline.Column{Name: c.Name, Kind: declared(c.Type).kind, Type: typ,
 			Nullable: !c.NotNull, Default: c.Default})
-		if cfg.Version != "" && strings.EqualFold(c.Name, cfg.Version) {
+		if cfg.Version != "" && fold(c.Name) == fold(cfg.Version) {
 			out.Version = i
 		}
 	}

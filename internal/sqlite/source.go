@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -202,14 +201,7 @@ func (s *Source) start(ctx context.Context) (err error) {
 	return nil
 }
 
-func (s *Source) entities() []string {
-	names := make([]string, 0, len(s.opt.Entities))
-	for e := range s.opt.Entities {
-		names = append(names, e)
-	}
-	slices.Sort(names)
-	return names
-}
+func (s *Source) entities() []string { return sortedNames(s.opt.Entities) }
 
 // identity returns the identity that the database has inside.
 func (s *Source) identity(ctx context.Context) (id string, err error) {
@@ -296,10 +288,10 @@ func (s *Source) examine(ctx context.Context, q *sql.Conn) (statements []string,
 		if err := q.QueryRowContext(ctx, "PRAGMA schema_version").Scan(&s.cookie); err != nil {
 			return classify(err, "read the schema version of %s", s.path)
 		}
-		if err := s.loadTables(ctx, q); err != nil {
+		if s.tables, err = s.loadTables(ctx, q); err != nil {
 			return err
 		}
-		if statements, err = plan(ctx, q, s.list(), s.at); err != nil {
+		if statements, err = plan(ctx, q, s.tables, s.at); err != nil {
 			return err
 		}
 		return s.loadLayouts(ctx, q)
@@ -310,10 +302,10 @@ func (s *Source) examine(ctx context.Context, q *sql.Conn) (statements []string,
 func (s *Source) install(ctx context.Context) error {
 	var statements []string
 	err := s.transaction(ctx, s.writer, "BEGIN IMMEDIATE", func() (err error) {
-		if err = s.loadTables(ctx, s.writer); err != nil {
+		if s.tables, err = s.loadTables(ctx, s.writer); err != nil {
 			return err
 		}
-		if statements, err = plan(ctx, s.writer, s.list(), s.at); err != nil {
+		if statements, err = plan(ctx, s.writer, s.tables, s.at); err != nil {
 			return err
 		}
 		for _, st := range statements {
@@ -327,6 +319,11 @@ func (s *Source) install(ctx context.Context) error {
 		return err
 	}
 	s.log.Info("capture installed", "system", s.opt.Name, "statements", len(statements))
+	for e, c := range s.tables {
+		if c.table.opaque {
+			s.log.Warn("unique index on an expression: a row that REPLACE removes because of it is not seen", "system", s.opt.Name, "entity", e)
+		}
+	}
 	_, err = s.examine(ctx, s.reader)
 	return err
 }
@@ -341,7 +338,12 @@ func (s *Source) unmanaged(statements []string) error {
 		}
 	}
 	return syncline.Errorf(syncline.Fatal, code, "%s: %s", s.path, what).
-		WithFix("set manage: true, or run this:\nBEGIN IMMEDIATE;\n%s;\nCOMMIT;", strings.Join(statements, ";\n"))
+		WithFix("set manage: true, or run this:\n%s", script(statements))
+}
+
+// script joins statements into one transaction for a person to run.
+func script(statements []string) string {
+	return "BEGIN IMMEDIATE;\n" + strings.Join(statements, ";\n") + ";\nCOMMIT;"
 }
 
 // transaction runs f between begin and its commit, and rolls back where f fails.

@@ -1,9 +1,13 @@
 package sqlite
 
 import (
+	"context"
 	"database/sql"
+	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"syncline"
@@ -69,6 +73,185 @@ func execute(t testing.TB, db *sql.DB, statements ...string) {
 	for _, s := range statements {
 		if _, err := db.ExecContext(t.Context(), s); err != nil {
 			t.Fatalf("%s: %v", s, err)
+		}
+	}
+}
+
+func TestTargetOnTablesOfOthers(t *testing.T) {
+	s := &syncline.Schema{Entity: "c", Key: []int{0}, Version: -1, Columns: []syncline.Column{{Name: "id", Kind: syncline.KindInt},
+		{Name: "amount", Kind: syncline.KindDecimal}, {Name: "at", Kind: syncline.KindTimestampTZ}, {Name: "ok", Kind: syncline.KindBool}}}
+	at := func(text string) syncline.Value { return syncline.Raw(syncline.KindTimestampTZ, []byte(text)) }
+	row := []syncline.Value{syncline.Int(1), syncline.Decimal("12.50"), at("2024-01-02 03:04:05.5+00"), syncline.Bool(true)}
+	put := syncline.Change{Op: syncline.ChangePut, Object: "c", Row: syncline.Row{Schema: s, Values: row}}
+	start := func(t *testing.T, ddl ...string) (*Target, *sql.DB) {
+		opt := TargetOptions{URL: filepath.Join(t.TempDir(), "t.db"), Route: "r"}
+		tgt := openTarget(t, opt)
+		db := database(t, opt.URL)
+		execute(t, db, ddl...)
+		if err := tgt.Place(t.Context(), syncline.Cursor{Log: "l", Seq: 1}, "s"); err != nil {
+			t.Fatal(err)
+		}
+		return tgt, db
+	}
+	write := func(changes ...syncline.Change) *syncline.Write {
+		return &syncline.Write{Changes: changes, Cursor: syncline.Cursor{Log: "l", Seq: 2}, Commit: func(context.Context, syncline.Result) error { return nil }}
+	}
+	wantCode := func(t *testing.T, err error, class syncline.Class, code string) {
+		t.Helper()
+		if syncline.ClassOf(err) != class || syncline.CodeOf(err) != code {
+			t.Errorf("error = %v (%s, %s), want %s %s", err, syncline.ClassOf(err), syncline.CodeOf(err), class, code)
+		}
+	}
+	t.Run("numeric columns, a generated column, a default", func(t *testing.T) {
+		tgt, db := start(t, `CREATE TABLE c (id INTEGER PRIMARY KEY, amount DECIMAL(10,2), at TIMESTAMP, ok BOOLEAN, twice AS (amount * 2), note TEXT NOT NULL DEFAULT 'n')`)
+		if _, err := tgt.Apply(t.Context(), write(put)); err != nil {
+			t.Fatal(err)
+		}
+		var twice float64
+		if err := db.QueryRow("SELECT twice FROM c").Scan(&twice); err != nil || twice != 25 {
+			t.Errorf("twice = %v, %v, want 25", twice, err)
+		}
+		err := tgt.Scan(t.Context(), "c", s, func(r syncline.Row) error {
+			for i, v := range r.Values {
+				if !syncline.Equal(v, row[i]) {
+					t.Errorf("%s = %v, want %v", s.Columns[i].Name, v, row[i])
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			t.Error(err)
+		}
+	})
+	t.Run("a table that goes away", func(t *testing.T) {
+		tgt, db := start(t, `CREATE TABLE c (id INTEGER PRIMARY KEY, amount, at, ok)`)
+		if _, err := tgt.Apply(t.Context(), write(put)); err != nil {
+			t.Fatal(err)
+		}
+		execute(t, db, "DROP TABLE c")
+		_, err := tgt.Apply(t.Context(), write(put))
+		wantCode(t, err, syncline.Fatal, "object_missing")
+	})
+	t.Run("no unique index on the key", func(t *testing.T) {
+		tgt, _ := start(t, `CREATE TABLE c (id INTEGER, amount, at, ok)`, "CREATE UNIQUE INDEX some ON c (id) WHERE ok")
+		_, err := tgt.Apply(t.Context(), write(put))
+		wantCode(t, err, syncline.Fatal, "key_index_missing")
+	})
+	t.Run("a column of the key is missing", func(t *testing.T) {
+		tgt, _ := start(t, `CREATE TABLE c (no INTEGER PRIMARY KEY)`)
+		_, err := tgt.Apply(t.Context(), write(put))
+		wantCode(t, err, syncline.Fatal, "column_missing")
+	})
+	t.Run("a missing parent", func(t *testing.T) {
+		tgt, _ := start(t, `CREATE TABLE p (ok PRIMARY KEY)`, `CREATE TABLE c (id INTEGER PRIMARY KEY, amount, at, ok REFERENCES p)`)
+		if _, err := tgt.conn.ExecContext(t.Context(), "PRAGMA foreign_keys = on"); err != nil {
+			t.Fatal(err)
+		}
+		_, err := tgt.Apply(t.Context(), write(put))
+		wantCode(t, err, syncline.Rejected, "dependency")
+	})
+	t.Run("the culprit among many", func(t *testing.T) {
+		tgt, db := start(t, `CREATE TABLE c (id INTEGER PRIMARY KEY, amount NOT NULL ON CONFLICT ROLLBACK, at, ok)`)
+		var changes []syncline.Change
+		for i := range 300 {
+			c := put
+			c.Row.Values = []syncline.Value{syncline.Int(int64(i)), syncline.Decimal(fmt.Sprint(i)), syncline.Null, syncline.Null}
+			changes = append(changes, c)
+		}
+		changes[200].Row.Values[1] = syncline.Null
+		_, err := tgt.Apply(t.Context(), write(changes...))
+		wantCode(t, err, syncline.Rejected, "constraint")
+		var e *syncline.Error
+		if errors.As(err, &e) && e.Change != 200 {
+			t.Errorf("culprit = change %d, want 200", e.Change)
+		}
+		var n int
+		if err := db.QueryRow("SELECT count(*) FROM c").Scan(&n); err != nil || n != 0 {
+			t.Errorf("%d rows after a refused write, %v", n, err)
+		}
+		if _, err := tgt.Apply(t.Context(), write(changes[:100]...)); err != nil {
+			t.Errorf("the next write: %v", err)
+		}
+	})
+	t.Run("two records swap a unique value", func(t *testing.T) {
+		tgt, _ := start(t, `CREATE TABLE c (id INTEGER PRIMARY KEY, amount TEXT UNIQUE, at, ok)`)
+		with := func(id int64, amount string) syncline.Change {
+			c := put
+			c.Row.Values = []syncline.Value{syncline.Int(id), syncline.Decimal(amount), syncline.Null, syncline.Null}
+			return c
+		}
+		if _, err := tgt.Apply(t.Context(), write(with(1, "1"), with(2, "2"))); err != nil {
+			t.Fatal(err)
+		}
+		_, err := tgt.Apply(t.Context(), write(with(1, "2"), with(2, "1")))
+		wantCode(t, err, syncline.Rejected, "constraint")
+		swap := write(with(1, "0"), with(2, "1"), with(1, "2"))
+		swap.Ordered = true
+		if _, err := tgt.Apply(t.Context(), swap); err != nil {
+			t.Errorf("in commit order: %v", err)
+		}
+	})
+	t.Run("another process holds the lock", func(t *testing.T) {
+		tgt, db := start(t, `CREATE TABLE c (id INTEGER PRIMARY KEY, amount, at, ok)`)
+		if _, err := tgt.conn.ExecContext(t.Context(), "PRAGMA busy_timeout = 10"); err != nil {
+			t.Fatal(err)
+		}
+		execute(t, db, "BEGIN IMMEDIATE")
+		_, err := tgt.Apply(t.Context(), write(put))
+		wantCode(t, err, syncline.Transient, "database_busy")
+		execute(t, db, "ROLLBACK")
+		if _, err := tgt.Apply(t.Context(), write(put)); err != nil {
+			t.Errorf("after the lock: %v", err)
+		}
+	})
+	t.Run("a full disk", func(t *testing.T) {
+		tgt, _ := start(t, `CREATE TABLE c (id INTEGER PRIMARY KEY, amount, at, ok)`)
+		if _, err := tgt.conn.ExecContext(t.Context(), "PRAGMA max_page_count = 1"); err != nil { // the least is what there is
+			t.Fatal(err)
+		}
+		big := put
+		big.Row.Values = []syncline.Value{syncline.Int(1), syncline.Decimal(strings.Repeat("1", 100000)), syncline.Null, syncline.Null}
+		_, err := tgt.Apply(t.Context(), write(big))
+		wantCode(t, err, syncline.Transient, "disk_full")
+		if _, err := tgt.conn.ExecContext(t.Context(), "PRAGMA max_page_count = 100000"); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := tgt.Apply(t.Context(), write(big)); err != nil {
+			t.Errorf("with space again: %v", err)
+		}
+	})
+	t.Run("check", func(t *testing.T) {
+		tgt, _ := start(t)
+		if got := tgt.Check(t.Context()); len(got) != 1 || got[0].Level != "ok" {
+			t.Errorf("check = %+v", got)
+		}
+	})
+}
+
+func TestPath(t *testing.T) {
+	for in, want := range map[string]string{"sqlite:./a.db": "./a.db", "sqlite:///var/a.db": "/var/a.db", "sqlite:a b?#%.db": "a b?#%.db", "/x/y.db": "/x/y.db",
+		"": "", "sqlite:": "", ":memory:": "", "sqlite::memory:": "", "file:x.db": ""} {
+		got, err := Path(in)
+		if got != want || (err == nil) != (want != "") {
+			t.Errorf("Path(%q) = %q, %v, want %q", in, got, err, want)
+		}
+	}
+	tgt := openTarget(t, TargetOptions{URL: "sqlite:" + filepath.Join(t.TempDir(), "a b?#%41.db")})
+	if got := filepath.Base(tgt.path); got != "a b?#%41.db" {
+		t.Errorf("opened %q", got)
+	}
+	if _, err := os.Stat(tgt.path); err != nil {
+		t.Errorf("the file has another name: %v", err)
+	}
+}
+
+func TestOlderThan(t *testing.T) {
+	for _, c := range []struct {
+		a, b string
+		want bool
+	}{{"3.51.2", "3.51.3", true}, {"3.51.3", "3.51.3", false}, {"3.9.9", "3.51.3", true}, {"3.53", "3.51.3", false}, {"3.51", "3.51.3", true}, {"4.0.0", "3.51.3", false}} {
+		if got := olderThan(c.a, c.b); got != c.want {
+			t.Errorf("olderThan(%s, %s) = %v", c.a, c.b, got)
 		}
 	}
 }

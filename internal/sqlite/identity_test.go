@@ -1,0 +1,378 @@
+package sqlite
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"syncline"
+)
+
+func fixOf(t *testing.T, err error) string {
+	t.Helper()
+	var e *syncline.Error
+	if !errors.As(err, &e) {
+		t.Fatalf("error = %v, want one with a code", err)
+	}
+	return e.Fix
+}
+
+func wantFatal(t *testing.T, err error, code string) {
+	t.Helper()
+	if syncline.ClassOf(err) != syncline.Fatal || syncline.CodeOf(err) != code {
+		t.Errorf("error = %v, want fatal %s", err, code)
+	}
+}
+
+// TestManageFalse: without leave nothing is made, and the SQL that the error prints is all that is missing.
+func TestManageFalse(t *testing.T) {
+	shop := newMarkedShop(t, `CREATE TABLE item (id INTEGER PRIMARY KEY, "a ""b" TEXT)`)
+	shop.opt.Manage = false
+	shop.opt.Entities = map[string]Entity{"item": {Table: "item"}, "mark": {Table: "main.mark"}}
+	err := NewSource(shop.opt).Open(t.Context(), nil, syncline.Position{})
+	wantFatal(t, err, "capture_not_installed")
+	var n int
+	if err := shop.db.QueryRow("SELECT count(*) FROM sqlite_schema WHERE name LIKE '%syncline%'").Scan(&n); err != nil || n != 0 {
+		t.Errorf("%d objects were made, %v", n, err)
+	}
+	_, sql, _ := strings.Cut(fixOf(t, err), "\n")
+	shop.exec(t, sql)
+	f := follow(t, shop, "item", "mark")
+	shop.exec(t, "INSERT INTO item VALUES (1, 'x')")
+	if got := f.upTo(); len(got) != 1 {
+		t.Errorf("events = %q, want one", got)
+	}
+
+	shop.exec(t, "ALTER TABLE item ADD COLUMN w TEXT DEFAULT 'it''s'")
+	shop.exec(t, "UPDATE item SET w = 'now'")
+	_, err = f.next()
+	wantFatal(t, err, "schema_changed")
+	f.close()
+	err = f.tryOpen()
+	wantFatal(t, err, "schema_changed")
+	_, sql, _ = strings.Cut(fixOf(t, err), "\n")
+	shop.exec(t, sql)
+	f.open()
+	f.upTo()
+	f.wantRows("item")
+}
+
+// copyFile makes a copy of the database as a backup would.
+func (s *shop) copyFile(t *testing.T) string {
+	t.Helper()
+	to := filepath.Join(t.TempDir(), "copy.db")
+	s.exec(t, "VACUUM INTO "+literal(to))
+	return to
+}
+
+// restore puts a copy in the place of the database while nobody has it open.
+func (s *shop) restore(t *testing.T, from string) {
+	t.Helper()
+	if err := s.db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, suffix := range []string{"-wal", "-shm"} {
+		if err := os.Remove(s.path + suffix); err != nil && !errors.Is(err, os.ErrNotExist) {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Rename(from, s.path); err != nil {
+		t.Fatal(err)
+	}
+	db, err := openFile(t.Context(), s.path, true, 4)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	s.db = db
+}
+
+func TestAnotherFileIsRefused(t *testing.T) {
+	insert := "INSERT INTO item (v) VALUES ('x')"
+	start := func(t *testing.T) (*shop, *follower) {
+		shop := newMarkedShop(t, "CREATE TABLE item (id INTEGER PRIMARY KEY, v)")
+		f := follow(t, shop, "item", "mark")
+		shop.exec(t, insert)
+		f.upTo()
+		return shop, f
+	}
+	t.Run("an older copy", func(t *testing.T) {
+		shop, f := start(t)
+		old := shop.copyFile(t)
+		shop.exec(t, insert)
+		f.upTo()
+		f.close()
+		shop.restore(t, old)
+		wantFatal(t, f.tryOpen(), "source_behind")
+	})
+	t.Run("an older copy that was written to", func(t *testing.T) {
+		shop, f := start(t)
+		old := shop.copyFile(t)
+		shop.exec(t, insert)
+		f.upTo()
+		f.close()
+		shop.restore(t, old)
+		for range 10 {
+			shop.exec(t, "INSERT INTO item (v) VALUES ('other')")
+		}
+		wantFatal(t, f.tryOpen(), "source_behind")
+	})
+	t.Run("the same file goes on", func(t *testing.T) {
+		shop, f := start(t)
+		same := shop.copyFile(t)
+		f.close()
+		shop.restore(t, same)
+		shop.exec(t, insert)
+		f.open()
+		f.upTo()
+		f.wantRows("item")
+	})
+	t.Run("another database", func(t *testing.T) {
+		shop, f := start(t)
+		f.close()
+		other := newMarkedShop(t, "CREATE TABLE item (id INTEGER PRIMARY KEY, v)").copyFile(t)
+		shop.restore(t, other)
+		wantFatal(t, f.tryOpen(), "source_changed")
+		var n int
+		if err := shop.db.QueryRow("SELECT count(*) FROM sqlite_schema WHERE name LIKE '%syncline%'").Scan(&n); err != nil || n != 0 {
+			t.Errorf("%d objects were made in somebody else's database, %v", n, err)
+		}
+	})
+	t.Run("deleted changes", func(t *testing.T) {
+		shop, f := start(t)
+		f.close()
+		shop.exec(t, insert)
+		shop.exec(t, insert)
+		shop.exec(t, "DELETE FROM _syncline_changes WHERE seq = (SELECT max(seq) - 1 FROM _syncline_changes)")
+		f.open()
+		_, err := f.next()
+		wantFatal(t, err, "source_gap")
+	})
+	t.Run("a log that lost what it confirmed", func(t *testing.T) {
+		shop, f := start(t)
+		shorter := slices.Clone(f.log)
+		for range 5 {
+			shop.exec(t, insert)
+		}
+		f.upTo()
+		f.src.Confirm(f.log[len(f.log)-1].Position)
+		f.src.lastForget = f.src.lastForget.Add(-forgetIdle)
+		shop.exec(t, insert)
+		f.upTo()
+		f.close()
+		f.log = shorter
+		f.open()
+		_, err := f.next()
+		wantFatal(t, err, "source_gap")
+	})
+	t.Run("a file that is replaced while it is open", func(t *testing.T) {
+		shop, f := start(t)
+		shop.restore(t, shop.copyFile(t))
+		_, err := f.next()
+		if syncline.CodeOf(err) != "database_replaced" || syncline.ClassOf(err) != syncline.Transient {
+			t.Errorf("next = %v, want transient database_replaced", err)
+		}
+	})
+	t.Run("no file", func(t *testing.T) {
+		shop := newShop(t)
+		shop.opt.URL += ".missing"
+		wantFatal(t, NewSource(shop.opt).Open(t.Context(), nil, syncline.Position{}), "database_missing")
+		if _, err := os.Stat(shop.path + ".missing"); err == nil {
+			t.Error("the source made the file")
+		}
+	})
+}
+
+// TestConfirmForgets: confirmed changes are deleted, but for the last, and unconfirmed ones never.
+func TestConfirmForgets(t *testing.T) {
+	shop := newMarkedShop(t, "CREATE TABLE item (id INTEGER PRIMARY KEY, v)")
+	f := follow(t, shop, "item", "mark")
+	shop.exec(t, "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 7000) INSERT INTO item (v) SELECT i FROM n")
+	f.upTo()
+	last := f.log[len(f.log)-1].Position
+	f.src.Confirm(syncline.Position{Epoch: 1, Commit: last.Commit - 10, Ordinal: 1})
+	f.until(func() bool {
+		shop.exec(t, "INSERT INTO item (v) VALUES ('tick')")
+		var first uint64
+		if err := shop.db.QueryRow("SELECT min(seq) FROM _syncline_changes").Scan(&first); err != nil {
+			t.Fatal(err)
+		}
+		if first > last.Commit-10 {
+			t.Fatalf("the first change left is %d, and %d was confirmed", first, last.Commit-10)
+		}
+		return first == last.Commit-10
+	})
+	f.close()
+	f.open()
+	f.upTo()
+	f.wantRows("item")
+}
+
+// TestVacuumInMidRun gives rows other numbers while they are read in the order of their numbers.
+func TestVacuumInMidRun(t *testing.T) {
+	shop := newMarkedShop(t, "CREATE TABLE item (id TEXT PRIMARY KEY, v)")
+	f := follow(t, shop, "item", "mark")
+	for i := range 60 {
+		shop.exec(t, "INSERT INTO item (rowid, id, v) VALUES (?, ?, ?)", 1000-i*10, fmt.Sprintf("k%d", i), i)
+	}
+	f.upTo()
+	f.rows["item"] = nil
+	if err := f.src.StartRun(syncline.Run{ID: "full", Kind: syncline.RunFull, Entity: "item"}); err != nil {
+		t.Fatal(err)
+	}
+	f.until(func() bool { return len(f.rows["item"]) >= 20 })
+	shop.exec(t, "VACUUM")
+	f.upTo()
+	f.wantRows("item")
+}
+
+// TestKeysOfManyForms asks for records by keys whose canonical text is not what is stored.
+func TestKeysOfManyForms(t *testing.T) {
+	for decl, stored := range map[string][]string{
+		"INTEGER":             {"7", "-3"},
+		"TEXT":                {"'a,b'", "''", "'7'", "'A'", "'a'"},
+		"TEXT COLLATE NOCASE": {"'Ab'", "'c'"},
+		"":                    {"7", "'7x'", "x'07ff'", "1.5"},
+		"BLOB":                {"x'00ff'", "x''", "'text'"},
+		"DECIMAL(10,2)":       {"12.5", "7", "1e15"},
+		"REAL":                {"0.1", "1e300"},
+		"BOOLEAN":             {"1", "'false'"},
+		"DATE":                {"'2024-02-29'", "5"},
+		"TIMESTAMP":           {"'2024-01-02T03:04:05.500'", "'2024-01-02 03:04'"},
+		"TIMESTAMPTZ":         {"'2024-01-02 03:04:05+02:00'"},
+		"UUID":                {"'A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11'", "x'b0eebc999c0b4ef8bb6d6bb9bd380a11'", "'c0eebc999c0b4ef8bb6d6bb9bd380a11'", "'none'"},
+		"JSON":                {`'{"b": 1, "a": 2}'`, "'[1]'"},
+		"VARCHAR(9)":          {"'" + "x" + "'", "NULL"},
+	} {
+		t.Run(decl, func(t *testing.T) {
+			shop := newMarkedShop(t, "CREATE TABLE item (k "+decl+" PRIMARY KEY, v)")
+			f := follow(t, shop, "item", "mark")
+			for _, v := range stored {
+				shop.exec(t, "INSERT INTO item VALUES ("+v+", 1)")
+			}
+			f.upTo()
+			want := f.rows["item"]
+			if len(want) != len(stored) {
+				t.Fatalf("%d keys of %d rows", len(want), len(stored))
+			}
+			absent := syncline.MakeKey(syncline.Text("not there"))
+			run := syncline.Run{ID: "keys", Kind: syncline.RunKeys, Entity: "item", Keys: []syncline.Key{absent}}
+			for k := range want {
+				run.Keys = append(run.Keys, k)
+			}
+			if err := f.src.StartRun(run); err != nil {
+				t.Fatal(err)
+			}
+			found := map[syncline.Key]syncline.Op{}
+			from := len(f.log)
+			f.upTo()
+			for _, b := range f.log[from:] {
+				for i := range b.Events {
+					if k, ok := b.Events[i].Key(); ok && b.Chunk != nil {
+						found[k] = b.Events[i].Op
+					}
+				}
+			}
+			for _, k := range run.Keys {
+				wanted := syncline.OpRepair
+				if k == absent {
+					wanted = syncline.OpAbsent
+				}
+				if found[k] != wanted {
+					t.Errorf("key %s is %v, want %v", k, found[k], wanted)
+				}
+			}
+		})
+	}
+}
+
+func TestUnsupportedTables(t *testing.T) {
+	wide := make([]string, maxColumns+1)
+	for i := range wide {
+		wide[i] = fmt.Sprintf("c%d", i)
+	}
+	for code, st := range map[string]string{
+		"object_missing":    "CREATE VIEW item AS SELECT 1 AS id",
+		"table_unsupported": "CREATE TABLE item (" + strings.Join(wide, ", ") + ")",
+	} {
+		shop := newMarkedShop(t, st)
+		shop.opt.Entities = map[string]Entity{"item": {Table: "item"}}
+		wantFatal(t, NewSource(shop.opt).Open(t.Context(), nil, syncline.Position{}), code)
+	}
+	shop := newMarkedShop(t)
+	for code, entities := range map[string]map[string]Entity{
+		"object_missing":       {"item": {Table: "nothing"}},
+		"column_missing":       {"item": {Table: "mark", Key: []string{"no"}}},
+		"table_captured_twice": {"item": {Table: "mark"}, "other": {Table: "MARK"}},
+		"identifier_invalid":   {"item": {Table: `"mark`}},
+	} {
+		shop.opt.Entities = entities
+		wantFatal(t, NewSource(shop.opt).Open(t.Context(), nil, syncline.Position{}), code)
+	}
+}
+
+// TestEntity: the declared key and version, generated columns, names of any kind.
+func TestEntity(t *testing.T) {
+	shop := newMarkedShop(t, `CREATE TABLE "Order ""lines""" ("Order" INT, "line no" INT, qty INT, twice INT AS (qty * 2), ver INT NOT NULL DEFAULT 1)`)
+	shop.opt.Entities = map[string]Entity{"line": {Table: `main."order ""LINES"""`, Key: []string{"Order", "LINE no"}, Version: "Ver"}}
+	src := NewSource(shop.opt)
+	if err := src.Open(t.Context(), nil, syncline.Position{}); err != nil {
+		t.Fatal(err)
+	}
+	shop.exec(t, `INSERT INTO "Order ""lines""" VALUES (7, 2, 5, 3)`)
+	shop.exec(t, `UPDATE "Order ""lines""" SET "line no" = 3`)
+	var events []syncline.Event
+	for len(events) < 2 {
+		b, err := src.Next(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		events = append(events, b.Events...)
+	}
+	s := events[0].Schema
+	if got := fmt.Sprintf("%s %s %v %d %s %v", s.Entity, s.Table, s.KeyNames(), s.Version, s.Columns[4].Default, s.Columns[4].Nullable); got != `line Order "lines" [Order line no] 4 1 false` {
+		t.Errorf("schema = %s", got)
+	}
+	is, _ := events[1].Key()
+	was, changed := events[1].OldKey()
+	if is != "7,3" || was != "7,2" || !changed {
+		t.Errorf("key = %s, was %s (%v), want 7,3 and 7,2", is, was, changed)
+	}
+	if got := events[0].Row().Field("twice"); !syncline.Equal(got, syncline.Int(10)) {
+		t.Errorf("generated column = %v, want 10", got)
+	}
+	if err := src.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestCheck finds what would stop the source, and changes nothing.
+func TestCheck(t *testing.T) {
+	shop := newMarkedShop(t, "CREATE TABLE item (id INTEGER PRIMARY KEY, v)", "CREATE UNIQUE INDEX lower_v ON item (lower(v))", "CREATE TABLE heap (a)")
+	shop.opt.Entities = map[string]Entity{"item": {Table: "item"}, "heap": {Table: "heap"}, "mark": {Table: "mark"}}
+	codes := func(manage bool) (out []string) {
+		shop.opt.Manage = manage
+		for _, f := range NewSource(shop.opt).Check(t.Context()) {
+			out = append(out, f.Level+" "+f.Code)
+		}
+		return out
+	}
+	if got, want := codes(true), []string{"ok ", "warn keyless", "warn index_on_expression", "ok ", "ok "}; !slices.Equal(got, want) {
+		t.Errorf("check = %q, want %q", got, want)
+	}
+	if got, want := codes(false), []string{"ok ", "warn keyless", "warn index_on_expression", "ok ", "fail capture_not_installed"}; !slices.Equal(got, want) {
+		t.Errorf("check without manage = %q, want %q", got, want)
+	}
+	shop.exec(t, "PRAGMA journal_mode = delete")
+	if got := codes(false); !slices.Contains(got, "warn journal_mode") {
+		t.Errorf("check of a rollback journal = %q", got)
+	}
+	shop.opt.URL = "sqlite:/no/such/file.db"
+	if got, want := codes(true), []string{"fail database_missing"}; !slices.Equal(got, want) {
+		t.Errorf("check of no file = %q, want %q", got, want)
+	}
+}
