@@ -4,6 +4,7 @@ package capture
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -249,6 +250,27 @@ func (c *Capture) Begin(ctx context.Context) (*Session, error) {
 		source.Confirm(last) // it is in the log, whatever the source last heard of us
 	}
 	return &Session{c: c, source: source, last: last}, nil
+}
+
+// Reader opens the source at the log's end to read records from it while Run does not work. What Next returns is not appended
+// and nothing is confirmed, so that the next Run goes on as if it had never been.
+func (c *Capture) Reader(ctx context.Context) (syncline.RunReader, error) {
+	checkpoint, last, err := c.checkpoint(ctx)
+	if err != nil {
+		return nil, err
+	}
+	source, err := c.o.Open()
+	if err != nil {
+		return nil, err
+	}
+	reader, ok := source.(syncline.RunReader)
+	if !ok {
+		return nil, errors.Join(syncline.Errorf(syncline.Rejected, "source_cannot_read", "source %s cannot read records again", c.o.Source), source.Close())
+	}
+	if err := source.Open(ctx, checkpoint, last); err != nil {
+		return nil, errors.Join(err, source.Close())
+	}
+	return reader, nil
 }
 
 // checkpoint reads the end of the log.

@@ -3,9 +3,12 @@ package daemon
 import (
 	"context"
 
+	"github.com/nats-io/nats.go"
+
 	"syncline"
 	"syncline/internal/cloudevent"
 	"syncline/internal/config"
+	"syncline/internal/natskv"
 	"syncline/internal/pgsource"
 	"syncline/internal/pgtarget"
 	"syncline/internal/redis"
@@ -27,6 +30,7 @@ var connectors = map[config.Type]connector{
 	config.TypeSQLite:   {source: sqliteSource, target: sqliteTarget},
 	config.TypeHTTP:     {source: pushSource},
 	config.TypeRedis:    {target: redisTarget},
+	config.TypeNATSKV:   {target: natsTarget},
 	config.TypeWebhook:  {target: webhookTarget},
 }
 
@@ -92,6 +96,40 @@ func redisTarget(d *Daemon, r *route) openTarget {
 	return func(ctx context.Context) (syncline.Target, error) { return redis.Open(ctx, o) }
 }
 
+func natsTarget(d *Daemon, r *route) openTarget {
+	c := r.target.NATSKV
+	o := natskv.Options{Bucket: c.Bucket, Create: true, Route: r.id, Tombstone: d.o.Config.Log.Retain, Logger: d.log}
+	return func(ctx context.Context) (syncline.Target, error) {
+		o := o
+		if c.Embedded() {
+			var err error
+			if o.Conn, err = d.natsConn(); err != nil {
+				return nil, err
+			}
+		} else {
+			o.URL = c.URL.Reveal()
+		}
+		return natskv.Open(ctx, o)
+	}
+}
+
+// natsConn returns the connection to our own server that all embedded buckets share.
+func (d *Daemon) natsConn() (*nats.Conn, error) {
+	if d.logs == nil {
+		return nil, syncline.Errorf(syncline.Transient, "not_running", "the embedded bucket is there only while syncline runs")
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.nats == nil {
+		c, err := d.logs.Conn()
+		if err != nil {
+			return nil, err
+		}
+		d.nats = c
+	}
+	return d.nats, nil
+}
+
 func webhookTarget(d *Daemon, r *route) openTarget {
 	c := r.target.Webhook
 	o := webhook.Options{Route: r.id, URL: c.URL.Reveal(), Timeout: c.Timeout, AllowPrivate: c.AllowPrivate, Logger: d.log}
@@ -118,6 +156,11 @@ type keepOpen struct{ syncline.Target }
 
 // Close leaves the target open.
 func (keepOpen) Close() error { return nil }
+
+// Check asks the target, which alone knows.
+func (k keepOpen) Check(ctx context.Context) []syncline.Finding {
+	return k.Target.(syncline.Checker).Check(ctx)
+}
 
 func pushSource(d *Daemon, s *source) (func() (syncline.Source, error), error) {
 	name := s.system.Name

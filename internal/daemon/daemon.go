@@ -45,8 +45,10 @@ type Daemon struct {
 	sources  []*source // in the order of the configuration
 	routes   []*route  // in the order of the configuration
 	indexes  map[string]*searchServer
-	nats     map[string]*nats.Conn
 	listener net.Listener
+
+	mu   sync.Mutex
+	nats *nats.Conn // to the embedded server, once a target needs it
 }
 
 // source is a system that is captured.
@@ -68,7 +70,7 @@ func Open(ctx context.Context, o Options) (d *Daemon, err error) {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	d = &Daemon{o: o, log: o.Logger, registry: prometheus.NewRegistry(), started: time.Now(),
-		indexes: make(map[string]*searchServer), nats: make(map[string]*nats.Conn)}
+		indexes: make(map[string]*searchServer)}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, d.Close())
@@ -212,8 +214,8 @@ func (d *Daemon) Close() error {
 	for _, s := range d.sources {
 		errs = append(errs, s.feed.Close(), s.log.Close())
 	}
-	for _, c := range d.nats {
-		c.Close()
+	if d.nats != nil {
+		d.nats.Close()
 	}
 	for _, i := range d.indexes {
 		errs = append(errs, i.Close())

@@ -21,8 +21,10 @@ type route struct {
 	target *config.System
 	events bool
 	// guarded: other routes write the same object, so that records keep the order of their newest change.
-	guarded bool
-	apply   *apply.Route
+	guarded  bool
+	compiled []apply.Rule
+	open     openTarget
+	apply    *apply.Route
 }
 
 // addRoutes makes the routes of all enabled rules: one for each rule and source system, or for each group.
@@ -94,11 +96,11 @@ func sourcesOf(r *config.Rule) []string {
 
 func (d *Daemon) build(rt *route, rules []apply.Rule) error {
 	first := rt.rules[0]
-	open := connectors[rt.target.Type].target(d, rt)
+	rt.compiled, rt.open = rules, connectors[rt.target.Type].target(d, rt)
 	options := apply.Options{
 		ID: rt.id, Source: rt.source.system.Name, Rules: rules, Start: startOf(first, rt.source.system),
 		Signature: signature(rt), Version: version(rt.rules),
-		Log: rt.source.log, LogEpoch: rt.source.epoch, Feed: rt.source.feed, Open: open, State: d.state,
+		Log: rt.source.log, LogEpoch: rt.source.epoch, Feed: rt.source.feed, Open: rt.open, State: d.state,
 		RequestRun:     rt.source.capture.RequestRun,
 		SnapshotCovers: rt.source.system.Capture.Initial,
 		Limits:         apply.Limits{MaxRows: first.Batch.MaxRows},

@@ -1,3 +1,5 @@
 package daemon
+
 type searchServer struct{}
+
 func (*searchServer) Close() error { return nil }

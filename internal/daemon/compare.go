@@ -1,0 +1,137 @@
+package daemon
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/google/uuid"
+
+	"syncline"
+	"syncline/internal/apply"
+	"syncline/internal/verify"
+)
+
+// Comparison is how a rule's target compares with what the rule makes of its source.
+type Comparison struct {
+	Route  string        `json:"route"`
+	Rule   string        `json:"rule"`
+	Target string        `json:"target"`
+	Result verify.Result `json:"result"`
+}
+
+// Held gives the records of a target that cannot be read, as somebody else knows them, in the terms of the schema.
+type Held func(*syncline.Schema) verify.Each
+
+// Compare reads every source and every target and pairs their records. It is called after Run has returned: nothing moves. Routes
+// to targets that cannot be read are compared with what others has for them, or left out.
+func (d *Daemon) Compare(ctx context.Context, others map[string]Held) ([]Comparison, error) {
+	var list []Comparison
+	for _, s := range d.sources {
+		source, err := s.capture.Reader(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("read source %s: %w", s.system.Name, err)
+		}
+		for _, r := range d.routes {
+			if r.source != s {
+				continue
+			}
+			found, err := d.compare(ctx, source, r, others[r.id])
+			if err != nil {
+				_ = source.Close()
+				return nil, fmt.Errorf("compare route %s: %w", r.id, err)
+			}
+			list = append(list, found...)
+		}
+		if err := source.Close(); err != nil {
+			return nil, err
+		}
+	}
+	return list, nil
+}
+
+func (d *Daemon) compare(ctx context.Context, source syncline.RunReader, r *route, other Held) ([]Comparison, error) {
+	target, err := r.open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer target.Close() //nolint:errcheck // it was only read
+	scanner, readable := target.(syncline.Scanner)
+	if !readable && other == nil {
+		return nil, nil
+	}
+	var list []Comparison
+	for i := range r.compiled {
+		rule := &r.compiled[i]
+		var schema *syncline.Schema
+		wanted := func(ctx context.Context, f func(syncline.Row) error) error {
+			return wantedBy(ctx, source, rule, func(row syncline.Row) error {
+				schema = row.Schema
+				return f(row)
+			})
+		}
+		held := func(ctx context.Context, f func(syncline.Row) error) error {
+			switch {
+			case schema == nil:
+				return nil // no record is wanted, and without one nobody knows the columns
+			case readable:
+				return scanner.Scan(ctx, rule.Object, schema, f)
+			}
+			return other(schema)(ctx, f)
+		}
+		res, err := verify.Compare(ctx, wanted, held)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, Comparison{Route: r.id, Rule: rule.ID, Target: r.target.Name + "/" + rule.Object, Result: res})
+	}
+	return list, nil
+}
+
+// wantedBy calls f for everything that the rule makes of the source's records as they are now.
+func wantedBy(ctx context.Context, source syncline.RunReader, rule *apply.Rule, f func(syncline.Row) error) error {
+	run := syncline.Run{ID: "compare-" + uuid.NewString(), Kind: syncline.RunFull, Entity: rule.Entity, Routes: []string{"_compare"}}
+	if err := source.StartRun(run); err != nil {
+		return err
+	}
+	bindings := make(map[*syncline.Schema]*apply.Binding)
+	for {
+		b, err := source.Next(ctx)
+		if err != nil {
+			return err
+		}
+		if b.Chunk == nil || b.Chunk.Run != run.ID {
+			continue
+		}
+		for i := range b.Events {
+			s := b.Events[i].Schema
+			if bindings[s] == nil {
+				if bindings[s], err = rule.Bind(s); err != nil {
+					return err
+				}
+			}
+			if err := wantedOf(bindings[s], b, i, f); err != nil {
+				return err
+			}
+		}
+		if b.Chunk.Last {
+			return nil
+		}
+	}
+}
+
+func wantedOf(binding *apply.Binding, b *syncline.Batch, i int, f func(syncline.Row) error) error {
+	if binding.Match != nil {
+		if ok, err := binding.Match(b, i); err != nil || !ok {
+			return err
+		}
+	}
+	values := b.Events[i].After
+	if binding.Row != nil {
+		made, keep, err := binding.Row(b, i)
+		if err != nil || !keep {
+			return err
+		}
+		values = made
+	}
+	return f(syncline.Row{Schema: binding.Out, Values: values})
+}
