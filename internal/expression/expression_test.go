@@ -135,6 +135,7 @@ func TestValue(t *testing.T) {
 		{`map(after.address.lines, .q)`, `json([2,3])`},
 		{`filter(after.address.lines, .q > 2)`, `json([{"p":0.20,"q":3}])`},
 		{`count(after.address.lines, .p < 1)`, `int(1)`},
+		{`count([{"a": nil}, {"a": true}], .a)`, `int(1)`},
 		{`any(after.empty, # == 1)`, `bool(false)`},
 		{`reduce([1, 2, 3], #acc + #)`, `int(6)`},
 		{`"vip" in after.tags`, `bool(true)`},

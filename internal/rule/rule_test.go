@@ -142,6 +142,7 @@ func TestMatch(t *testing.T) {
 		{"operation", Spec{Ops: []syncline.Op{syncline.OpCreated}}, batch(syncline.OpUpdated, nil, row(), nil), false},
 		{"delete with a whole before", Spec{Conditions: []Condition{gold}}, batch(syncline.OpDeleted, silver, nil, nil), false},
 		{"delete with a whole before, when", Spec{When: `after.tier == "gold"`}, batch(syncline.OpDeleted, row(), nil, nil), true},
+		{"delete of low priority", Spec{MinPriority: &high}, batch(syncline.OpDeleted, row(), nil, nil), false},
 		{"delete with a key only", Spec{Conditions: []Condition{gold}, When: `after.tier == "gold"`, MinPriority: &high}, batch(syncline.OpDeleted, key, nil, nil), true},
 		{"delete of an unwanted operation", Spec{Ops: []syncline.Op{syncline.OpCreated}}, batch(syncline.OpDeleted, key, nil, nil), false},
 		{"truncate", Spec{Conditions: []Condition{gold}}, batch(syncline.OpTruncated, nil, nil, nil), true},
