@@ -127,6 +127,21 @@ func TestRowsOfASecondRouteShareTheGuard(t *testing.T) {
 	}
 }
 
+func TestPausedOwnerWritesNothing(t *testing.T) {
+	r := newRig(t, Options{})
+	if _, _, _, err := r.Own(t.Context(), 0); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []syncline.Change{put("paused", 1, "late", 5), {Op: syncline.ChangeTruncate, Object: "paused", Row: syncline.Row{Schema: customer}}} {
+		if _, err := r.try(true, c); syncline.CodeOf(err) != "fenced" {
+			t.Errorf("Apply of a paused owner = %v, want fenced", err)
+		}
+	}
+	if got := r.names("paused"); len(got) != 0 {
+		t.Errorf("records of a paused owner = %v", got)
+	}
+}
+
 func TestKeyTemplate(t *testing.T) {
 	lines := &syncline.Schema{Entity: "line", Key: []int{1, 0}, Version: -1, Columns: []syncline.Column{
 		{Name: "no", Kind: syncline.KindInt}, {Name: "doc", Kind: syncline.KindText}, {Name: "text", Kind: syncline.KindText}}}
@@ -134,6 +149,7 @@ func TestKeyTemplate(t *testing.T) {
 	for _, c := range []struct{ template, want, code string }{
 		{"", "obj:a%2Cb:c,7", ""},
 		{"{key}", "a%2Cb:c,7", ""},
+		{"v1/{object}/{key}", "v1/obj/a%2Cb:c,7", ""},
 		{"l:{doc}/{no}!", "l:a%2Cb:c/7!", ""},
 		{"{{crm}}:{key}", "{crm}:a%2Cb:c,7", ""},
 		{"l:{doc}", "", "redis_key_template"},

@@ -27,7 +27,7 @@ func newObject(name string, o Object) (*object, error) {
 		return nil, syncline.Errorf(syncline.Fatal, "redis_format", "object %s has the unknown format %q", name, o.Format).WithFix("use json or hash")
 	}
 	if o.KeyTemplate == "" {
-		ob.template = template{parts: []part{{text: name + ":"}, {column: wholeKey}}}
+		ob.template = template{parts: []part{{column: objectName}, {text: ":"}, {column: wholeKey}}}
 		return ob, nil
 	}
 	var err error
@@ -49,8 +49,12 @@ func (ob *object) kind() string {
 	return "string"
 }
 
-// wholeKey is the placeholder for all columns of the key.
-const wholeKey = "key"
+// The placeholders that are no columns, unless the record has columns of that name: all columns of the key, and the name of
+// the object.
+const (
+	wholeKey   = "key"
+	objectName = "object"
+)
 
 // template makes the key of a record.
 type template struct {
@@ -129,6 +133,9 @@ func (ob *object) appendKey(dst []byte, row syncline.Row) ([]byte, error) {
 		case row.Schema.Index(p.column) < 0 && p.column == wholeKey:
 			dst = append(dst, key...)
 			named = len(row.Schema.Key)
+			continue
+		case row.Schema.Index(p.column) < 0 && p.column == objectName:
+			dst = append(dst, ob.name...)
 			continue
 		}
 		c := row.Schema.Index(p.column)

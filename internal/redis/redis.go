@@ -64,8 +64,9 @@ type Options struct {
 type Object struct {
 	// Format is JSON by default.
 	Format Format
-	// KeyTemplate is text with {column} for each column of the record's key, or {key} for all of them ("customer:{id}").
-	// Values stand in the canonical form of syncline.Key; {{ and }} are braces. "" = "<object>:{key}".
+	// KeyTemplate is text with {column} for each column of the record's key, or {key} for all of them ("customer:{id}");
+	// {object} is the object's name. Values stand in the canonical form of syncline.Key; {{ and }} are braces.
+	// "" = "{object}:{key}".
 	KeyTemplate string
 	// TTL makes records expire so long after their last change. 0 = never.
 	TTL time.Duration
