@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"go.yaml.in/yaml/v3"
 
 	"syncline"
 )
@@ -238,7 +239,7 @@ func TestReferences(t *testing.T) {
 		{"${NOPE:-$}{CRM_URL}", "${CRM_URL}"},
 	} {
 		l := newLoader(env)
-		got, ok := l.expand(value{scalarNode(tt.text), &document{name: "x", dir: dir, lines: []string{tt.text}}, "p"})
+		got, ok := l.expand(value{&yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: tt.text, Line: 1, Column: 1}, &document{name: "x", dir: dir, lines: []string{tt.text}}, "p"})
 		if got != tt.want || !ok || len(l.problems) != 0 {
 			t.Errorf("expand(%q) = %q, %v, want %q", tt.text, got, l.problems, tt.want)
 		}

@@ -6,11 +6,7 @@ import (
 
 	"syncline"
 	"syncline/internal/transform"
-
-	"go.yaml.in/yaml/v3"
 )
-
-const yamlScalar = yaml.ScalarNode
 
 // laterSteps are steps that a later version has.
 var laterSteps = notYet{"format", "calculate", "lookup", "enrich", "split", "mask", "script"}

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"go.yaml.in/yaml/v3"
+
 	"syncline"
 	"syncline/internal/expression"
 	"syncline/internal/rule"
@@ -129,7 +131,7 @@ func (l *loader) expression(v value) string {
 	}
 	text := v.node.Value
 	switch {
-	case v.node.Kind != 0 && v.node.Kind != yamlScalar:
+	case v.node.Kind != 0 && v.node.Kind != yaml.ScalarNode:
 		l.report(v, WrongType, "", "%s must be an expression, not %s", v.path, typeName(v.node))
 		return ""
 	case v.node.Tag == "!!null":
@@ -185,7 +187,7 @@ func (l *loader) condition(v value, r *ruleSource) {
 }
 
 func (l *loader) constant(v value, c *rule.Condition) {
-	if v.node.Kind == yamlScalar && v.node.Tag == "!!null" {
+	if v.node.Kind == yaml.ScalarNode && v.node.Tag == "!!null" {
 		c.Values = append(c.Values, syncline.Null)
 		return
 	}
