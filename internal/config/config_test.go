@@ -301,14 +301,6 @@ func TestColourAndWideCharacters(t *testing.T) {
 	}
 }
 
-func TestKeyTemplate(t *testing.T) {
-	for _, tt := range []struct{ key, object, want string }{{"", "a", ""}, {"{object}:{id}", "a{b", "a{{b:{id}"}, {"x{key}", "a", "x{key}"}} {
-		if got := (&Redis{Key: tt.key}).KeyTemplate(tt.object); got != tt.want {
-			t.Errorf("KeyTemplate(%q, %q) = %q, want %q", tt.key, tt.object, got, tt.want)
-		}
-	}
-}
-
 func TestNearest(t *testing.T) {
 	names := []string{"from", "transform", "conditions"}
 	for word, want := range map[string]string{"form": "from", "tranform": "transform", "FROM": "from", "condition": "conditions", "xyz": "", "": ""} {

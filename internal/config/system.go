@@ -1,9 +1,6 @@
 package config
 
-import (
-	"strings"
-	"time"
-)
+import "time"
 
 // Type is the kind of a system.
 type Type string
@@ -91,15 +88,10 @@ type Redis struct {
 	URL    Secret      `json:"url"`
 	Format RedisFormat `json:"format"`
 	// Key is the template of the keys: {object} is the rule's object, {key} the record's key, {column} one of the key's
-	// columns, {{ and }} are braces. "" = "{object}:{key}". KeyTemplate fills in the object.
+	// columns, {{ and }} are braces. "" = "{object}:{key}".
 	Key string `json:"key,omitempty"`
 	// TTL is how long a record lives after it was written; 0 = for ever.
 	TTL time.Duration `json:"ttl"`
-}
-
-// KeyTemplate returns the template of the keys of one object, "" where it is the usual one.
-func (r *Redis) KeyTemplate(object string) string {
-	return strings.ReplaceAll(r.Key, "{object}", strings.NewReplacer("{", "{{", "}", "}}").Replace(object))
 }
 
 // RedisFormat is how a record is stored in Redis.
