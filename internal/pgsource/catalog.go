@@ -45,6 +45,9 @@ func (t *table) sqlName() string {
 	return "ONLY " + quote(t.schema, t.name)
 }
 
+// badNames are the server's answers to text that cannot be the name of a table here.
+var badNames = []string{codeInvalidName, codeSyntaxError, codeUndefinedTable, codeFeatureNotSupported}
+
 // findTable resolves the entity's identifier as the server does.
 func (s *Source) findTable(ctx context.Context, e Entity) (*table, error) {
 	t := &table{entity: e}
@@ -54,7 +57,7 @@ func (s *Source) findTable(ctx context.Context, e Entity) (*table, error) {
 		FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = to_regclass($1)`, e.Table).
 		Scan(&t.oid, &t.schema, &t.name, &kind, &persistence, &identity)
 	switch state := sqlState(err); {
-	case err == pgx.ErrNoRows || state == codeInvalidName || state == codeUndefinedTable || state == codeFeatureNotSupported:
+	case err == pgx.ErrNoRows || slices.Contains(badNames, state):
 		return nil, syncline.Errorf(syncline.Fatal, "table_missing", "source %s: entity %s: there is no table %s", s.opt.Name, e.Name, e.Table).
 			WithFix("check the spelling; names with capitals or blanks need double quotes")
 	case err != nil:

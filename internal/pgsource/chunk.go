@@ -19,8 +19,12 @@ import (
 const (
 	// rangeChunks is how many chunks are read on one snapshot.
 	rangeChunks = 8
+	// rangeBytes bounds the text of those rows, but for what one fetch brings.
+	rangeBytes = rangeChunks * batchBytes
+	// firstFetch is small, because nobody knows how long the rows are.
+	firstFetch = 16
 	// keysChunk is how many keys of a run are read on one snapshot.
-	keysChunk = 500
+	keysChunk = 200
 	// maxTouched bounds what is remembered of the stream while a chunk is read; beyond it the stream waits for the rows.
 	maxTouched = 100_000
 
@@ -68,24 +72,39 @@ type touch struct {
 // startChunk takes a snapshot and begins to read the run's next part on it. A snapshot that does not see all that was streamed
 // is of no use; soon there will be a better one.
 func (s *Source) startChunk(ctx context.Context, p *progress, t *table) error {
+	conn := s.runs.conn
+	s.runs.conn = nil
 	var err error
-	if s.runs.conn == nil {
-		if s.runs.conn, err = s.connect(ctx); err != nil {
+	if conn == nil {
+		if conn, err = s.connect(ctx); err != nil {
 			return err
 		}
 	}
-	conn := s.runs.conn
+	c, err := s.newChunk(ctx, conn, p, t)
+	switch {
+	case err != nil:
+		hangUp(conn) // it may be in the middle of something
+	case c == nil:
+		s.runs.conn = conn
+	default:
+		s.chunk = c
+	}
+	return err
+}
+
+// newChunk returns nil where it has to be tried again later.
+func (s *Source) newChunk(ctx context.Context, conn *pgx.Conn, p *progress, t *table) (*chunk, error) {
 	v, err := s.openView(ctx, conn, t)
 	if sqlState(err) == codeLockNotAvailable {
 		s.later(lockRetry)
-		return s.abandon(ctx, conn)
+		return nil, s.abandon(ctx, conn)
 	}
 	if err != nil {
-		return s.tableFault("take a snapshot of", t, err)
+		return nil, s.tableFault("take a snapshot of", t, err)
 	}
-	if v.hanging || v.xmin < s.state.Barriers[p.Entity] || !s.stream.recent.seenBy(v.snapshot) {
+	if v.xmin < max(s.floor, s.state.Barriers[p.Entity]) || !s.stream.recent.look(v.snapshot) {
 		s.later(viewRetry)
-		return s.abandon(ctx, conn)
+		return nil, s.abandon(ctx, conn)
 	}
 	if s.state.Barriers[p.Entity] != 0 {
 		delete(s.state.Barriers, p.Entity)
@@ -93,16 +112,15 @@ func (s *Source) startChunk(ctx context.Context, p *progress, t *table) error {
 	}
 	now := &table{entity: t.entity, oid: t.oid, schema: t.schema, name: t.name, partitioned: t.partitioned, identity: t.identity, current: t.current}
 	if err := s.loadTable(ctx, conn, now); err != nil {
-		return err
+		return nil, err
 	}
 	sc, layout, err := s.shape(ctx, now, nil)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	t.current = sc
 	reading, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	c := &chunk{run: p, table: t, schema: sc, view: v, until: v.until, results: make(chan chunkRows, 1), conn: conn, cancel: cancel, touched: map[syncline.Key]*touch{}}
-	s.runs.conn = nil
 	read := s.rangeReader(c, now, layout)
 	if p.Kind == syncline.RunKeys {
 		c.keys = p.keys[p.Done:min(p.Done+keysChunk, len(p.keys))]
@@ -115,8 +133,7 @@ func (s *Source) startChunk(ctx context.Context, p *progress, t *table) error {
 		}
 		c.results <- rows
 	})
-	s.chunk = c
-	return nil
+	return c, nil
 }
 
 func (s *Source) tableFault(doing string, t *table, err error) error {
@@ -140,8 +157,25 @@ func (s *Source) rangeReader(c *chunk, t *table, l *pgoutput.Layout) func(contex
 	}
 	sql := selectRows(t, c.schema, where, true, limit)
 	return func(ctx context.Context) (out chunkRows) {
-		out.err = c.read(ctx, sql, l, &out)
-		out.whole = len(out.rows) < limit
+		if _, out.err = c.conn.Exec(ctx, "DECLARE part NO SCROLL CURSOR FOR "+sql); out.err != nil {
+			return out
+		}
+		size := 0
+		for n := min(firstFetch, limit); n > 0; {
+			before := len(out.rows)
+			if out.err = c.read(ctx, fmt.Sprintf("FETCH %d FROM part", n), l, &out); out.err != nil {
+				return out
+			}
+			if len(out.rows)-before < n {
+				out.whole = true
+				return out
+			}
+			for _, n := range out.sizes[before:] {
+				size += n
+			}
+			average := size/len(out.rows) + 1
+			n = min((rangeBytes-size)/average, limit-len(out.rows))
+		}
 		return out
 	}
 }

@@ -112,6 +112,7 @@ const (
 	classInvalidAuth        = "28"
 	classDataException      = "22"
 	codeConfigurationLimit  = "53400"
+	codeSyntaxError         = "42601"
 	codeFeatureNotSupported = "0A000"
 )
 

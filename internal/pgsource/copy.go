@@ -119,7 +119,7 @@ func (c *copier) read(ctx context.Context, j job, limit int) error {
 	if j.undo != nil {
 		for _, h := range j.undo.in {
 			for range h.count {
-				if err := add(h.row, len(rowText(h.row))); err != nil {
+				if err := add(h.row, textSize(h.row)); err != nil {
 					return err
 				}
 			}

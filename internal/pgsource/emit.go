@@ -65,7 +65,6 @@ func snapshotEvent(sc *syncline.Schema, row []syncline.Value, n int) syncline.Ev
 // emitKeys answers for every key of the chunk that no unseen transaction touched.
 func (s *Source) emitKeys(c *chunk) {
 	p := c.run
-	p.Done += len(c.keys)
 	merged := c.merge()
 	var events []syncline.Event
 	found := map[syncline.Key]bool{}
@@ -88,11 +87,32 @@ func (s *Source) emitKeys(c *chunk) {
 			events = append(events, syncline.Event{Op: syncline.OpAbsent, Schema: c.schema, Ordinal: uint32(len(events) + 1), Before: row})
 		}
 	}
-	last := p.Done == len(p.keys)
-	if last {
-		p.keys = nil
+	last := p.Done+len(c.keys) == len(p.keys)
+	for {
+		n, size := 0, 0
+		for n < len(events) && n < s.opt.ChunkRows && size < batchBytes {
+			size += textSize(events[n].Row().Values)
+			events[n].Ordinal = uint32(n + 1)
+			n++
+		}
+		end := n == len(events)
+		if end {
+			if p.Done += len(c.keys); last {
+				p.keys = nil
+			}
+		}
+		s.outbox = append(s.outbox, s.chunkBatch(p, events[:n], end && last, copyMode{}))
+		if events = events[n:]; end {
+			return
+		}
 	}
-	s.outbox = append(s.outbox, s.chunkBatch(p, events, last, copyMode{}))
+}
+
+func textSize(row []syncline.Value) (n int) {
+	for _, v := range row {
+		n += len(v.Bytes())
+	}
+	return n
 }
 
 // merged is what the chunk's rows are at the stream's position.

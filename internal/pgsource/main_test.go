@@ -83,6 +83,20 @@ func (d *db) text(sql string, args ...any) string {
 // slotOf is a slot's name that no other database of the server has.
 func (d *db) slotOf() string { return "s_" + d.text("SELECT current_database()") }
 
+// released waits until nobody uses the slot: the server notices a moment late that a connection is gone.
+func (d *db) released() {
+	d.t.Helper()
+	poll(d.t, func() bool {
+		return d.text("SELECT count(*) FROM pg_replication_slots WHERE slot_name = $1 AND active", d.slotOf()) == "0"
+	})
+}
+
+func (d *db) dropSlot() {
+	d.t.Helper()
+	d.released()
+	d.exec("SELECT pg_drop_replication_slot($1)", d.slotOf())
+}
+
 // options are of a source of these tables, each an entity of its own name.
 func (d *db) options(tables ...string) Options {
 	o := Options{Name: "crm", URL: d.url, Slot: d.slotOf(), Publication: "pub", Manage: true, Marker: 20 * time.Millisecond}

@@ -69,6 +69,9 @@ func (s *Source) step(ctx context.Context) (b *syncline.Batch, idle bool, err er
 	s.takeRequests()
 	st := s.stream
 	if !st.open && len(st.events) == 0 {
+		if err := s.lookThrough(ctx); err != nil {
+			return nil, false, err
+		}
 		if did, err := s.stepRuns(ctx); did || err != nil {
 			return nil, false, err
 		}

@@ -111,6 +111,9 @@ func (s *Source) openAgain(ctx context.Context) error {
 	if err := s.ensurePublications(ctx); err != nil {
 		return err
 	}
+	if err := s.setFloor(ctx); err != nil {
+		return err
+	}
 	s.phase = phaseRun
 	if err := s.admitEntities(ctx); err != nil {
 		return err

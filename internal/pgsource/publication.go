@@ -17,8 +17,7 @@ const appendSuffix = "_append"
 
 // published is what the server publishes of our tables under our publications' names.
 type published struct {
-	// exists and all (FOR ALL TABLES) are by publication.
-	exists, all map[string]bool
+	exists map[string]bool // by publication
 	// tables are by oid.
 	tables map[uint32]coverage
 }
@@ -30,15 +29,14 @@ type coverage struct {
 }
 
 func (s *Source) readPublications(ctx context.Context) (published, error) {
-	p := published{exists: map[string]bool{}, all: map[string]bool{}, tables: map[uint32]coverage{}}
-	rows, err := s.sql.Query(ctx, `SELECT pubname::text, puballtables FROM pg_publication WHERE pubname = ANY($1)`, s.publications())
+	p := published{exists: map[string]bool{}, tables: map[uint32]coverage{}}
+	rows, err := s.sql.Query(ctx, `SELECT pubname::text FROM pg_publication WHERE pubname = ANY($1)`, s.publications())
 	if err != nil {
 		return p, s.fault("read the publications", err)
 	}
 	var name string
-	var all bool
-	if _, err = pgx.ForEachRow(rows, []any{&name, &all}, func() error {
-		p.exists[name], p.all[name] = true, all
+	if _, err = pgx.ForEachRow(rows, []any{&name}, func() error {
+		p.exists[name] = true
 		return nil
 	}); err != nil {
 		return p, s.fault("read the publications", err)

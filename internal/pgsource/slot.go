@@ -126,7 +126,10 @@ func (s *Source) server(ctx context.Context) error {
 	if err != nil {
 		return s.fault("read the server's settings", err)
 	}
-	s.rawText = encoding == "SQL_ASCII"
+	if s.rawText = encoding == "SQL_ASCII"; s.rawText {
+		s.config = s.config.Copy()
+		s.config.RuntimeParams["client_encoding"] = encoding // else the server would refuse to send what is not UTF-8
+	}
 	if s.version < 130000 {
 		return syncline.Errorf(syncline.Fatal, "server_too_old", "source %s: PostgreSQL %d; 13 is the oldest that can be a source", s.opt.Name, s.version/10000)
 	}

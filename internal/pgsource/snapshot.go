@@ -3,6 +3,7 @@ package pgsource
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -69,9 +70,6 @@ type view struct {
 	snapshot
 	// until: every transaction that the snapshot sees has its commit before this place.
 	until lsn
-	// hanging: a transaction is marked as committed that the snapshot does not see. It may have been streamed long ago: one
-	// that waits for a synchronous standby is in the WAL and not yet visible.
-	hanging bool
 }
 
 // openView locks the table against changes of its shape and takes a snapshot of the database after that: a snapshot that is
@@ -86,8 +84,7 @@ func (s *Source) openView(ctx context.Context, c *pgx.Conn, t *table) (v view, e
 	var text, until string
 	var block uint64
 	err = c.QueryRow(ctx, `SELECT s::text, CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_insert_lsn() END::text,
-		current_setting('wal_block_size')::int, EXISTS (SELECT FROM pg_snapshot_xip(s) x WHERE pg_xact_status(x) = 'committed')
-		FROM pg_current_snapshot() s`).Scan(&text, &until, &block, &v.hanging)
+		current_setting('wal_block_size')::int FROM pg_current_snapshot() s`).Scan(&text, &until, &block)
 	if err != nil {
 		return v, err
 	}
@@ -104,41 +101,55 @@ func (s *Source) openView(ctx context.Context, c *pgx.Conn, t *table) (v view, e
 	return v, nil
 }
 
-// xidRing remembers the transactions that were streamed last. One may be streamed and not yet be visible; such a snapshot is
-// of no use, because what the transaction touched is forgotten.
-type xidRing struct {
-	entries []xidEntry
-	next    int
-}
-
-type xidEntry struct {
-	xid uint32
-	at  int64 // seconds since 1970
+// unseen are the transactions that were streamed and that no snapshot has shown to be visible yet. A transaction is in the WAL
+// before it is visible: for moments, or, where it waits for a synchronous standby, for long. A snapshot that misses one is of
+// no use to a chunk, because what the transaction touched is forgotten.
+type unseen struct {
+	xids   []uint32
+	limit  int // how many there may be until they are looked through
+	looked time.Time
 }
 
 const (
-	ringSize = 1 << 16
-	// ringAge is when an entry is no longer believed: numbers come again after 2^32 transactions.
-	ringAge = 3600
+	unseenLimit = 1 << 16
+	// unseenAge bounds how long they are kept unlooked at: their numbers come again after 2^32 transactions of the server.
+	unseenAge = time.Hour
 )
 
-func (r *xidRing) add(xid uint32) {
-	e := xidEntry{xid, time.Now().Unix()}
-	if len(r.entries) < ringSize {
-		r.entries = append(r.entries, e)
-		return
-	}
-	r.entries[r.next] = e
-	r.next = (r.next + 1) % ringSize
+func (u *unseen) add(xid uint32) { u.xids = append(u.xids, xid) }
+
+// due tells whether they should be looked through, so that they do not become many, or old.
+func (u *unseen) due(now time.Time) bool {
+	return len(u.xids) >= max(unseenLimit, u.limit) || len(u.xids) > 0 && now.Sub(u.looked) >= unseenAge
 }
 
-// seenBy tells whether the snapshot sees all of them.
-func (r *xidRing) seenBy(sn snapshot) bool {
-	now := time.Now().Unix()
-	for _, e := range r.entries {
-		if !sn.sees(e.xid) && now-e.at < ringAge {
-			return false
-		}
+// look forgets those that the snapshot sees, and tells whether it sees all.
+func (u *unseen) look(sn snapshot) bool {
+	u.xids = slices.DeleteFunc(u.xids, sn.sees)
+	u.limit, u.looked = 2*len(u.xids), time.Now()
+	return len(u.xids) == 0
+}
+
+// lookThrough keeps the transactions that are not known to be visible few.
+func (s *Source) lookThrough(ctx context.Context) error {
+	if !s.stream.recent.due(time.Now()) {
+		return nil
 	}
-	return true
+	sn, err := s.currentSnapshot(ctx)
+	if err != nil {
+		return err
+	}
+	s.stream.recent.look(sn)
+	return nil
+}
+
+// setFloor makes chunks wait for the transactions that run now, where one of them may have been streamed before the source
+// was opened: it waits for a synchronous standby. Our own number is above those of all of them; a snapshot's need not be.
+func (s *Source) setFloor(ctx context.Context) error {
+	var names string
+	err := s.sql.QueryRow(ctx, "SELECT current_setting('synchronous_standby_names')").Scan(&names)
+	if err == nil && names != "" && !s.standby {
+		err = s.sql.QueryRow(ctx, "SELECT pg_current_xact_id()::text::int8").Scan(&s.floor)
+	}
+	return s.fault("look for transactions that wait for a standby", err)
 }

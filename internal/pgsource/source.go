@@ -106,6 +106,7 @@ type Source struct {
 	undo   *rewind // the stream is read ahead of the log
 	pin    *pin    // an exported snapshot whose position the stream has to reach
 	runs   runQueue
+	floor  uint64 // chunks wait for the transactions below it
 
 	confirmed atomic.Uint64
 

@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -39,116 +38,11 @@ type stream struct {
 	txns   []syncline.Txn
 	bytes  int
 
-	recent   xidRing
+	recent   unseen
 	dangling bool      // the last batch said that its transaction goes on
 	walEnd   uint64    // by the last keepalive
 	activity time.Time // when a transaction or a heartbeat of ours was last seen or made
 	quietEnd uint64    // walEnd at that time
-}
-
-// startStream begins to replicate at the position. It waits for as long as the slot is in use.
-func (s *Source) startStream(ctx context.Context) error {
-	if s.names == nil {
-		return fmt.Errorf("start stream of source %s: no publication", s.opt.Name)
-	}
-	c, err := s.connectReplication(ctx)
-	if err != nil {
-		return err
-	}
-	started := false
-	defer func() {
-		if !started {
-			closeNow(c)
-		}
-	}()
-	timeout, err := senderTimeout(ctx, c)
-	if err != nil {
-		return s.fault("read wal_sender_timeout", err)
-	}
-	options := "proto_version '1', publication_names " + literal(identifierList(s.names))
-	if s.version >= 140000 {
-		options += ", messages 'true'"
-	}
-	sql := fmt.Sprintf("START_REPLICATION SLOT %s LOGICAL %s (%s)", quote(s.opt.Slot), lsn(s.pos.Commit), options)
-	err = s.whileInUse(ctx, func() error { return startReplication(ctx, c, sql) })
-	switch sqlState(err) {
-	case "":
-	case codeUndefinedObject:
-		return s.slotMissing()
-	case codeNotInState:
-		return s.slotLost()
-	}
-	if err != nil {
-		return s.fault("start replication", err)
-	}
-	h, err := c.Hijack()
-	if err != nil {
-		return s.fault("start replication", err)
-	}
-	started = true
-	st := &stream{txn: -1, activity: time.Now()}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	st.wire = newWire(h.Conn, &s.confirmed, timeout)
-	s.stream = st
-	s.log.Info("streaming", "slot", s.opt.Slot, "position", lsn(s.pos.Commit).String())
-	return nil
-}
-
-// identifierList is how pgoutput's option publication_names is written.
-func identifierList(names []string) string {
-	quoted := make([]string, len(names))
-	for i, n := range names {
-		quoted[i] = quote(n)
-	}
-	return strings.Join(quoted, ",")
-}
-
-func closeNow(c *pgconn.PgConn) {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-	defer cancel()
-	_ = c.Close(ctx) // it is given up
-}
-
-// senderTimeout is how long the server waits for a word of ours; 0 = for ever.
-func senderTimeout(ctx context.Context, c *pgconn.PgConn) (time.Duration, error) {
-	row, err := command(ctx, c, "SHOW wal_sender_timeout")
-	if err != nil || row[0] == "0" {
-		return 0, err
-	}
-	// PostgreSQL's units of time are Go's, but for minutes and days.
-	text := strings.Replace(strings.Replace(row[0], "min", "m", 1), "d", "h", 1)
-	d, err := time.ParseDuration(text)
-	if strings.HasSuffix(row[0], "d") {
-		d *= 24
-	}
-	return d, err
-}
-
-// startReplication returns once the server has begun to stream. After the server's refusal the connection can be used again.
-func startReplication(ctx context.Context, c *pgconn.PgConn, sql string) error {
-	c.Frontend().SendQuery(&pgproto3.Query{String: sql})
-	if err := c.Frontend().Flush(); err != nil {
-		return err
-	}
-	var refused error
-	for {
-		msg, err := c.ReceiveMessage(ctx)
-		if err != nil {
-			return err
-		}
-		switch msg := msg.(type) {
-		case *pgproto3.CopyBothResponse:
-			return nil
-		case *pgproto3.ErrorResponse:
-			refused = pgconn.ErrorResponseToPgError(msg)
-		case *pgproto3.ReadyForQuery:
-			if refused == nil {
-				refused = errors.New("the server did not begin to stream")
-			}
-			return refused
-		}
-	}
 }
 
 // fill decodes what has arrived until the batch is full, or there is no more, or the stream must rest. It does not block.

@@ -1,0 +1,76 @@
+package pgsource
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"syncline"
+)
+
+func TestRefusedLoginAndRights(t *testing.T) {
+	d := newDB(t, oneTable)
+	name := "r_" + d.text("SELECT current_database()")
+	d.exec("CREATE ROLE " + name + " LOGIN")
+	t.Cleanup(func() { d.exec("DROP OWNED BY " + name); d.exec("DROP ROLE " + name) })
+	o := d.options("t")
+	o.URL = strings.Replace(d.url, "postgres@", name+"@", 1)
+	src, err := New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var codes []string
+	for _, f := range src.Check(t.Context()) {
+		if f.Level == "fail" {
+			codes = append(codes, f.Code)
+		}
+	}
+	if !slices.Contains(codes, "privilege_missing") && !slices.Contains(codes, "login_refused") {
+		t.Errorf("check of a role without rights = %v", codes)
+	}
+	if err := record2(t, o); syncline.ClassOf(err) != syncline.Fatal {
+		t.Errorf("open by a role without rights = %v, want a fatal error", err)
+	}
+	o.URL = strings.Replace(d.url, "postgres@", "nobody_of_that_name:geheim@", 1)
+	err = record2(t, o)
+	wantCode(t, err, "login_refused")
+	if strings.Contains(err.Error(), "geheim") {
+		t.Errorf("the error tells the password: %v", err)
+	}
+	o.URL = "postgres://u:geheim@host:port/db"
+	if _, err := New(o); syncline.CodeOf(err) != "url_invalid" || strings.Contains(err.Error(), "geheim") {
+		t.Errorf("New of a bad url = %v", err)
+	}
+}
+
+func TestCheck(t *testing.T) {
+	d := newDB(t, oneTable, "CREATE TABLE log (v text)")
+	o := d.options("t", "log")
+	levels := func(o Options) map[string]string {
+		src, err := New(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		found := map[string]string{}
+		for _, f := range src.Check(t.Context()) {
+			if f.Level != "ok" {
+				found[f.Code] = f.Level
+			}
+		}
+		return found
+	}
+	if f := levels(o); len(f) != 1 || f["replica_identity_missing"] != "warn" {
+		t.Errorf("check with manage = %v", f)
+	}
+	o.Manage = false
+	if f := levels(o); f["publication_missing"] != "fail" || f["slot_missing"] != "fail" {
+		t.Errorf("check without manage = %v", f)
+	}
+	d.exec("CREATE PUBLICATION pub FOR ALL TABLES")
+	if f := levels(o); f["updates_refused"] != "warn" || f["publication_missing"] != "" {
+		t.Errorf("check with a publication of everything = %v", f)
+	}
+	if n := d.text("SELECT count(*) FROM pg_replication_slots WHERE slot_name = $1", d.slotOf()); n != "0" {
+		t.Error("check made a slot")
+	}
+}

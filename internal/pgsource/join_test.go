@@ -1,0 +1,105 @@
+package pgsource
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"syncline"
+)
+
+// TestEntityThatJoinsLater is published from then on. A transaction that wrote to the table before and is still running will not
+// be streamed: the run has to wait for it.
+func TestEntityThatJoinsLater(t *testing.T) {
+	d := newDB(t, oneTable, "CREATE TABLE u (id int PRIMARY KEY)", "INSERT INTO u VALUES (1)")
+	p := record(t, d.options("t"))
+	p.copied()
+	tx, err := d.connect().Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tx.Exec(t.Context(), "INSERT INTO u VALUES (2)"); err != nil {
+		t.Fatal(err)
+	}
+	p.o = d.options("t", "u")
+	p.crash(0)
+	p.start(syncline.Run{ID: "later", Kind: syncline.RunFull, Entity: "u"})
+	if b := p.next(); !b.Sync {
+		t.Errorf("first batch = %+v, want a checkpoint that is appended at once", b)
+	}
+	p.crash(0) // what has to be waited for is in the log
+	p.start(syncline.Run{ID: "later", Kind: syncline.RunFull, Entity: "u"})
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	for err = nil; err == nil; {
+		var b *syncline.Batch
+		if b, err = p.src.Next(ctx); err == nil && b.Chunk != nil {
+			t.Fatalf("a chunk came before the transaction ended: %v", b.Events)
+		}
+	}
+	if err := tx.Commit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	d.exec("INSERT INTO u VALUES (3)")
+	p.until(p.ended("later"))
+	p.until(func() bool { return len(p.streamed()) >= 1 })
+	seen := map[string]bool{}
+	for _, s := range append(p.rowsOf("later"), describe(p.streamed()[0])) {
+		seen[s[strings.LastIndex(s, "["):]] = true
+	}
+	if diff := cmp.Diff(map[string]bool{"[1]": true, "[2]": true, "[3]": true}, seen); diff != "" {
+		t.Errorf("rows differ (-want +got):\n%s", diff)
+	}
+}
+
+// TestCopyOfAnAcceptedSlot: the first copy beside a slot that was made by hand, of a table without a key too.
+func TestCopyOfAnAcceptedSlot(t *testing.T) {
+	for _, identity := range []string{"FULL", "DEFAULT"} {
+		t.Run(identity, func(t *testing.T) {
+			d := newDB(t, oneTable, "CREATE TABLE log (n int)", "ALTER TABLE log REPLICA IDENTITY "+identity, "CREATE PUBLICATION pub FOR TABLE t, log WITH (publish = 'insert, update, delete, truncate')")
+			d.exec("INSERT INTO log SELECT 1 FROM generate_series(1, 5)")
+			d.exec("SELECT pg_create_logical_replication_slot($1, 'pgoutput')", d.slotOf())
+			d.exec("INSERT INTO log SELECT 2 FROM generate_series(1, 5)")
+			if identity == "FULL" {
+				d.exec("DELETE FROM log WHERE ctid = '(0,1)'")
+				d.exec("UPDATE log SET n = 3 WHERE n = 2 AND ctid = (SELECT max(ctid) FROM log)")
+			}
+			o := d.options("t", "log")
+			o.Manage = false
+			p := record(t, o)
+			p.copied()
+			d.exec("INSERT INTO log VALUES (4)")
+			p.until(func() bool { e := p.streamed(); return len(e) > 0 && describe(e[len(e)-1]) == "created log [] [4]" })
+			rows := map[string]int{}
+			for _, b := range p.log {
+				if c := b.Chunk; c != nil && c.Entity == "log" && c.First {
+					if !c.Reset {
+						t.Error("the copy does not begin with a reset")
+					}
+					clear(rows)
+				}
+				for i := range b.Events {
+					e := &b.Events[i]
+					if e.Before != nil {
+						if rows[e.Before[0].Text()]--; rows[e.Before[0].Text()] < 0 {
+							t.Errorf("%s of a row that is not there", e.Op)
+						}
+					}
+					if e.After != nil {
+						rows[e.After[0].Text()]++
+					}
+				}
+			}
+			want := map[string]int{"1": 5, "2": 5, "4": 1}
+			if identity == "FULL" {
+				want = map[string]int{"1": 4, "2": 4, "3": 1, "4": 1}
+			}
+			if diff := cmp.Diff(want, rows); diff != "" {
+				t.Errorf("rows differ (-want +got):\n%s", diff)
+			}
+		})
+	}
+}

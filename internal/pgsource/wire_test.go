@@ -1,0 +1,320 @@
+package pgsource
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"io"
+	"net"
+	"strconv"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"syncline"
+)
+
+// TestStatusGoesOnWithoutNext: the server ends connections that say nothing for wal_sender_timeout. Nobody calls Next, and more
+// than the source buffers is waiting.
+func TestStatusGoesOnWithoutNext(t *testing.T) {
+	d := newDB(t, oneTable)
+	o := d.options("t")
+	o.URL += "&wal_sender_timeout=1000"
+	p := record(t, o)
+	p.copied()
+	d.exec("INSERT INTO t VALUES (0)")
+	p.events(1)
+	const rows = 60000
+	d.exec("INSERT INTO t SELECT i, repeat('x', 400) FROM generate_series(1, $1::int) i", rows)
+	pid := d.text("SELECT active_pid FROM pg_replication_slots WHERE slot_name = $1", d.slotOf())
+	until := time.Now().Add(3 * time.Second)
+	poll(t, func() bool { return time.Now().After(until) })
+	p.events(rows + 1)
+	if now := d.text("SELECT active_pid FROM pg_replication_slots WHERE slot_name = $1", d.slotOf()); now != pid {
+		t.Errorf("walsender %s, was %s", now, pid)
+	}
+}
+
+func (d *db) confirmed() lsn {
+	d.t.Helper()
+	l, err := parseLSN(d.text("SELECT confirmed_flush_lsn::text FROM pg_replication_slots WHERE slot_name = $1", d.slotOf()))
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	return l
+}
+
+// TestConfirmsOnlyWhatItIsTold: received is not confirmed; a confirmation arrives without anybody calling Next.
+func TestConfirmsOnlyWhatItIsTold(t *testing.T) {
+	d := newDB(t, oneTable)
+	p := record(t, d.options("t"))
+	p.copied()
+	before := d.confirmed()
+	d.exec("INSERT INTO t VALUES (1)")
+	p.events(1)
+	d.exec("INSERT INTO t VALUES (2)")
+	p.events(2)
+	p.src.stream.wire.poll()
+	if now := d.confirmed(); now != before {
+		t.Errorf("slot is at %s without a confirmation, was %s", now, before)
+	}
+	last := p.log[len(p.log)-1].Position
+	p.src.Confirm(last)
+	p.src.Confirm(syncline.Position{Epoch: epoch, Commit: 1})
+	poll(t, func() bool { return d.confirmed() == lsn(last.Commit) })
+}
+
+// TestIdleSourceFollowsTheWAL: another database of the server is busy. The position moves by keepalives, at most once per
+// Marker, and the slot follows.
+func TestIdleSourceFollowsTheWAL(t *testing.T) {
+	d, other := newDB(t, oneTable), newDB(t, "CREATE TABLE busy (v text)")
+	o := d.options("t")
+	o.Marker, o.Heartbeat = 50*time.Millisecond, 100*time.Millisecond
+	p := record(t, o)
+	p.copied()
+	p.next()
+	start, begun := d.confirmed(), time.Now()
+	markers := 0
+	other.exec("INSERT INTO busy SELECT repeat('x', 1000) FROM generate_series(1, 5000)")
+	target, err := parseLSN(other.text("SELECT pg_current_wal_lsn()::text"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for lsn(p.log[len(p.log)-1].Position.Commit) < target {
+		if b := p.next(); len(b.Events) > 0 || b.Chunk != nil {
+			t.Errorf("batch = %+v, want only a position", b)
+		}
+		markers++
+	}
+	if limit := int(time.Since(begun)/o.Marker) + 1; markers > limit {
+		t.Errorf("%d markers in %s, want at most %d", markers, time.Since(begun), limit)
+	}
+	p.src.Confirm(p.log[len(p.log)-1].Position)
+	poll(t, func() bool { return d.confirmed() >= target })
+	if d.confirmed() <= start {
+		t.Error("the slot did not move")
+	}
+}
+
+// TestHeartbeat: WAL grows elsewhere, and the source writes one message of its own; while nothing grows it writes none.
+func TestHeartbeat(t *testing.T) {
+	d, other := newDB(t, oneTable), newDB(t, "CREATE TABLE busy (v text)")
+	o := d.options("t")
+	o.Heartbeat = 20 * time.Millisecond
+	p := record(t, o)
+	p.copied()
+	p.next()
+	other.exec("INSERT INTO busy SELECT repeat('x', 1000) FROM generate_series(1, 5000)")
+	beat := p.src.stream.quietEnd
+	p.until(func() bool { return p.src.stream.quietEnd > beat })
+	// Its commit arrives as a transaction without events.
+	at := p.src.stream.quietEnd
+	p.until(func() bool { return p.src.pos.Commit > at })
+	if len(p.streamed()) != 0 {
+		t.Errorf("a heartbeat gave events")
+	}
+	// Its own WAL is no reason for another one.
+	quiet := p.src.stream.quietEnd
+	ctx, cancel := context.WithTimeout(t.Context(), 10*o.Heartbeat)
+	defer cancel()
+	for err := error(nil); !errors.Is(err, context.DeadlineExceeded); {
+		if _, err = p.src.Next(ctx); err != nil && ctx.Err() == nil {
+			t.Fatal(err)
+		}
+	}
+	if p.src.stream.quietEnd > quiet+heartbeatGrowth {
+		t.Errorf("another heartbeat at %d after the one at %d", p.src.stream.quietEnd, quiet)
+	}
+}
+
+func TestServerShutdownIsNotHeldUp(t *testing.T) {
+	d := newDB(t, oneTable)
+	o := d.options("t")
+	o.Marker = time.Hour
+	p := record(t, o)
+	p.copied()
+	d.exec("INSERT INTO t VALUES (1)")
+	p.events(1)
+	// A keepalive that wants a reply, as a server that shuts down sends it, brings the position out at once.
+	walEnd := p.src.pos.Commit + 100
+	body := append([]byte{'k'}, make([]byte, 17)...)
+	binary.BigEndian.PutUint64(body[1:], walEnd)
+	body[17] = 1
+	if _, err := p.src.frame(deadline(t), 'd', body); err != nil {
+		t.Fatal(err)
+	}
+	if b := p.next(); b.Position.Commit < walEnd {
+		t.Errorf("position = %v, want %d", b.Position, walEnd)
+	}
+}
+
+func TestMalformedFrames(t *testing.T) {
+	for name, f := range map[string]struct {
+		kind byte
+		body []byte
+	}{
+		"unknown message":      {'?', nil},
+		"empty data":           {'d', nil},
+		"short keepalive":      {'d', []byte("k12345")},
+		"long keepalive":       {'d', append([]byte("k"), make([]byte, 30)...)},
+		"unknown frame":        {'d', []byte("x")},
+		"data without message": {'d', append([]byte("w"), make([]byte, 24)...)},
+		"bad message":          {'d', append(append([]byte("w"), make([]byte, 24)...), "Bxx"...)},
+		"row without relation": {'d', append(append([]byte("w"), make([]byte, 24)...), "I\x00\x00\x00\x01N\x00\x00"...)},
+	} {
+		s := &Source{stream: &stream{txn: -1}}
+		if _, err := s.frame(t.Context(), f.kind, f.body); syncline.CodeOf(err) != "stream_malformed" || syncline.ClassOf(err) != syncline.Fatal {
+			t.Errorf("%s: error = %v, want fatal stream_malformed", name, err)
+		}
+	}
+	s := &Source{stream: &stream{txn: -1}}
+	for name, kind := range map[string]byte{"error without fields": 'E', "end of the stream": 'c'} {
+		if _, err := s.frame(t.Context(), kind, []byte{0}); err == nil || syncline.ClassOf(err) != syncline.Transient {
+			t.Errorf("%s: error = %v, want a transient one", name, err)
+		}
+	}
+}
+
+// frames makes count data messages of growing length, and keepalives between.
+func frames(count int) (all []byte, bodies int) {
+	for i := range count {
+		n := 26 + i*i%70000
+		all = binary.BigEndian.AppendUint32(append(all, 'd'), uint32(n+4))
+		body := bytes.Repeat([]byte{byte(i)}, n)
+		body[0] = 'w'
+		all = append(all, body...)
+		all = binary.BigEndian.AppendUint32(append(all, 'd'), keepaliveSize+4)
+		all = append(all, 'k')
+		all = append(binary.BigEndian.AppendUint64(all, uint64(i)), make([]byte, 9)...)
+	}
+	return all, 2 * count
+}
+
+// TestWireCutsWholeMessages however the network slices them, and never changes what it handed out.
+func TestWireCutsWholeMessages(t *testing.T) {
+	for _, slice := range []int{1 << 20, 4096, 97} {
+		t.Run(strconv.Itoa(slice), func(t *testing.T) {
+			ours, theirs := net.Pipe()
+			var confirmed atomic.Uint64
+			w := newWire(ours, &confirmed, time.Minute)
+			defer w.close()
+			all, count := frames(min(300, 10*slice/97))
+			go io.Copy(io.Discard, theirs) //nolint:errcheck // the status updates
+			go func() {
+				for rest := all; len(rest) > 0; {
+					n := min(slice, len(rest))
+					if _, err := theirs.Write(rest[:n]); err != nil {
+						return
+					}
+					rest = rest[n:]
+				}
+				_ = theirs.Close()
+			}()
+			var kept [][]byte
+			for block := range w.blocks {
+				for len(block) > 0 {
+					n := 1 + int(binary.BigEndian.Uint32(block[1:]))
+					kept = append(kept, block[:n])
+					block = block[n:]
+				}
+			}
+			if got := bytes.Join(kept, nil); len(kept) != count || !bytes.Equal(got, all) {
+				t.Errorf("%d messages of %d bytes, want %d of %d", len(kept), len(got), count, len(all))
+			}
+			if w.err == nil || w.seen.Load() != uint64(count/2-1) {
+				t.Errorf("error = %v, WAL end = %d, want an error and %d", w.err, w.seen.Load(), count/2-1)
+			}
+		})
+	}
+}
+
+func TestWireRefusesImpossibleLengths(t *testing.T) {
+	for _, length := range []uint32{0, 3, 1 << 31} {
+		ours, theirs := net.Pipe()
+		var confirmed atomic.Uint64
+		w := newWire(ours, &confirmed, time.Minute)
+		go io.Copy(io.Discard, theirs)                                      //nolint:errcheck // the status updates
+		go theirs.Write(binary.BigEndian.AppendUint32([]byte{'d'}, length)) //nolint:errcheck // the reader's error is looked at
+		for range w.blocks {
+			t.Error("a block of an impossible message")
+		}
+		if w.err == nil {
+			t.Error("no error")
+		}
+		w.close()
+	}
+}
+
+func TestSingleReaderStopsAtTheEndOfAMessage(t *testing.T) {
+	all, _ := frames(5)
+	r := &singleReader{r: bytes.NewReader(all)}
+	buf := make([]byte, 1<<20)
+	var got []byte
+	for {
+		n, err := r.Read(buf)
+		got = append(got, buf[:n]...)
+		if err == io.EOF {
+			break
+		}
+		if n > 5 && (len(got) > len(all) || all[len(got)-n-5] != 'd') {
+			t.Fatalf("read of %d bytes crosses the end of a message", n)
+		}
+	}
+	if !bytes.Equal(got, all) {
+		t.Errorf("read %d bytes, want %d", len(got), len(all))
+	}
+}
+
+func FuzzScan(f *testing.F) {
+	all, _ := frames(3)
+	f.Add(all)
+	f.Add([]byte{'d', 0, 0, 0, 3})
+	f.Fuzz(func(t *testing.T, data []byte) {
+		w := &wire{urgent: make(chan struct{}, 1)}
+		whole, next, err := w.scan(data)
+		if err == nil && (whole > len(data) || next < 5 || whole+next <= len(data)) {
+			t.Errorf("scan = %d, %d of %d bytes", whole, next, len(data))
+		}
+	})
+}
+
+func FuzzFrame(f *testing.F) {
+	f.Add(byte('d'), []byte("w________________________B________________"))
+	f.Add(byte('E'), []byte("C42P01\x00\x00"))
+	f.Fuzz(func(t *testing.T, kind byte, body []byte) {
+		s := &Source{stream: &stream{txn: -1}}
+		_, _ = s.frame(t.Context(), kind, body) // no input may panic
+	})
+}
+
+func FuzzCheckpoint(f *testing.F) {
+	c := checkpoint{Format: 1, State: stateCreated, Runs: []*progress{{Run: "r", Entity: "t", Reached: [][]byte{{0xff}}}}}
+	f.Add(c.encode())
+	f.Add([]byte(`{"v":1,"state":"created","runs":[null]}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		c, err := decodeCheckpoint(data)
+		if err != nil {
+			wantCode(t, err, "checkpoint_unknown")
+			return
+		}
+		again, err := decodeCheckpoint(c.encode())
+		if err != nil || !bytes.Equal(again.encode(), c.encode()) {
+			t.Errorf("checkpoint does not survive: %v", err)
+		}
+	})
+}
+
+func FuzzLSN(f *testing.F) {
+	f.Add("16/B374D848")
+	f.Add("/")
+	f.Fuzz(func(t *testing.T, text string) {
+		l, err := parseLSN(text)
+		if err != nil {
+			return
+		}
+		if again, err := parseLSN(l.String()); err != nil || again != l {
+			t.Errorf("%q is %s, which is %s, %v", text, l, again, err)
+		}
+	})
+}
