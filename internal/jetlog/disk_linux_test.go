@@ -107,10 +107,16 @@ func TestFailedServer(t *testing.T) {
 	_, err = l.Append(t.Context(), batch(n, 1_000_000))
 	wantError(t, "the next Append", err, syncline.Transient, "log_disk")
 
-	got := make(chan int, 64) // the entries that the waiting reader has got; never closed
 	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
+	got := make(chan int, 64) // the entries that the waiting reader has got; it closes it when it stops
+	defer func() {
+		cancel()
+		for range got {
+			continue
+		}
+	}()
 	go func() {
+		defer close(got)
 		for {
 			e, err := waiting.Next(ctx)
 			if ctx.Err() != nil {

@@ -10,22 +10,31 @@ import (
 )
 
 // health asks the server what it would answer to a monitor: the only place where it tells of a stream that it could not
-// recover or cannot write.
+// recover or cannot write. The answer first waits a millisecond for the server to take connections, which a busy machine
+// can miss: that says nothing, and the question is repeated.
 func health(srv *server.Server) error {
-	req, err := http.NewRequest(http.MethodGet, server.HealthzPath, nil)
+	req, err := http.NewRequest(http.MethodGet, server.HealthzPath+"?details=true", nil)
 	if err != nil {
 		return fmt.Errorf("ask for the log server's health: %w", err)
 	}
-	var answer response
-	srv.HandleHealthz(&answer, req)
-	var status server.HealthStatus
-	if err := json.Unmarshal(answer.body, &status); err != nil {
-		return fmt.Errorf("read the log server's health: %w", err)
+	var unready error
+	for range 1000 {
+		var answer response
+		srv.HandleHealthz(&answer, req)
+		var status server.HealthStatus
+		if err := json.Unmarshal(answer.body, &status); err != nil {
+			return fmt.Errorf("read the log server's health: %w", err)
+		}
+		if len(status.Errors) == 0 {
+			return nil
+		}
+		first := status.Errors[0]
+		if first.Type != server.HealthzErrorConn {
+			return errors.New(first.Error)
+		}
+		unready = errors.New(first.Error)
 	}
-	if status.Status == "ok" {
-		return nil
-	}
-	return errors.New(status.Error)
+	return unready
 }
 
 // response keeps the body of an http.Handler's answer.

@@ -75,7 +75,8 @@ func (r *reader) Next(ctx context.Context) (syncline.Entry, error) {
 		}
 		if r.head < len(r.queue) {
 			e := r.pop()
-			return e, r.prefetch()
+			r.prefetch()
+			return e, nil
 		}
 		if !r.asked {
 			e, ok, last, grown := r.log.tail.at(r.next)
@@ -111,15 +112,15 @@ func (r *reader) pop() syncline.Entry {
 	return e
 }
 
-// prefetch asks for the next window while there is still something of the last one to work on.
-func (r *reader) prefetch() error {
+// prefetch asks for the next window while there is still something of the last one to work on. If it cannot, Next asks
+// again, and returns the error if it stays, when there is nothing left.
+func (r *reader) prefetch() {
 	if r.asked || r.nc == nil || r.deep > windowBytes {
-		return nil
+		return
 	}
-	if recent, last := r.log.tail.state(r.ahead); recent || last < r.ahead {
-		return nil
+	if recent, last := r.log.tail.state(r.ahead); !recent && last >= r.ahead {
+		_ = r.ask()
 	}
-	return r.ask()
 }
 
 // wait returns when the log has grown, or when it is time to look whether it has.

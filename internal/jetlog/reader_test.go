@@ -78,8 +78,10 @@ func TestDamageIsNotReadOver(t *testing.T) {
 				t.Fatalf("Read = %v", err)
 			}
 			defer r.Close()
+			ctx, cancel := context.WithTimeout(t.Context(), silence)
+			defer cancel()
 			for n := 1; n <= count; n++ {
-				e, err := r.Next(t.Context())
+				e, err := r.Next(ctx)
 				if err != nil {
 					wantDamage(t, err)
 					return
@@ -127,6 +129,46 @@ func TestForgottenLogIsNotBegunAnew(t *testing.T) {
 	}
 	_, err := s.Log(t.Context(), "crm")
 	wantError(t, "Log", err, syncline.Fatal, "log_lost")
+}
+
+// TestWindowIsAskedForAgain: what was on its way when the connection was lost does not come any more.
+func TestWindowIsAskedForAgain(t *testing.T) {
+	l := mustLog(t, mustOpen(t, Options{Dir: t.TempDir()}), "crm")
+	mustAppend(t, l, 1, 1, 10)
+	r := &reader{log: l, next: 1, ahead: 1}
+	defer r.Close()
+	if err := r.connect(); err != nil {
+		t.Fatalf("connect = %v", err)
+	}
+	r.asked = true // and the question got lost
+	if err := r.nc.ForceReconnect(); err != nil {
+		t.Fatalf("ForceReconnect = %v", err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), silence/2)
+	defer cancel()
+	if e, err := r.Next(ctx); err != nil || e.Seq != 1 {
+		t.Errorf("Next = %d, %v, want 1", e.Seq, err)
+	}
+}
+
+// TestWhatHasArrivedIsReturned: a connection that is gone costs no entry that had come before.
+func TestWhatHasArrivedIsReturned(t *testing.T) {
+	const size, window = 300_000, windowBytes/300_000 + 1
+	l := mustLog(t, mustOpen(t, Options{Dir: t.TempDir()}), "crm")
+	mustAppend(t, l, 1, 40, size)
+	r := &reader{log: l, next: 1, ahead: 1}
+	defer r.Close()
+	for n := 1; n <= window; n++ {
+		if e, err := r.Next(t.Context()); err != nil || e.Seq != syncline.Seq(n) {
+			t.Fatalf("Next = %d, %v, want %d", e.Seq, err, n)
+		}
+		if n == 1 {
+			eventually(t, "the window is complete", func() bool { return r.nc.Stats().InMsgs >= window+1 })
+			r.nc.Close()
+		}
+	}
+	_, err := r.Next(t.Context())
+	wantError(t, "Next without a connection", err, syncline.Transient, "log_unavailable")
 }
 
 // TestIdleReaderAsksNothing: a reader at the end of an embedded log costs nothing until there is an append.

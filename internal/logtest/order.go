@@ -56,7 +56,8 @@ func wakesAtTheEnd(t *testing.T, s Storage) {
 	l := s.Open(t, "crm")
 	r := mustRead(t, l, 1)
 	got := make(chan syncline.Entry) // closed by the reader when it stops; unbuffered: the next append waits for the last read
-	ctx := deadline(t)
+	ctx, cancel := context.WithCancel(deadline(t))
+	defer cancel()
 	go func() {
 		defer close(got)
 		for {
@@ -73,6 +74,10 @@ func wakesAtTheEnd(t *testing.T, s Storage) {
 		if !ok || e.Seq != syncline.Seq(n) {
 			t.Fatalf("reader got sequence %d (%v) after append %d", e.Seq, ok, n)
 		}
+	}
+	cancel()
+	for range got { // the reader is used by one goroutine: it must have stopped before the reader is closed
+		continue
 	}
 	mustClose(t, r)
 }
