@@ -79,6 +79,9 @@ func openEmbedded(ctx context.Context, dir string, logger *slog.Logger) (*embedd
 
 // start runs a server and checks that it has recovered every log.
 func (e *embedded) start() (*server.Server, error) {
+	if err := sweep(filepath.Join(e.dir, server.JetStreamStoreDir)); err != nil {
+		return nil, diskError("clean the log directory", err)
+	}
 	srv, err := server.NewServer(&server.Options{
 		ServerName:         "syncline",
 		DontListen:         true,
@@ -112,6 +115,23 @@ func (e *embedded) start() (*server.Server, error) {
 			WithFix("check the disk; restore the directory, or move it away to begin new logs with a full sync")
 	}
 	return srv, nil
+}
+
+// sweep removes the files by which a server tried whether it may write, and which it left behind because it was killed in that
+// moment: the next server would take one for an account that it cannot resolve.
+func sweep(root string) error {
+	for _, pattern := range []string{"_test_*", "*/streams/*/_test_*"} {
+		left, err := filepath.Glob(filepath.Join(root, pattern))
+		if err != nil {
+			return err
+		}
+		for _, path := range left {
+			if err := os.Remove(path); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 func shutdown(srv *server.Server) {
