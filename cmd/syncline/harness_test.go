@@ -20,7 +20,7 @@ import (
 )
 
 // patience is how long anything may take that a test waits for.
-const patience = 90 * time.Second
+const patience = 60 * time.Second
 
 // binary is the program with failpoints, built once.
 var binary = sync.OnceValues(func() (string, error) {
@@ -138,10 +138,14 @@ func eventually(t *testing.T, what string, check func(context.Context) error) {
 	defer cancel()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
+	var err error
 	for {
-		err := check(ctx)
-		if err == nil {
+		now := check(ctx)
+		if now == nil {
 			return
+		}
+		if ctx.Err() == nil || err == nil {
+			err = now
 		}
 		select {
 		case <-ctx.Done():

@@ -99,7 +99,7 @@ func (s *Session) start(ctx context.Context, known state.Route) error {
 	case StartHalt, StartNeedsSync:
 		return d.Err
 	case StartRefill:
-		r.log.Info("target is behind what was applied: filling it again from the log", "seq", d.Cursor.Seq, "known_seq", known.Cursor.Seq)
+		r.log.Info("target stands before what was handed to it: applying again from the log", "seq", d.Cursor.Seq, "known_seq", known.Cursor.Seq)
 	}
 	at := d.Cursor
 	if d.Move == StartPlace {

@@ -159,7 +159,9 @@ func (c *Capture) Run(ctx, hard context.Context) error {
 	for ctx.Err() == nil {
 		s, err := c.Begin(ctx)
 		if err == nil {
-			c.set(StateRunning, nil)
+			if s.born {
+				c.set(StateRunning, nil)
+			}
 			for err == nil && ctx.Err() == nil {
 				if err = s.step(ctx, hard); err == nil {
 					failures = 0
@@ -216,6 +218,9 @@ type Session struct {
 	c      *Capture
 	source syncline.Source
 	last   syncline.Position
+	// born is false until a source that was never captured has said from where on it will miss nothing: before that, it is not
+	// running.
+	born bool
 }
 
 // Begin opens the source at the log's end: the last batch is the checkpoint.
@@ -249,7 +254,8 @@ func (c *Capture) Begin(ctx context.Context) (*Session, error) {
 	if checkpoint != nil {
 		source.Confirm(last) // it is in the log, whatever the source last heard of us
 	}
-	return &Session{c: c, source: source, last: last}, nil
+	_, reads := source.(syncline.RunReader)
+	return &Session{c: c, source: source, last: last, born: checkpoint != nil || !reads}, nil
 }
 
 // Reader opens the source at the log's end to read records from it while Run does not work. What Next returns is not appended
@@ -332,6 +338,10 @@ func (s *Session) Store(ctx, hard context.Context, b *syncline.Batch) error {
 	}
 	failpoint.Hit("capture.append.after")
 	s.last = b.Position
+	if !s.born && (b.Position.Commit > 0 || b.Chunk != nil || !b.Sync) {
+		s.born = true
+		s.c.set(StateRunning, nil)
+	}
 	s.source.Confirm(b.Position)
 	failpoint.Hit("capture.confirm.after")
 	s.c.count(b, seq)
@@ -363,7 +373,9 @@ func (s *Session) append(ctx, hard context.Context, b *syncline.Batch) (syncline
 		seq, err := s.c.o.Log.Append(hard, b)
 		if err == nil {
 			if failures > 1 {
-				s.c.set(StateRunning, nil)
+				if s.born {
+					s.c.set(StateRunning, nil)
+				}
 				s.c.log.Info("log takes events again")
 				if staller != nil {
 					staller.Stall(nil)
