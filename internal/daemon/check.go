@@ -7,6 +7,7 @@ import (
 
 	"syncline"
 	"syncline/internal/config"
+	"syncline/internal/search"
 )
 
 // Finding is what a check found about one system.
@@ -46,6 +47,14 @@ func (d *Daemon) check(ctx context.Context, sys *config.System) []Finding {
 			}
 		}
 		found = append(found, failure(sys, err)...)
+	}
+	if sys.Type == config.TypeSearch {
+		dir, err := search.Open(sys.Search.Path)
+		if err == nil {
+			found = append(found, ask(ctx, sys, dir)...)
+			err = dir.Close()
+		}
+		return append(found, failure(sys, err)...)
 	}
 	if target := connectors[sys.Type].target; target != nil && d.written(sys) {
 		t, err := target(d, &route{id: "_check", target: sys, source: &source{system: &config.System{}}})(ctx)

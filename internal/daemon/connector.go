@@ -12,6 +12,7 @@ import (
 	"syncline/internal/pgsource"
 	"syncline/internal/pgtarget"
 	"syncline/internal/redis"
+	"syncline/internal/search"
 	"syncline/internal/sqlite"
 	"syncline/internal/webhook"
 )
@@ -31,6 +32,7 @@ var connectors = map[config.Type]connector{
 	config.TypeHTTP:     {source: pushSource},
 	config.TypeRedis:    {target: redisTarget},
 	config.TypeNATSKV:   {target: natsTarget},
+	config.TypeSearch:   {target: searchTarget},
 	config.TypeWebhook:  {target: webhookTarget},
 }
 
@@ -75,7 +77,7 @@ func postgresTarget(d *Daemon, r *route) openTarget {
 func sqliteSource(d *Daemon, s *source) (func() (syncline.Source, error), error) {
 	c := s.system.Capture
 	o := sqlite.Options{Name: s.system.Name, URL: s.system.SQLite.Path, Manage: c.Manage, Entities: make(map[string]sqlite.Entity),
-		Snapshot: c.Initial, Logger: d.log}
+		Snapshot: c.Initial, InitialRoutes: d.initialRoutes(s.system), Logger: d.log}
 	for _, e := range c.Entities {
 		o.Entities[e.Name] = sqlite.Entity{Table: e.Table, Key: e.Key, Version: e.Version}
 	}
@@ -128,6 +130,36 @@ func (d *Daemon) natsConn() (*nats.Conn, error) {
 		d.nats = c
 	}
 	return d.nats, nil
+}
+
+func searchTarget(d *Daemon, r *route) openTarget {
+	o := search.Options{Route: r.id, Tombstone: d.o.Config.Log.Retain, Logger: d.log}
+	if len(r.rules) > 0 {
+		o.Object = r.rules[0].To.Name
+	}
+	path := r.target.Search.Path
+	return func(context.Context) (syncline.Target, error) {
+		dir, err := d.Indexes(path)
+		if err != nil {
+			return nil, err
+		}
+		return search.OpenTarget(dir, o)
+	}
+}
+
+// Indexes returns the directory of indexes at this path, which all its routes share.
+func (d *Daemon) Indexes(path string) (*search.Directory, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if dir := d.indexes[path]; dir != nil {
+		return dir, nil
+	}
+	dir, err := search.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	d.indexes[path] = dir
+	return dir, nil
 }
 
 func webhookTarget(d *Daemon, r *route) openTarget {

@@ -20,6 +20,7 @@ import (
 	"syncline/internal/config"
 	"syncline/internal/jetlog"
 	"syncline/internal/push"
+	"syncline/internal/search"
 	"syncline/internal/state"
 )
 
@@ -44,11 +45,11 @@ type Daemon struct {
 	intake   *push.Intake
 	sources  []*source // in the order of the configuration
 	routes   []*route  // in the order of the configuration
-	indexes  map[string]*searchServer
 	listener net.Listener
 
-	mu   sync.Mutex
-	nats *nats.Conn // to the embedded server, once a target needs it
+	mu      sync.Mutex
+	indexes map[string]*search.Directory // by path, once a target needs one
+	nats    *nats.Conn                   // to the embedded server, likewise
 }
 
 // source is a system that is captured.
@@ -70,7 +71,7 @@ func Open(ctx context.Context, o Options) (d *Daemon, err error) {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	d = &Daemon{o: o, log: o.Logger, registry: prometheus.NewRegistry(), started: time.Now(),
-		indexes: make(map[string]*searchServer)}
+		indexes: make(map[string]*search.Directory)}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, d.Close())

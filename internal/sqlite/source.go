@@ -47,8 +47,11 @@ type Options struct {
 	// Manage allows the source to make its tables and triggers in the database and to switch on the write-ahead log. Without
 	// it, Open tells which SQL is missing.
 	Manage bool
-	// Snapshot: copy every entity when nothing was ever captured.
+	// Snapshot: copy entities when nothing was ever captured.
 	Snapshot bool
+	// InitialRoutes names the entities that the first copy is of and, for each, the routes that it is for (none = all routes).
+	// nil = every entity, for all routes.
+	InitialRoutes map[string][]string
 	// ChunkRows bounds a chunk of a run; 0 = 2000.
 	ChunkRows int
 	// Logger is told of what changes; nil = nobody.
@@ -195,8 +198,13 @@ func (s *Source) start(ctx context.Context) (err error) {
 		return nil
 	}
 	for _, e := range s.entities() {
+		routes, wanted := s.opt.InitialRoutes[e]
+		if !wanted && s.opt.InitialRoutes != nil {
+			continue
+		}
 		keyless := len(s.tables[e].key) == 0
-		s.checkpoint.Runs = append(s.checkpoint.Runs, run{ID: "snapshot-" + e, Kind: syncline.RunSnapshot, Entity: e, Empty: true, Contains: keyless})
+		s.checkpoint.Runs = append(s.checkpoint.Runs, run{ID: "snapshot-" + e, Kind: syncline.RunSnapshot, Entity: e, Routes: slices.Clone(routes),
+			Empty: true, Contains: keyless})
 	}
 	return nil
 }

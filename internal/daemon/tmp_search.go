@@ -1,5 +1,0 @@
-package daemon
-
-type searchServer struct{}
-
-func (*searchServer) Close() error { return nil }
