@@ -402,8 +402,3 @@ func (m *machine) oldest() time.Time {
 	}
 	return m.window[0].appended
 }
-
-// idle reports whether everything read is applied.
-func (m *machine) idle() bool {
-	return m.inflight == nil && m.planned.entry >= len(m.window) && (m.making == nil || m.making.empty())
-}

@@ -32,7 +32,7 @@ type slot struct {
 type standing uint8
 
 const (
-	untouched standing = iota
+	_ standing = iota
 	// cleared: a change of the plan makes what is parked obsolete.
 	cleared
 	// holding: an event of the plan waits.

@@ -303,7 +303,7 @@ func TestColourAndWideCharacters(t *testing.T) {
 
 func TestNearest(t *testing.T) {
 	names := []string{"from", "transform", "conditions"}
-	for word, want := range map[string]string{"form": "from", "tranform": "transform", "FROM": "from", "condition": "conditions", "xyz": "", "": ""} {
+	for word, want := range map[string]string{"form": "from", "transfrm": "transform", "FROM": "from", "condition": "conditions", "xyz": "", "": ""} {
 		if got := nearest(word, names); got != want {
 			t.Errorf("nearest(%q) = %q, want %q", word, got, want)
 		}

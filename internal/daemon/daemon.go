@@ -19,6 +19,7 @@ import (
 	"syncline/internal/capture"
 	"syncline/internal/config"
 	"syncline/internal/jetlog"
+	"syncline/internal/ops"
 	"syncline/internal/push"
 	"syncline/internal/search"
 	"syncline/internal/state"
@@ -90,9 +91,8 @@ func Open(ctx context.Context, o Options) (d *Daemon, err error) {
 	if err := d.addRoutes(); err != nil {
 		return d, err
 	}
-	if d.listener, err = net.Listen("tcp", o.Config.HTTP.Listen); err != nil {
-		return d, syncline.Errorf(syncline.Fatal, "listen_failed", "listen on %s: %w", o.Config.HTTP.Listen, err).
-			WithFix("set http.listen to a free port of 127.0.0.1")
+	if d.listener, err = ops.Listen(ctx, o.Config.HTTP.Listen); err != nil {
+		return d, err
 	}
 	d.registerMetrics()
 	return d, nil

@@ -105,6 +105,9 @@ func keyOnly(s *syncline.Schema, k syncline.Key) []syncline.Value {
 		row[i] = syncline.Unset
 	}
 	parts, err := k.Parts()
+	if k == "" { // the empty text, as a key of one column
+		parts = []string{""}
+	}
 	for i, c := range s.Key {
 		row[c] = syncline.Null
 		if err == nil && i < len(parts) && parts[i] != "\x00" {

@@ -131,12 +131,12 @@ func (c content) apply(ch *Change) {
 	case len(ch.Schema.Key) == 0:
 		t.replaceLoose(before, after)
 	default:
-		old, had := syncline.Row{}, false
 		key, _ := after.Key()
 		if was, ok := before.Key(); ok {
 			key = was
 		}
-		if old, had = t.keyed[key]; had {
+		old, had := t.keyed[key]
+		if had {
 			delete(t.keyed, key)
 		}
 		if ch.After == nil {

@@ -130,7 +130,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	if err != nil {
 		err = errors.Join(fmt.Errorf("finish requests in hand: %w", err), h.Close())
 	}
-	<-failed
+	<-failed //nolint:errcheck // the listener is closed: what Serve says of that is no news
 	return err
 }
 

@@ -2,6 +2,7 @@ package pgsource
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -57,7 +58,7 @@ func (s *Source) findTable(ctx context.Context, e Entity) (*table, error) {
 		FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = to_regclass($1)`, e.Table).
 		Scan(&t.oid, &t.schema, &t.name, &kind, &persistence, &identity)
 	switch state := sqlState(err); {
-	case err == pgx.ErrNoRows || slices.Contains(badNames, state):
+	case errors.Is(err, pgx.ErrNoRows) || slices.Contains(badNames, state):
 		return nil, syncline.Errorf(syncline.Fatal, "table_missing", "source %s: entity %s: there is no table %s", s.opt.Name, e.Name, e.Table).
 			WithFix("check the spelling; names with capitals or blanks need double quotes")
 	case err != nil:

@@ -153,7 +153,7 @@ func (s *Source) rangeReader(c *chunk, t *table, l *pgoutput.Layout) func(contex
 	limit := rangeChunks * s.opt.ChunkRows
 	where := ""
 	if len(c.run.Reached) > 0 {
-		where = fmt.Sprintf("(%s) > (%s)", keyColumns(c.schema), literals(c.schema, c.run.Reached))
+		where = fmt.Sprintf("(%s) > (%s)", keyColumns(c.schema), literals(c.run.Reached))
 	}
 	sql := selectRows(t, c.schema, where, true, limit)
 	return func(ctx context.Context) (out chunkRows) {
@@ -194,7 +194,7 @@ func keysReader(c *chunk, t *table, l *pgoutput.Layout) func(context.Context) ch
 	sql := func(keys [][][]byte) string {
 		tuples := make([]string, len(keys))
 		for i, k := range keys {
-			tuples[i] = "(" + literals(c.schema, k) + ")"
+			tuples[i] = "(" + literals(k) + ")"
 		}
 		return selectRows(t, c.schema, fmt.Sprintf("(%s) IN (%s)", keyColumns(c.schema), strings.Join(tuples, ", ")), false, 0)
 	}
@@ -269,7 +269,7 @@ func keyTexts(sc *syncline.Schema, row []syncline.Value) [][]byte {
 }
 
 // literals are constants without a type: PostgreSQL takes that of the column they are compared with.
-func literals(sc *syncline.Schema, texts [][]byte) string {
+func literals(texts [][]byte) string {
 	list := make([]string, len(texts))
 	for i, text := range texts {
 		list[i] = literal(string(text))

@@ -2,6 +2,7 @@ package pgsource
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -28,7 +29,7 @@ func (s *Source) findSlot(ctx context.Context) (*slot, error) {
 	var confirmed, status string
 	err := s.sql.QueryRow(ctx, `SELECT coalesce(plugin::text, ''), coalesce(datoid, 0), temporary, coalesce(wal_status, ''), coalesce(confirmed_flush_lsn::text, '0/0')
 		FROM pg_replication_slots WHERE slot_name = $1`, s.opt.Slot).Scan(&sl.plugin, &sl.database, &sl.temporary, &status, &confirmed)
-	if err == pgx.ErrNoRows {
+	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, nil
 	}
 	if err == nil {
@@ -153,7 +154,7 @@ func (s *Source) server(ctx context.Context) error {
 // checkIdentity refuses another server, timeline, database or slot than the log was captured from.
 func (s *Source) checkIdentity() error {
 	was, is := s.state.Identity, s.identity
-	what := ""
+	var what string
 	switch {
 	case was.System != is.System:
 		what = "another server (system identifier " + is.System + ", was " + was.System + ")"

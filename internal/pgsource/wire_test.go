@@ -254,7 +254,7 @@ func TestSingleReaderStopsAtTheEndOfAMessage(t *testing.T) {
 	for {
 		n, err := r.Read(buf)
 		got = append(got, buf[:n]...)
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			break
 		}
 		if n > 5 && (len(got) > len(all) || all[len(got)-n-5] != 'd') {

@@ -34,11 +34,10 @@ func (t *Target) Apply(ctx context.Context, w *syncline.Write) (syncline.Result,
 
 // transaction is one Apply.
 type transaction struct {
-	t     *Target
-	s     *session
-	w     *syncline.Write
-	res   syncline.Result
-	begun bool
+	t   *Target
+	s   *session
+	w   *syncline.Write
+	res syncline.Result
 	// queue are the requests of the next round trip.
 	queue []request
 	// deferrable: some object has constraints that are checked late.

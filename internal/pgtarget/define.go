@@ -2,6 +2,7 @@ package pgtarget
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -100,7 +101,8 @@ func (f *definition) execute(ctx context.Context) error {
 		return syncline.Errorf(syncline.Transient, "object_exists", "define %s: the table appeared meanwhile", f.d.Object)
 	}
 	classified := classify("define "+f.d.Object, err)
-	if e, ok := classified.(*syncline.Error); ok && e.Class == syncline.Fatal {
+	var e *syncline.Error
+	if errors.As(classified, &e) && e.Class == syncline.Fatal {
 		return e.WithFix("run this as the owner, then resume the route:\n%s", strings.Join(f.ddl, ";\n"))
 	}
 	return classified

@@ -181,20 +181,6 @@ func (r *rig) capture(s *Source) *syncline.Batch {
 	return b
 }
 
-// run captures until ctx ends or an error.
-func (r *rig) run(ctx context.Context, s *Source) error {
-	for {
-		b, err := s.Next(ctx)
-		if err != nil {
-			return err
-		}
-		if _, err := r.log.Append(ctx, b); err != nil {
-			return err
-		}
-		s.Confirm(b.Position)
-	}
-}
-
 // event is a CloudEvent of the system, as JSON.
 func event(id string, key, n int) string {
 	return fmt.Sprintf(`{"specversion":"1.0","id":%q,"source":"pos","type":"order.updated","subject":"%d","data":{"id":%d,"n":%d}}`, id, key, key, n)

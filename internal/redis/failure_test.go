@@ -32,11 +32,10 @@ func TestCrashThatLosesTheTailTakesTheCursorBack(t *testing.T) {
 		return changes
 	}
 	const last = 60
-	want := map[string]string{}
 	for n := int64(1); n <= last; n++ {
 		r.apply(write(n)...)
 	}
-	want = r.names("c")
+	want := r.names("c")
 
 	s.Kill()
 	logs, err := filepath.Glob(filepath.Join(s.Dir, "appendonlydir", "*.incr.aof"))

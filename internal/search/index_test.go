@@ -386,7 +386,7 @@ func TestScanPassesItsCallersErrorOn(t *testing.T) {
 	r := newRig(t, directory(t, t.TempDir()), Options{Object: "c", Route: "r"})
 	r.apply(put("c", 1, "n", 5))
 	stop := errors.New("enough")
-	if err := r.Scan(t.Context(), "c", customer, func(syncline.Row) error { return stop }); err != stop {
+	if err := r.Scan(t.Context(), "c", customer, func(syncline.Row) error { return stop }); !errors.Is(err, stop) {
 		t.Errorf("Scan = %v, want the caller's own error", err)
 	}
 }

@@ -206,10 +206,8 @@ func (r *route) heal() {
 
 func (r *route) rows() (map[string]string, error) {
 	out := make(map[string]string)
-	n := 0
 	err := r.store.Open(memtarget.Options{Route: "reader"}).Scan(r.w.ctx, r.object, r.schema(), func(row syncline.Row) error {
-		n++
-		out[r.name(row, n)] = fmt.Sprint(row.Values)
+		out[r.name(row)] = fmt.Sprint(row.Values)
 		return nil
 	})
 	return out, err
@@ -222,8 +220,8 @@ func (r *route) schema() *syncline.Schema {
 	return customerSchema
 }
 
-// name is the row's key; for a keyless one its content, numbered where it repeats.
-func (r *route) name(row syncline.Row, n int) string {
+// name is the row's key; for a keyless one its content, which does not repeat.
+func (r *route) name(row syncline.Row) string {
 	if k, ok := row.Key(); ok {
 		return string(k)
 	}

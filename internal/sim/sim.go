@@ -56,7 +56,6 @@ type world struct {
 	routes  []*route
 	trace   strings.Builder
 	result  Result
-	healing bool
 }
 
 var errCrash = errors.New("the process was killed")
@@ -99,9 +98,6 @@ func tail(s string, lines int) string {
 func (w *world) note(format string, args ...any) {
 	fmt.Fprintf(&w.trace, format+"\n", args...)
 }
-
-// chance is true once in n times, never while healing.
-func (w *world) chance(n int) bool { return w.rnd.IntN(n) == 0 && !w.healing }
 
 // live lets things happen until the history is over, heals everything, and checks what must hold.
 func (w *world) live(o Options) error {
@@ -233,7 +229,6 @@ func (w *world) captureStep() error {
 // heal ends all trouble and lets everything come to rest.
 func (w *world) heal() error {
 	w.note("heal")
-	w.healing = true
 	w.system.Advance(1 << 30)
 	for _, r := range w.routes {
 		r.heal()

@@ -51,9 +51,9 @@ func classify(err error, attempt string) error {
 		e = syncline.Errorf(syncline.Transient, "state_locked", "another process holds the file: %w", err).
 			WithFix("end the program that has the state store open")
 	case code&0xFF == lib.SQLITE_CORRUPT, code&0xFF == lib.SQLITE_NOTADB:
-		e = corrupt(err).(*syncline.Error)
+		errors.As(corrupt(err), &e)
 	case code&0xFF == lib.SQLITE_READONLY, code&0xFF == lib.SQLITE_CANTOPEN, code&0xFF == lib.SQLITE_PERM:
-		e = unwritable(err).(*syncline.Error)
+		errors.As(unwritable(err), &e)
 	case code == lib.SQLITE_IOERR_FSYNC, code == lib.SQLITE_IOERR_DIR_FSYNC:
 		// What an earlier sync left behind is unknown: a retry that works would prove nothing.
 		e = syncline.Errorf(syncline.Fatal, "state_io", "the disk did not take a write: %w", err).

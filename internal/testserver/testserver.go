@@ -99,9 +99,6 @@ func (p *process) stop(sig syscall.Signal) {
 	}
 }
 
-// signal sends a signal to the server's main process.
-func (p *process) signal(sig syscall.Signal) error { return p.cmd.Process.Signal(sig) }
-
 // account returns the credential of a system user for servers that refuse to run as root; nil if we are not root.
 func account(name string) (*syscall.Credential, error) {
 	if os.Geteuid() != 0 {
