@@ -435,6 +435,9 @@ func (pl *planner) send(p *plan, it item) {
 				return
 			}
 		}
+		if ev.After == nil {
+			values = before // what was removed still says which record it was
+		}
 		if k, _, err := it.rule.key(ev.Row().Values); err == nil {
 			key = k
 		}
