@@ -22,7 +22,7 @@ fmt:
 	gofmt -w $$(git ls-files '*.go')
 
 bench: servers ## speed, as ratios to PostgreSQL's own replication in the same run
-	$(GO) run ./internal/bench -o docs/benchmarks.md
+	$(GO) run ./bench -o docs/benchmarks.md
 
 sim: ## a long simulation
 	$(GO) test ./internal/sim -timeout 60m -run TestSeeds -sim.seeds $(or $(SEEDS),5000) -sim.first $(or $(FIRST),1)

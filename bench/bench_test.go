@@ -1,0 +1,152 @@
+package main
+
+import (
+	"bytes"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"syncline"
+)
+
+func TestRunReportsBothSides(t *testing.T) {
+	out := filepath.Join(t.TempDir(), "docs", "benchmarks.md")
+	var progress bytes.Buffer
+	if err := run(t.Context(), []string{"-rows", "1000", "-rounds", "2", "-only", "updates,inserts,copy", "-o", out}, io.Discard, &progress); err != nil {
+		t.Fatalf("run: %v\n%s", err, &progress)
+	}
+	text, err := os.ReadFile(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"1,000 single-row updates", "1,000 single-row inserts", "Initial copy of 1,000 rows", "| PostgreSQL ", "-rows 1000"} {
+		if !strings.Contains(string(text), want) {
+			t.Errorf("the report lacks %q:\n%s", want, text)
+		}
+	}
+	if n := strings.Count(string(text), "**ratio**"); n != 3 {
+		t.Errorf("the report has %d ratios, want 3:\n%s", n, text)
+	}
+}
+
+func TestParse(t *testing.T) {
+	o, err := parse([]string{"-only", "copy,idle", "-rows", "1000"}, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := options{rows: 1000, rounds: 3, only: []string{"copy", "idle"}}
+	if diff := cmp.Diff(want, o, cmp.AllowUnexported(options{})); diff != "" {
+		t.Errorf("parse (-want +got):\n%s", diff)
+	}
+	for _, args := range []string{"-only nothing", "-rows 7", "-rows 0", "-rounds 0", "-o a -pprof b", "more"} {
+		if _, err := parse(strings.Fields(args), io.Discard); err == nil {
+			t.Errorf("parse(%q) = nil, want an error", args)
+		}
+	}
+}
+
+func TestServersAreStartedForWhatNeedsThem(t *testing.T) {
+	for only, want := range map[string]bool{"": true, "log": false, "log,idle": true} {
+		o := options{}
+		if only != "" {
+			o.only = strings.Split(only, ",")
+		}
+		if got := o.servers(); got != want {
+			t.Errorf("servers(-only %q) = %v, want %v", only, got, want)
+		}
+	}
+}
+
+func TestDelays(t *testing.T) {
+	base := time.Now()
+	at := func(id int64, ms int) moment { return moment{id, base.Add(time.Duration(ms) * time.Millisecond)} }
+	got := delays([]moment{at(10, 0), at(20, 5), at(30, 10), at(40, 20)}, []moment{at(5, 1), at(20, 9), at(40, 18)})
+	want := []time.Duration{0, 4 * time.Millisecond, 8 * time.Millisecond, 9 * time.Millisecond}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("delays (-want +got):\n%s", diff)
+	}
+}
+
+func TestQuantileAndMedian(t *testing.T) {
+	var list []time.Duration
+	for i := range 100 {
+		list = append(list, time.Duration(i+1))
+	}
+	for q, want := range map[float64]time.Duration{0: 1, 0.5: 50, 0.99: 99, 1: 100} {
+		if got := quantile(list, q); got != want {
+			t.Errorf("quantile(1…100, %v) = %d, want %d", q, got, want)
+		}
+	}
+	if got := quantile(list[:1], 0.99); got != 1 {
+		t.Errorf("quantile(1, 0.99) = %d, want 1", got)
+	}
+	if got := median([]float64{9, 1, 4}); got != 4 {
+		t.Errorf("median(9, 1, 4) = %v, want 4", got)
+	}
+	if got := median([]float64{9, 1, 4, 2}); got != 3 {
+		t.Errorf("median(9, 1, 4, 2) = %v, want 3", got)
+	}
+}
+
+func TestParseUsage(t *testing.T) {
+	status := "Name:\tsyncline\nVmPeak:\t  999 kB\nVmHWM:\t   2048 kB\n"
+	stat := "7 (a) b) S 1 7 7 0 -1 4194304 1 2 3 4 150 25 0 0 20 0 9 0 1 1 1"
+	got, err := parseUsage([]byte(status), []byte(stat))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := (usage{peak: 2 << 20, cpu: 1750 * time.Millisecond}); got != want {
+		t.Errorf("parseUsage = %+v, want %+v", got, want)
+	}
+	for _, broken := range [][2]string{{"", stat}, {status, "7 (a) S 1"}, {status, ""}} {
+		if _, err := parseUsage([]byte(broken[0]), []byte(broken[1])); err == nil {
+			t.Errorf("parseUsage(%q) = nil, want an error", broken)
+		}
+	}
+}
+
+func TestThroughput(t *testing.T) {
+	native := []trial{{took: 2 * time.Second}, {took: time.Second}, {took: 4 * time.Second}}
+	syncline := []trial{
+		{time.Second, usage{10 << 20, 500 * time.Millisecond}},
+		{time.Second, usage{30 << 20, 700 * time.Millisecond}},
+		{time.Second, usage{20 << 20, 600 * time.Millisecond}},
+	}
+	s := throughput("T", "How.", 10_000, native, syncline)
+	want := `# Benchmarks
+
+Made by ` + "`make bench`" + `. The source, the target, native logical replication and Syncline share one machine; everything writes durably. Figures of throughput are medians of the rounds.
+
+|     |     |
+|-----|-----|
+| CPU | 2   |
+
+## T
+
+How.
+
+|           | rows/s   | time              | peak memory | CPU    | CPU a row |
+|-----------|----------|-------------------|-------------|--------|-----------|
+| native    | 5,000    | 2.00 s            | –           | –      | –         |
+| Syncline  | 10,000   | 1.00 s            | 30 MiB      | 0.60 s | 60.0 µs   |
+| **ratio** | **2.00** | rounds: 1.00–4.00 |             |        |           |
+`
+	if diff := cmp.Diff(want, markdown([][2]string{{"CPU", "2"}}, []section{s})); diff != "" {
+		t.Errorf("markdown (-want +got):\n%s", diff)
+	}
+}
+
+func TestEventsAreOf200Bytes(t *testing.T) {
+	data, err := syncline.AppendBatch(nil, events(full))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := len(data) / full; got < 190 || got > 240 {
+		t.Errorf("an event takes %d bytes, want about 200", got)
+	}
+}

@@ -1,0 +1,225 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// table is what is replicated: an integer key and about 200 bytes in ten columns. The row with id 0 carries the mark that tells
+// that a target has everything up to it.
+const table = `CREATE TABLE account (id int PRIMARY KEY, name text NOT NULL, mail text, city text, amount numeric(12,2), score int,
+	active bool, ref uuid, at timestamptz, note text)`
+
+// record is the row number i.
+const record = `i, 'customer ' || i, 'c' || i || '@example.com', 'city of ' || i % 1000, i % 100000 * 1.25, 0, i % 3 > 0, md5(i::text)::uuid,
+	timestamptz '2026-01-01 00:00:00.25+00' + i * interval '1 second', repeat('n', 70)`
+
+// patience is how long a side may take for anything.
+const patience = 15 * time.Minute
+
+// side is one of the two that replicate a field: native replication or Syncline.
+type side interface {
+	name() string
+	// start begins the replication, or goes on with it. It returns when the side has been told, not when it works.
+	start(context.Context) error
+	// check returns an error if the side has stopped working by itself.
+	check(context.Context) error
+	// stop returns when nothing is replicated any more. What was replicated stays.
+	stop(context.Context) error
+	// usage is that of the side's own process since start; zero where that is the database server itself.
+	usage() (usage, error)
+	// copy is a connection to the side's copy of the source.
+	copy() *pgx.Conn
+}
+
+// field is a database at the source and a copy of it for each side at the target. The tables are alike.
+type field struct {
+	b        *bench
+	name     string
+	src      *pgx.Conn
+	native   *native
+	syncline *program
+	mark     int
+}
+
+func newField(ctx context.Context, b *bench, name string) (f *field, err error) {
+	f = &field{b: b, name: name}
+	defer func() {
+		if err != nil {
+			f.abandon()
+		}
+	}()
+	if f.src, err = create(ctx, b.source.URL, name, table, "INSERT INTO account SELECT "+record+" FROM generate_series(0, 0) i",
+		"CREATE PUBLICATION native FOR TABLE account"); err != nil {
+		return f, err
+	}
+	f.native = &native{subscription: name, from: fmt.Sprintf("host=127.0.0.1 port=%d user=postgres dbname=%s", b.source.Port, name)}
+	if f.native.conn, err = create(ctx, b.target.URL, name+"_native", table); err != nil {
+		return f, err
+	}
+	f.syncline, err = newProgram(b, name)
+	if err != nil {
+		return f, err
+	}
+	f.syncline.conn, err = create(ctx, b.target.URL, name+"_syncline", table)
+	return f, err
+}
+
+// create makes a database and returns a connection to it.
+func create(ctx context.Context, url func(string) string, name string, statements ...string) (*pgx.Conn, error) {
+	err := onServer(ctx, url("postgres"), func(c *pgx.Conn) error { return execAll(ctx, c, "CREATE DATABASE "+name) })
+	if err != nil {
+		return nil, err
+	}
+	c, err := pgx.Connect(ctx, url(name))
+	if err != nil {
+		return nil, err
+	}
+	return c, execAll(ctx, c, statements...)
+}
+
+func execAll(ctx context.Context, c *pgx.Conn, statements ...string) error {
+	for _, sql := range statements {
+		if _, err := c.Exec(ctx, sql); err != nil {
+			return fmt.Errorf("%.80s: %w", sql, err)
+		}
+	}
+	return nil
+}
+
+// sides returns both; who comes first alternates.
+func (f *field) sides(round int) []side {
+	if round%2 == 1 {
+		return []side{f.syncline, f.native}
+	}
+	return []side{f.native, f.syncline}
+}
+
+// setMark writes the mark that comes after everything written so far.
+func (f *field) setMark(ctx context.Context) error {
+	f.mark++
+	return execAll(ctx, f.src, fmt.Sprintf("UPDATE account SET score = %d WHERE id = 0", f.mark))
+}
+
+// marked reports whether the side's copy shows the last mark.
+func (f *field) marked(s side) func(context.Context) (bool, error) {
+	return func(ctx context.Context) (bool, error) {
+		var score int
+		err := s.copy().QueryRow(ctx, "SELECT score FROM account WHERE id = 0").Scan(&score)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return false, nil
+		}
+		return score == f.mark, err
+	}
+}
+
+// await waits until done is true, which it asks every 10 ms, and looks after the side once in a while.
+func (f *field) await(ctx context.Context, s side, done func(context.Context) (bool, error)) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, patience, fmt.Errorf("%s does not get there within %s", s.name(), patience))
+	defer cancel()
+	checked := time.Now()
+	err := wait(ctx, 10*time.Millisecond, func(ctx context.Context) (bool, error) {
+		if time.Since(checked) > time.Second {
+			checked = time.Now()
+			if err := s.check(ctx); err != nil {
+				return false, err
+			}
+		}
+		return done(ctx)
+	})
+	if cause := context.Cause(ctx); err != nil && cause != nil {
+		return cause
+	}
+	return err
+}
+
+// level brings both sides to the source's state and stops them.
+func (f *field) level(ctx context.Context) error {
+	if err := f.setMark(ctx); err != nil {
+		return err
+	}
+	for _, s := range f.sides(0) {
+		if err := s.start(ctx); err != nil {
+			return err
+		}
+		if err := f.await(ctx, s, f.marked(s)); err != nil {
+			return fmt.Errorf("bring %s level: %w", s.name(), err)
+		}
+		if err := s.stop(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// settle clears away what writing has left, at both servers: a measurement must not pay for what came before it.
+func (f *field) settle(ctx context.Context) error {
+	for _, c := range []*pgx.Conn{f.src, f.native.conn, f.syncline.conn} {
+		if err := execAll(ctx, c, "VACUUM ANALYZE account", "CHECKPOINT"); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// timed starts the side and stops it when done is true. It returns how long that took.
+func (f *field) timed(ctx context.Context, s side, done func(context.Context) (bool, error)) (trial, error) {
+	if err := f.settle(ctx); err != nil {
+		return trial{}, err
+	}
+	began := time.Now()
+	if err := s.start(ctx); err != nil {
+		return trial{}, err
+	}
+	if err := f.await(ctx, s, done); err != nil {
+		return trial{}, err
+	}
+	t := trial{took: time.Since(began)}
+	var err error
+	if t.usage, err = s.usage(); err != nil {
+		return t, err
+	}
+	return t, s.stop(ctx)
+}
+
+// drop ends the replication and removes the databases. The sides are stopped.
+func (f *field) drop(ctx context.Context) error {
+	defer f.abandon()
+	if err := execAll(ctx, f.native.conn, "DROP SUBSCRIPTION IF EXISTS "+f.native.subscription); err != nil {
+		return err
+	}
+	if err := execAll(ctx, f.src, "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE database = current_database()"); err != nil {
+		return err
+	}
+	f.abandon()
+	err := onServer(ctx, f.b.source.URL("postgres"), func(c *pgx.Conn) error { return execAll(ctx, c, "DROP DATABASE "+f.name+" WITH (FORCE)") })
+	if err != nil {
+		return err
+	}
+	return onServer(ctx, f.b.target.URL("postgres"), func(c *pgx.Conn) error {
+		return execAll(ctx, c, "DROP DATABASE "+f.name+"_native WITH (FORCE)", "DROP DATABASE "+f.name+"_syncline WITH (FORCE)")
+	})
+}
+
+// abandon lets go of everything but what the servers hold. Repeating it does nothing.
+func (f *field) abandon() {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	conns := []*pgx.Conn{f.src}
+	if f.native != nil {
+		conns = append(conns, f.native.conn)
+	}
+	if f.syncline != nil {
+		f.syncline.kill()
+		conns = append(conns, f.syncline.conn)
+	}
+	for _, c := range conns {
+		if c != nil {
+			_ = c.Close(ctx)
+		}
+	}
+}

@@ -1,0 +1,122 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// section is one measurement in the report.
+type section struct {
+	title string
+	how   string
+	head  []string
+	rows  [][]string
+}
+
+// markdown is the report.
+func markdown(about [][2]string, sections []section) string {
+	var w strings.Builder
+	w.WriteString("# Benchmarks\n\n" +
+		"Made by `make bench`. The source, the target, native logical replication and Syncline share one machine; everything writes durably. " +
+		"Figures of throughput are medians of the rounds.\n\n")
+	rows := make([][]string, len(about))
+	for i, a := range about {
+		rows[i] = a[:]
+	}
+	writeTable(&w, []string{"", ""}, rows)
+	for _, s := range sections {
+		fmt.Fprintf(&w, "\n## %s\n\n%s\n\n", s.title, s.how)
+		writeTable(&w, s.head, s.rows)
+	}
+	return w.String()
+}
+
+// writeTable writes the table with its columns in line, for those who read the file as it is.
+func writeTable(w *strings.Builder, head []string, rows [][]string) {
+	width := make([]int, len(head))
+	for _, r := range append([][]string{head}, rows...) {
+		for i, cell := range r {
+			width[i] = max(width[i], len([]rune(cell)), 3)
+		}
+	}
+	line := func(cells []string) {
+		for i, cell := range cells {
+			fmt.Fprintf(w, "| %-*s ", width[i], cell)
+		}
+		w.WriteString("|\n")
+	}
+	line(head)
+	for _, n := range width {
+		w.WriteString("|" + strings.Repeat("-", n+2))
+	}
+	w.WriteString("|\n")
+	for _, r := range rows {
+		line(r)
+	}
+}
+
+// throughput compares the rounds of the two sides.
+func throughput(title, how string, rows int, native, syncline []trial) section {
+	perSecond := func(t trial) float64 { return rate(rows, t.took) }
+	took := func(t trial) time.Duration { return t.took }
+	cpu := func(t trial) time.Duration { return t.cpu }
+	ratios := make([]float64, len(native))
+	for i := range native {
+		ratios[i] = perSecond(syncline[i]) / perSecond(native[i])
+	}
+	median1, median2 := median(each(native, perSecond)), median(each(syncline, perSecond))
+	used := median(each(syncline, cpu))
+	peak := slices.Max(each(syncline, func(t trial) int64 { return t.peak }))
+	return section{title, how, []string{"", "rows/s", "time", "peak memory", "CPU", "CPU a row"}, [][]string{
+		{"native", count(int(median1)), seconds(median(each(native, took))), "–", "–", "–"},
+		{"Syncline", count(int(median2)), seconds(median(each(syncline, took))), mebibytes(peak), seconds(used),
+			fmt.Sprintf("%.1f µs", float64(used.Nanoseconds())/1000/float64(rows))},
+		{"**ratio**", fmt.Sprintf("**%.2f**", median2/median1), fmt.Sprintf("rounds: %.2f–%.2f", slices.Min(ratios), slices.Max(ratios)), "", "", ""},
+	}}
+}
+
+func each[T, V any](list []T, value func(T) V) []V {
+	values := make([]V, len(list))
+	for i, x := range list {
+		values[i] = value(x)
+	}
+	return values
+}
+
+// median is the middle value, the mean of the two in the middle of an even number.
+func median[T time.Duration | float64](list []T) T {
+	list = slices.Sorted(slices.Values(list))
+	n := len(list)
+	return (list[(n-1)/2] + list[n/2]) / 2
+}
+
+// quantile is the least value that at least the share q of the values does not exceed. The list is sorted and not empty.
+func quantile(list []time.Duration, q float64) time.Duration {
+	n := int(q * float64(len(list)))
+	if float64(n) < q*float64(len(list)) {
+		n++
+	}
+	return list[max(n, 1)-1]
+}
+
+func rate(n int, took time.Duration) float64 { return float64(n) / took.Seconds() }
+
+// count writes 1234567 as 1,234,567.
+func count(n int) string {
+	s := strconv.Itoa(n)
+	for i := len(s) - 3; i > 0; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
+}
+
+func seconds(d time.Duration) string { return fmt.Sprintf("%.2f s", d.Seconds()) }
+
+func milliseconds(d time.Duration) string {
+	return fmt.Sprintf("%.1f ms", float64(d.Microseconds())/1000)
+}
+
+func mebibytes(n int64) string { return fmt.Sprintf("%.0f MiB", float64(n)/(1<<20)) }
