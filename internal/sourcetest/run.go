@@ -28,7 +28,7 @@ func snapshotCrash(t *testing.T, h Harness, point int) (reached bool) {
 	t.Run(fmt.Sprintf("point %d", point), func(t *testing.T) {
 		ctx, sys := deadline(t), h.New(t)
 		app := newApplication(sys, uint64(point), h.Entities()...)
-		app.fill(t, 25)
+		app.fill(t, 15)
 		r := record(ctx, t, sys, uint64(point))
 		copied := func() bool {
 			for _, e := range h.Entities() {
@@ -40,7 +40,7 @@ func snapshotCrash(t *testing.T, h Harness, point int) (reached bool) {
 		}
 		for n := 0; !copied(); n++ {
 			r.next(ctx)
-			if n < 20 {
+			if n < 8 {
 				app.transaction(t)
 			}
 			if n == point/2 {

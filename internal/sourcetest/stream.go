@@ -86,7 +86,7 @@ func testLargeTransaction(t *testing.T, h Harness) {
 	app := newApplication(sys, 3, Item, Pair)
 	r.begin(ctx, h)
 	var changes []Change
-	for range 9000 {
+	for range 4500 {
 		changes = append(changes, app.insert(Pair))
 	}
 	app.commit(t, app.insert(Item))
@@ -103,7 +103,7 @@ func testLargeTransaction(t *testing.T, h Harness) {
 	}
 	r.append()
 	if crashes == 0 {
-		t.Errorf("a transaction of 9000 changes came in one piece")
+		t.Errorf("a transaction of 4500 changes came in one piece")
 	}
 	r.wantStream(app)
 }

@@ -246,8 +246,8 @@ func (s *Source) each(ctx context.Context, query string, args []any, width int, 
 // lookup returns the condition that finds the key's record by everything that its parts can be stored as. ok is false
 // where a part has too many forms; then the table has to be read.
 func (l *layout) lookup(k syncline.Key) (where string, args []any, ok bool) {
-	parts, err := k.Parts()
-	if err != nil || len(parts) != len(l.schema.Key) {
+	parts, ok := l.parts(k)
+	if !ok {
 		return "", nil, false
 	}
 	for i, c := range l.schema.Key {
@@ -263,6 +263,15 @@ func (l *layout) lookup(k syncline.Key) (where string, args []any, ok bool) {
 		args = append(args, forms...)
 	}
 	return where, args, true
+}
+
+// parts splits a key of the entity. A key of one column can be the empty text.
+func (l *layout) parts(k syncline.Key) ([]string, bool) {
+	if k == "" {
+		return []string{""}, len(l.schema.Key) == 1
+	}
+	parts, err := k.Parts()
+	return parts, err == nil && len(parts) == len(l.schema.Key)
 }
 
 // forms returns what a part of a key can be stored as, nil where that cannot be listed: dates and times, JSON, null.
@@ -297,8 +306,8 @@ func (t colType) forms(part string) []any {
 
 // keyOnly returns a row that has the key and nothing else, nil where the key is not one of the entity.
 func (l *layout) keyOnly(k syncline.Key) []syncline.Value {
-	parts, err := k.Parts()
-	if err != nil || len(parts) != len(l.schema.Key) {
+	parts, ok := l.parts(k)
+	if !ok {
 		return nil
 	}
 	row := make([]syncline.Value, len(l.schema.Columns))

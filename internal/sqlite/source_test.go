@@ -102,10 +102,14 @@ func (s *shop) Begin(t *testing.T) sourcetest.Tx {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &shopTx{tx: tx}
+	return &shopTx{tx: tx, statements: map[string]*sql.Stmt{}}
 }
 
-type shopTx struct{ tx *sql.Tx }
+// shopTx keeps its statements: each one compiles the triggers too.
+type shopTx struct {
+	tx         *sql.Tx
+	statements map[string]*sql.Stmt
+}
 
 func (x *shopTx) Exec(t *testing.T, c sourcetest.Change) {
 	t.Helper()
@@ -140,7 +144,15 @@ func (x *shopTx) Exec(t *testing.T, c sourcetest.Change) {
 			query += " WHERE " + strings.TrimSuffix(same, " AND ")
 		}
 	}
-	if _, err := x.tx.ExecContext(t.Context(), query, args...); err != nil {
+	st := x.statements[query]
+	if st == nil {
+		var err error
+		if st, err = x.tx.PrepareContext(t.Context(), query); err != nil {
+			t.Fatalf("%s: %v", query, err)
+		}
+		x.statements[query] = st
+	}
+	if _, err := st.ExecContext(t.Context(), args...); err != nil {
 		t.Fatalf("%s: %v", query, err)
 	}
 }

@@ -52,10 +52,11 @@ func (s *Source) wait(ctx context.Context, pause time.Duration) (time.Duration, 
 		case <-timer.C:
 		}
 		var version int64
-		if err := s.reader.QueryRowContext(ctx, "PRAGMA data_version").Scan(&version); err != nil && !isBusy(err) {
+		// It does not wait for anything, and a context that can end costs a goroutine.
+		if err := s.reader.QueryRowContext(context.WithoutCancel(ctx), "PRAGMA data_version").Scan(&version); err != nil && !isBusy(err) {
 			return 0, classify(err, "look for changes in %s", s.path)
 		} else if err == nil && version != s.changed {
-			s.changed = version
+			s.changed, s.lastChange = version, time.Now()
 			return minPause, nil
 		}
 		if time.Since(looked) >= forgetIdle {
@@ -64,7 +65,11 @@ func (s *Source) wait(ctx context.Context, pause time.Duration) (time.Duration, 
 			}
 			return pause, nil
 		}
-		pause = min(pause*2, maxPause)
+		limit := maxPause
+		if time.Since(s.lastChange) > restAfter {
+			limit = restPause
+		}
+		pause = min(pause*2, limit)
 		timer.Reset(pause)
 	}
 }

@@ -21,9 +21,13 @@ func (t *table) triggers(shape int64) map[string]string {
 		return fmt.Sprintf("INSERT INTO _syncline_changes (shape, op, at, %s) VALUES (%d, %d, %s, %s)", columns, shape, op, now, values)
 	}
 	clear := fmt.Sprintf("DELETE FROM _syncline_replaced WHERE shape = %d", shape)
-	aside := func(where string) string {
-		return fmt.Sprintf("INSERT INTO _syncline_replaced (shape, row, %s) SELECT %d, %s, %s FROM %s t WHERE %s",
-			slots(0, n), shape, t.number("t."), t.each("t."), name, where)
+	// One SELECT for each unique index: with OR between them, SQLite reads the whole table inside a trigger.
+	aside := func(and string) string {
+		var selects []string
+		for _, equal := range t.collides() {
+			selects = append(selects, fmt.Sprintf("SELECT %d, %s, %s FROM %s t WHERE %s%s", shape, t.number("t."), t.each("t."), name, equal, and))
+		}
+		return fmt.Sprintf("INSERT INTO _syncline_replaced (shape, row, %s) %s", slots(0, n), strings.Join(selects, " UNION "))
 	}
 	// replaced writes what was put aside and is gone; kept is true of a row that the statement itself turned into the new one.
 	replaced := func(kept string) string {
@@ -35,9 +39,9 @@ func (t *table) triggers(shape int64) map[string]string {
 		out[triggerName(t.name, suffix)] = fmt.Sprintf("CREATE TRIGGER %s %s ON %s BEGIN %s; END",
 			quote(triggerName(t.name, suffix)), when, name, strings.Join(body, "; "))
 	}
-	trigger("_before_insert", "BEFORE INSERT", clear, aside(t.collides()))
+	trigger("_before_insert", "BEFORE INSERT", clear, aside(""))
 	trigger("_insert", "AFTER INSERT", replaced("0"), clear, change(opInsert, slots(n, n), t.each("NEW.")))
-	trigger("_before_update", "BEFORE UPDATE", clear, aside("NOT ("+t.isRow("t.", "OLD.")+") AND ("+t.collides()+")"))
+	trigger("_before_update", "BEFORE UPDATE", clear, aside(" AND NOT ("+t.isRow("t.", "OLD.")+")"))
 	trigger("_update", "AFTER UPDATE", replaced(t.isAside("OLD.", "r.")), clear, change(opUpdate, slots(0, 2*n), t.each("OLD.")+", "+t.each("NEW.")))
 	trigger("_delete", "AFTER DELETE",
 		clear+" AND "+t.isAside("OLD.", ""),
@@ -86,9 +90,9 @@ func (t *table) isRow(a, b string) string {
 	return strings.Join(parts, " AND ")
 }
 
-// collides is true of the rows t that are equal to NEW in something unique. The conditions of partial indexes are left out.
-func (t *table) collides() string {
-	var any []string
+// collides lists conditions that are true of the rows t that are equal to NEW in something unique. The conditions of
+// partial indexes are left out.
+func (t *table) collides() (any []string) {
 	if t.rowid != "" {
 		any = append(any, t.isRow("t.", "NEW."))
 	}
@@ -99,5 +103,5 @@ func (t *table) collides() string {
 		}
 		any = append(any, strings.Join(all, " AND "))
 	}
-	return strings.Join(any, " OR ")
+	return any
 }

@@ -62,7 +62,7 @@ func declared(decl string) colType {
 		t.kind = syncline.KindText
 	case has("BLOB", "BINARY"):
 		t.kind = syncline.KindBytes
-	case has("REAL", "FLOA", "DOUB"):
+	case has("REAL", "FLOA", "DOUB"): //nolint:misspell // SQLite looks for these four letters
 		t.kind = syncline.KindFloat
 	}
 	return t
