@@ -97,10 +97,7 @@ func (r *runner) arrived(ctx context.Context, now snapshot) (bool, error) {
 		if err != nil {
 			return false, err
 		}
-		// Epoch, commit and ordinal (syncline.Position); the commit position of a SQLite source is the number of its change.
-		var epoch, ordinal uint32
-		var commit uint64
-		if _, err := fmt.Sscanf(source.Log.Position, "%d/%X/%d", &epoch, &commit, &ordinal); err != nil || commit < written {
+		if captured(source.Log.Position) < written {
 			return false, nil
 		}
 	}
@@ -110,6 +107,16 @@ func (r *runner) arrived(ctx context.Context, now snapshot) (bool, error) {
 		}
 	}
 	return true, nil
+}
+
+// captured returns the number of the last change that a SQLite source has captured, which is its commit position: the middle
+// one of epoch, commit and ordinal (syncline.Position). It is 0 before there is a position.
+func captured(position string) (commit uint64) {
+	var epoch, ordinal uint32
+	if n, _ := fmt.Sscanf(position, "%d/%X/%d", &epoch, &commit, &ordinal); n < 3 {
+		return 0
+	}
+	return commit
 }
 
 const (

@@ -93,17 +93,11 @@ func (w *workload) close() error {
 func (w *workload) work(ctx context.Context, n int64, rate float64) error {
 	start := time.Now()
 	for made := int64(0); n == 0 || made < n; {
+		wait := time.Duration(0)
 		if rate > 0 {
-			due := start.Add(time.Duration(float64(made) / rate * float64(time.Second)))
-			timer := time.NewTimer(time.Until(due))
-			select {
-			case <-ctx.Done():
-				timer.Stop()
-				return nil
-			case <-timer.C:
-			}
+			wait = time.Until(start.Add(time.Duration(float64(made) / rate * float64(time.Second))))
 		}
-		if ctx.Err() != nil {
+		if !pause(ctx, wait) {
 			return nil
 		}
 		left := int64(maxStep)
@@ -119,6 +113,21 @@ func (w *workload) work(ctx context.Context, n int64, rate float64) error {
 		w.made.Add(rows)
 	}
 	return nil
+}
+
+// pause waits, and reports whether ctx goes on.
+func pause(ctx context.Context, d time.Duration) bool {
+	if d <= 0 {
+		return ctx.Err() == nil
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+		return true
+	}
 }
 
 // maxStep bounds the rows that one step changes.
