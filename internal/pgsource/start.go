@@ -13,9 +13,6 @@ import (
 
 // startStream begins to replicate at the position. It waits for as long as the slot is in use.
 func (s *Source) startStream(ctx context.Context) error {
-	if s.names == nil {
-		return fmt.Errorf("start stream of source %s: no publication", s.opt.Name)
-	}
 	c, err := s.connectReplication(ctx)
 	if err != nil {
 		return err
