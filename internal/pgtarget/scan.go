@@ -38,7 +38,7 @@ func (t *Target) reading(ctx context.Context, s *session, object string, schema 
 	return r, o.table, nil
 }
 
-// row makes a row of the server's texts; first is where the schema's columns begin.
+// row makes a row of the server's texts of the select list.
 func (r *reading) row(texts [][]byte) ([]syncline.Value, error) {
 	values := make([]syncline.Value, len(r.col))
 	next := 0
@@ -202,7 +202,7 @@ func (t *Target) Check(ctx context.Context) []syncline.Finding {
 	return findings
 }
 
-// compile-time proof of the upgrades that the daemon looks for.
+// The upgrades that a caller finds by asking the target.
 var (
 	_ syncline.CursorKeeper = (*Target)(nil)
 	_ syncline.Definer      = (*Target)(nil)
