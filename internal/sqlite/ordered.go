@@ -1,6 +1,8 @@
 package sqlite
 
 import (
+	"errors"
+
 	"syncline"
 )
 
@@ -59,8 +61,9 @@ func (a *application) one(i int) error {
 
 // at names the change in an error that has a class.
 func at(err error, i int) error {
-	if e, ok := err.(*syncline.Error); ok && e.Change < 0 {
-		return e.At(i)
+	var e *syncline.Error
+	if errors.As(err, &e) && e.Change < 0 {
+		e.At(i)
 	}
 	return err
 }

@@ -29,8 +29,8 @@ type run struct {
 	Routes []string       `json:"routes,omitempty"`
 	Reset  bool           `json:"reset,omitempty"`
 	Empty  bool           `json:"empty,omitempty"`
-	// Contains: nobody has the entity's rows before this copy, so that changes before its position are in it and are not
-	// given out. Only of a table without a key, where they could not be told from the copy's rows.
+	// Contains: nobody has the entity's rows before this copy, so that the entity's stream begins at it: earlier changes are in
+	// it and are not given out. Only of a table without a key, where they could not be told from the copy's rows.
 	Contains bool `json:"contains,omitempty"`
 	// Number is the last chunk, After what it ended at (see encodeStored), Cookie the schema version at that time.
 	Number uint32   `json:"number,omitempty"`
@@ -64,7 +64,7 @@ func (s *Source) takeRequests() {
 	s.mu.Unlock()
 	for _, r := range requests {
 		if c := s.tables[r.Entity]; c != nil && len(c.key) == 0 && r.Kind == syncline.RunSnapshot {
-			r.Reset, r.Contains = true, true
+			r.Reset = true // the stream goes on for other routes, and may have told this one of rows that the copy has too
 		}
 		s.queue(r)
 	}

@@ -53,7 +53,7 @@ type Options struct {
 	// Snapshot: copy entities when nothing was ever captured.
 	Snapshot bool
 	// InitialRoutes names the entities that the first copy is of and, for each, the routes that it is for (none = all routes).
-	// nil = every entity, for all routes.
+	// nil = every entity, for all routes. Of a table without a key, the stream begins at its copy for every route.
 	InitialRoutes map[string][]string
 	// ChunkRows bounds a chunk of a run; 0 = 2000.
 	ChunkRows int
