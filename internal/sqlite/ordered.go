@@ -63,7 +63,7 @@ func (a *application) one(i int) error {
 func at(err error, i int) error {
 	var e *syncline.Error
 	if errors.As(err, &e) && e.Change < 0 {
-		e.At(i)
+		e.Change = i
 	}
 	return err
 }
