@@ -448,6 +448,11 @@ func (pl *planner) send(p *plan, it item) {
 	}
 	c := p.change(it, "")
 	c.Op, c.Row, c.Before = syncline.ChangeSend, it.rule.row(values), before
+	if _, moved := ev.OldKey(); moved && len(it.rule.binding.Out.Key) > 0 {
+		if old, oldRow, err := it.rule.key(ev.Before); err == nil && old != key {
+			c.OldKey = keyValues(it.rule.binding.Out, oldRow)
+		}
+	}
 	p.tasks[len(p.tasks)-1].key = key
 }
 

@@ -1,0 +1,82 @@
+package apply
+
+import (
+	"testing"
+
+	"syncline"
+)
+
+// TestDecideStart has one line for each line of the table of cursors at start and after a reconnect.
+func TestDecideStart(t *testing.T) {
+	at := func(seq syncline.Seq, index int) syncline.Cursor {
+		return syncline.Cursor{Log: "log", Seq: seq, Index: index, Epoch: 3}
+	}
+	normal := StartFacts{Known: true, Cursor: at(5, 2), Keeps: true, Found: true, Held: at(5, 2), HeldState: "state", State: "state",
+		Log: "log", Bounds: syncline.Bounds{First: 2, Last: 9}}
+	for _, test := range []struct {
+		name   string
+		change func(*StartFacts)
+		move   StartMove
+		code   string
+		cursor syncline.Cursor
+	}{
+		{"goes on where it stood", func(*StartFacts) {}, StartRun, "", at(5, 2)},
+		{"known before but missing at the target", func(f *StartFacts) { f.Found = false }, StartHalt, "cursor_lost", syncline.Cursor{}},
+		{"another log", func(f *StartFacts) { f.Log = "other" }, StartHalt, "log_replaced", syncline.Cursor{}},
+		{"above the log's end", func(f *StartFacts) { f.Bounds.Last = 4; f.Cursor, f.Held = at(6, 0), at(6, 0) }, StartHalt, "log_lost", syncline.Cursor{}},
+		{"inside a batch beyond the end", func(f *StartFacts) { f.Bounds.Last = 4 }, StartHalt, "log_lost", syncline.Cursor{}},
+		{"exactly at the end", func(f *StartFacts) { f.Bounds.Last = 4; f.Cursor, f.Held = at(5, 0), at(5, 0) }, StartRun, "", at(5, 0)},
+		{"below the log's first entry", func(f *StartFacts) { f.Bounds.First = 6 }, StartNeedsSync, "needs_sync", at(5, 2)},
+		{"below the store's copy: the target lost its tail", func(f *StartFacts) { f.Held = at(4, 0) }, StartRefill, "", at(4, 0)},
+		{"the target knows another state store", func(f *StartFacts) { f.HeldState = "other" }, StartHalt, "state_lost", syncline.Cursor{}},
+		{"the target knows a cursor that the store does not", func(f *StartFacts) { f.Known = false }, StartHalt, "state_lost", syncline.Cursor{}},
+		{"the store is an older copy", func(f *StartFacts) { f.Held = at(7, 0) }, StartHalt, "state_lost", syncline.Cursor{}},
+		{"begins", func(f *StartFacts) { f.Placing, f.Found = true, false }, StartPlace, "", at(5, 2)},
+		{"begins again after a crash in between", func(f *StartFacts) { f.Placing = true; f.HeldState = "other" }, StartPlace, "", at(5, 2)},
+		{"the store holds the cursor", func(f *StartFacts) { f.Keeps, f.Found, f.Held = false, false, syncline.Cursor{} }, StartRun, "", at(5, 2)},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			f := normal
+			test.change(&f)
+			d := DecideStart(f)
+			code := ""
+			if d.Err != nil {
+				code = d.Err.Code
+			}
+			if d.Move != test.move || code != test.code || d.Cursor != test.cursor {
+				t.Errorf("DecideStart = move %d, %q, %+v, want %d, %q, %+v", d.Move, code, d.Cursor, test.move, test.code, test.cursor)
+			}
+		})
+	}
+}
+
+func TestARouteBeginsWhereItsStartSays(t *testing.T) {
+	for _, test := range []struct {
+		start  Start
+		covers bool
+		filled bool // the log has entries when the route is registered
+		seq    syncline.Seq
+		run    bool
+	}{
+		{StartNow, false, true, 3, false},
+		{StartEarliest, false, true, 1, false},
+		{StartFull, false, true, 3, true},  // added later: a run of its own
+		{StartFull, true, false, 1, false}, // the first snapshot is to come
+		{StartFull, false, false, 1, true},
+	} {
+		b := newBench(t, func(o *Options) { o.Start, o.SnapshotCovers, o.ID = test.start, test.covers, "other" })
+		if test.filled {
+			b.append(created(1, "a", "x"))
+			b.append(created(2, "b", "x"))
+		}
+		o := b.options
+		o.ID = "new"
+		o.Open = b.options.Open
+		b.options = o
+		b.runs = nil
+		b.start()
+		if got := b.s.Cursor().Seq; got != test.seq || (len(b.runs) > 0) != test.run {
+			t.Errorf("start %s: begins at %d with %d runs, want %d and a run: %v", test.start, got, len(b.runs), test.seq, test.run)
+		}
+	}
+}
