@@ -55,8 +55,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
-	err := root.ExecuteContext(ctx)
-	if err == nil {
+	_, _, err := root.Find(args)
+	if err != nil {
+		err = usage(err) // there is no such command
+	} else if err = root.ExecuteContext(ctx); err == nil {
 		return exitOK
 	}
 	var exit *exitError
