@@ -55,10 +55,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
-	_, _, err := root.Find(args)
-	if err != nil {
-		err = usage(err) // there is no such command
-	} else if err = root.ExecuteContext(ctx); err == nil {
+	err := root.ExecuteContext(ctx)
+	if err == nil {
 		return exitOK
 	}
 	var exit *exitError
@@ -120,9 +118,7 @@ func newRoot() *cobra.Command {
 	root.PersistentFlags().StringVar(&g.server, "server", "", "URL of a running syncline (default http://127.0.0.1:8484, or $SYNCLINE_SERVER)")
 	root.AddCommand(demoCommand(g), initCommand(g), validateCommand(g), runCommand(g), statusCommand(g), routesCommand(g), tasksCommand(g),
 		syncCommand(g), versionCommand())
-	for _, c := range root.Commands() {
-		wrapArgs(c)
-	}
+	wrapArgs(root)
 	return root
 }
 
