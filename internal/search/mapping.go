@@ -3,6 +3,7 @@ package search
 import (
 	"encoding/json"
 	"math"
+	"strconv"
 	"strings"
 
 	"github.com/blevesearch/bleve/v2"
@@ -109,9 +110,8 @@ func (b builder) value(d *bdoc.Document, c *syncline.Column, v syncline.Value) {
 	switch v.Kind() {
 	case syncline.KindNull, syncline.KindUnset, syncline.KindBytes:
 	case syncline.KindBool:
-		yes, err := v.AsBool()
-		if err == nil {
-			d.AddField(bdoc.NewBooleanFieldWithIndexingOptions(c.Name, nil, yes, searchable))
+		if yes, err := v.AsBool(); err == nil {
+			b.bool(d, c.Name, yes)
 		}
 	case syncline.KindInt, syncline.KindUint, syncline.KindFloat, syncline.KindDecimal:
 		if n, err := v.AsFloat(); err == nil {
@@ -146,7 +146,7 @@ func (b builder) tree(d *bdoc.Document, name string, tree any, depth int) {
 	case float64:
 		b.number(d, name, v)
 	case bool:
-		d.AddField(bdoc.NewBooleanFieldWithIndexingOptions(name, nil, v, searchable))
+		b.bool(d, name, v)
 	case []any:
 		for _, e := range v {
 			b.tree(d, name, e, depth+1)
@@ -156,6 +156,11 @@ func (b builder) tree(d *bdoc.Document, name string, tree any, depth int) {
 			b.tree(d, name, e, depth+1)
 		}
 	}
+}
+
+// bool indexes a word: a query string has no other way to ask for a boolean.
+func (b builder) bool(d *bdoc.Document, name string, yes bool) {
+	d.AddField(bdoc.NewTextFieldCustom(name, nil, strconv.AppendBool(nil, yes), searchable, b.keyword))
 }
 
 func (b builder) number(d *bdoc.Document, name string, n float64) {
