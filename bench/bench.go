@@ -48,7 +48,7 @@ func start(ctx context.Context, o options, stderr io.Writer) (b *bench, err erro
 	}
 	b.say("build")
 	b.binary = filepath.Join(b.dir, "syncline")
-	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", b.binary, "syncline/cmd/syncline")
+	build := exec.CommandContext(ctx, "go", "build", "-o", b.binary, "syncline/cmd/syncline")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		return b, fmt.Errorf("build syncline: %w\n%s", err, out)

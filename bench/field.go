@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -186,7 +187,7 @@ func (f *field) timed(ctx context.Context, s side, done func(context.Context) (b
 	return t, s.stop(ctx)
 }
 
-// drop ends the replication and removes the databases. The sides are stopped.
+// drop ends the replication and removes the databases and what Syncline knows of them. The sides are stopped.
 func (f *field) drop(ctx context.Context) error {
 	defer f.abandon()
 	if err := execAll(ctx, f.native.conn, "DROP SUBSCRIPTION IF EXISTS "+f.native.subscription); err != nil {
@@ -196,6 +197,9 @@ func (f *field) drop(ctx context.Context) error {
 		return err
 	}
 	f.abandon()
+	if err := os.RemoveAll(f.syncline.dir); err != nil {
+		return err
+	}
 	err := onServer(ctx, f.b.source.URL("postgres"), func(c *pgx.Conn) error { return execAll(ctx, c, "DROP DATABASE "+f.name+" WITH (FORCE)") })
 	if err != nil {
 		return err

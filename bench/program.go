@@ -102,7 +102,7 @@ func (p *program) check(ctx context.Context) error {
 	}
 	routes, err := p.api.Routes(ctx)
 	if err != nil {
-		return nil // it may be too early, or too busy: the mark decides
+		return nil //nolint:nilerr // it may be too early, or too busy: the mark decides
 	}
 	for _, r := range routes {
 		if r.State == ops.RouteHalted {
