@@ -22,6 +22,7 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 
 	"syncline/internal/failpoint"
+	"syncline/internal/ops"
 	"syncline/internal/testserver"
 	"syncline/internal/webhook"
 )
@@ -32,6 +33,7 @@ const hookSecret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 type field struct {
 	t        *testing.T
 	src, dst *pgxpool.Pool
+	redis    *testserver.Redis
 	cache    *goredis.Client
 	hook     *receiver
 	program  *program
@@ -49,7 +51,7 @@ func newField(t *testing.T) *field {
 	t.Helper()
 	pg := testserver.NewPostgres(t, "deadlock_timeout=20ms")
 	red := testserver.NewRedis(t)
-	f := &field{t: t, hook: &receiver{first: make(map[string]bool), vers: make(map[string]int64), last: make(map[string]int64)}}
+	f := &field{t: t, redis: red, hook: &receiver{first: make(map[string]bool), vers: make(map[string]int64), last: make(map[string]int64)}}
 	srcURL, dstURL := pg.Database(t), pg.Database(t)
 	f.src, f.dst = connect(t, srcURL), connect(t, dstURL)
 	options, err := goredis.ParseURL(red.URL())
@@ -358,5 +360,49 @@ func TestKillAtEveryFailpoint(t *testing.T) {
 		}
 	}
 	f.program.start()
+	f.settle()
+}
+
+// TestATargetThatIsDownHarmsNobodyElse: the source is acknowledged on and the other routes go on; when it is back it catches up by
+// itself, with what it lost of its own too.
+func TestATargetThatIsDownHarmsNobodyElse(t *testing.T) {
+	f := newField(t)
+	f.program.start()
+	f.program.ready()
+	f.write(2)
+	f.after(50)
+	f.redis.Kill()
+	f.after(50)
+	var lsn string
+	if err := f.src.QueryRow(t.Context(), `SELECT pg_current_wal_lsn()::text`).Scan(&lsn); err != nil {
+		t.Fatal(err)
+	}
+	ver := f.version.Load()
+	eventually(t, "the source is acknowledged on", func(ctx context.Context) error {
+		var behind bool
+		if err := f.src.QueryRow(ctx, `SELECT confirmed_flush_lsn < $1::pg_lsn FROM pg_replication_slots WHERE slot_name = 'syncline_crm'`, lsn).Scan(&behind); err != nil {
+			return err
+		}
+		if behind {
+			return errors.New("the slot still holds " + lsn)
+		}
+		return nil
+	})
+	eventually(t, "the warehouse goes on", func(ctx context.Context) error {
+		var newest int64
+		if err := f.dst.QueryRow(ctx, `SELECT coalesce(max(ver), 0) FROM reg`).Scan(&newest); err != nil {
+			return err
+		}
+		if newest < ver {
+			return fmt.Errorf("it is at version %d, the source was at %d", newest, ver)
+		}
+		return nil
+	})
+	if r := f.program.routes()["reg-cache"]; r.State != ops.RouteDegraded || r.LagEvents == 0 || r.Error == nil {
+		t.Errorf("route to the target that is down = %+v, want it degraded, behind and saying why", r)
+	}
+	if err := f.redis.Start(); err != nil {
+		t.Fatal(err)
+	}
 	f.settle()
 }
