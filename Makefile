@@ -13,6 +13,7 @@ servers: ## PostgreSQL and Redis, from PATH or installed
 
 test: servers ## all tests with the race detector
 	$(GO) test -race -timeout $(TIMEOUT) ./...
+	$(GO) test -timeout $(TIMEOUT) ./internal/sim
 
 lint: ## golangci-lint, and known vulnerabilities where the database can be reached
 	$(GO) tool -modfile=tools/go.mod golangci-lint run ./...

@@ -8,7 +8,7 @@ import (
 
 var (
 	seed  = flag.Uint64("sim.seed", 0, "run this seed only")
-	seeds = flag.Int("sim.seeds", 200, "number of seeds")
+	seeds = flag.Int("sim.seeds", defaultSeeds, "number of seeds")
 	first = flag.Uint64("sim.first", 1, "first seed")
 )
 
@@ -51,7 +51,7 @@ func TestSeeds(t *testing.T) {
 }
 
 func TestSameSeedSameTrace(t *testing.T) {
-	for s := range uint64(5) {
+	for s := range uint64(3) {
 		if a, b := run(t, s+1), run(t, s+1); a.Trace != b.Trace {
 			t.Errorf("seed %d: traces %x and %x", s+1, a.Trace, b.Trace)
 		}
