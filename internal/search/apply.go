@@ -65,7 +65,15 @@ func (t *Target) Apply(ctx context.Context, w *syncline.Write) (syncline.Result,
 		return syncline.Result{}, err
 	}
 	last.batch.SetInternal(t.cursor, cursor)
-	return res, last.write()
+	if err := last.write(); err != nil {
+		return syncline.Result{}, err
+	}
+	for i := range w.Changes {
+		if w.Changes[i].Op == syncline.ChangeTruncate {
+			t.log.Info("object truncated", "object", w.Changes[i].Object)
+		}
+	}
+	return res, nil
 }
 
 // works divides the changes by index, in the order of the indexes' names; the home index is always among them.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -71,6 +70,7 @@ func TestSearch(t *testing.T) {
 		{"extra:7", []syncline.Key{"A-1"}},
 		{"extra:blue", []syncline.Key{"B-2"}},
 		{"*", []syncline.Key{"A-1", "B-2", "C-3"}},
+		{"-手机", []syncline.Key{"B-2", "C-3"}},
 		{"mongo", nil},
 		{"nothing", nil},
 	} {
@@ -100,6 +100,18 @@ func TestSearch(t *testing.T) {
 	cancel()
 	if _, err := ix.Search(ctx, "a", 1); !errors.Is(err, context.Canceled) {
 		t.Errorf("Search with a cancelled context = %v", err)
+	}
+}
+
+// TestRecordsAndCursorAreOneBatch counts what reaches the index: a crash falls between batches, never inside one.
+func TestRecordsAndCursorAreOneBatch(t *testing.T) {
+	r := newRig(t, directory(t, t.TempDir()), Options{Object: "c", Route: "r"})
+	batches := func() any { return r.home.bleve.StatsMap()["index"].(map[string]any)["batches"] }
+	before := batches().(uint64)
+	r.apply(put("c", 1, "a", 5), put("c", 2, "b", 5), del("c", 1, 6), truncate("c", 7), put("c", 3, "c", 8))
+	r.apply()
+	if got := batches().(uint64) - before; got != 2 {
+		t.Errorf("two Writes made %d batches, want 2", got)
 	}
 }
 
@@ -207,96 +219,6 @@ func TestRoutesShareAnIndex(t *testing.T) {
 				t.Errorf("%s %s = %q, want %q", object, k, v, want)
 			}
 		}
-	}
-}
-
-// crashDir makes the test binary the process that TestKill kills.
-const crashDir = "SYNCLINE_TEST_SEARCH_DIR"
-
-func TestKill(t *testing.T) {
-	if dir := os.Getenv(crashDir); dir != "" {
-		writeUntilKilled(t, dir)
-	}
-	dir := t.TempDir()
-	last := syncline.Seq(0)
-	for range 4 {
-		cmd := exec.Command(os.Args[0], "-test.run=^TestKill$")
-		cmd.Env = append(os.Environ(), crashDir+"="+dir)
-		out, err := cmd.StdoutPipe()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		told := make([]byte, 8) // a byte for each write that returned
-		for range 3 {
-			if _, err := out.Read(told); err != nil {
-				t.Fatalf("the writer ended by itself: %v", err)
-			}
-		}
-		if err := cmd.Process.Kill(); err != nil {
-			t.Fatal(err)
-		}
-		_ = cmd.Wait() // it was killed
-
-		func() {
-			d, err := Open(dir)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer d.Close() //nolint:errcheck // reading only
-			target, err := OpenTarget(d, Options{Object: "c", Route: "r"})
-			if err != nil {
-				t.Fatal(err)
-			}
-			c, _, found, err := target.Own(t.Context(), 0)
-			if err != nil || !found || c.Seq <= last {
-				t.Fatalf("cursor after a kill = %+v, %v, %v, want it beyond %d", c, found, err, last)
-			}
-			last = c.Seq
-			r := rig{Target: target, tb: t}
-			want := map[string]string{}
-			for k := range 30 {
-				want[fmt.Sprint(k)] = fmt.Sprint("by ", c.Seq-1)
-			}
-			if diff := cmp.Diff(want, r.names("c")); diff != "" {
-				t.Errorf("records at cursor %d (-want +got):\n%s", c.Seq, diff)
-			}
-		}()
-	}
-}
-
-// writeUntilKilled writes all records anew in each Write, so that the cursor tells what they must be.
-func writeUntilKilled(t *testing.T, dir string) {
-	d, err := Open(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	target, err := OpenTarget(d, Options{Object: "c", Route: "r"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	r := &rig{Target: target, tb: t, cursor: syncline.Cursor{Log: "log", Seq: 1}}
-	c, _, found, err := target.Own(t.Context(), 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if found {
-		r.cursor = c
-	} else {
-		if err := r.Place(t.Context(), r.cursor, "state"); err != nil {
-			t.Fatal(err)
-		}
-		r.own()
-	}
-	for {
-		var changes []syncline.Change
-		for k := range int64(30) {
-			changes = append(changes, put("c", k, fmt.Sprint("by ", r.cursor.Seq), r.cursor.Seq))
-		}
-		r.apply(changes...)
-		_, _ = os.Stdout.WriteString(".")
 	}
 }
 
