@@ -119,7 +119,7 @@ func (t *Target) truncate(ctx context.Context, object string, version int64) err
 		return err
 	}
 	err := t.each(ctx, object, true, func(subject string, s stored) error {
-		if s.live && s.version <= version {
+		if s.live { // put leaves what is newer
 			records = append(records, record{subject: subject, version: version})
 		}
 		if len(records) == window {
@@ -127,8 +127,12 @@ func (t *Target) truncate(ctx context.Context, object string, version int64) err
 		}
 		return nil
 	})
+	if err == nil {
+		err = remove()
+	}
 	if err != nil {
 		return err
 	}
-	return remove()
+	t.log.Info("object truncated", "object", object, "bucket", t.bucket)
+	return nil
 }

@@ -2,6 +2,7 @@ package natskv
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	natsserver "github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"syncline"
@@ -96,6 +98,31 @@ func TestWritersOfOneKeyNeverGoBack(t *testing.T) {
 		if v != want {
 			t.Errorf("customer %s = %q, want %q", k, v, want)
 		}
+	}
+}
+
+// TestAWriteNamesWhatItReplaces writes over a revision that is no longer the last.
+func TestAWriteNamesWhatItReplaces(t *testing.T) {
+	r := newRig(t, Options{})
+	r.apply(put("c", 1, "first", 5))
+	subject := r.subject("c.1")
+	have, err := r.read(t.Context(), []string{subject})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.apply(put("c", 1, "newer", 7))
+	late := func() []*nats.Msg {
+		return []*nats.Msg{r.message(record{subject: subject, version: 6, document: []byte(`{"id":1,"name":"late"}`)}, have[0].revision)}
+	}
+	outcome := func(int, syncline.Outcome, error) { t.Error("a write over an old revision has an outcome") }
+	if again, err := r.publishEach(t.Context(), []int{0}, late(), outcome); err != nil || len(again) != 1 {
+		t.Errorf("publishEach over an old revision = %v, %v, want it to be tried again", again, err)
+	}
+	if err := conflict(r.publishAtomic(t.Context(), late())); !errors.Is(err, errConflict) {
+		t.Errorf("publishAtomic over an old revision = %v, want errConflict", err)
+	}
+	if got := r.names("c")["1"]; got != "newer" {
+		t.Errorf("customer 1 = %q, want newer", got)
 	}
 }
 

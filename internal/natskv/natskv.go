@@ -157,6 +157,7 @@ func (t *Target) create(ctx context.Context) (jetstream.StreamConfig, error) {
 	if err != nil {
 		return jetstream.StreamConfig{}, err
 	}
+	t.log.Info("bucket created", "bucket", t.bucket)
 	return s.CachedInfo().Config, nil
 }
 
