@@ -237,5 +237,9 @@ func (t *Target) truncate(ctx context.Context, ob *object, epoch uint64, o syncl
 	if err := remove(nil); err != nil {
 		return err
 	}
-	return t.guarded(ctx, ob, func(rows []string, _ []byte) error { return remove(rows) })
+	if err := t.guarded(ctx, ob, func(rows []string, _ []byte) error { return remove(rows) }); err != nil {
+		return err
+	}
+	t.log.Info("object truncated", "object", ob.name)
+	return nil
 }
