@@ -25,7 +25,8 @@ type program struct {
 	port    int
 	api     *ops.Client
 	conn    *pgx.Conn
-	running process // nil = stopped
+	running process       // nil = stopped
+	before  time.Duration // CPU that the process had used before the start: the bench's own where the daemon runs inside it
 }
 
 // process is a running Syncline.
@@ -90,6 +91,12 @@ func (p *program) start(ctx context.Context) error {
 	} else {
 		p.running, err = startChild(ctx, p.binary, p.config, out)
 	}
+	if err != nil {
+		p.running = nil
+		return err
+	}
+	u, err := usageOf(p.running.pid())
+	p.before = u.cpu
 	return err
 }
 
@@ -140,7 +147,11 @@ func (p *program) kill() {
 	}
 }
 
-func (p *program) usage() (usage, error) { return usageOf(p.running.pid()) }
+func (p *program) usage() (usage, error) {
+	u, err := usageOf(p.running.pid())
+	u.cpu -= p.before
+	return u, err
+}
 
 // ready waits until every source and route works.
 func (p *program) ready(ctx context.Context) error {
