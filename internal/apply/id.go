@@ -8,6 +8,9 @@ import (
 	"syncline/internal/state"
 )
 
+// runSync is state.Route.Run of a route that an operator has begin anew.
+const runSync = "sync"
+
 // TaskID derives the id of the task that is one event on one rule.
 func TaskID(rule, source string, seq syncline.Seq, index int) string {
 	return fmt.Sprintf("%s:%s:%d.%d", rule, source, seq, index)

@@ -81,7 +81,7 @@ func (r *Route) Begin(ctx context.Context) (*Session, error) {
 
 func (s *Session) start(ctx context.Context, known state.Route) error {
 	r := s.r
-	facts := StartFacts{Known: known.Known, Placing: known.Placing, Cursor: known.Cursor, State: r.o.State.ID(), Log: r.o.Log.ID()}
+	facts := StartFacts{Known: known.Known, Placing: known.Placing, Anew: known.Run == runSync, Cursor: known.Cursor, State: r.o.State.ID(), Log: r.o.Log.ID()}
 	keeper, keeps := s.target.(syncline.CursorKeeper)
 	if keeps {
 		held, store, found, err := keeper.Own(ctx, known.Cursor.Epoch)

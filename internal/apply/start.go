@@ -13,6 +13,8 @@ type StartFacts struct {
 	Cursor syncline.Cursor
 	// Placing: the slice was about to begin at Cursor and may not have reached the target.
 	Placing bool
+	// Anew: an operator asked for that beginning, whatever the target holds.
+	Anew bool
 	// Keeps: the target can hold the cursor; Held is what it held, if Found, and HeldState the store it belongs to.
 	Keeps     bool
 	Found     bool
@@ -51,6 +53,9 @@ type StartDecision struct {
 // DecideStart is the table of cursors at start and after a reconnect. It is pure.
 func DecideStart(f StartFacts) StartDecision {
 	if f.Placing {
+		if f.Keeps && f.Found && f.HeldState != f.State && !f.Anew {
+			return foreignCursor(f)
+		}
 		c := f.Cursor
 		c.Epoch = max(c.Epoch, f.Held.Epoch)
 		return StartDecision{Move: StartPlace, Cursor: c}
@@ -61,20 +66,19 @@ func DecideStart(f StartFacts) StartDecision {
 		switch {
 		case f.Known && !f.Found:
 			return halt("cursor_lost", "the target has lost this route's cursor: it was emptied, replaced or restored from before the route began",
-				"check the target; `syncline sync` for the route fills it anew")
+				"check the target, or "+anew)
 		case !f.Known && f.Found, f.HeldState != f.State:
-			return halt("state_lost", fmt.Sprintf("the target holds a cursor of another state store (%s, ours is %s)", f.HeldState, f.State),
-				"restore the state store that belongs to this target, or start the route anew with `syncline sync`")
+			return foreignCursor(f)
 		}
 		at = f.Held
 		refill = f.Held.Before(f.Cursor)
 		if f.Cursor.Before(f.Held) && f.Held.Log == f.Cursor.Log {
 			return halt("state_lost", fmt.Sprintf("the target is at sequence %d, the state store knows only %d: it was restored from an older copy",
-				f.Held.Seq, f.Cursor.Seq), "restore the newer state store, or start the route anew with `syncline sync`")
+				f.Held.Seq, f.Cursor.Seq), "restore the newer state store, or "+anew)
 		}
 	}
 	if at.Log != f.Log {
-		return halt("log_replaced", "the log is not the one that the cursor counts in", "restore the log directory, or start the route anew with `syncline sync`")
+		return halt("log_replaced", "the log is not the one that the cursor counts in", "restore the log directory, or "+anew)
 	}
 	if at.Seq > f.Bounds.Last+1 || at.Seq == f.Bounds.Last+1 && at.Index > 0 {
 		return halt("log_lost", fmt.Sprintf("the cursor stands at sequence %d, the log ends at %d: it has lost its end", at.Seq, f.Bounds.Last),
@@ -90,6 +94,16 @@ func DecideStart(f StartFacts) StartDecision {
 	}
 	return StartDecision{Move: StartRun, Cursor: at}
 }
+
+// foreignCursor refuses a target whose cursor another state store wrote: what that store still had to apply is not known here, and
+// beginning over it would leave it out without a word.
+func foreignCursor(f StartFacts) StartDecision {
+	return halt("state_lost", fmt.Sprintf("the target holds a cursor of another state store (%s, ours is %s)", f.HeldState, f.State),
+		"restore the state store that belongs to this target, or "+anew)
+}
+
+// anew is how an operator has a halted route begin again; only a route that is named does.
+const anew = "begin the route anew: `syncline sync SYSTEM/ENTITY --route ROUTE`"
 
 func halt(code, msg, fix string) StartDecision {
 	return StartDecision{Move: StartHalt, Err: syncline.Errorf(syncline.Fatal, code, "%s", msg).WithFix("%s", fix)}

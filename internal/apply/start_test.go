@@ -1,9 +1,12 @@
 package apply
 
 import (
+	"context"
+	"path/filepath"
 	"testing"
 
 	"syncline"
+	"syncline/internal/state"
 )
 
 // TestDecideStart has one line for each line of the table of cursors at start and after a reconnect.
@@ -32,7 +35,9 @@ func TestDecideStart(t *testing.T) {
 		{"the target knows a cursor that the store does not", func(f *StartFacts) { f.Known = false }, StartHalt, "state_lost", syncline.Cursor{}},
 		{"the store is an older copy", func(f *StartFacts) { f.Held = at(7, 0) }, StartHalt, "state_lost", syncline.Cursor{}},
 		{"begins", func(f *StartFacts) { f.Placing, f.Found = true, false }, StartPlace, "", at(5, 2)},
-		{"begins again after a crash in between", func(f *StartFacts) { f.Placing = true; f.HeldState = "other" }, StartPlace, "", at(5, 2)},
+		{"begins again after a crash in between", func(f *StartFacts) { f.Placing = true }, StartPlace, "", at(5, 2)},
+		{"begins where another state store's cursor stands", func(f *StartFacts) { f.Placing = true; f.HeldState = "other" }, StartHalt, "state_lost", syncline.Cursor{}},
+		{"begins anew over it because an operator said so", func(f *StartFacts) { f.Placing, f.Anew = true, true; f.HeldState = "other" }, StartPlace, "", at(5, 2)},
 		{"the store holds the cursor", func(f *StartFacts) { f.Keeps, f.Found, f.Held = false, false, syncline.Cursor{} }, StartRun, "", at(5, 2)},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -78,5 +83,45 @@ func TestARouteBeginsWhereItsStartSays(t *testing.T) {
 		if got := b.s.Cursor().Seq; got != test.seq || (len(b.runs) > 0) != test.run {
 			t.Errorf("start %s: begins at %d with %d runs, want %d and a run: %v", test.start, got, len(b.runs), test.seq, test.run)
 		}
+	}
+}
+
+// TestALostStateStoreIsNotBegunOver: a new store must not place a route over the cursor of the one that is gone, because what that
+// cursor still had before it would be left out without a word.
+func TestALostStateStoreIsNotBegunOver(t *testing.T) {
+	b := newBench(t, nil)
+	b.append(created(1, "a", "x"))
+	b.mustDrain()
+	b.append(created(2, "not applied yet", "x"))
+
+	lost, err := state.Open(b.ctx, state.Options{Path: filepath.Join(t.TempDir(), "state.db")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = lost.Close() })
+	b.options.State, b.options.Start = lost, StartNow
+	r, err := New(b.options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Prepare(b.ctx, false); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Begin(b.ctx); syncline.CodeOf(err) != "state_lost" {
+		t.Fatalf("Begin = %v, want state_lost", err)
+	}
+
+	ctx, stop := context.WithCancel(b.ctx)
+	done := make(chan error, 1)
+	go func() { done <- r.Run(ctx, b.ctx) }()
+	if err := r.Restart(b.ctx); err != nil {
+		t.Errorf("Restart = %v: an operator must be able to begin the route anew", err)
+	}
+	stop()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	if _, err := r.Begin(b.ctx); err != nil || len(b.runs) == 0 {
+		t.Errorf("Begin after Restart = %v with %d runs, want all records asked for", err, len(b.runs))
 	}
 }
