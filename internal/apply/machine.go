@@ -1,6 +1,7 @@
 package apply
 
 import (
+	"fmt"
 	"time"
 
 	"syncline"
@@ -98,7 +99,7 @@ func (m *machine) take(d Fed) error {
 	seq := d.Seq
 	if want := m.expects(); seq != want {
 		return syncline.Errorf(syncline.Fatal, "needs_sync", "the log goes on at sequence %d where %d was expected: what was between is gone", seq, want).
-			WithFix("`syncline sync` for the route reads the records from the source again")
+			WithFix("%s", anew)
 	}
 	if len(m.window) == 0 && m.committed.Index > 0 {
 		m.planned.event = m.committed.Index
@@ -243,30 +244,38 @@ func (m *machine) tryParked(now time.Time) bool {
 	p := &plan{from: m.committed, to: m.committed, ordered: true}
 	for _, k := range ready {
 		x := k.head()
-		b, err := syncline.DecodeBatch(x.Record)
-		if err != nil || len(b.Events) != 1 {
+		e := &entry{seq: x.Seq, first: x.Index}
+		p.retry, p.retryEntry = append(p.retry, k), append(p.retryEntry, e)
+		it := item{e: e, r: int(k.slot.rule), order: syncline.Order{Epoch: m.logEpoch, Seq: x.Seq, Index: x.Index}}
+		var err error
+		if e.batch, it.rule, err = m.recall(k); err != nil {
+			p.hold(it, k.slot.key, "rejected", err) // counts as an attempt: it must come to an end
 			continue
 		}
-		rule := m.rules[k.slot.rule]
-		if !rule.fits(b.Events[0].Schema) {
-			binding, err := rule.Bind(b.Events[0].Schema)
-			if err != nil {
-				continue
-			}
-			rule = &bound{Rule: rule.Rule, schema: b.Events[0].Schema, binding: binding}
-		}
-		e := &entry{seq: x.Seq, first: x.Index, batch: b}
-		p.retry, p.retryEntry = append(p.retry, k), append(p.retryEntry, e)
 		p.stand(k.slot, cleared)
-		it := item{e: e, r: int(k.slot.rule), rule: rule, order: syncline.Order{Epoch: m.logEpoch, Seq: x.Seq, Index: x.Index}}
 		m.plan(p, it)
-	}
-	if len(p.retry) == 0 {
-		return false
 	}
 	m.forget()
 	m.inflight = p
 	return true
+}
+
+// recall returns the record that the slot's head keeps, and the rule bound to its schema, which may be older than that of the rows
+// that come now.
+func (m *machine) recall(k *parked) (*syncline.Batch, *bound, error) {
+	b, err := syncline.DecodeBatch(k.head().Record)
+	if err != nil {
+		return nil, nil, fmt.Errorf("read the parked record: %w", err)
+	}
+	rule, schema := m.rules[k.slot.rule], b.Events[0].Schema
+	if rule.fits(schema) {
+		return b, rule, nil
+	}
+	binding, err := rule.Bind(schema)
+	if err != nil {
+		return nil, nil, fmt.Errorf("rule %s does not fit the parked record: %w", rule.ID, err)
+	}
+	return b, &bound{Rule: rule.Rule, schema: schema, binding: binding}, nil
 }
 
 // forget drops the plan in making: its events are offered again.

@@ -5,11 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"sync"
 	"time"
 
 	"syncline"
+	"syncline/internal/backoff"
 	"syncline/internal/state"
 )
 
@@ -212,11 +212,7 @@ func (r *Route) stop(ctx context.Context, err error) {
 // pause waits after a transient error: a random time up to a bound that doubles, so that routes of one target do not return in
 // step; never less than the target asked for.
 func (r *Route) pause(ctx context.Context, err error, failures int) {
-	bound := r.o.MinDelay << min(failures-1, 20)
-	if bound > r.o.MaxDelay || bound <= 0 {
-		bound = r.o.MaxDelay
-	}
-	d := time.Duration(rand.Int64N(int64(bound))) + time.Millisecond
+	d := backoff.Delay(r.o.MinDelay, r.o.MaxDelay, failures)
 	var floor interface{ RetryAfter() time.Duration }
 	if errors.As(err, &floor) {
 		d = max(d, floor.RetryAfter())

@@ -381,3 +381,79 @@ func TestRecordThatReturnsDoesNotGetItsOldColumns(t *testing.T) {
 		t.Errorf("runs = %+v, want a read of the record", b.runs)
 	}
 }
+
+func TestAParkedRecordThatNoLongerFitsItsRuleFails(t *testing.T) {
+	fits := true
+	b := newBench(t, func(o *Options) {
+		o.Retry = Retry{Max: 2}
+		o.Rules[0].Bind = func(s *syncline.Schema) (*Binding, error) {
+			if !fits {
+				return nil, fmt.Errorf("no such column")
+			}
+			return &Binding{Out: s}, nil
+		}
+	})
+	b.store.Refuse("dim", "1")
+	b.append(created(1, "a", "x"))
+	b.mustDrain()
+	fits = false // the rule was edited
+	b.now = b.now.Add(time.Hour)
+	b.start()
+	b.mustDrain() // it ends: a task that can never be tried is not tried for ever
+	list, err := b.state.Pending(b.ctx, b.route.slice)
+	if err != nil || len(list) != 1 || list[0].Status != state.StatusFailed {
+		t.Errorf("pending = %+v, %v, want one failed", list, err)
+	}
+}
+
+func TestARefusedResetStopsTheRoute(t *testing.T) {
+	refusing := &refuseTruncate{}
+	b := newBench(t, func(o *Options) {
+		open := o.Open
+		o.Open = func(ctx context.Context) (syncline.Target, error) {
+			target, err := open(ctx)
+			refusing.Target = target.(*memtarget.Target)
+			return refusing, err
+		}
+	})
+	b.append(created(1, "stale", "x"))
+	b.mustDrain()
+	b.store1(&syncline.Batch{Source: "crm", Position: syncline.Position{Epoch: 1, Commit: b.commit, Ordinal: 9},
+		Chunk: &syncline.Chunk{Run: "copy", Kind: syncline.RunFull, Number: 1, Entity: "customer", First: true, Reset: true, Last: true},
+		Txns:  []syncline.Txn{{}}, Events: []syncline.Event{{Op: syncline.OpSnapshot, Schema: customers, After: record(2, "fresh", "y")}}})
+	if err := b.drain(); syncline.CodeOf(err) != "reset_refused" {
+		t.Fatalf("drain = %v, want reset_refused", err)
+	}
+	b.want(map[string]string{"1": "stale/x"})
+	refusing.allowed = true
+	b.start()
+	b.mustDrain()
+	b.want(map[string]string{"2": "fresh/y"})
+}
+
+// refuseTruncate is a target whose object something refers to.
+type refuseTruncate struct {
+	*memtarget.Target
+	allowed bool
+}
+
+func (r *refuseTruncate) Apply(ctx context.Context, w *syncline.Write) (syncline.Result, error) {
+	for _, c := range w.Changes {
+		if c.Op == syncline.ChangeTruncate && !r.allowed {
+			return syncline.Result{}, syncline.Errorf(syncline.Rejected, "referenced", "a foreign key refers to the object")
+		}
+	}
+	return r.Target.Apply(ctx, w)
+}
+
+func TestTooManyParkedTasksHoldTheRouteBackAndSayWhy(t *testing.T) {
+	b := newBench(t, func(o *Options) { o.Limits.Parked = 2; o.Retry.Max = 1 })
+	for i := range int64(3) {
+		b.store.Refuse("dim", syncline.Key(fmt.Sprint(i)))
+		b.append(created(i, "n", "x"))
+	}
+	b.mustDrain()
+	if st := b.route.Status(); st.State != RouteDegraded || syncline.CodeOf(st.Err) != "parked_limit" || b.s.Wants() {
+		t.Errorf("status = %+v, want the route to read no further and say so", st)
+	}
+}

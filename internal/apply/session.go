@@ -65,7 +65,7 @@ func (r *Route) Begin(ctx context.Context) (*Session, error) {
 	}
 	if known.GapTo > 0 {
 		return nil, syncline.Errorf(syncline.Fatal, "needs_sync", "the log gave up sequences %d to %d before this route had applied them",
-			known.GapFrom, known.GapTo).WithFix("`syncline sync --route %s` reads the records from the source again", r.o.ID)
+			known.GapFrom, known.GapTo).WithFix("%s", anew)
 	}
 	target, err := r.o.Open(ctx)
 	if err != nil {
@@ -216,9 +216,19 @@ func (s *Session) Step(ctx context.Context) error {
 	}
 }
 
-// show tells how far the route is when nothing is left to do.
+// show tells how far the route is when nothing is left to do, and whether it reads no further because too much waits.
 func (s *Session) show() {
-	s.r.update(func(st *Status) { st.Cursor = s.m.committed })
+	var full error
+	if s.m.parking.tasks >= s.m.limits.Parked {
+		full = syncline.Errorf(syncline.Transient, "parked_limit", "%d tasks wait: the route reads no further", s.m.parking.tasks).
+			WithFix("`syncline tasks` shows why they wait; retry or cancel them")
+	}
+	s.r.update(func(st *Status) {
+		st.Cursor, st.State, st.Err = s.m.committed, RouteRunning, full
+		if full != nil {
+			st.State = RouteDegraded
+		}
+	})
 }
 
 // define binds the rule to the wanted schema and tells the target.
@@ -287,6 +297,10 @@ func (s *Session) settled(ctx context.Context, done applied) error {
 	if done.err != nil {
 		if syncline.ClassOf(done.err) != syncline.Rejected {
 			return done.err
+		}
+		if done.plan.resets != nil {
+			return syncline.Errorf(syncline.Fatal, "reset_refused", "the target does not let the object be emptied for the copy that follows: %w", done.err).
+				WithFix("empty it by hand or remove what refers to it, then restart")
 		}
 		culprit := -1
 		var e *syncline.Error

@@ -87,7 +87,7 @@ func DecideStart(f StartFacts) StartDecision {
 	if at.Seq < f.Bounds.First {
 		return StartDecision{Move: StartNeedsSync, Cursor: at, Err: syncline.Errorf(syncline.Fatal, "needs_sync",
 			"the log begins at sequence %d, the cursor stands at %d: the changes between are gone", f.Bounds.First, at.Seq).
-			WithFix("`syncline sync` for the route reads the records from the source again")}
+			WithFix("%s", anew)}
 	}
 	if refill {
 		return StartDecision{Move: StartRefill, Cursor: at}

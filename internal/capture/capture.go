@@ -7,11 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"sync"
 	"time"
 
 	"syncline"
+	"syncline/internal/backoff"
 	"syncline/internal/failpoint"
 	"syncline/internal/state"
 )
@@ -172,7 +172,7 @@ func (c *Capture) Run(ctx, hard context.Context) error {
 		if err == nil || ctx.Err() != nil {
 			continue
 		}
-		if syncline.ClassOf(err) == syncline.Fatal {
+		if syncline.ClassOf(err) != syncline.Transient { // a batch that the log refuses is refused again
 			c.set(StateHalted, err)
 			c.log.Error("capture stopped", "code", syncline.CodeOf(err), "err", err)
 			select {
@@ -190,18 +190,10 @@ func (c *Capture) Run(ctx, hard context.Context) error {
 
 // pause waits a random time up to a bound that doubles.
 func (c *Capture) pause(ctx context.Context, err error, failures int) {
-	d := backoff(c.o.MinDelay, c.o.MaxDelay, failures)
+	d := backoff.Delay(c.o.MinDelay, c.o.MaxDelay, failures)
 	c.set(StateDegraded, err)
 	c.log.Warn("source or log does not answer", "code", syncline.CodeOf(err), "err", err, "retry_in", d)
 	wait(ctx, d)
-}
-
-func backoff(low, high time.Duration, failures int) time.Duration {
-	bound := low << min(failures-1, 20)
-	if bound <= 0 || bound > high {
-		bound = high
-	}
-	return time.Millisecond + time.Duration(rand.Int64N(int64(bound)))
 }
 
 func wait(ctx context.Context, d time.Duration) {

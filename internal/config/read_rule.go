@@ -254,7 +254,7 @@ func (l *loader) on(v value, on *On) {
 func (l *loader) retry(v value, retry *Retry) {
 	before := len(l.problems)
 	l.object(v, "retry", fields{
-		"max":       func(v value) { l.integer(v, &retry.Max, 0, 1000) },
+		"max":       func(v value) { l.integer(v, &retry.Max, 1, 1000) },
 		"delay":     func(v value) { l.duration(v, &retry.Delay, time.Millisecond) },
 		"max_delay": func(v value) { l.duration(v, &retry.MaxDelay, time.Millisecond) },
 	}, nil)

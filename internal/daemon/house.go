@@ -117,6 +117,8 @@ func (d *Daemon) release(ctx context.Context, r *route, from, last syncline.Seq)
 	if err := d.state.UpdateRoute(ctx, state.Slice{Route: r.id}, func(row *state.Route) { row.GapFrom, row.GapTo = from, last }); err != nil {
 		return err
 	}
+	ctx, cancel := context.WithTimeout(ctx, commandTimeout)
+	defer cancel()
 	return r.apply.Recheck(ctx)
 }
 
