@@ -398,9 +398,12 @@ func TestATargetThatIsDownHarmsNobodyElse(t *testing.T) {
 		}
 		return nil
 	})
-	if r := f.program.routes()["reg-cache"]; r.State != ops.RouteDegraded || r.LagEvents == 0 || r.Error == nil {
-		t.Errorf("route to the target that is down = %+v, want it degraded, behind and saying why", r)
-	}
+	eventually(t, "the route to the target that is down is degraded, behind and says why", func(context.Context) error {
+		if r := f.program.routes()["reg-cache"]; r.State != ops.RouteDegraded || r.LagEvents == 0 || r.Error == nil {
+			return fmt.Errorf("it is %+v", r)
+		}
+		return nil
+	})
 	if err := f.redis.Start(); err != nil {
 		t.Fatal(err)
 	}
