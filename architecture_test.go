@@ -91,6 +91,7 @@ var kinds = map[string]kind{
 	"internal/sim":        support,
 	"internal/sourcetest": support,
 	"internal/targettest": support,
+	"internal/testreport": support,
 	"internal/testserver": support,
 }
 
