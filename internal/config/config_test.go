@@ -106,18 +106,6 @@ func TestBad(t *testing.T) {
 	}
 }
 
-func TestExamples(t *testing.T) {
-	files, err := filepath.Glob("../../examples/*.yaml")
-	if err != nil || len(files) < 3 {
-		t.Fatal("no examples", err)
-	}
-	for _, name := range files {
-		if _, problems := Load(name, env); problems != nil {
-			t.Errorf("%v", problems)
-		}
-	}
-}
-
 func nothing(string) (string, bool) { return "", false }
 
 func TestStarterIsValidWithNothingSet(t *testing.T) {
