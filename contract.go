@@ -241,6 +241,9 @@ type Change struct {
 	OldKey []Value
 	// Before is the whole old row of a keyless Delete or Replace, and what a Send tells of the old record.
 	Before []Value
+	// Fresh: as far as the source tells, the target has no record of this key: its first event in the change created it, or a
+	// first copy read it. A hint for the faster way, never a promise.
+	Fresh bool
 	// Order is the position of the newest event in the change: it never goes backwards for a key within one log.
 	Order Order
 	// Batch and Event are the newest event in the change, for envelopes and explanations.

@@ -313,8 +313,12 @@ func (pl *planner) put(p *plan, it item, values []syncline.Value) {
 		pl.hold(p, it, key, "reading", nil)
 		return
 	}
+	fresh := ev.Op == syncline.OpCreated || ev.Op == syncline.OpSnapshot && it.e.batch.Chunk != nil && it.e.batch.Chunk.EmptyBefore
+	if before != nil {
+		fresh = before.Op == syncline.ChangePut && before.Fresh
+	}
 	c := p.change(it, key)
-	c.Op, c.Row, c.OldKey = syncline.ChangePut, row, oldKey
+	c.Op, c.Row, c.OldKey, c.Fresh = syncline.ChangePut, row, oldKey, fresh
 }
 
 // move plans the old key's part of a change of key: the old record goes, and whatever was parked of it. Columns that were not

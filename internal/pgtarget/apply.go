@@ -9,9 +9,6 @@ import (
 	"syncline"
 )
 
-// defaultCopyMin is the number of rows from which COPY to a temporary table beats arrays; see BenchmarkApply.
-const defaultCopyMin = 1000
-
 // Apply carries out the write in one transaction. See the package comment.
 func (t *Target) Apply(ctx context.Context, w *syncline.Write) (syncline.Result, error) {
 	if err := ctx.Err(); err != nil {
@@ -23,13 +20,17 @@ func (t *Target) Apply(ctx context.Context, w *syncline.Write) (syncline.Result,
 	if t.s == nil || t.unsettled {
 		return syncline.Result{}, syncline.Errorf(syncline.Transient, "connection_lost", "no connection: the cursor at the target must be read first")
 	}
-	s := t.s
-	x := &transaction{t: t, s: s, w: w, res: syncline.Result{Outcomes: make([]syncline.Outcome, len(w.Changes))}}
-	if err := x.apply(ctx); err != nil {
-		s.rollback(ctx)
-		return syncline.Result{}, x.explain(ctx, err)
+	for {
+		x := &transaction{t: t, s: t.s, w: w, res: syncline.Result{Outcomes: make([]syncline.Outcome, len(w.Changes))}}
+		err := x.apply(ctx)
+		if err == nil {
+			return x.res, nil
+		}
+		x.s.rollback(ctx)
+		if !x.again(err) {
+			return syncline.Result{}, x.explain(ctx, err)
+		}
 	}
-	return x.res, nil
 }
 
 // transaction is one Apply.
@@ -44,6 +45,8 @@ type transaction struct {
 	deferrable bool
 	// recheck are the groups of which some changes had no effect, see settle.
 	recheck []*group
+	// refused is the binding of new records which the server did not let in.
+	refused *binding
 	// arena holds the parameters of the queued requests.
 	arena []byte
 }
@@ -204,7 +207,7 @@ func (x *transaction) supported(i int, c *syncline.Change) error {
 // that is newer.
 func (x *transaction) settle(ctx context.Context) error {
 	for _, g := range x.recheck {
-		status := x.t.shape(g.b, kindStatus, g.b.key, false, nil)
+		status := x.t.shape(g.b, kindStatus, g.b.key, wayArrays, nil)
 		outcome := make([]syncline.Outcome, len(g.members))
 		absent := syncline.OutcomeApplied
 		if g.kind == kindUpdate {

@@ -2,6 +2,7 @@ package pgtarget
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"syncline"
@@ -13,8 +14,13 @@ type binding struct {
 	cols  []boundColumn
 	key   []int // indexes into cols, in the order of the schema's key
 	guard bool
+	// revisable: there are columns that an update can set.
+	revisable bool
+	optimism  optimism
 	// shapes are the statements made so far, by their kind and mask.
 	shapes map[string]*shape
+	// temps are the names of the temporary tables, by the columns that they hold. No two groups of a write share one.
+	temps map[string]string
 }
 
 // boundColumn is a column that both sides have and that may be written.
@@ -30,7 +36,7 @@ type boundColumn struct {
 // bind fits a schema to a table. It leaves out columns that the table lacks and those that the table computes; warnings
 // name them. A generated column of the source is left out always: whoever has it computes it.
 func bind(object string, t *table, s *syncline.Schema, o *Options) (*binding, []string, error) {
-	b := &binding{table: t, guard: o.Guard, shapes: map[string]*shape{}}
+	b := &binding{table: t, guard: o.Guard, shapes: map[string]*shape{}, temps: map[string]string{}}
 	var warnings []string
 	written := map[string]bool{guardColumn: o.Guard}
 	at := make(map[int]int, len(s.Columns))
@@ -66,6 +72,7 @@ func bind(object string, t *table, s *syncline.Schema, o *Options) (*binding, []
 			WithFix("ALTER TABLE %s ADD COLUMN %s bigint", t.name.sql(), guardColumn)
 	}
 	b.guard = o.Guard && len(s.Key) > 0
+	b.revisable = slices.ContainsFunc(b.cols, func(c boundColumn) bool { return !c.key && !c.fixed })
 	for i := range t.cols {
 		if c := &t.cols[i]; c.notNull && !c.hasValue && !written[c.name] {
 			warnings = append(warnings, fmt.Sprintf("column %q of %s must not be null, has no default and is not written: inserts will be refused", c.name, object))
@@ -88,6 +95,7 @@ type kind byte
 const (
 	kindPut      kind = 'p' // whole rows: insert or update
 	kindUpdate   kind = 'u' // some columns of rows that are there
+	kindFill     kind = 'f' // whole rows: insert where none is there
 	kindDelete   kind = 'd'
 	kindInsert   kind = 'i' // keyless
 	kindRemove   kind = 'r' // keyless: one equal row
@@ -98,42 +106,45 @@ const (
 	kindVacate   kind = '3' // re-key, last and guarded only: remove the old record where a newer one stood at the new key
 )
 
-// shape returns the statement of this kind over the columns of mask, from arrays or (copied) from a temporary table. nulls
-// are the columns that are null in the row that a keyless statement looks for.
-func (t *Target) shape(b *binding, k kind, mask []int, copied bool, nulls []int) *shape {
-	id := make([]byte, 0, 64)
-	id = append(id, byte(k), '0')
-	if copied {
-		id[1] = '1'
+// shape returns the statement of this kind over the columns of mask. nulls are the columns that are null in the row that a
+// keyless statement looks for.
+func (t *Target) shape(b *binding, k kind, mask []int, w way, nulls []int) *shape {
+	if w == wayRevise {
+		w = wayMerge
 	}
-	for _, i := range mask {
-		id = append(id, byte(i), byte(i>>8))
-	}
-	id = append(id, '/', '/')
-	for _, i := range nulls {
-		id = append(id, byte(i), byte(i>>8))
-	}
+	id := appendColumns([]byte{byte(k), byte(w)}, mask)
+	id = appendColumns(append(id, '/', '/'), nulls)
 	if s, ok := b.shapes[string(id)]; ok {
 		return s
 	}
 	t.shapes++
 	s := &shape{name: fmt.Sprintf("_syncline_%d", t.shapes)}
-	q := builder{b: b, mask: mask, temp: ""}
-	if copied {
-		q.temp = s.name
-		s.temp, s.make = s.name, q.tempTable()
-		s.copy = "COPY pg_temp." + s.temp + " FROM STDIN"
+	b.shapes[string(id)] = s
+	q := builder{b: b, mask: mask}
+	switch w {
+	case wayDirect:
+		s.copy = q.copy()
+		return s
+	case wayMerge:
+		cols := string(appendColumns([]byte{bit(k == kindDelete)}, mask))
+		if s.temp = b.temps[cols]; s.temp == "" {
+			s.temp = s.name
+			b.temps[cols] = s.temp
+		}
+		q.temp = s.temp
+		s.make, s.copy = q.tempTable(), "COPY pg_temp."+s.temp+" FROM STDIN"
 	}
 	switch k {
 	case kindPut:
-		s.sql = q.put()
+		s.sql = q.put("")
+	case kindFill:
+		s.sql = q.put(q.absent())
 	case kindUpdate:
 		s.sql = q.update()
 	case kindDelete:
 		s.sql = q.delete()
 	case kindInsert:
 		s.sql = q.insert()
-		s.copy = "COPY " + b.table.name.sql() + " (" + q.names() + ") FROM STDIN"
 	case kindRemove, kindReplace:
 		s.sql = q.one(k, nulls)
 	case kindStatus:
@@ -141,6 +152,19 @@ func (t *Target) shape(b *binding, k kind, mask []int, copied bool, nulls []int)
 	case kindDislodge, kindMove, kindVacate:
 		s.sql = q.rekey(k)
 	}
-	b.shapes[string(id)] = s
 	return s
+}
+
+func bit(b bool) byte {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+func appendColumns(dst []byte, cols []int) []byte {
+	for _, i := range cols {
+		dst = append(dst, byte(i), byte(i>>8))
+	}
+	return dst
 }

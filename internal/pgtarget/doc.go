@@ -5,12 +5,13 @@
 // can be there without the other. Because the cursor comes last, its row is locked only from there to the commit: a new
 // owner waits for a commit in flight, but not for an old owner that hangs in the middle of its rows.
 //
-//	round trip 1   BEGIN; deletes; puts; cursor       (before it, one COPY for each large group)
+//	round trip 1   BEGIN; deletes; puts; cursor       (large groups: a COPY and a round trip each)
 //	               Write.Commit: the caller's own bookkeeping
 //	round trip 2   COMMIT
 //
 // Changes without order are grouped by object and by the set of columns that they write. A small group is one statement over
-// arrays of text (`unnest`), a large one is copied to a temporary table and merged from there by the same statement. Values
+// arrays of text (`unnest`), a large one is copied to a temporary table and merged from there; records that are new as far as the
+// source tells are copied into the table itself, and where the server refuses that the whole write is done again without. Values
 // go out as the text they came in; only bytes are written in hexadecimal. Ordered changes use the same statements, one row each.
 //
 // A commit without an answer may have happened. The connection is dropped, and nothing is written again before Own has told

@@ -14,18 +14,13 @@ type group struct {
 	kind   kind
 	mask   []int // indexes into b.cols of the columns that are written
 	object int   // place of the object in the order of first change
-	// members are indexes into the Write.
+	// members are indexes into the Write; fresh of them are of records that are new as far as the source tells.
 	members []int
+	fresh   int
 	bytes   int
+	way     way
 	shape   *shape
 }
-
-const (
-	// copyBytes is the size from which a group is copied whatever its number of rows: COPY streams.
-	copyBytes = 1 << 20
-	// maxGroupBytes keeps one statement far below the server's limit of a gigabyte.
-	maxGroupBytes = 32 << 20
-)
 
 // group sorts the changes of an unordered write into groups. Rows with the same mask mostly stand together, so the last
 // group of the operation is tried first.
@@ -68,19 +63,15 @@ func (x *transaction) group(ctx context.Context) ([]*group, error) {
 		}
 		g := groups[at]
 		g.members = append(g.members, i)
+		if c.Fresh {
+			g.fresh++
+		}
 		for j := range c.Row.Values {
 			g.bytes += len(c.Row.Values[j].Bytes())
 		}
 	}
-	for _, g := range groups {
-		g.shape = x.t.shape(g.b, g.kind, g.mask, g.kind == kindPut && g.copied(x.t.copyMin), nil)
-	}
-	return groups, nil
+	return x.choose(groups), nil
 }
-
-// copied reports whether COPY is the better way. Updates and deletes join the table: they go as arrays always, because the
-// server plans a join with a temporary table once, when it may be small, and then reads the whole table for it.
-func (g *group) copied(min int) bool { return len(g.members) >= min || g.bytes >= copyBytes }
 
 func opKind(c *syncline.Change) kind {
 	switch c.Op {
@@ -94,7 +85,7 @@ func opKind(c *syncline.Change) kind {
 
 // takes reports whether a row of this operation belongs to the group.
 func (g *group) takes(op kind, values []syncline.Value) bool {
-	if g.kind != op && (g.kind != kindUpdate || op != kindPut) || g.bytes >= maxGroupBytes {
+	if g.kind != op && (g.kind != kindUpdate || op != kindPut) {
 		return false
 	}
 	if op == kindDelete {
@@ -153,24 +144,9 @@ func (x *transaction) makeTemps(ctx context.Context, groups []*group) error {
 	return nil
 }
 
-// queueGroups copies the large groups and queues the statements: deletes before puts, so that a unique value may pass from
-// a deleted record to another; children's deletes before their parents', whose puts come first.
+// queueGroups carries out the groups: deletes before puts, so that a unique value may pass from a deleted record to another;
+// children's deletes before their parents', whose puts come first. What is not copied waits in the queue for the next round trip.
 func (x *transaction) queueGroups(ctx context.Context, groups []*group) error {
-	for _, g := range groups {
-		direct := g.kind == kindInsert && g.copied(x.t.copyMin)
-		if g.shape.temp == "" && !direct {
-			continue
-		}
-		if err := x.flush(ctx); err != nil {
-			return err
-		}
-		if _, err := x.s.pg.CopyFrom(ctx, &copyReader{g: g, changes: x.w.Changes}, g.shape.copy); err != nil {
-			return &requestError{change: g.only(), err: err}
-		}
-		if direct {
-			g.members = nil
-		}
-	}
 	slices.SortStableFunc(groups, func(a, b *group) int {
 		switch {
 		case a.kind == kindDelete && b.kind == kindDelete:
@@ -183,27 +159,47 @@ func (x *transaction) queueGroups(ctx context.Context, groups []*group) error {
 		return a.object - b.object
 	})
 	for _, g := range groups {
-		if len(g.members) == 0 {
-			continue
+		if err := x.queueGroup(ctx, g); err != nil {
+			return err
 		}
-		r := request{shape: g.shape, change: g.only()}
-		if g.shape.temp == "" {
-			r.args = x.rowArgs(g)
+	}
+	return nil
+}
+
+func (x *transaction) queueGroup(ctx context.Context, g *group) error {
+	if g.way != wayArrays {
+		if err := x.flush(ctx); err != nil {
+			return err
 		}
-		if g.kind == kindUpdate || g.b.guard {
-			r.done = func(n int64) error {
-				if n < int64(len(g.members)) {
-					x.recheck = append(x.recheck, g)
-				}
-				return nil
+		if _, err := x.s.pg.CopyFrom(ctx, &copyReader{g: g, changes: x.w.Changes}, g.shape.copy); err != nil {
+			if g.way == wayDirect && g.kind == kindPut {
+				x.refused = g.b
 			}
+			return &requestError{change: g.only(), err: err}
 		}
-		x.queue = append(x.queue, r)
-		if len(x.arena) > maxArena {
-			if err := x.flush(ctx); err != nil {
-				return err
+	}
+	switch g.way {
+	case wayDirect:
+		g.b.optimism.confirmed()
+		return nil
+	case wayRevise:
+		return x.revise(ctx, g)
+	}
+	r := request{shape: g.shape, change: g.only()}
+	if g.way == wayArrays {
+		r.args = x.rowArgs(g)
+	}
+	if g.kind == kindUpdate || g.b.guard {
+		r.done = func(n int64) error {
+			if n < int64(len(g.members)) {
+				x.recheck = append(x.recheck, g)
 			}
+			return nil
 		}
+	}
+	x.queue = append(x.queue, r)
+	if len(x.arena) > maxArena {
+		return x.flush(ctx)
 	}
 	return nil
 }

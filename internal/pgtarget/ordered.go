@@ -58,7 +58,7 @@ func (x *transaction) queueRow(i int, c *syncline.Change, b *binding) {
 	if op == kindPut && len(g.mask) < len(b.cols) {
 		g.kind = kindUpdate
 	}
-	r := request{shape: x.t.shape(b, g.kind, g.mask, false, nil), change: i, args: x.rowArgs(g)}
+	r := request{shape: x.t.shape(b, g.kind, g.mask, wayArrays, nil), change: i, args: x.rowArgs(g)}
 	if g.kind == kindUpdate {
 		r.done = func(n int64) error {
 			if n == 0 {
@@ -71,7 +71,7 @@ func (x *transaction) queueRow(i int, c *syncline.Change, b *binding) {
 	if !b.guard {
 		return
 	}
-	x.queue = append(x.queue, request{shape: x.t.shape(b, kindStatus, b.key, false, nil), change: i, args: x.keyArgs(g), row: func(v [][]byte) {
+	x.queue = append(x.queue, request{shape: x.t.shape(b, kindStatus, b.key, wayArrays, nil), change: i, args: x.keyArgs(g), row: func(v [][]byte) {
 		x.res.Outcomes[i] = syncline.OutcomeApplied
 		if string(v[1]) == "t" {
 			x.res.Outcomes[i] = syncline.OutcomeStale
@@ -97,7 +97,7 @@ func (x *transaction) queueRekey(i int, c *syncline.Change, b *binding) {
 		kinds = append(kinds, kindVacate)
 	}
 	for _, k := range kinds {
-		x.queue = append(x.queue, request{shape: x.t.shape(b, k, b.key, false, nil), change: i, args: args})
+		x.queue = append(x.queue, request{shape: x.t.shape(b, k, b.key, wayArrays, nil), change: i, args: args})
 	}
 }
 
@@ -121,7 +121,7 @@ func (x *transaction) queueOne(i int, c *syncline.Change, b *binding) {
 		}
 		args = append(args, x.array(1, func(int) syncline.Value { return v }))
 	}
-	x.queue = append(x.queue, request{shape: x.t.shape(b, k, mask, false, nulls), change: i, args: args, done: func(n int64) error {
+	x.queue = append(x.queue, request{shape: x.t.shape(b, k, mask, wayArrays, nulls), change: i, args: args, done: func(n int64) error {
 		if n == 0 {
 			return syncline.Errorf(syncline.Rejected, "row_not_found", "%s has no row equal to the one to change", c.Object).At(i)
 		}

@@ -18,6 +18,9 @@ import (
 var (
 	forms = map[string]string{"TimeZone": "UTC", "DateStyle": "ISO, MDY", "IntervalStyle": "postgres", "extra_float_digits": "1",
 		"bytea_output": "hex", "standard_conforming_strings": "on", "client_encoding": "UTF8"}
+	// plans keep the server from reading a whole table for a batch: each of our statements finds its rows by a key, but it is
+	// planned once, perhaps when the table is empty. The penalty on other plans would look like work that is worth compiling.
+	plans    = map[string]string{"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off", "jit": "off"}
 	defaults = map[string]string{"application_name": "syncline", "statement_timeout": "10min", "lock_timeout": "30s",
 		// The owner's own bookkeeping stands between its statements and its commit; one that takes longer is dead.
 		"idle_in_transaction_session_timeout": "60s", "client_min_messages": "warning"}
@@ -49,6 +52,7 @@ func connect(ctx context.Context, url string) (*session, error) {
 			WithFix("write it as postgres://user:password@host:5432/database?sslmode=require")
 	}
 	maps.Copy(c.RuntimeParams, forms)
+	maps.Copy(c.RuntimeParams, plans)
 	for k, v := range defaults {
 		if _, ok := c.RuntimeParams[k]; !ok {
 			c.RuntimeParams[k] = v

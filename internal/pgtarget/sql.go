@@ -92,7 +92,22 @@ func (q builder) insert() string {
 	return "INSERT INTO " + q.b.table.name.sql() + " AS t (" + names + ")" + over + " SELECT " + strings.Join(values, ", ") + " FROM " + q.from(false)
 }
 
-func (q builder) put() string {
+// copy writes the command that takes rows into the table itself.
+func (q builder) copy() string {
+	names := q.names()
+	if q.b.guard {
+		names += ", " + guardColumn
+	}
+	return "COPY " + q.b.table.name.sql() + " (" + names + ") FROM STDIN"
+}
+
+// absent is the condition that no row of the key is there.
+func (q builder) absent() string {
+	return " WHERE NOT EXISTS (SELECT FROM " + q.b.table.name.sql() + " AS x WHERE " + q.on("x") + ")"
+}
+
+// put writes the upsert of the rows that meet the condition.
+func (q builder) put(where string) string {
 	var set []string
 	for _, c := range q.mask {
 		if col := &q.b.cols[c]; !col.key && !col.fixed {
@@ -103,7 +118,7 @@ func (q builder) put() string {
 	for _, c := range q.b.key {
 		key = append(key, q.b.cols[c].name)
 	}
-	sql := q.insert() + " ON CONFLICT (" + quoteAll(key) + ") DO "
+	sql := q.insert() + where + " ON CONFLICT (" + quoteAll(key) + ") DO "
 	if q.b.guard {
 		set = append(set, guardColumn+" = EXCLUDED."+guardColumn)
 		return sql + "UPDATE SET " + strings.Join(set, ", ") + " WHERE " + notNewer("t", "EXCLUDED."+guardColumn)

@@ -289,7 +289,7 @@ func TestManyMasksDoNotFillTheServer(t *testing.T) {
 	r.rows("SELECT * FROM a", "(1,a,b,c,d,e,f,g,h,i,j)")
 }
 
-func TestLargeRowsGoInSeveralStatements(t *testing.T) {
+func TestLargeRowsAreCopied(t *testing.T) {
 	r := newRig(t, Options{}, "CREATE TABLE a (id int PRIMARY KEY, v text, w text)")
 	s := cols(1, "id", "v", "w")
 	big := strings.Repeat("0123456789abcdef", 1<<16)
@@ -301,13 +301,8 @@ func TestLargeRowsGoInSeveralStatements(t *testing.T) {
 	for _, changes := range [][]syncline.Change{puts, updates} {
 		x := &transaction{t: r.tgt, s: r.tgt.s, w: r.write(false, changes...)}
 		groups, err := x.group(t.Context())
-		if err != nil || len(groups) < 2 {
-			t.Fatalf("40 MB in %d groups, %v, want several", len(groups), err)
-		}
-		for _, g := range groups {
-			if g.bytes > maxGroupBytes+len(big)+10 {
-				t.Errorf("a group of %d bytes, want at most a row more than %d", g.bytes, maxGroupBytes)
-			}
+		if err != nil || len(groups) != 1 || groups[0].way == wayArrays {
+			t.Fatalf("40 MB in %d groups, %v, want one that is copied", len(groups), err)
 		}
 		r.must(false, changes...)
 	}

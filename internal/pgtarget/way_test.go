@@ -1,0 +1,153 @@
+package pgtarget
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"syncline"
+)
+
+// batchOf puts records first to last with v as their value, new ones if fresh.
+func batchOf(object string, s *syncline.Schema, first, last int, v string, fresh bool) []syncline.Change {
+	var changes []syncline.Change
+	for i := first; i <= last; i++ {
+		c := put(object, s, fmt.Sprint(i), v)
+		c.Fresh = fresh
+		changes = append(changes, c)
+	}
+	return changes
+}
+
+// ways tells how the target would carry out the changes.
+func (r *rig) ways(changes []syncline.Change) (ways []way) {
+	r.t.Helper()
+	x := &transaction{t: r.tgt, s: r.tgt.s, w: r.write(false, changes...)}
+	groups, err := x.group(r.t.Context())
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	for _, g := range groups {
+		ways = append(ways, g.way)
+	}
+	return ways
+}
+
+func TestEachWayEndsWithTheSameRows(t *testing.T) {
+	const many = defaultCopyMin
+	for _, c := range []struct {
+		name  string
+		there int // records 1 to there are in the table
+		write func(s *syncline.Schema) []syncline.Change
+		ways  []way
+	}{
+		{"few", 5, func(s *syncline.Schema) []syncline.Change { return batchOf("a", s, 1, 10, "new", false) }, []way{wayArrays}},
+		{"updates", many, func(s *syncline.Schema) []syncline.Change { return batchOf("a", s, 1, many, "new", false) }, []way{wayRevise}},
+		{"updates of rows that are not there", many / 2, func(s *syncline.Schema) []syncline.Change { return batchOf("a", s, 1, many, "new", false) }, []way{wayRevise}},
+		{"new rows", 0, func(s *syncline.Schema) []syncline.Change { return batchOf("a", s, 1, many, "new", true) }, []way{wayDirect}},
+		{"new rows that are there", many, func(s *syncline.Schema) []syncline.Change { return batchOf("a", s, 1, many, "new", true) }, []way{wayDirect}},
+		{"both", many, func(s *syncline.Schema) []syncline.Change {
+			return append(batchOf("a", s, 1, many, "new", false), batchOf("a", s, many+1, 2*many, "new", true)...)
+		}, []way{wayRevise, wayDirect}},
+		{"both, the new ones there", 2 * many, func(s *syncline.Schema) []syncline.Change {
+			return append(batchOf("a", s, 1, many, "new", false), batchOf("a", s, many+1, 2*many, "new", true)...)
+		}, []way{wayRevise, wayDirect}},
+		{"a few new ones among updates", many, func(s *syncline.Schema) []syncline.Change {
+			return append(batchOf("a", s, 1, many, "new", false), batchOf("a", s, many+1, many+3, "new", true)...)
+		}, []way{wayRevise}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := newRig(t, Options{}, "CREATE TABLE a (id int PRIMARY KEY, v text)",
+				fmt.Sprintf("INSERT INTO a SELECT i, 'old' FROM generate_series(1, %d) i", c.there))
+			s := cols(1, "id", "v")
+			changes := c.write(s)
+			if diff := cmp.Diff(c.ways, r.ways(changes)); diff != "" {
+				t.Errorf("ways (-want +got):\n%s", diff)
+			}
+			for range 2 { // the second time nothing is new
+				r.must(false, changes...)
+				r.rows("SELECT count(*), count(*) FILTER (WHERE v = 'new') FROM a", fmt.Sprintf("(%d,%[1]d)", max(c.there, len(changes))))
+			}
+		})
+	}
+}
+
+// A copy that was refused is not tried at every batch again, and tried again after all.
+func TestTheDirectWayIsTriedLessAndLessOften(t *testing.T) {
+	r := newRig(t, Options{}, "CREATE TABLE a (id int PRIMARY KEY, v text)")
+	s := cols(1, "id", "v")
+	again := batchOf("a", s, 1, defaultCopyMin, "x", true)
+	r.must(false, again...)
+	var direct []int
+	for i := range 16 {
+		o := &r.tgt.objects["a"].lastBinding.optimism
+		before := o.refusals
+		r.must(false, again...)
+		if o.refusals > before {
+			direct = append(direct, i)
+		}
+	}
+	if diff := cmp.Diff([]int{0, 1, 3, 7, 15}, direct); diff != "" {
+		t.Errorf("copies tried (-want +got):\n%s", diff)
+	}
+}
+
+// What one record lets go of, a new one may take: the copy comes after the deletes.
+func TestANewRecordTakesAUniqueValueOver(t *testing.T) {
+	r := newRig(t, Options{}, "CREATE TABLE a (id int PRIMARY KEY, v text UNIQUE)")
+	s := cols(1, "id", "v")
+	r.must(false, put("a", s, "-1", "taken"))
+	changes := []syncline.Change{{Op: syncline.ChangeDelete, Object: "a", Row: texts(s, "-1", "")}}
+	for i := range defaultCopyMin {
+		c := put("a", s, fmt.Sprint(i), map[bool]string{true: "taken", false: fmt.Sprint(i)}[i == 5])
+		c.Fresh = true
+		changes = append(changes, c)
+	}
+	r.must(false, changes...)
+	r.rows("SELECT count(*), min(id) FILTER (WHERE v = 'taken') FROM a", fmt.Sprintf("(%d,5)", defaultCopyMin))
+}
+
+// Parents come before their children, whichever way they go.
+func TestNewParentsComeBeforeTheirChildren(t *testing.T) {
+	r := newRig(t, Options{}, "CREATE TABLE parent (id int PRIMARY KEY, v text)", "CREATE TABLE child (id int PRIMARY KEY, v int REFERENCES parent)")
+	s := cols(1, "id", "v")
+	changes := batchOf("parent", s, 1, defaultCopyMin, "7", true)
+	for i, c := range batchOf("child", s, 1, defaultCopyMin, "7", true) {
+		p := put("parent", s, fmt.Sprint(i+10_000), "7")
+		p.Fresh = true
+		changes = append(changes, c, p)
+	}
+	r.must(false, changes...)
+	r.rows("SELECT (SELECT count(*) FROM parent), (SELECT count(*) FROM child)", fmt.Sprintf("(%d,%d)", 2*defaultCopyMin, defaultCopyMin))
+}
+
+// Deletes and updates of some columns go the same two ways, and agree on what was not there.
+func TestManyDeletesAndPartialUpdates(t *testing.T) {
+	r := newRig(t, Options{}, "CREATE TABLE a (id int PRIMARY KEY, v text, w text)", "INSERT INTO a SELECT i, 'v', 'w' FROM generate_series(1, 2000) i")
+	s := cols(1, "id", "v", "w")
+	var changes []syncline.Change
+	for i := 1; i <= 2*defaultCopyMin; i++ {
+		if i%2 == 0 {
+			changes = append(changes, syncline.Change{Op: syncline.ChangeDelete, Object: "a", Row: texts(s, fmt.Sprint(i), "", "")})
+		} else {
+			changes = append(changes, put("a", s, fmt.Sprint(i), "-", "new"))
+		}
+	}
+	changes = append(changes, put("a", s, "5000", "-", "new"))
+	w := r.write(false, changes...)
+	res, err := r.tgt.Apply(t.Context(), w)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, o := range res.Outcomes {
+		want := syncline.OutcomeApplied
+		if i == len(changes)-1 {
+			want = syncline.OutcomeMissing
+		}
+		if o != want {
+			t.Fatalf("outcome of change %d = %v, want %v", i, o, want)
+		}
+	}
+	r.rows("SELECT count(*), count(*) FILTER (WHERE id % 2 = 1 AND v = 'v' AND w = 'new') FROM a", "(1000,1000)")
+}
