@@ -145,6 +145,16 @@ type CursorKeeper interface {
 	Place(ctx context.Context, c Cursor, state string) error
 }
 
+// Guarded is a CursorKeeper whose records carry the Order of the change that wrote them, so that nothing goes back behind it,
+// whichever route writes. Orders of different logs compare by their epoch, and only the object knows which logs have written
+// it: state stores and logs can be lost, and a rule can be given another source.
+type Guarded interface {
+	CursorKeeper
+	// LogEpoch returns the Order.Epoch of what is written to the object from the log, as LogEpochs gives it out, and keeps it with
+	// the object, durably. A target that holds no orders at the moment returns 1.
+	LogEpoch(ctx context.Context, object, log string, begins bool) (uint8, error)
+}
+
 // Definer is a Target whose objects have a shape.
 type Definer interface {
 	// Define makes the object fit rows of the schema, once before the first row and whenever the schema changes. It creates
@@ -251,19 +261,6 @@ type Change struct {
 	Event int
 	// Version is the record's own version for targets that fence by it; 0 = none.
 	Version int64
-}
-
-// Order is the place of an event in its source's logs, the version that nothing may go back behind.
-type Order struct {
-	// Epoch counts the logs that the source has had, from 1.
-	Epoch uint8
-	Seq   Seq
-	Index int
-}
-
-// Version packs the order into one number that grows with it: 7 bits of epoch, 36 of sequence, 20 of index.
-func (o Order) Version() int64 {
-	return int64(o.Epoch&0x7F)<<56 | int64(o.Seq&(1<<36-1))<<20 | int64(o.Index&(1<<20-1))
 }
 
 // Outcome is what became of a change.

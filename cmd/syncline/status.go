@@ -81,6 +81,9 @@ func printRoutes(w io.Writer, routes []ops.RouteStatus) {
 		row(w, "%s\t%s\t%s\t%s\t%s\t%.0f\t%d\t%d\t%s\t%s", r.ID, r.Source, r.Target, r.State, lag(r), r.Rate, r.Counts.Applied, r.Counts.Parked,
 			seconds(r.LatencyP50), seconds(r.LatencyP99))
 		printFault(w, r.Error)
+		for _, warning := range r.Warnings {
+			row(w, "  warning: %s", warning)
+		}
 	}
 }
 

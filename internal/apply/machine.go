@@ -246,7 +246,7 @@ func (m *machine) tryParked(now time.Time) bool {
 		x := k.head()
 		e := &entry{seq: x.Seq, first: x.Index}
 		p.retry, p.retryEntry = append(p.retry, k), append(p.retryEntry, e)
-		it := item{e: e, r: int(k.slot.rule), order: syncline.Order{Epoch: m.logEpoch, Seq: x.Seq, Index: x.Index}}
+		it := item{e: e, r: int(k.slot.rule), order: syncline.Order{Epoch: m.rules[k.slot.rule].epoch, Seq: x.Seq, Index: x.Index}}
 		var err error
 		if e.batch, it.rule, err = m.recall(k); err != nil {
 			p.hold(it, k.slot.key, "rejected", err) // counts as an attempt: it must come to an end
@@ -275,7 +275,7 @@ func (m *machine) recall(k *parked) (*syncline.Batch, *bound, error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("rule %s does not fit the parked record: %w", rule.ID, err)
 	}
-	return b, &bound{Rule: rule.Rule, schema: schema, binding: binding}, nil
+	return b, &bound{Rule: rule.Rule, epoch: rule.epoch, schema: schema, binding: binding}, nil
 }
 
 // forget drops the plan in making: its events are offered again.

@@ -39,7 +39,6 @@ type planner struct {
 	rules    []*bound
 	byEntity map[string][]int
 	traits   syncline.Traits
-	logEpoch uint8
 	parking  *parking
 	// inflight is the plan that is being applied while the next one is made; what it does to the parking counts already.
 	inflight *plan
@@ -51,7 +50,8 @@ type planner struct {
 }
 
 func (pl *planner) item(e *entry, i, r int) item {
-	return item{e: e, i: i, r: r, rule: pl.rules[r], order: syncline.Order{Epoch: pl.logEpoch, Seq: e.seq, Index: e.first + i}}
+	rule := pl.rules[r]
+	return item{e: e, i: i, r: r, rule: rule, order: syncline.Order{Epoch: rule.epoch, Seq: e.seq, Index: e.first + i}}
 }
 
 // offer puts the i-th event of e into p, or says why not. An event that concerns several rules of the route is taken for all
@@ -146,7 +146,7 @@ func (pl *planner) reset(p *plan, e *entry) {
 		}
 		p.newest = append(p.newest, -1)
 		p.changes = append(p.changes, syncline.Change{Op: syncline.ChangeTruncate, Object: rule.Object, Row: rule.row(nil), Batch: e.batch,
-			Order: syncline.Order{Epoch: pl.logEpoch, Seq: e.seq}})
+			Order: syncline.Order{Epoch: rule.epoch, Seq: e.seq}})
 	}
 }
 

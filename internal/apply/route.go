@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -36,7 +37,7 @@ const (
 	StartEarliest Start = "earliest"
 )
 
-// Options describe a route. ID, Source, Rules, Log, LogEpoch, Open, State and RequestRun are required.
+// Options describe a route. ID, Source, Rules, Log, Open, State and RequestRun are required.
 type Options struct {
 	ID     string
 	Slice  int
@@ -47,8 +48,7 @@ type Options struct {
 	// Signature changes when the route must begin anew (its source, objects or key mapping); Version when its records may differ.
 	Signature, Version string
 
-	Log      syncline.Log
-	LogEpoch uint8
+	Log syncline.Log
 	// Feed is shared by the routes of the source; nil = one of its own.
 	Feed *Feed
 	// Open connects to the target. It is called again after each transient error.
@@ -56,6 +56,8 @@ type Options struct {
 	State State
 	// RequestRun asks the source's capture for a run, durably. A run of the same id is asked for once.
 	RequestRun func(context.Context, syncline.Run) error
+	// Forgotten: the state store has never met the log before, which has entries: it is not the store that the routes ran with.
+	Forgotten bool
 	// SnapshotCovers: the source is about to make its first snapshot, which this route will get through the log.
 	SnapshotCovers bool
 
@@ -103,9 +105,10 @@ type Status struct {
 	NextTry time.Time
 	Cursor  syncline.Cursor
 	// Applied counts events that were done since the start; Rate is per second, lately.
-	Applied  int64
-	Rate     float64
-	Parked   int
+	Applied int64
+	Rate    float64
+	Parked  int
+	// Warnings are what was seen since the start and does not stop the route.
 	Warnings []string
 	// LastDone is when the last batch was done.
 	LastDone time.Time
@@ -146,8 +149,20 @@ func (r *Route) Status() Status {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	s := r.status
+	s.Warnings = slices.Clone(s.Warnings)
 	s.Rate = r.rate.perSecond(r.o.Now())
 	return s
+}
+
+// warn adds to the status what an operator should know, once.
+func (r *Route) warn(warnings ...string) {
+	r.update(func(s *Status) {
+		for _, w := range warnings {
+			if !slices.Contains(s.Warnings, w) {
+				s.Warnings = append(s.Warnings, w)
+			}
+		}
+	})
 }
 
 func (r *Route) update(change func(*Status)) {

@@ -50,7 +50,7 @@ func newBench(t *testing.T, change func(*Options)) *bench {
 	}
 	t.Cleanup(func() { _ = st.Close() })
 	b.state = st
-	b.options = Options{ID: "r", Source: "crm", Start: StartEarliest, Signature: "1", Log: b.log, LogEpoch: 1, State: st,
+	b.options = Options{ID: "r", Source: "crm", Start: StartEarliest, Signature: "1", Log: b.log, State: st,
 		Rules: []Rule{{ID: "r", Entity: "customer", Object: "dim", Create: true, Bind: mirror}},
 		Open: func(context.Context) (syncline.Target, error) {
 			return b.store.Open(memtarget.Options{Route: "r"}), nil

@@ -58,6 +58,8 @@ type Binding struct {
 // bound is a rule with the binding of the schema that its rows have now.
 type bound struct {
 	*Rule
+	// epoch is the log's at the rule's object.
+	epoch       uint8
 	schema      *syncline.Schema
 	fingerprint uint64
 	binding     *Binding

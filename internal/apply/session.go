@@ -3,6 +3,7 @@ package apply
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -47,11 +48,28 @@ func (r *Route) Prepare(ctx context.Context, events bool) error {
 		at.Seq = bounds.First
 	}
 	at.Seq = max(at.Seq, 1)
+	if r.o.Forgotten && events && !known.Known { // a target that holds a cursor notices by itself (state_lost)
+		r.forgot(start, bounds.Last)
+	}
 	next := state.Route{Placing: true, Cursor: at, Source: r.o.Source, Signature: r.o.Signature, Updated: r.o.Now()}
 	if start == StartFull && !(bounds.Last == 0 && r.o.SnapshotCovers) {
 		next.Run = "start"
 	}
 	return r.o.State.PlaceRoute(ctx, r.slice, next)
+}
+
+// forgot tells that the route begins by its start, although it may have run before with a state store that is gone.
+func (r *Route) forgot(start Start, end syncline.Seq) {
+	risk := "what it had not delivered yet is left out"
+	switch start {
+	case StartEarliest:
+		risk = "what it had delivered is sent again"
+	case StartFull:
+		risk = "what it had not delivered yet is left out, and every record is sent as it is now"
+	}
+	r.log.Warn("state store does not know the log", "log_end", end, "start", start, "risk", risk)
+	r.warn(fmt.Sprintf("the state store does not know the log, which has entries up to %d: if this route ran before, with another state store, %s (start: %s)",
+		end, risk, start))
 }
 
 // Begin opens the target, takes ownership and finds out where to go on (DecideStart).
@@ -101,6 +119,10 @@ func (s *Session) start(ctx context.Context, known state.Route) error {
 	case StartRefill:
 		r.log.Info("target stands before what was handed to it: applying again from the log", "seq", d.Cursor.Seq, "known_seq", known.Cursor.Seq)
 	}
+	epochs, err := s.epochs(ctx, d.Move == StartPlace)
+	if err != nil {
+		return err
+	}
 	at := d.Cursor
 	if d.Move == StartPlace {
 		if at, err = s.place(ctx, known, at, keeper); err != nil {
@@ -120,7 +142,7 @@ func (s *Session) start(ctx context.Context, known state.Route) error {
 	if err != nil {
 		return err
 	}
-	s.m = newMachine(newPlanner(r.rules, s.target.Traits(), r.o.LogEpoch, pending), r.slice, r.o.Version, keeps, at, r.o.Limits, r.o.Retry)
+	s.m = newMachine(newPlanner(r.rules, s.target.Traits(), epochs, pending), r.slice, r.o.Version, keeps, at, r.o.Limits, r.o.Retry)
 	s.m.saved = r.o.Now()
 	r.update(func(st *Status) { st.Cursor, st.Parked = at, s.m.parking.tasks })
 	return s.ask(ctx, pending)
@@ -151,11 +173,30 @@ func (s *Session) place(ctx context.Context, known state.Route, at syncline.Curs
 	})
 }
 
-func newPlanner(rules []Rule, traits syncline.Traits, epoch uint8, pending []state.Exception) planner {
-	pl := planner{byEntity: make(map[string][]int), traits: traits, logEpoch: epoch}
+// epochs returns the log's epoch at each rule's object. Where a route begins they come before the cursor: a crash in between
+// begins it again.
+func (s *Session) epochs(ctx context.Context, begins bool) ([]uint8, error) {
+	list := make([]uint8, len(s.r.rules))
+	guarded, ok := s.target.(syncline.Guarded)
+	for i := range list {
+		list[i] = 1
+		if !ok {
+			continue
+		}
+		var err error
+		if list[i], err = guarded.LogEpoch(ctx, s.r.rules[i].Object, s.r.o.Log.ID(), begins); err != nil {
+			return nil, err
+		}
+	}
+	return list, nil
+}
+
+// newPlanner makes a planner of the rules; epochs are the log's at their objects.
+func newPlanner(rules []Rule, traits syncline.Traits, epochs []uint8, pending []state.Exception) planner {
+	pl := planner{byEntity: make(map[string][]int), traits: traits}
 	index := make(map[string]int, len(rules))
 	for i := range rules {
-		pl.rules = append(pl.rules, &bound{Rule: &rules[i]})
+		pl.rules = append(pl.rules, &bound{Rule: &rules[i], epoch: epochs[i]})
 		pl.byEntity[rules[i].Entity] = append(pl.byEntity[rules[i].Entity], i)
 		index[rules[i].ID] = i
 	}
@@ -253,7 +294,7 @@ func (s *Session) define(ctx context.Context) error {
 		for _, w := range made.Warnings {
 			s.r.log.Warn("target does not fit the source exactly", "rule", rule.ID, "warning", w)
 		}
-		s.r.update(func(st *Status) { st.Warnings = append(st.Warnings, made.Warnings...) })
+		s.r.warn(made.Warnings...)
 		if made.NeedsSync {
 			run := syncline.Run{ID: runID("schema", s.r.o.ID, rule.Entity, s.m.committed), Kind: syncline.RunFull, Entity: rule.Entity, Routes: []string{s.r.o.ID}}
 			if err := s.r.o.RequestRun(ctx, run); err != nil {

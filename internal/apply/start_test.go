@@ -3,6 +3,7 @@ package apply
 import (
 	"context"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"syncline"
@@ -123,5 +124,39 @@ func TestALostStateStoreIsNotBegunOver(t *testing.T) {
 	}
 	if _, err := r.Begin(b.ctx); err != nil || len(b.runs) == 0 {
 		t.Errorf("Begin after Restart = %v with %d runs, want all records asked for", err, len(b.runs))
+	}
+}
+
+// TestAnEventRouteSaysThatItsStateStoreIsAnother: a webhook holds no cursor, so only the log tells that there was a store before.
+func TestAnEventRouteSaysThatItsStateStoreIsAnother(t *testing.T) {
+	b := newBench(t, nil)
+	b.append(created(1, "a", "x"))
+	for _, test := range []struct {
+		id        string
+		forgotten bool
+		events    bool
+		start     Start
+		want      string
+	}{
+		{"now", true, true, "", "left out"},
+		{"earliest", true, true, StartEarliest, "sent again"},
+		{"new rule", false, true, "", ""},
+		{"holds its cursor", true, false, StartNow, ""},
+	} {
+		o := b.options
+		o.ID, o.Start, o.Forgotten = test.id, test.start, test.forgotten
+		r, err := New(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 2 { // the second time it is known
+			if err := r.Prepare(b.ctx, test.events); err != nil {
+				t.Fatal(err)
+			}
+		}
+		got := strings.Join(r.Status().Warnings, "|")
+		if test.want == "" && got != "" || !strings.Contains(got, test.want) || strings.Contains(got, "|") {
+			t.Errorf("%s: warnings = %q, want one with %q", test.id, got, test.want)
+		}
 	}
 }

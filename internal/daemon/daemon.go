@@ -55,12 +55,13 @@ type Daemon struct {
 
 // source is a system that is captured.
 type source struct {
-	system  *config.System
-	log     syncline.Log
-	epoch   uint8
-	feed    *apply.Feed
-	tally   tally
-	capture *capture.Capture
+	system *config.System
+	log    syncline.Log
+	// forgotten: the log has entries, and the state store does not know it.
+	forgotten bool
+	feed      *apply.Feed
+	tally     tally
+	capture   *capture.Capture
 }
 
 // Open opens the log, the state store and the listener, and builds what the configuration asks for. Nothing works yet.
@@ -125,7 +126,7 @@ func (d *Daemon) addSources(ctx context.Context) error {
 		}
 		s := &source{system: sys, log: log, feed: apply.NewFeed(log)}
 		d.sources = append(d.sources, s)
-		if s.epoch, err = d.state.AddLog(ctx, sys.Name, log.ID()); err != nil {
+		if s.forgotten, err = d.forgotten(ctx, s); err != nil {
 			return err
 		}
 		if sys.Capture.Mode == config.ModePush {
@@ -145,6 +146,16 @@ func (d *Daemon) addSources(ctx context.Context) error {
 			Appended: func(seq syncline.Seq, events int) { s.tally.add(seq, events, time.Now()) }})
 	}
 	return nil
+}
+
+// forgotten reports whether the source's log has outlived the state store that it was used with.
+func (d *Daemon) forgotten(ctx context.Context, s *source) (bool, error) {
+	bounds, err := s.log.Bounds(ctx)
+	if err != nil {
+		return false, err
+	}
+	known, err := d.state.KnowsLog(ctx, s.system.Name, s.log.ID())
+	return !known && bounds.Last > 0, err
 }
 
 func (d *Daemon) source(name string) *source {
@@ -170,6 +181,9 @@ func (d *Daemon) Run(ctx context.Context) error {
 		}
 	}
 	for _, s := range d.sources {
+		if err := d.state.AddLog(ctx, s.system.Name, s.log.ID()); err != nil {
+			return err
+		}
 		_, from, err := d.slowest(ctx, s, syncline.Bounds{})
 		if err == nil {
 			err = s.tally.load(ctx, s.log, from)

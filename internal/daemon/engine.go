@@ -109,7 +109,7 @@ func (e engine) Routes(ctx context.Context) ([]ops.RouteStatus, error) {
 func (e engine) routeStatus(ctx context.Context, r *route) (ops.RouteStatus, error) {
 	st := r.apply.Status()
 	one := ops.RouteStatus{ID: r.id, Source: r.source.system.Name, Target: r.target.Name, State: string(st.State), Since: st.Since,
-		Error: fault(st.Err), Rate: st.Rate}
+		Error: fault(st.Err), Rate: st.Rate, Warnings: st.Warnings}
 	if st.State == apply.RouteStopped {
 		one.State = ops.RouteHalted
 	}

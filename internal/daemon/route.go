@@ -100,9 +100,10 @@ func (d *Daemon) build(rt *route, rules []apply.Rule) error {
 	options := apply.Options{
 		ID: rt.id, Source: rt.source.system.Name, Rules: rules, Start: startOf(first, rt.source.system),
 		Signature: signature(rt), Version: version(rt.rules),
-		Log: rt.source.log, LogEpoch: rt.source.epoch, Feed: rt.source.feed, Open: rt.open, State: d.state,
+		Log: rt.source.log, Feed: rt.source.feed, Open: rt.open, State: d.state,
 		RequestRun:     rt.source.capture.RequestRun,
 		SnapshotCovers: rt.source.system.Capture.Initial,
+		Forgotten:      rt.source.forgotten,
 		Limits:         apply.Limits{MaxRows: first.Batch.MaxRows},
 		Retry:          apply.Retry{Max: first.Retry.Max, Delay: first.Retry.Delay, MaxDelay: first.Retry.MaxDelay},
 		Logger:         d.log,

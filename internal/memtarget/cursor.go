@@ -2,6 +2,7 @@ package memtarget
 
 import (
 	"context"
+	"maps"
 
 	"syncline"
 )
@@ -31,6 +32,25 @@ func (t *Target) Place(ctx context.Context, c syncline.Cursor, state string) err
 	defer t.store.mu.Unlock()
 	t.store.steps = append(t.store.steps, undo{t.store.setCursorLocked(t.at, cursorRow{c, state})})
 	return nil
+}
+
+// LogEpoch keeps the object's epochs where records are guarded.
+func (t *Target) LogEpoch(ctx context.Context, object, log string, begins bool) (uint8, error) {
+	if err := ctx.Err(); err != nil || t.txn {
+		return 1, err
+	}
+	s := t.store
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	was := s.epochs[object]
+	epochs := syncline.LogEpochs{}
+	maps.Copy(epochs, was)
+	epoch, changed, err := epochs.Enter(object, log, begins)
+	if err == nil && changed {
+		s.epochs[object] = epochs
+		s.steps = append(s.steps, undo{func() { s.epochs[object] = was }})
+	}
+	return epoch, err
 }
 
 // fenceLocked refuses an owner that is no longer the owner.

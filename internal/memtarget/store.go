@@ -15,9 +15,10 @@ type Store struct {
 	mu      sync.Mutex
 	objects map[string]*object
 	cursors map[slice]cursorRow
+	epochs  map[string]syncline.LogEpochs // by object; never changed in place
 	faults
 	// steps undo what is not synced, oldest first. A transactional Write is one step; without transactions each record and
-	// the cursor are steps of their own. Define, Own and Place are one step each.
+	// the cursor are steps of their own. Define, Own, Place and LogEpoch are one step each.
 	steps []undo
 }
 
@@ -50,7 +51,7 @@ type undo []func()
 
 // NewStore returns an empty store.
 func NewStore() *Store {
-	return &Store{objects: map[string]*object{}, cursors: map[slice]cursorRow{}, faults: newFaults()}
+	return &Store{objects: map[string]*object{}, cursors: map[slice]cursorRow{}, epochs: map[string]syncline.LogEpochs{}, faults: newFaults()}
 }
 
 // Sync makes everything so far survive LoseTail.

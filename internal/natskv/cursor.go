@@ -46,9 +46,14 @@ func (t *Target) writeCursor(ctx context.Context, c cursorRecord, revision uint6
 	if err != nil {
 		return err
 	}
+	return t.replace(ctx, t.cursor, data, revision)
+}
+
+// replace writes data over the revision of the subject, or returns errConflict.
+func (t *Target) replace(ctx context.Context, subject string, data []byte, revision uint64) error {
 	ctx, cancel := context.WithTimeout(ctx, ackTimeout)
 	defer cancel()
-	_, err = t.js.PublishMsg(ctx, &nats.Msg{Subject: t.cursor, Data: data}, jetstream.WithExpectLastSequencePerSubject(revision))
+	_, err := t.js.PublishMsg(ctx, &nats.Msg{Subject: subject, Data: data}, jetstream.WithExpectLastSequencePerSubject(revision))
 	return conflict(err)
 }
 

@@ -8,7 +8,8 @@
 //
 // Every write names the revision that it replaces, so that version and record are compared and set as one. The cursor is
 // the bucket's key "_syncline_cursor.<route>.<slice>" and is written after the records of a Write and its Commit: a bucket
-// that loses its tail loses the cursor's last moves before the records that they follow.
+// that loses its tail loses the cursor's last moves before the records that they follow. "_syncline_epochs.<object>" has the
+// logs that the versions count in (syncline.LogEpochs).
 package natskv
 
 import (
@@ -65,10 +66,10 @@ type Target struct {
 }
 
 var (
-	_ syncline.CursorKeeper = (*Target)(nil)
-	_ syncline.Scanner      = (*Target)(nil)
-	_ syncline.Current      = (*Target)(nil)
-	_ syncline.Checker      = (*Target)(nil)
+	_ syncline.Guarded = (*Target)(nil)
+	_ syncline.Scanner = (*Target)(nil)
+	_ syncline.Current = (*Target)(nil)
+	_ syncline.Checker = (*Target)(nil)
 )
 
 // Open connects and finds or makes the bucket. A server that does not answer is a transient error; a bucket that is missing

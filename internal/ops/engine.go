@@ -92,8 +92,10 @@ type RouteStatus struct {
 	State string    `json:"state" enum:"running,starting,degraded,halted,needs_sync,disabled"`
 	Since time.Time `json:"since"`
 	// Error says why a route is degraded, halted or needs a sync.
-	Error  *Fault `json:"error,omitempty"`
-	Cursor Place  `json:"cursor"`
+	Error *Fault `json:"error,omitempty"`
+	// Warnings are what was seen since the start that does not stop the route.
+	Warnings []string `json:"warnings,omitempty" nullable:"false"`
+	Cursor   Place    `json:"cursor"`
 	// LogEnd is the last entry of the source's log.
 	LogEnd uint64 `json:"log_end"`
 	// LagEvents is how many events of the log are not applied yet, LagSeconds the age of the oldest of them.

@@ -15,6 +15,7 @@ type object struct {
 	template    template
 	ttl         time.Duration
 	guard, gone string
+	epochs      string
 }
 
 func newObject(name string, o Object) (*object, error) {
@@ -39,6 +40,7 @@ func newObject(name string, o Object) (*object, error) {
 func (ob *object) bind(tag string) {
 	ob.guard = "_syncline_guard:" + tag + ob.name
 	ob.gone = "_syncline_gone:" + tag + ob.name
+	ob.epochs = "_syncline_epochs:" + tag + ob.name
 }
 
 // kind is Redis' name for the type of the records.

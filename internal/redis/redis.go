@@ -5,6 +5,7 @@
 //	_syncline_cursor:<route>/<slice>   the cursor (hash)
 //	_syncline_guard:<object>           the version of each record, and of deleted ones for a while (hash)
 //	_syncline_gone:<object>            when entries of the guard may be forgotten (sorted set)
+//	_syncline_epochs:<object>          the logs that the versions count in (JSON, see syncline.LogEpochs)
 //
 // A record and its version change together in one script, which runs only while the cursor carries the caller's owner
 // epoch. The cursor follows once all records of a Write and its Commit are done: what a crash in between leaves is repeated
@@ -84,10 +85,10 @@ type Target struct {
 }
 
 var (
-	_ syncline.CursorKeeper = (*Target)(nil)
-	_ syncline.Scanner      = (*Target)(nil)
-	_ syncline.Current      = (*Target)(nil)
-	_ syncline.Checker      = (*Target)(nil)
+	_ syncline.Guarded = (*Target)(nil)
+	_ syncline.Scanner = (*Target)(nil)
+	_ syncline.Current = (*Target)(nil)
+	_ syncline.Checker = (*Target)(nil)
 )
 
 //go:embed write.lua
@@ -102,11 +103,15 @@ var moveSource string
 //go:embed own.lua
 var ownSource string
 
+//go:embed epochs.lua
+var epochsSource string
+
 var (
 	writeScript    = redis.NewScript(writeSource)
 	truncateScript = redis.NewScript(truncateSource)
 	moveScript     = redis.NewScript(moveSource)
 	ownScript      = redis.NewScript(ownSource)
+	epochsScript   = redis.NewScript(epochsSource)
 )
 
 // Open connects to the server. A server that does not answer is a transient error; options that cannot work are fatal.

@@ -37,10 +37,10 @@ type Target struct {
 }
 
 var (
-	_ syncline.CursorKeeper = (*Target)(nil)
-	_ syncline.Scanner      = (*Target)(nil)
-	_ syncline.Current      = (*Target)(nil)
-	_ syncline.Checker      = (*Target)(nil)
+	_ syncline.Guarded = (*Target)(nil)
+	_ syncline.Scanner = (*Target)(nil)
+	_ syncline.Current = (*Target)(nil)
+	_ syncline.Checker = (*Target)(nil)
 )
 
 // OpenTarget opens the object's index. The directory stays the caller's, who closes it after the targets.

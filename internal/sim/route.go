@@ -57,7 +57,7 @@ func (w *world) add(r *route) {
 	if r.events {
 		start = apply.StartEarliest
 	}
-	r.options = apply.Options{ID: r.id, Source: "crm", Rules: []apply.Rule{rule}, Start: start, Signature: "1", LogEpoch: 1, State: w.state,
+	r.options = apply.Options{ID: r.id, Source: "crm", Rules: []apply.Rule{rule}, Start: start, Signature: "1", State: w.state,
 		SnapshotCovers: true, Now: func() time.Time { return w.now }, Limits: apply.Limits{MaxRows: 1 + w.rnd.IntN(12), Window: 1 << 14},
 		Retry: apply.Retry{Max: 1000, MaxDelay: time.Minute},
 		RequestRun: func(ctx context.Context, run syncline.Run) error {

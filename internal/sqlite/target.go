@@ -41,12 +41,12 @@ type Target struct {
 }
 
 var (
-	_ syncline.Target       = (*Target)(nil)
-	_ syncline.CursorKeeper = (*Target)(nil)
-	_ syncline.Definer      = (*Target)(nil)
-	_ syncline.Current      = (*Target)(nil)
-	_ syncline.Scanner      = (*Target)(nil)
-	_ syncline.Checker      = (*Target)(nil)
+	_ syncline.Target  = (*Target)(nil)
+	_ syncline.Guarded = (*Target)(nil)
+	_ syncline.Definer = (*Target)(nil)
+	_ syncline.Current = (*Target)(nil)
+	_ syncline.Scanner = (*Target)(nil)
+	_ syncline.Checker = (*Target)(nil)
 )
 
 // OpenTarget opens the database.

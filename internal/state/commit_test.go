@@ -176,7 +176,7 @@ func TestOnesFaultIsNotAnothers(t *testing.T) {
 	s := openNew(t)
 	place1(t, s, sl)
 	good := func(ctx context.Context, w *writer) error {
-		_, err := w.exec(ctx, sqlAddLog, "crm", "L", 1)
+		_, err := w.exec(ctx, sqlAddLog, "crm", "L")
 		return err
 	}
 	bad := func(context.Context, *writer) error { return errOutcomesForTest }

@@ -49,31 +49,18 @@ func TestRuns(t *testing.T) {
 	}
 }
 
-func TestLogEpochsCountTheLogsOfASource(t *testing.T) {
+func TestAStoreKnowsTheLogsThatItWasToldOf(t *testing.T) {
 	s := openNew(t)
-	ctx := t.Context()
+	must(t, s.AddLog(t.Context(), "crm", "A"))
+	must(t, s.AddLog(t.Context(), "crm", "A"))
 	for _, c := range []struct {
 		source, log string
-		want        uint8
-	}{{"crm", "A", 1}, {"crm", "B", 2}, {"shop", "B", 1}, {"crm", "A", 1}, {"crm", "C", 3}} {
-		got, err := s.AddLog(ctx, c.source, c.log)
-		if err != nil || got != c.want {
-			t.Errorf("AddLog(%s, %s) = %d, %v, want %d", c.source, c.log, got, err, c.want)
-		}
-		again, known, err := s.LogEpoch(ctx, c.source, c.log)
-		if err != nil || !known || again != c.want {
-			t.Errorf("LogEpoch(%s, %s) = %d, %v, %v, want %d", c.source, c.log, again, known, err, c.want)
+		want        bool
+	}{{"crm", "A", true}, {"crm", "B", false}, {"shop", "A", false}} {
+		if known, err := s.KnowsLog(t.Context(), c.source, c.log); err != nil || known != c.want {
+			t.Errorf("KnowsLog(%s, %s) = %v, %v, want %v", c.source, c.log, known, err, c.want)
 		}
 	}
-	if e, known, err := s.LogEpoch(ctx, "shop", "A"); known || e != 0 || err != nil {
-		t.Errorf("LogEpoch of an unknown log = %d, %v, %v", e, known, err)
-	}
-	for i := range maxLogEpoch - 1 {
-		_, err := s.AddLog(ctx, "shop", fmt.Sprint(i))
-		must(t, err)
-	}
-	_, err := s.AddLog(ctx, "shop", "one too many")
-	codeOf(t, err, syncline.Fatal, "log_epochs_used")
 }
 
 func TestEventIDs(t *testing.T) {

@@ -65,9 +65,8 @@ const (
 	sqlDropTasks = `DELETE FROM task WHERE n IN (SELECT n FROM task WHERE route = ? AND slice = ? AND pending = 0
 		AND (seq, idx) < (?, ?) AND resolved_seq < ? LIMIT ?)`
 
-	sqlLogEpoch  = `SELECT epoch FROM source_log WHERE source = ? AND log = ?`
-	sqlLastEpoch = `SELECT COALESCE(MAX(epoch), 0) FROM source_log WHERE source = ?`
-	sqlAddLog    = `INSERT INTO source_log (source, log, epoch) VALUES (?, ?, ?)`
+	sqlKnowsLog = `SELECT 1 FROM source_log WHERE source = ? AND log = ?`
+	sqlAddLog   = `INSERT INTO source_log (source, log) VALUES (?, ?) ON CONFLICT (source, log) DO NOTHING`
 
 	runColumns = `id, source, kind, entity, keys, routes, reset, status, chunks, rows, error, created, updated`
 	sqlAddRun  = `INSERT INTO run (` + runColumns + `) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING`

@@ -124,7 +124,7 @@ func TestChangedRecordIsKept(t *testing.T) {
 func TestNoQueryReadsAWholeTable(t *testing.T) {
 	s := openNew(t)
 	queries := []string{sqlRoute, sqlTask, sqlTaskState, sqlPending, sqlCutTasks, sqlReopenable, sqlReopen, sqlChangeTask, sqlDropTasks,
-		sqlForgetTasks, sqlForgetJournal, sqlJournalAt, sqlJournalBefore, sqlCutJournal, sqlFoldable, sqlFold, sqlLogEpoch, sqlLastEpoch,
+		sqlForgetTasks, sqlForgetJournal, sqlJournalAt, sqlJournalBefore, sqlCutJournal, sqlFoldable, sqlFold, sqlKnowsLog,
 		sqlOpenRun, sqlRuns, sqlSetRun, sqlSeenIDs + "?, ?)", sqlTrimIDs, sqlTasks + sqlTasksEnd}
 	for _, column := range []string{"status", "rule", "record_key", "code"} {
 		queries = append(queries, sqlTasks+" AND "+column+" = ?"+sqlTasksEnd)

@@ -249,6 +249,50 @@ func stale(t *testing.T, h Harness) {
 	e.holds(o, s, want[1:]...)
 }
 
+// runEpochs checks that orders of different logs compare as LogEpochs says, at the object that they were written to.
+func runEpochs(t *testing.T, h Harness) {
+	e := open(t, h)
+	guarded, ok := e.Target.(syncline.Guarded)
+	if e.traits.Transactional && !h.Guarded {
+		return
+	}
+	if !ok {
+		t.Fatal("the target guards its records and is no syncline.Guarded")
+	}
+	s := customer()
+	o := e.object(s)
+	enter := func(g syncline.Guarded, object, log string, begins bool, want uint8) {
+		t.Helper()
+		if got, err := g.LogEpoch(t.Context(), object, log, begins); err != nil || got != want {
+			t.Errorf("LogEpoch of %s, begins: %v = %d, %v, want %d", log, begins, got, err, want)
+		}
+	}
+	change := func(epoch uint8, seq syncline.Seq, name string) syncline.Change {
+		c := put(o, s, syncline.Int(1), syncline.Text(name), syncline.Null)
+		c.Order = syncline.Order{Epoch: epoch, Seq: seq}
+		return c
+	}
+	enter(guarded, o, "log 日本 '\"", true, 1)
+	e.applied(false, change(1, 1000, "of the first log"))
+	enter(guarded, o, "log-b", true, 2)
+	e.applied(false, change(2, 1, "of the second log"))
+	e.outcomes(e.apply(false, change(1, 1001, "late")), syncline.OutcomeStale)
+	e.holds(o, s, vals(syncline.Int(1), syncline.Text("of the second log"), syncline.Null))
+
+	again, _ := e.Reopen().(syncline.Guarded)
+	enter(again, o, "log-b", false, 2)
+	if _, err := again.LogEpoch(t.Context(), o, "log 日本 '\"", false); syncline.CodeOf(err) != "log_outranked" || syncline.ClassOf(err) != syncline.Fatal {
+		t.Errorf("LogEpoch of a log that another came after = %v, want log_outranked", err)
+	}
+	enter(again, o, "log 日本 '\"", true, 3)
+	e.applied(false, change(3, 1002, "of the first log again"))
+	e.holds(o, s, vals(syncline.Int(1), syncline.Text("of the first log again"), syncline.Null))
+
+	other := customer()
+	other.Entity = "elsewhere"
+	enter(guarded, e.object(other), "log-b", true, 1)
+}
+
 func rekey(t *testing.T, h Harness) {
 	e := open(t, h)
 	if !e.traits.Rekey {

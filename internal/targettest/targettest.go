@@ -68,6 +68,7 @@ func Run(t *testing.T, h Harness) {
 	}
 	t.Run("state", func(t *testing.T) { runState(t, h) })
 	t.Run("order", func(t *testing.T) { runOrder(t, h) })
+	t.Run("epochs", func(t *testing.T) { runEpochs(t, h) })
 	t.Run("reject", func(t *testing.T) { runReject(t, h) })
 	t.Run("hostile", func(t *testing.T) { runHostile(t, h) })
 	t.Run("current", func(t *testing.T) { runCurrent(t, h) })
