@@ -62,7 +62,7 @@ type Batch struct {
 	// Checkpoint is what the source needs to go on after this batch (its identity, slot, progress of runs); only the source
 	// can read it. Restart = hand the last batch's checkpoint to Source.Open.
 	Checkpoint []byte
-	// Sync asks capture to append this batch before it calls Next again.
+	// Sync asks capture to append and confirm this batch, alone, before it calls Next again.
 	Sync bool
 	// Partial says that the last transaction goes on in the next batch.
 	Partial bool

@@ -5,8 +5,7 @@ import (
 	"time"
 )
 
-// Source is a system whose changes are captured. All methods but Confirm and the requests of RunReader are called by one
-// goroutine.
+// Source is a system whose changes are captured. All methods but Confirm and the requests of RunReader are called one at a time.
 type Source interface {
 	// Open prepares to read on after checkpoint, that of the last batch in the log; nil = nothing was ever captured. last is
 	// that batch's position. It returns a fatal error where the stream cannot be continued without a gap: another
@@ -16,7 +15,8 @@ type Source interface {
 	// Next blocks until there is something to append and returns it: events, a chunk of a run, or a batch without events
 	// that only moves the position or the checkpoint. It returns what has arrived, up to about 1 MB or 4,000 events, and
 	// does not wait for more. It never returns events at or below the position that Open was given. The caller owns the
-	// batch. After a transient error the caller closes the source and opens a new one at the log's end.
+	// batch and calls Next again before it is stored, unless it is marked Sync: nothing of it may be written to any more, and
+	// what the source does next may rely only on what was confirmed. After a transient error the caller closes the source and opens a new one at the log's end.
 	Next(ctx context.Context) (*Batch, error)
 
 	// Confirm tells the source that everything up to this position is durable here: the source system may forget it.

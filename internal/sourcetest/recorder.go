@@ -1,6 +1,7 @@
 package sourcetest
 
 import (
+	"bytes"
 	"context"
 	"math/rand/v2"
 	"testing"
@@ -20,9 +21,16 @@ type recorder struct {
 
 	log     []*syncline.Batch // appended and read back
 	pending []*syncline.Batch // taken from the source, not appended
+	given   []given           // what the source gave for pending
 
 	// ids has the ids of an entity's events of the stream, from the first time that each was seen.
 	ids map[string][]string
+}
+
+// given is a batch as the source gave it, and what it was then.
+type given struct {
+	batch  *syncline.Batch
+	stored []byte
 }
 
 // record opens the system's first source.
@@ -56,7 +64,7 @@ func (r *recorder) open(ctx context.Context) {
 func (r *recorder) crash(ctx context.Context) {
 	r.t.Helper()
 	r.close()
-	r.pending = nil
+	r.pending, r.given = nil, nil
 	r.open(ctx)
 }
 
@@ -85,17 +93,23 @@ func (r *recorder) next(ctx context.Context) *syncline.Batch {
 		r.t.Fatalf("read stored batch: %v", err)
 	}
 	r.check(read)
-	r.pending = append(r.pending, read)
+	r.pending, r.given = append(r.pending, read), append(r.given, given{b, stored})
 	if read.Sync || len(r.pending) > 2 || r.rng.IntN(3) > 0 {
 		r.append()
 	}
 	return read
 }
 
-// append makes everything that waits durable and confirms it, most of the time.
+// append makes everything that waits durable and confirms it, most of the time. A source leaves alone what it gave.
 func (r *recorder) append() {
+	r.t.Helper()
+	for _, g := range r.given {
+		if now, err := syncline.AppendBatch(nil, g.batch); err != nil || !bytes.Equal(now, g.stored) {
+			r.t.Errorf("the batch to %v changed after it was returned, %v", g.batch.Position, err)
+		}
+	}
 	r.log = append(r.log, r.pending...)
-	r.pending = nil
+	r.pending, r.given = nil, nil
 	if len(r.log) > 0 && r.rng.IntN(4) > 0 {
 		r.src.Confirm(r.log[len(r.log)-1].Position)
 	}
