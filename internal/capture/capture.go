@@ -5,14 +5,11 @@ package capture
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"sync"
 	"time"
 
 	"syncline"
-	"syncline/internal/backoff"
-	"syncline/internal/failpoint"
 	"syncline/internal/state"
 )
 
@@ -21,12 +18,6 @@ type Runs interface {
 	AddRun(ctx context.Context, source string, r syncline.Run) error
 	OpenRuns(ctx context.Context, source string) ([]state.RunRow, error)
 	UpdateRun(ctx context.Context, r state.RunRow) error
-}
-
-// Staller is a Source whose clients wait for the log: it is told when nothing can be appended (a full disk), and with nil when
-// that is over.
-type Staller interface {
-	Stall(err error)
 }
 
 // Options describe a capture. Source, Open, Log and Runs are required.
@@ -38,6 +29,7 @@ type Options struct {
 	Runs Runs
 	// Appended is told of every batch that is in the log; it must not block. nil = nobody.
 	Appended func(seq syncline.Seq, events int)
+	Limits   Limits
 	// MinDelay and MaxDelay bound the pause after a transient error: 100 ms and 30 s.
 	MinDelay, MaxDelay time.Duration
 	Now                func() time.Time // nil = time.Now
@@ -72,17 +64,21 @@ type Status struct {
 	Runs int
 }
 
-// Capture moves one source into its log.
+// Capture moves one source into its log. What it does next is decided by its machine; the methods carry it out.
 type Capture struct {
 	o   Options
 	log *slog.Logger
 
-	wake chan struct{} // buffered by one: Resume and RequestRun leave a note, Run takes it
+	wake chan struct{} // buffered by one: Resume leaves a note, Run takes it
+
+	// m and reader belong to the goroutine of Run, or to the caller of Wants, Take and Step. reader is nil without Run.
+	m      *machine
+	reader *reader
 
 	mu     sync.Mutex
 	status Status
-	source syncline.Source // open, or nil
-	runs   map[string]*state.RunRow
+	source syncline.Source // open, or nil; the methods of RunReader need mu
+	runs   roster
 }
 
 // New returns a capture that has not begun.
@@ -99,8 +95,8 @@ func New(o Options) *Capture {
 	if o.MaxDelay <= 0 {
 		o.MaxDelay = 30 * time.Second
 	}
-	return &Capture{o: o, log: o.Logger.With("source", o.Source), wake: make(chan struct{}, 1), runs: make(map[string]*state.RunRow),
-		status: Status{State: StateStarting, Since: o.Now()}}
+	return &Capture{o: o, log: o.Logger.With("source", o.Source), wake: make(chan struct{}, 1), m: newMachine(o.Source, o.Limits),
+		runs: make(roster), status: Status{State: StateStarting, Since: o.Now()}}
 }
 
 // Status returns how the capture is now.
@@ -112,13 +108,14 @@ func (c *Capture) Status() Status {
 	return s
 }
 
-func (c *Capture) set(to State, err error) {
+// show makes the machine's state the capture's own account of itself.
+func (c *Capture) show() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.status.State != to {
-		c.status.State, c.status.Since = to, c.o.Now()
+	if c.status.State != c.m.state {
+		c.status.State, c.status.Since = c.m.state, c.o.Now()
 	}
-	c.status.Err = err
+	c.status.Err = c.m.err
 }
 
 // Resume makes a halted capture try again.
@@ -147,113 +144,14 @@ func (c *Capture) startRunLocked(row state.RunRow) error {
 	if !ok {
 		return syncline.Errorf(syncline.Rejected, "source_cannot_read", "source %s cannot read records again", c.o.Source)
 	}
-	c.runs[row.ID] = &row
+	c.runs.admit(row)
 	return reader.StartRun(row.Run)
-}
-
-// Run captures until ctx ends; then the batch in hand is appended and it returns nil. hard ends the wait for that. A capture
-// that cannot go on stays in Run, halted, until Resume or the end.
-func (c *Capture) Run(ctx, hard context.Context) error {
-	defer c.set(StateStopped, nil)
-	failures := 0
-	for ctx.Err() == nil {
-		s, err := c.Begin(ctx)
-		if err == nil {
-			if s.born {
-				c.set(StateRunning, nil)
-			}
-			for err == nil && ctx.Err() == nil {
-				if err = s.step(ctx, hard); err == nil {
-					failures = 0
-				}
-			}
-			s.Close()
-		}
-		if err == nil || ctx.Err() != nil {
-			continue
-		}
-		if syncline.ClassOf(err) != syncline.Transient { // a batch that the log refuses is refused again
-			c.set(StateHalted, err)
-			c.log.Error("capture stopped", "code", syncline.CodeOf(err), "err", err)
-			select {
-			case <-ctx.Done():
-			case <-c.wake:
-			}
-			failures = 0
-			continue
-		}
-		failures++
-		c.pause(ctx, err, failures)
-	}
-	return nil
-}
-
-// pause waits a random time up to a bound that doubles.
-func (c *Capture) pause(ctx context.Context, err error, failures int) {
-	d := backoff.Delay(c.o.MinDelay, c.o.MaxDelay, failures)
-	c.set(StateDegraded, err)
-	c.log.Warn("source or log does not answer", "code", syncline.CodeOf(err), "err", err, "retry_in", d)
-	wait(ctx, d)
-}
-
-func wait(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-	case <-timer.C:
-	}
-}
-
-// Session is a source between its opening and an error.
-type Session struct {
-	c      *Capture
-	source syncline.Source
-	last   syncline.Position
-	// born is false until a source that was never captured has said from where on it will miss nothing: before that, it is not
-	// running.
-	born bool
-}
-
-// Begin opens the source at the log's end: the last batch is the checkpoint.
-func (c *Capture) Begin(ctx context.Context) (*Session, error) {
-	checkpoint, last, err := c.checkpoint(ctx)
-	if err != nil {
-		return nil, err
-	}
-	source, err := c.o.Open()
-	if err != nil {
-		return nil, err
-	}
-	if err := source.Open(ctx, checkpoint, last); err != nil {
-		_ = source.Close()
-		return nil, err
-	}
-	open, err := c.o.Runs.OpenRuns(ctx, c.o.Source)
-	if err != nil {
-		_ = source.Close()
-		return nil, err
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.source = source
-	c.status.Position = last
-	for _, row := range open {
-		if err := c.startRunLocked(row); err != nil {
-			c.log.Error("run cannot be started", "run", row.ID, "err", err)
-		}
-	}
-	if checkpoint != nil {
-		source.Confirm(last) // it is in the log, whatever the source last heard of us
-	}
-	_, reads := source.(syncline.RunReader)
-	return &Session{c: c, source: source, last: last, born: checkpoint != nil || !reads}, nil
 }
 
 // Reader opens the source at the log's end to read records from it while Run does not work. What Next returns is not appended
 // and nothing is confirmed, so that the next Run goes on as if it had never been.
 func (c *Capture) Reader(ctx context.Context) (syncline.RunReader, error) {
-	checkpoint, last, err := c.checkpoint(ctx)
+	last, err := c.end(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -265,162 +163,34 @@ func (c *Capture) Reader(ctx context.Context) (syncline.RunReader, error) {
 	if !ok {
 		return nil, errors.Join(syncline.Errorf(syncline.Rejected, "source_cannot_read", "source %s cannot read records again", c.o.Source), source.Close())
 	}
-	if err := source.Open(ctx, checkpoint, last); err != nil {
+	if err := source.Open(ctx, last.Checkpoint, last.Position); err != nil {
 		return nil, errors.Join(err, source.Close())
 	}
 	return reader, nil
 }
 
-// checkpoint reads the end of the log.
-func (c *Capture) checkpoint(ctx context.Context) ([]byte, syncline.Position, error) {
+// end reads the log's last batch; an empty one stands for that of an empty log.
+func (c *Capture) end(ctx context.Context) (*syncline.Batch, error) {
 	bounds, err := c.o.Log.Bounds(ctx)
 	if err != nil || bounds.Last == 0 {
-		return nil, syncline.Position{}, err
+		return &syncline.Batch{}, err
 	}
 	r, err := c.o.Log.Read(ctx, bounds.Last)
 	if err != nil {
-		return nil, syncline.Position{}, err
+		return nil, err
 	}
 	defer r.Close() //nolint:errcheck // it holds nothing that could be lost
 	e, err := r.Next(ctx)
 	if err != nil {
-		return nil, syncline.Position{}, err
+		return nil, err
 	}
 	b, err := syncline.DecodeBatch(e.Data)
 	if err != nil {
-		return nil, syncline.Position{}, syncline.Errorf(syncline.Fatal, "log_corrupt", "read the end of the log of %s: %w", c.o.Source, err).
+		return nil, syncline.Errorf(syncline.Fatal, "log_corrupt", "read the end of the log of %s: %w", c.o.Source, err).
 			WithFix("restore the log directory from a backup")
 	}
 	c.mu.Lock()
 	c.status.Seq = e.Seq
 	c.mu.Unlock()
-	return b.Checkpoint, b.Position, nil
-}
-
-// Close closes the source.
-func (s *Session) Close() {
-	c := s.c
-	c.mu.Lock()
-	c.source = nil
-	clear(c.runs)
-	c.mu.Unlock()
-	if err := s.source.Close(); err != nil {
-		c.log.Warn("source did not close cleanly", "err", err)
-	}
-}
-
-// step moves one batch.
-func (s *Session) step(ctx, hard context.Context) error {
-	b, err := s.source.Next(ctx)
-	if err != nil {
-		return err
-	}
-	return s.Store(ctx, hard, b)
-}
-
-// Store appends the batch and then confirms it.
-func (s *Session) Store(ctx, hard context.Context, b *syncline.Batch) error {
-	if err := s.check(b); err != nil {
-		return err
-	}
-	failpoint.Hit("capture.append.before")
-	seq, err := s.append(ctx, hard, b)
-	if err != nil {
-		return err
-	}
-	failpoint.Hit("capture.append.after")
-	s.last = b.Position
-	if !s.born && (b.Position.Commit > 0 || b.Chunk != nil || !b.Sync) {
-		s.born = true
-		s.c.set(StateRunning, nil)
-	}
-	s.source.Confirm(b.Position)
-	failpoint.Hit("capture.confirm.after")
-	s.c.count(b, seq)
-	if b.Chunk != nil {
-		return s.c.progress(hard, b)
-	}
-	return nil
-}
-
-// check refuses a batch that would break the order that everything downstream relies on.
-func (s *Session) check(b *syncline.Batch) error {
-	if b.Position.Compare(s.last) < 0 {
-		return syncline.Errorf(syncline.Fatal, "position_backwards", "source %s went back from %s to %s", s.c.o.Source, s.last, b.Position)
-	}
-	if b.Chunk == nil && len(b.Events) > 0 {
-		if at := b.PositionOf(0); at.Compare(s.last) <= 0 {
-			return syncline.Errorf(syncline.Fatal, "position_backwards", "source %s sent %s again, the log has %s", s.c.o.Source, at, s.last)
-		}
-	}
-	b.Source = s.c.o.Source
-	return nil
-}
-
-// append stores the batch, for as long as it takes: a log that is full or does not answer stops the source, and nothing is
-// lost. Once ctx has ended it tries no further.
-func (s *Session) append(ctx, hard context.Context, b *syncline.Batch) (syncline.Seq, error) {
-	staller, _ := s.source.(Staller)
-	for failures := 1; ; failures++ {
-		seq, err := s.c.o.Log.Append(hard, b)
-		if err == nil {
-			if failures > 1 {
-				if s.born {
-					s.c.set(StateRunning, nil)
-				}
-				s.c.log.Info("log takes events again")
-				if staller != nil {
-					staller.Stall(nil)
-				}
-			}
-			return seq, nil
-		}
-		if syncline.ClassOf(err) != syncline.Transient || ctx.Err() != nil {
-			return 0, fmt.Errorf("append to the log of %s: %w", s.c.o.Source, err)
-		}
-		if staller != nil {
-			staller.Stall(err)
-		}
-		s.c.pause(ctx, err, failures)
-	}
-}
-
-func (c *Capture) count(b *syncline.Batch, seq syncline.Seq) {
-	if c.o.Appended != nil {
-		c.o.Appended(seq, len(b.Events))
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.status.Position, c.status.Seq = b.Position, seq
-	if len(b.Events) > 0 {
-		c.status.Events += int64(len(b.Events))
-		c.status.LastEvent = c.o.Now()
-	}
-}
-
-// progress notes how far a run is in the log.
-func (c *Capture) progress(ctx context.Context, b *syncline.Batch) error {
-	c.mu.Lock()
-	row, known := c.runs[b.Chunk.Run]
-	if !known { // the source began it by itself: the first snapshot
-		row = &state.RunRow{Run: syncline.Run{ID: b.Chunk.Run, Kind: b.Chunk.Kind, Entity: b.Chunk.Entity, Routes: b.Chunk.Routes}, Source: c.o.Source}
-		c.runs[b.Chunk.Run] = row
-	}
-	row.Status, row.Chunks = state.RunRunning, b.Chunk.Number
-	row.Rows += int64(len(b.Events))
-	if b.Chunk.Last {
-		row.Status = state.RunDone
-		delete(c.runs, b.Chunk.Run)
-	}
-	copied := *row
-	c.mu.Unlock()
-	if b.Chunk.Last {
-		c.log.Info("run is in the log", "run", copied.ID, "entity", copied.Entity, "rows", copied.Rows)
-	}
-	if !known {
-		if err := c.o.Runs.AddRun(ctx, c.o.Source, copied.Run); err != nil {
-			return err
-		}
-	}
-	return c.o.Runs.UpdateRun(ctx, copied)
+	return b, nil
 }

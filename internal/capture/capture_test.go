@@ -2,10 +2,11 @@ package capture
 
 import (
 	"context"
-	"errors"
 	"path/filepath"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"syncline"
 	"syncline/internal/memlog"
@@ -104,26 +105,212 @@ func TestABatchThatTheLogRefusesHaltsTheSource(t *testing.T) {
 	}
 }
 
-func TestASourceThatGoesBackHaltsBeforeAnythingIsStored(t *testing.T) {
-	log := memlog.New(memlog.Options{}).Log("crm")
-	c := newCapture(t, log, system(0))
-	session, err := c.Begin(t.Context())
+// slow is a log whose appends wait for a word on go, and say on begun when they do.
+type slow struct {
+	*memlog.Log
+	begun chan int      // sent by Append: how many events it is about to store
+	goOn  chan struct{} // received by Append
+}
+
+func (l slow) Append(ctx context.Context, b *syncline.Batch) (syncline.Seq, error) {
+	l.begun <- len(b.Events)
+	<-l.goOn
+	return l.Log.Append(ctx, b)
+}
+
+func TestTheNextBatchFillsDuringAnAppend(t *testing.T) {
+	log := slow{memlog.New(memlog.Options{}).Log("crm"), make(chan int), make(chan struct{})}
+	s := system(10)
+	source := &watched{Source: memsource.New(memsource.Options{Name: "crm", System: s}), asked: make(chan struct{}, 100)}
+	c := newCapture(t, log, s)
+	c.o.Open = func() (syncline.Source, error) { return source, nil }
+	run(t, c)
+	if n := <-log.begun; n != 0 {
+		t.Fatalf("append of %d events, want where the source begins", n)
+	}
+	log.goOn <- struct{}{}
+	s.Advance(1)
+	if n := <-log.begun; n != 1 {
+		t.Fatalf("append of %d events, want 1", n)
+	}
+	confirmed := s.Confirmed()
+	for range 3 { // for the beginning, for the first event, and beside its append
+		<-source.asked
+	}
+	for range 4 { // the append is under way all the time
+		s.Advance(1)
+		<-source.asked // again: what it gave is taken
+	}
+	if s.Confirmed() != confirmed {
+		t.Errorf("%s is confirmed before it is in the log", s.Confirmed())
+	}
+	log.goOn <- struct{}{}
+	if n := <-log.begun; n != 4 {
+		t.Errorf("append of %d events, want the 4 that came during the one before", n)
+	}
+	log.goOn <- struct{}{}
+	eventually(t, "the last event is not confirmed", func() bool { return s.Confirmed().Commit == 5 })
+}
+
+// watched tells when it is asked for a batch.
+type watched struct {
+	*memsource.Source
+	asked chan struct{} // has room for all of them
+}
+
+func (w *watched) Next(ctx context.Context) (*syncline.Batch, error) {
+	w.asked <- struct{}{}
+	return w.Source.Next(ctx)
+}
+
+// memory is a state store for runs that is not slowed down by a disk.
+type memory map[string]state.RunRow
+
+func (m memory) AddRun(_ context.Context, source string, r syncline.Run) error {
+	if _, known := m[r.ID]; !known {
+		m[r.ID] = state.RunRow{Run: r, Source: source, Status: state.RunRequested}
+	}
+	return nil
+}
+
+func (m memory) OpenRuns(context.Context, string) (open []state.RunRow, err error) {
+	for _, r := range m {
+		if r.Status != state.RunDone {
+			open = append(open, r)
+		}
+	}
+	return open, nil
+}
+
+func (m memory) UpdateRun(_ context.Context, r state.RunRow) error {
+	m[r.ID] = r
+	return nil
+}
+
+// TestACrashAfterAnyMoveLosesAndRepeatsNothing: the process dies after each of the first moves, and later ones.
+func TestACrashAfterAnyMoveLosesAndRepeatsNothing(t *testing.T) {
+	died := 0
+	for at := 0; ; at++ {
+		logs := memlog.New(memlog.Options{})
+		s := system(9)
+		s.Advance(4) // for the first copy
+		moves, runs := 0, make(memory)
+		live := func(until int) (over bool) {
+			var source *memsource.Source
+			c := New(Options{Source: "crm", Log: logs.Log("crm"), Runs: runs, Limits: Limits{Events: 3}, Open: func() (syncline.Source, error) {
+				source = memsource.New(memsource.Options{Name: "crm", System: s, Snapshot: []string{"customer"}, MaxEvents: 1, ChunkRows: 2})
+				return source, nil
+			}})
+			for ; moves < until; moves++ {
+				if c.Wants() && source != nil && moves%3 != 0 {
+					b, ok, err := source.TryNext()
+					if ok || err != nil {
+						c.Take(b, err)
+						continue
+					}
+					s.Advance(1)
+				}
+				did, err := c.Step(t.Context())
+				if err != nil {
+					t.Fatalf("crash after %d: halted: %v", at, err)
+				}
+				if !did && s.Confirmed().Commit == 9 && source != nil && !pending(c) {
+					return true
+				}
+			}
+			return false
+		}
+		if live(at) {
+			break
+		}
+		died++
+		logs.Crash()
+		if moves = 0; !live(1000) {
+			t.Fatalf("crash after %d: it does not come to an end", at)
+		}
+		wantOnce(t, logs.Log("crm"), 5, 9)
+		if len(runs) != 1 || runs["snapshot-customer"].Status != state.RunDone || runs["snapshot-customer"].Rows != 4 {
+			t.Errorf("crash after %d: runs = %+v, want the copy done, of 4 rows", at, runs)
+		}
+	}
+	if died < 20 {
+		t.Errorf("only %d crashes", died)
+	}
+}
+
+func pending(c *Capture) bool {
+	return c.m.inflight != nil || len(c.m.waiting) > 0 || c.Status().Runs > 0
+}
+
+// wantOnce sees that the log's stream has one event of each commit from first to last, in order, and one whole copy.
+func wantOnce(t *testing.T, log *memlog.Log, first, last uint64) {
+	t.Helper()
+	r, err := log.Reader(1)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer session.Close()
-	at := func(commit uint64) *syncline.Batch {
-		return &syncline.Batch{Position: syncline.Position{Epoch: 1, Commit: commit}, Checkpoint: []byte("x")}
+	var commits []uint64
+	ends := 0
+	for {
+		e, ok, err := r.TryNext()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !ok {
+			break
+		}
+		b, err := syncline.DecodeBatch(e.Data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if b.Chunk != nil {
+			if b.Chunk.Last {
+				ends++
+			}
+			continue
+		}
+		for i := range b.Events {
+			commits = append(commits, b.PositionOf(i).Commit)
+		}
 	}
-	if err := session.Store(t.Context(), t.Context(), at(9)); err != nil {
+	var want []uint64
+	for n := first; n <= last; n++ {
+		want = append(want, n)
+	}
+	if diff := cmp.Diff(want, commits); diff != "" || ends != 1 {
+		t.Errorf("the log has %d ends of a copy, and commits (-want +got):\n%s", ends, diff)
+	}
+}
+
+// TestAFinishedRunIsNotForgotten: the process dies when the last chunk of a run is in the log and the state store has not heard of
+// it. Nobody would ever say so again.
+func TestAFinishedRunIsNotForgotten(t *testing.T) {
+	log := memlog.New(memlog.Options{}).Log("crm")
+	s := system(3)
+	s.Advance(3)
+	var source *memsource.Source
+	first := newCapture(t, log, s)
+	first.o.Open = func() (syncline.Source, error) {
+		source = memsource.New(memsource.Options{Name: "crm", System: s, Snapshot: []string{"customer"}, ChunkRows: 100})
+		return source, nil
+	}
+	for first.m.inflight == nil || first.m.stage != stageRecord {
+		if _, err := first.Step(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if first.Wants() {
+			if b, ok, err := source.TryNext(); ok || err != nil {
+				first.Take(b, err)
+			}
+		}
+	}
+	second := newCapture(t, log, s)
+	second.o.Runs = first.o.Runs
+	if _, err := second.Step(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	err = session.Store(t.Context(), t.Context(), at(8))
-	var e *syncline.Error
-	if !errors.As(err, &e) || e.Code != "position_backwards" || e.Class != syncline.Fatal {
-		t.Errorf("Store = %v, want a fatal position_backwards", err)
-	}
-	if b, err := log.Bounds(t.Context()); err != nil || b.Last != 1 {
-		t.Errorf("the log ends at %d, %v, want 1", b.Last, err)
+	runs, err := first.o.Runs.(*state.Store).Runs(t.Context(), "crm", 10)
+	if err != nil || len(runs) != 1 || runs[0].Status != state.RunDone || runs[0].Rows != 3 || second.Status().Runs != 0 {
+		t.Errorf("Runs = %+v, %v, and %d open, want one that is done, of 3 rows", runs, err, second.Status().Runs)
 	}
 }

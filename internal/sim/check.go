@@ -14,12 +14,85 @@ import (
 // checkAlways is what holds after every step: a target's record never goes back to an older version of its source row, and
 // every task is accounted for.
 func (w *world) checkAlways() error {
+	if err := w.checkConfirmed(); err != nil {
+		return err
+	}
 	for _, r := range w.routes {
 		if err := r.checkOrder(); err != nil {
 			return fmt.Errorf("route %s: %w", r.id, err)
 		}
 	}
 	return nil
+}
+
+// checkConfirmed sees that the source was told to forget nothing that is not durable in the log.
+func (w *world) checkConfirmed() error {
+	bounds, err := w.log.Bounds(w.ctx)
+	if err != nil {
+		return err
+	}
+	var last syncline.Position
+	if bounds.Last > 0 {
+		r, err := w.log.Reader(bounds.Last)
+		if err != nil {
+			return err
+		}
+		e, _, err := r.TryNext()
+		if err != nil {
+			return err
+		}
+		b, err := syncline.DecodeBatch(e.Data)
+		if err != nil {
+			return err
+		}
+		last = b.Position
+	}
+	if p := w.system.Confirmed(); p.Compare(last) > 0 {
+		return fmt.Errorf("G1: %s is confirmed, the log ends at %s", p, last)
+	}
+	return nil
+}
+
+// checkLog sees that no event of the stream is in the log twice, or out of order.
+func (w *world) checkLog() error {
+	var last syncline.Position
+	return w.eachBatch(func(b *syncline.Batch) error {
+		for i := range b.Events {
+			if b.Chunk != nil {
+				break
+			}
+			at := b.PositionOf(i)
+			if at.Compare(last) <= 0 {
+				return fmt.Errorf("G3: event %s stands in the log after %s", at, last)
+			}
+			last = at
+		}
+		if last.Compare(b.Position) > 0 {
+			return fmt.Errorf("G2: a batch that ends at %s has event %s", b.Position, last)
+		}
+		return nil
+	})
+}
+
+// eachBatch reads the log.
+func (w *world) eachBatch(each func(*syncline.Batch) error) error {
+	reader, err := w.log.Reader(1)
+	if err != nil {
+		return err
+	}
+	for {
+		e, ok, err := reader.TryNext()
+		if err != nil || !ok {
+			return err
+		}
+		b, err := syncline.DecodeBatch(e.Data)
+		if err != nil {
+			return err
+		}
+		if err := each(b); err != nil {
+			return err
+		}
+	}
 }
 
 // checkOrder looks for records that went backwards, and events that came out of order for the first time.
@@ -97,6 +170,9 @@ func (w *world) checkEnd() error {
 	if err := w.checkAlways(); err != nil {
 		return err
 	}
+	if err := w.checkLog(); err != nil {
+		return err
+	}
 	for _, r := range w.routes {
 		if err := r.checkEnd(); err != nil {
 			return fmt.Errorf("route %s: %w", r.id, err)
@@ -146,19 +222,7 @@ func (r *route) checkDelivered() error {
 	for _, s := range r.recorder.Sent() {
 		sent[s.ID] = true
 	}
-	reader, err := r.w.log.Reader(1)
-	if err != nil {
-		return err
-	}
-	for {
-		e, ok, err := reader.TryNext()
-		if err != nil || !ok {
-			return err
-		}
-		b, err := syncline.DecodeBatch(e.Data)
-		if err != nil {
-			return err
-		}
+	return r.w.eachBatch(func(b *syncline.Batch) error {
 		for i := range b.Events {
 			if b.Events[i].Schema.Entity != r.entity || b.Chunk != nil && len(b.Chunk.Routes) > 0 {
 				continue
@@ -167,5 +231,6 @@ func (r *route) checkDelivered() error {
 				return fmt.Errorf("G6: event %s was never sent", id)
 			}
 		}
-	}
+		return nil
+	})
 }

@@ -52,7 +52,7 @@ type world struct {
 	log     *memlog.Log
 	source  *memsource.Source
 	capture *capture.Capture
-	session *capture.Session
+	broken  bool // the source will fail
 	routes  []*route
 	trace   strings.Builder
 	result  Result
@@ -121,7 +121,7 @@ func (w *world) act() error {
 	case n < 4:
 		w.note("visible %d", w.system.Advance(1+w.rnd.IntN(4)))
 	case n < 9:
-		return w.survive(w.captureStep())
+		return w.survive(w.capturing(1 + w.rnd.IntN(4)))
 	case n < 17:
 		return w.survive(w.routes[w.rnd.IntN(len(w.routes))].step())
 	case n == 17:
@@ -137,7 +137,7 @@ func (w *world) act() error {
 // trouble makes something fail later on.
 func (w *world) trouble() {
 	r := w.routes[w.rnd.IntN(len(w.routes))]
-	switch w.rnd.IntN(4) {
+	switch w.rnd.IntN(5) {
 	case 0:
 		w.log.FailNext(memlog.Fault(1 + w.rnd.IntN(4)))
 		w.note("the log will fail")
@@ -148,6 +148,9 @@ func (w *world) trouble() {
 		r.refuse(syncline.Key(fmt.Sprint(w.rnd.IntN(keys))))
 	case 3:
 		r.loseTail(w.rnd.IntN(4))
+	case 4:
+		w.broken = true
+		w.note("the source will fail")
 	}
 }
 
@@ -177,10 +180,6 @@ func (w *world) crash() {
 }
 
 func (w *world) close() {
-	if w.session != nil {
-		w.session.Close()
-	}
-	w.session = nil
 	for _, r := range w.routes {
 		r.close()
 	}
@@ -188,8 +187,9 @@ func (w *world) close() {
 
 // open is the start of the process.
 func (w *world) open() {
-	w.log = w.logs.Log("crm")
+	w.log, w.source = w.logs.Log("crm"), nil
 	w.capture = capture.New(capture.Options{Source: "crm", Log: w.log, Runs: w.state, Now: func() time.Time { return w.now },
+		Limits: capture.Limits{Events: 1 + w.rnd.IntN(16)},
 		Open: func() (syncline.Source, error) {
 			w.source = memsource.New(memsource.Options{Name: "crm", System: w.system, Snapshot: []string{"customer", "audit"},
 				MaxEvents: 1 + w.rnd.IntN(8), ChunkRows: 1 + w.rnd.IntN(4)})
@@ -197,32 +197,55 @@ func (w *world) open() {
 		}})
 }
 
-// captureStep moves one batch into the log.
-func (w *world) captureStep() error {
+// capturing lets the source and the log have up to n moves, in any order that is possible: what the source gives may come before or
+// after what the log answers.
+func (w *world) capturing(n int) error {
 	for _, r := range w.routes { // a route is registered before capture appends anything
 		if err := r.prepare(); err != nil {
 			return err
 		}
 	}
-	if w.session == nil {
-		s, err := w.capture.Begin(w.ctx)
+	for range n {
+		if w.capture.Wants() && w.rnd.IntN(2) == 0 {
+			if err := w.read(); err != nil {
+				return err
+			}
+			continue
+		}
+		before := w.capture.Status()
+		did, err := w.capture.Step(w.ctx)
 		if err != nil {
 			return err
 		}
-		w.session = s
+		after := w.capture.Status()
+		switch {
+		case before.Seq != after.Seq:
+			w.note("captured %d events to %s", after.Events-before.Events, after.Position)
+		case before.State != after.State:
+			w.note("capture is %s: %s", after.State, syncline.CodeOf(after.Err))
+		case !did && w.capture.Wants():
+			if err := w.read(); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// read gives capture what the source has now, or its failure.
+func (w *world) read() error {
+	if w.broken {
+		w.broken = false
+		w.note("the source fails")
+		w.capture.Take(nil, errors.New("the source does not answer"))
+		return nil
 	}
 	b, ok, err := w.source.TryNext()
 	if err != nil || !ok {
 		return err
 	}
-	ctx, cancel := context.WithCancel(w.ctx)
-	cancel() // one attempt: a log that does not answer ends the session
-	if err := w.session.Store(ctx, w.ctx, b); err != nil {
-		w.session.Close()
-		w.session = nil
-		return err
-	}
-	w.note("captured %d events to %s", len(b.Events), b.Position)
+	w.note("read %d events to %s", len(b.Events), b.Position)
+	w.capture.Take(b, nil)
 	return nil
 }
 
@@ -234,13 +257,14 @@ func (w *world) heal() error {
 		r.heal()
 	}
 	w.log.FailNext()
+	w.broken = false
 	w.crash() // faults that were waiting are gone, and recovery is the normal start
 	for quiet := 0; quiet < 3; {
 		if w.result.Steps++; w.result.Steps > 200_000 {
 			return errors.New("it does not come to rest")
 		}
 		before := w.trace.Len()
-		if err := w.captureStep(); err != nil && syncline.ClassOf(err) == syncline.Fatal {
+		if err := w.capturing(4); err != nil && syncline.ClassOf(err) == syncline.Fatal {
 			return fmt.Errorf("halted: %w", err)
 		}
 		for _, r := range w.routes {
