@@ -2,6 +2,7 @@ package syncline
 
 import (
 	"context"
+	"errors"
 	"time"
 )
 
@@ -292,4 +293,17 @@ type Finding struct {
 	Code string
 	// What was looked at and found; Fix is the way out.
 	What, Fix string
+}
+
+// Failure is the finding of an error. Its fix is the error's own, else the one given.
+func Failure(err error, fix string) Finding {
+	f := Finding{Level: "fail", Code: CodeOf(err), What: err.Error(), Fix: fix}
+	var known *Error
+	if errors.As(err, &known) {
+		f.What = known.Msg
+		if known.Fix != "" {
+			f.Fix = known.Fix
+		}
+	}
+	return f
 }

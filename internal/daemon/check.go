@@ -2,7 +2,6 @@ package daemon
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"syncline"
@@ -87,7 +86,7 @@ func ask(ctx context.Context, sys *config.System, part any) []Finding {
 	}
 	var list []Finding
 	for _, f := range checker.Check(ctx) {
-		list = append(list, Finding{System: sys.Name, Level: f.Level, Code: f.Code, What: f.What, Fix: f.Fix})
+		list = append(list, about(sys, f))
 	}
 	return list
 }
@@ -96,10 +95,9 @@ func failure(sys *config.System, err error) []Finding {
 	if err == nil {
 		return nil
 	}
-	f := Finding{System: sys.Name, Level: "fail", Code: syncline.CodeOf(err), What: err.Error()}
-	var known *syncline.Error
-	if errors.As(err, &known) {
-		f.Fix = known.Fix
-	}
-	return []Finding{f}
+	return []Finding{about(sys, syncline.Failure(err, ""))}
+}
+
+func about(sys *config.System, f syncline.Finding) Finding {
+	return Finding{System: sys.Name, Level: f.Level, Code: f.Code, What: f.What, Fix: f.Fix}
 }

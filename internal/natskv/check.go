@@ -10,8 +10,7 @@ import (
 func (t *Target) Check(ctx context.Context) []syncline.Finding {
 	config, err := t.find(ctx)
 	if err != nil {
-		err = classify(err, "ask for bucket "+t.bucket)
-		return []syncline.Finding{{Level: "fail", Code: syncline.CodeOf(err), What: err.Error(), Fix: "check that the server runs and that the bucket exists"}}
+		return []syncline.Finding{syncline.Failure(classify(err, "ask for bucket "+t.bucket), "check that the server runs and that the bucket exists")}
 	}
 	findings := []syncline.Finding{{Level: "ok", What: "bucket " + t.bucket + " answers"}}
 	if config.MaxAge > 0 {

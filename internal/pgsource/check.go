@@ -2,7 +2,6 @@ package pgsource
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 
@@ -18,7 +17,7 @@ func (s *Source) Check(ctx context.Context) []syncline.Finding {
 		err = probe.server(ctx)
 	}
 	if err != nil {
-		return []syncline.Finding{fail(err)}
+		return []syncline.Finding{syncline.Failure(err, "")}
 	}
 	list := []syncline.Finding{{Level: "ok", What: fmt.Sprintf("PostgreSQL %d.%d, wal_level logical", probe.version/10000, probe.version%10000)}}
 	list = append(list, probe.checkRights(ctx)...)
@@ -29,7 +28,7 @@ func (s *Source) Check(ctx context.Context) []syncline.Finding {
 			_, _, err = probe.shape(ctx, t, nil)
 		}
 		if err != nil {
-			list, complete = append(list, fail(err)), false
+			list, complete = append(list, syncline.Failure(err, "")), false
 			continue
 		}
 		probe.tables = append(probe.tables, t)
@@ -41,23 +40,13 @@ func (s *Source) Check(ctx context.Context) []syncline.Finding {
 	return append(list, probe.checkRoom(ctx)...)
 }
 
-// fail is the finding of an error.
-func fail(err error) syncline.Finding {
-	f := syncline.Finding{Level: "fail", Code: syncline.CodeOf(err), What: err.Error()}
-	var e *syncline.Error
-	if errors.As(err, &e) {
-		f.What, f.Fix = e.Msg, e.Fix
-	}
-	return f
-}
-
 func (s *Source) checkRights(ctx context.Context) []syncline.Finding {
 	var may bool
 	err := s.sql.QueryRow(ctx, `SELECT rolreplication OR rolsuper OR EXISTS (SELECT FROM pg_roles r WHERE r.rolname = 'rds_replication' AND pg_has_role(r.oid, 'member'))
 		FROM pg_roles WHERE rolname = current_user`).Scan(&may)
 	switch {
 	case err != nil:
-		return []syncline.Finding{fail(s.fault("read the role's attributes", err))}
+		return []syncline.Finding{syncline.Failure(s.fault("read the role's attributes", err), "")}
 	case !may:
 		return []syncline.Finding{{Level: "fail", Code: "privilege_missing", What: "role " + s.config.User + " may not replicate",
 			Fix: "ALTER ROLE " + quote(s.config.User) + " REPLICATION;"}}
@@ -68,7 +57,7 @@ func (s *Source) checkRights(ctx context.Context) []syncline.Finding {
 func (s *Source) checkTable(ctx context.Context, t *table) (list []syncline.Finding) {
 	var may bool
 	if err := s.sql.QueryRow(ctx, "SELECT has_table_privilege($1::oid, 'SELECT')", t.oid).Scan(&may); err != nil {
-		return []syncline.Finding{fail(s.fault("read the rights on "+t.String(), err))}
+		return []syncline.Finding{syncline.Failure(s.fault("read the rights on "+t.String(), err), "")}
 	}
 	if !may {
 		list = append(list, syncline.Finding{Level: "fail", Code: "privilege_missing", What: "role " + s.config.User + " may not read " + t.String(),
@@ -88,7 +77,7 @@ func (s *Source) checkTable(ctx context.Context, t *table) (list []syncline.Find
 func (s *Source) checkPublication(ctx context.Context) (list []syncline.Finding) {
 	p, err := s.readPublications(ctx)
 	if err != nil {
-		return []syncline.Finding{fail(err)}
+		return []syncline.Finding{syncline.Failure(err, "")}
 	}
 	for _, t := range s.tables {
 		c, ok := p.tables[t.oid]
@@ -117,23 +106,23 @@ func (s *Source) checkPublication(ctx context.Context) (list []syncline.Finding)
 func (s *Source) checkRoom(ctx context.Context) []syncline.Finding {
 	sl, err := s.findSlot(ctx)
 	if err != nil {
-		return []syncline.Finding{fail(err)}
+		return []syncline.Finding{syncline.Failure(err, "")}
 	}
 	if sl != nil {
 		if err := s.checkSlot(sl); err != nil {
-			return []syncline.Finding{fail(err)}
+			return []syncline.Finding{syncline.Failure(err, "")}
 		}
 		return []syncline.Finding{{Level: "ok", What: "slot " + s.opt.Slot + " exists"}}
 	}
 	if !s.opt.Manage {
-		return []syncline.Finding{fail(s.slotMissing())}
+		return []syncline.Finding{syncline.Failure(s.slotMissing(), "")}
 	}
 	var slots, senders int
 	err = s.sql.QueryRow(ctx, `SELECT current_setting('max_replication_slots')::int - (SELECT count(*)::int FROM pg_replication_slots),
 		current_setting('max_wal_senders')::int - (SELECT count(*)::int FROM pg_stat_replication)`).Scan(&slots, &senders)
 	switch {
 	case err != nil:
-		return []syncline.Finding{fail(s.fault("count replication slots", err))}
+		return []syncline.Finding{syncline.Failure(s.fault("count replication slots", err), "")}
 	case slots < 1:
 		return []syncline.Finding{{Level: "fail", Code: "slots_exhausted", What: "all replication slots of the server are in use",
 			Fix: "raise max_replication_slots, or drop a slot that nobody uses"}}

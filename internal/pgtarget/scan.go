@@ -177,7 +177,7 @@ func (t *Target) Current(ctx context.Context, object string, schema *syncline.Sc
 func (t *Target) Check(ctx context.Context) []syncline.Finding {
 	s, err := t.session(ctx)
 	if err != nil {
-		return []syncline.Finding{{Level: "fail", Code: syncline.CodeOf(err), What: err.Error(), Fix: "check the URL, the network and the login"}}
+		return []syncline.Finding{syncline.Failure(err, "check the URL, the network and the login")}
 	}
 	var version int
 	var standby, hasTable, mayCreate bool
@@ -185,8 +185,7 @@ func (t *Target) Check(ctx context.Context) []syncline.Finding {
 		to_regclass($1) IS NOT NULL, $2 <> '' AND has_schema_privilege($2, 'CREATE')`, s.cursorName(), s.schema).
 		Scan(&version, &standby, &hasTable, &mayCreate)
 	if err != nil {
-		err = t.failed("look at the server", err)
-		return []syncline.Finding{{Level: "fail", Code: syncline.CodeOf(err), What: err.Error(), Fix: "check the URL, the network and the login"}}
+		return []syncline.Finding{syncline.Failure(t.failed("look at the server", err), "check the URL, the network and the login")}
 	}
 	findings := []syncline.Finding{{Level: "ok", What: fmt.Sprintf("connected to PostgreSQL %d", version/10000)}}
 	if version < 130000 {

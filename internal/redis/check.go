@@ -11,8 +11,7 @@ import (
 func (t *Target) Check(ctx context.Context) []syncline.Finding {
 	info, err := t.client.Info(ctx).Result()
 	if err != nil {
-		err = classify(err, "ask the Redis server about itself")
-		return []syncline.Finding{{Level: "fail", Code: syncline.CodeOf(err), What: err.Error(), Fix: "check that the server runs and that the URL is right"}}
+		return []syncline.Finding{syncline.Failure(classify(err, "ask the Redis server about itself"), "check that the server runs and that the URL is right")}
 	}
 	findings := []syncline.Finding{{Level: "ok", What: "Redis " + field(info, "redis_version") + " answers"}}
 	add := func(level, code, what, fix string) {

@@ -2,7 +2,6 @@ package sqlite
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"syncline"
@@ -14,16 +13,16 @@ var _ syncline.Checker = (*Source)(nil)
 func (s *Source) Check(ctx context.Context) []syncline.Finding {
 	path, err := Path(s.opt.URL)
 	if err != nil {
-		return []syncline.Finding{failed(err)}
+		return []syncline.Finding{syncline.Failure(err, "")}
 	}
 	db, err := openFile(ctx, path, false, 1)
 	if err != nil {
-		return []syncline.Finding{failed(err)}
+		return []syncline.Finding{syncline.Failure(err, "")}
 	}
 	defer db.Close() //nolint:errcheck // it was only read
 	var mode string
 	if err := db.QueryRowContext(ctx, "PRAGMA journal_mode").Scan(&mode); err != nil {
-		return []syncline.Finding{failed(classify(err, "read %s", path))}
+		return []syncline.Finding{syncline.Failure(classify(err, "read %s", path), "")}
 	}
 	out := []syncline.Finding{{Level: "ok", What: "database " + path + " can be read"}}
 	if mode != "wal" && !s.opt.Manage {
@@ -32,7 +31,7 @@ func (s *Source) Check(ctx context.Context) []syncline.Finding {
 	}
 	tables, err := s.loadTables(ctx, db)
 	if err != nil {
-		return append(out, failed(err))
+		return append(out, syncline.Failure(err, ""))
 	}
 	for _, e := range s.entities() {
 		c := tables[e]
@@ -50,7 +49,7 @@ func (s *Source) Check(ctx context.Context) []syncline.Finding {
 	statements, err := plan(ctx, db, tables, 0)
 	switch {
 	case err != nil:
-		out = append(out, failed(err))
+		out = append(out, syncline.Failure(err, ""))
 	case len(statements) > 0 && !s.opt.Manage:
 		out = append(out, syncline.Finding{Level: "fail", Code: "capture_not_installed", What: "the triggers that capture changes are not installed as they should be",
 			Fix: "set manage: true, or run this:\n" + script(statements)})
@@ -58,14 +57,4 @@ func (s *Source) Check(ctx context.Context) []syncline.Finding {
 		out = append(out, syncline.Finding{Level: "ok", What: fmt.Sprintf("%d statements will install the triggers that capture changes", len(statements))})
 	}
 	return out
-}
-
-// failed turns an error into a finding.
-func failed(err error) syncline.Finding {
-	f := syncline.Finding{Level: "fail", Code: syncline.CodeOf(err), What: err.Error()}
-	var e *syncline.Error
-	if errors.As(err, &e) {
-		f.What, f.Fix = e.Msg, e.Fix
-	}
-	return f
 }
