@@ -6,7 +6,6 @@ import (
 
 	"syncline"
 	"syncline/internal/config"
-	"syncline/internal/search"
 )
 
 // Finding is what a check found about one system.
@@ -22,7 +21,8 @@ type Finding struct {
 // checkTimeout bounds the check of one system.
 const checkTimeout = 20 * time.Second
 
-// Check connects to every system of the configuration and tells what will not work. It changes nothing anywhere.
+// Check connects to every system of the configuration and tells what will not work. It changes nothing anywhere: what would be
+// made at the first use is not made.
 func Check(ctx context.Context, c *config.Config) []Finding {
 	d := &Daemon{o: Options{Config: c}}
 	var found []Finding
@@ -36,7 +36,7 @@ func (d *Daemon) check(ctx context.Context, sys *config.System) []Finding {
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
 	var found []Finding
-	if sys.Capture != nil {
+	if sys.Capture != nil && sys.Capture.Mode != config.ModePush {
 		open, err := connectors[sys.Type].source(d, &source{system: sys})
 		if err == nil {
 			var s syncline.Source
@@ -47,16 +47,12 @@ func (d *Daemon) check(ctx context.Context, sys *config.System) []Finding {
 		}
 		found = append(found, failure(sys, err)...)
 	}
-	if sys.Type == config.TypeSearch {
-		dir, err := search.Open(sys.Search.Path)
-		if err == nil {
-			found = append(found, ask(ctx, sys, dir)...)
-			err = dir.Close()
+	if target := connectors[sys.Type]; target.check != nil && d.written(sys) {
+		for _, f := range target.check(ctx, sys) {
+			found = append(found, about(sys, f))
 		}
-		return append(found, failure(sys, err)...)
-	}
-	if target := connectors[sys.Type].target; target != nil && d.written(sys) {
-		t, err := target(d, &route{id: "_check", target: sys, source: &source{system: &config.System{}}})(ctx)
+	} else if target.target != nil && d.written(sys) {
+		t, err := target.target(d, &route{id: "_check", target: sys, source: &source{system: &config.System{}}})(ctx)
 		if err == nil {
 			found = append(found, ask(ctx, sys, t)...)
 			err = t.Close()

@@ -23,16 +23,18 @@ type connector struct {
 	source func(d *Daemon, s *source) (func() (syncline.Source, error), error)
 	// target returns what opens the target of a route; nil where the type cannot be one.
 	target func(d *Daemon, r *route) openTarget
+	// check looks at a target whose opening makes something; nil where opening it makes nothing.
+	check func(context.Context, *config.System) []syncline.Finding
 }
 
 // connectors are all types of systems there are.
 var connectors = map[config.Type]connector{
 	config.TypePostgres: {source: postgresSource, target: postgresTarget},
-	config.TypeSQLite:   {source: sqliteSource, target: sqliteTarget},
+	config.TypeSQLite:   {source: sqliteSource, target: sqliteTarget, check: sqliteCheck},
 	config.TypeHTTP:     {source: pushSource},
 	config.TypeRedis:    {target: redisTarget},
-	config.TypeNATSKV:   {target: natsTarget},
-	config.TypeSearch:   {target: searchTarget},
+	config.TypeNATSKV:   {target: natsTarget, check: natsCheck},
+	config.TypeSearch:   {target: searchTarget, check: searchCheck},
 	config.TypeWebhook:  {target: webhookTarget},
 }
 
@@ -89,6 +91,10 @@ func sqliteTarget(d *Daemon, r *route) openTarget {
 	return func(ctx context.Context) (syncline.Target, error) { return sqlite.OpenTarget(ctx, o) }
 }
 
+func sqliteCheck(ctx context.Context, sys *config.System) []syncline.Finding {
+	return sqlite.CheckTarget(ctx, sys.SQLite.Path)
+}
+
 func redisTarget(d *Daemon, r *route) openTarget {
 	c := r.target.Redis
 	o := redis.Options{URL: c.URL.Reveal(), Route: r.id, Tombstone: d.o.Config.Log.Retain, Objects: make(map[string]redis.Object), Logger: d.log}
@@ -115,11 +121,17 @@ func natsTarget(d *Daemon, r *route) openTarget {
 	}
 }
 
+// natsCheck has nothing to ask about a bucket of our own server, which runs only while syncline does.
+func natsCheck(ctx context.Context, sys *config.System) []syncline.Finding {
+	c := sys.NATSKV
+	if c.Embedded() {
+		return []syncline.Finding{{Level: "ok", What: "bucket " + c.Bucket + " is kept by syncline itself"}}
+	}
+	return natskv.Check(ctx, natskv.Options{URL: c.URL.Reveal(), Bucket: c.Bucket, Create: true})
+}
+
 // natsConn returns the connection to our own server that all embedded buckets share.
 func (d *Daemon) natsConn() (*nats.Conn, error) {
-	if d.logs == nil {
-		return nil, syncline.Errorf(syncline.Transient, "not_running", "the embedded bucket is there only while syncline runs")
-	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.nats == nil {
@@ -145,6 +157,10 @@ func searchTarget(d *Daemon, r *route) openTarget {
 		}
 		return search.OpenTarget(dir, o)
 	}
+}
+
+func searchCheck(_ context.Context, sys *config.System) []syncline.Finding {
+	return search.Check(sys.Search.Path)
 }
 
 // Indexes returns the directory of indexes at this path, which all its routes share.

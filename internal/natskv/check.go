@@ -6,6 +6,21 @@ import (
 	"syncline"
 )
 
+// Check connects and looks at how the bucket is set up. It makes none: one that is missing and that o.Create asks for is well.
+func Check(ctx context.Context, o Options) []syncline.Finding {
+	create := o.Create
+	o.Create = false
+	t, err := Open(ctx, o)
+	switch {
+	case create && syncline.CodeOf(err) == "object_missing":
+		return []syncline.Finding{{Level: "ok", What: "bucket " + o.Bucket + " will be made"}}
+	case err != nil:
+		return []syncline.Finding{syncline.Failure(err, "check the URL, the network and the login")}
+	}
+	defer t.Close() //nolint:errcheck // nothing was written
+	return t.Check(ctx)
+}
+
 // Check looks at how the bucket is set up.
 func (t *Target) Check(ctx context.Context) []syncline.Finding {
 	config, err := t.find(ctx)

@@ -168,6 +168,15 @@ func TestBucketThatCannotServe(t *testing.T) {
 	if _, err := Open(t.Context(), Options{Conn: conn(t), Bucket: newBucket()}); syncline.CodeOf(err) != "object_missing" || syncline.ClassOf(err) != syncline.Fatal {
 		t.Errorf("Open without a bucket = %v, want object_missing", err)
 	}
+	for create, want := range map[bool]string{true: "ok", false: "fail"} {
+		o := Options{Conn: conn(t), Bucket: newBucket(), Create: create}
+		if f := Check(t.Context(), o); len(f) != 1 || f[0].Level != want {
+			t.Errorf("Check before there is a bucket, create %v = %v, want %s", create, f, want)
+		}
+		if _, err := js.Stream(t.Context(), "KV_"+o.Bucket); !errors.Is(err, jetstream.ErrStreamNotFound) {
+			t.Errorf("after Check the bucket is there: %v", err)
+		}
+	}
 	r := newRig(t, Options{})
 	if f := r.Check(t.Context()); len(f) != 1 || f[0].Level != "ok" {
 		t.Errorf("Check of a bucket of ours = %v", f)

@@ -11,7 +11,6 @@
 package search
 
 import (
-	"context"
 	"errors"
 	"net/url"
 	"os"
@@ -123,15 +122,26 @@ func (d *Directory) Close() error {
 	return errors.Join(errs...)
 }
 
-// Check looks whether the directory can be written.
-func (d *Directory) Check(context.Context) []syncline.Finding {
-	f, err := os.CreateTemp(d.path, ".check-*")
+// Check looks whether the directory, or the nearest one above it that is there, can be written. It makes neither directory nor
+// index.
+func Check(path string) []syncline.Finding {
+	dir := path
+	for {
+		if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) || filepath.Dir(dir) == dir {
+			break
+		}
+		dir = filepath.Dir(dir)
+	}
+	f, err := os.CreateTemp(dir, ".check-*")
 	if err == nil {
 		err = errors.Join(f.Close(), os.Remove(f.Name()))
 	}
 	if err != nil {
-		return []syncline.Finding{{Level: "fail", Code: "search_directory", What: "the search directory cannot be written: " + strings.ReplaceAll(err.Error(), d.path, "…"),
+		return []syncline.Finding{{Level: "fail", Code: "search_directory", What: "the search directory cannot be written: " + strings.ReplaceAll(err.Error(), dir, "…"),
 			Fix: "give the user that runs syncline the right to write there"}}
+	}
+	if dir != path {
+		return []syncline.Finding{{Level: "ok", What: "the search directory will be made"}}
 	}
 	return []syncline.Finding{{Level: "ok", What: "the search directory can be written"}}
 }

@@ -40,7 +40,6 @@ var (
 	_ syncline.Guarded = (*Target)(nil)
 	_ syncline.Scanner = (*Target)(nil)
 	_ syncline.Current = (*Target)(nil)
-	_ syncline.Checker = (*Target)(nil)
 )
 
 // OpenTarget opens the object's index. The directory stays the caller's, who closes it after the targets.
@@ -64,9 +63,6 @@ func (t *Target) Traits() syncline.Traits { return syncline.Traits{} }
 
 // Close leaves the indexes open: they are the directory's.
 func (t *Target) Close() error { return nil }
-
-// Check looks whether the directory can be written.
-func (t *Target) Check(ctx context.Context) []syncline.Finding { return t.directory.Check(ctx) }
 
 // cursorRecord is the cursor as the index has it.
 type cursorRecord struct {

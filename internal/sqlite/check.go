@@ -2,7 +2,10 @@ package sqlite
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 
 	"syncline"
 )
@@ -57,4 +60,38 @@ func (s *Source) Check(ctx context.Context) []syncline.Finding {
 		out = append(out, syncline.Finding{Level: "ok", What: fmt.Sprintf("%d statements will install the triggers that capture changes", len(statements))})
 	}
 	return out
+}
+
+// CheckTarget tells whether the database can be written. It makes none and leaves the journal mode of one that is there, both
+// of which opening it as a target would change.
+func CheckTarget(ctx context.Context, dsn string) []syncline.Finding {
+	path, err := Path(dsn)
+	if err != nil {
+		return []syncline.Finding{syncline.Failure(err, "")}
+	}
+	const fix = "let this user write to the file and its directory"
+	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
+		f, err := os.CreateTemp(filepath.Dir(path), ".check-*")
+		if err == nil {
+			err = errors.Join(f.Close(), os.Remove(f.Name()))
+		}
+		if err != nil {
+			return []syncline.Finding{{Level: "fail", Code: "database_unavailable", What: "database " + path + " cannot be made: its directory is missing or takes no files",
+				Fix: "make the directory, and let this user write to it"}}
+		}
+		return []syncline.Finding{{Level: "ok", What: "database " + path + " will be made"}}
+	}
+	db, err := openFile(ctx, path, false, 1)
+	if err != nil {
+		return []syncline.Finding{syncline.Failure(err, fix)}
+	}
+	defer db.Close() //nolint:errcheck // nothing was written
+	tx, err := db.BeginTx(ctx, nil) // takes the lock of a writer
+	if err == nil {
+		err = tx.Rollback()
+	}
+	if err != nil {
+		return []syncline.Finding{syncline.Failure(classify(err, "write to %s", path), fix)}
+	}
+	return []syncline.Finding{{Level: "ok", What: "database " + path + " can be written"}}
 }

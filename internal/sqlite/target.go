@@ -46,7 +46,6 @@ var (
 	_ syncline.Definer = (*Target)(nil)
 	_ syncline.Current = (*Target)(nil)
 	_ syncline.Scanner = (*Target)(nil)
-	_ syncline.Checker = (*Target)(nil)
 )
 
 // OpenTarget opens the database.
@@ -113,17 +112,4 @@ func (t *Target) Place(ctx context.Context, c syncline.Cursor, state string) err
 			t.opt.Route, t.opt.Slice, c.Log, int64(c.Seq), c.Index, int64(c.Epoch), state)
 	}
 	return classify(err, "place the cursor of route %s", t.opt.Route)
-}
-
-// Check implements syncline.Checker.
-func (t *Target) Check(ctx context.Context) []syncline.Finding {
-	_, err := t.conn.ExecContext(ctx, "BEGIN IMMEDIATE")
-	if err == nil {
-		_, err = t.conn.ExecContext(context.WithoutCancel(ctx), "ROLLBACK")
-	}
-	if err != nil {
-		return []syncline.Finding{{Level: "fail", Code: syncline.CodeOf(classify(err, "write")), What: "database " + t.path + " cannot be written",
-			Fix: "let this user write to the file and its directory"}}
-	}
-	return []syncline.Finding{{Level: "ok", What: "database " + t.path + " can be written"}}
 }

@@ -218,8 +218,11 @@ func TestTargetOnTablesOfOthers(t *testing.T) {
 	})
 	t.Run("check", func(t *testing.T) {
 		tgt, _ := start(t)
-		if got := tgt.Check(t.Context()); len(got) != 1 || got[0].Level != "ok" {
+		if got := CheckTarget(t.Context(), tgt.path); len(got) != 1 || got[0].Level != "ok" {
 			t.Errorf("check = %+v", got)
+		}
+		if got := CheckTarget(t.Context(), filepath.Join(t.TempDir(), "none", "x.db")); len(got) != 1 || got[0].Code != "database_unavailable" {
+			t.Errorf("check of a file in a directory that is not there = %+v", got)
 		}
 	})
 }

@@ -1,0 +1,104 @@
+package daemon
+
+import (
+	"crypto/sha256"
+	"database/sql"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	_ "modernc.org/sqlite"
+
+	"syncline/internal/config"
+)
+
+// load reads a configuration whose $DIR is dir.
+func load(t *testing.T, dir, text string) *config.Config {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "syncline.yaml")
+	if err := os.WriteFile(path, []byte(strings.ReplaceAll(text, "$DIR", dir)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c, problems := config.Load(path, nil)
+	if len(problems) > 0 {
+		t.Fatalf("configuration: %v", problems)
+	}
+	return c
+}
+
+// makeDatabase makes an SQLite database with a table customer.
+func makeDatabase(t *testing.T, path string) {
+	t.Helper()
+	db, err := sql.Open("sqlite", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if _, err := db.ExecContext(t.Context(), "CREATE TABLE customer (id INTEGER PRIMARY KEY, name TEXT)"); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// contents returns the files below dir with what is in them.
+func contents(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	files := make(map[string]string)
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			files[path] = "directory"
+			return err
+		}
+		data, err := os.ReadFile(path)
+		files[path] = fmt.Sprintf("%x", sha256.Sum256(data))
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return files
+}
+
+// TestCheckMakesNothing: a check of every kind of system that could be made passes, and makes and changes nothing.
+func TestCheckMakesNothing(t *testing.T) {
+	dir := t.TempDir()
+	makeDatabase(t, filepath.Join(dir, "crm.db"))
+	makeDatabase(t, filepath.Join(dir, "there.db"))
+	c := load(t, dir, `
+version: 1
+log: {dir: "$DIR/log"}
+state: {url: "sqlite:$DIR/state.db"}
+systems:
+  crm: {type: sqlite, url: "sqlite:$DIR/crm.db", capture: {manage: true, entities: {customer: {table: customer}}}}
+  pos: {type: http, capture: {mode: push, entities: {order: {key: [id]}}}}
+  there: {type: sqlite, url: "sqlite:$DIR/there.db"}
+  new: {type: sqlite, url: "sqlite:$DIR/new.db"}
+  cache: {type: nats_kv, url: embedded, bucket: cache}
+  index: {type: search, path: "$DIR/search/deep"}
+  unused: {type: search, path: "$DIR/unused"}
+rules:
+  - {id: there, from: crm/customer, to: there/customer}
+  - {id: new, from: crm/customer, to: new/customer, create: true}
+  - {id: cache, from: crm/customer, to: cache/customer}
+  - {id: index, from: crm/customer, to: index/customer}
+  - {id: pushed, from: pos/order, to: cache/order}
+`)
+	before := contents(t, dir)
+	seen := make(map[string]bool)
+	for _, f := range Check(t.Context(), c) {
+		if seen[f.System] = true; f.Level == "fail" {
+			t.Errorf("check = %+v, want nothing that fails", f)
+		}
+	}
+	for _, s := range c.Systems {
+		if !seen[s.Name] {
+			t.Errorf("check says nothing about %s", s.Name)
+		}
+	}
+	if diff := cmp.Diff(before, contents(t, dir)); diff != "" {
+		t.Errorf("check changed files (-before +after):\n%s", diff)
+	}
+}
