@@ -147,7 +147,7 @@ func (l *loader) checkShared() {
 			object.Name = ""
 		}
 		writers[object] = append(writers[object], r)
-		sources := sourcesOf(r.Rule)
+		sources := r.Sources()
 		if len(sources) > 1 {
 			l.report(r.at, SharedObject, "one rule and one object for each source", "%s writes records of several sources (%s) to one object",
 				r.at.path, strings.Join(sources, ", "))
@@ -170,6 +170,12 @@ func (l *loader) checkShared() {
 			break
 		}
 	}
+	for object, rules := range writers {
+		guarded := l.systems[object.System].Type.SQL() && slices.ContainsFunc(rules, func(r *ruleSource) bool { return r.Route("") != rules[0].Route("") })
+		for _, r := range rules {
+			r.Guarded = guarded
+		}
+	}
 	l.checkGroups()
 }
 
@@ -184,8 +190,8 @@ func (l *loader) checkGroups() {
 			first[r.Group] = r
 			lead = r
 		}
-		sources := sourcesOf(r.Rule)
-		if len(sources) > 1 || !slices.Equal(sources, sourcesOf(lead.Rule)) || r.To.System != lead.To.System {
+		sources := r.Sources()
+		if len(sources) > 1 || !slices.Equal(sources, lead.Sources()) || r.To.System != lead.To.System {
 			l.report(r.group, BadGroup, "rules of one group have one source system and one target system",
 				"rule %s does not fit into group %s with rule %s", r.ID, r.Group, lead.ID)
 		}
@@ -194,17 +200,6 @@ func (l *loader) checkGroups() {
 				"rule %s has another start, retry or batch than rule %s of its group %s", r.ID, lead.ID, r.Group)
 		}
 	}
-}
-
-// sourcesOf lists the rule's source systems, each once, in its order.
-func sourcesOf(r *Rule) []string {
-	var names []string
-	for _, ref := range r.From {
-		if !slices.Contains(names, ref.System) {
-			names = append(names, ref.System)
-		}
-	}
-	return names
 }
 
 // checkCycles refuses rules that would feed themselves: a chain of rules from an entity back to its own table.

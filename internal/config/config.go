@@ -3,6 +3,7 @@
 package config
 
 import (
+	"slices"
 	"time"
 
 	"syncline"
@@ -101,6 +102,30 @@ type Rule struct {
 	Enabled   bool                  `json:"enabled"`
 	// Group names the rules that move together as one route; "" = a route of its own.
 	Group string `json:"group,omitempty"`
+	// Guarded: another route writes the same table, so that each record must keep the order of its newest change.
+	Guarded bool `json:"guarded,omitempty"`
+}
+
+// Sources lists the rule's source systems, each once, in its order.
+func (r *Rule) Sources() []string {
+	var names []string
+	for _, ref := range r.From {
+		if !slices.Contains(names, ref.System) {
+			names = append(names, ref.System)
+		}
+	}
+	return names
+}
+
+// Route names the route that carries the rule for one of its source systems.
+func (r *Rule) Route(system string) string {
+	switch {
+	case r.Group != "":
+		return r.Group
+	case len(r.Sources()) > 1:
+		return r.ID + "@" + system
+	}
+	return r.ID
 }
 
 // Start is where a route that was never known begins.

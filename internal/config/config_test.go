@@ -375,3 +375,38 @@ func FuzzLoad(f *testing.F) {
 		}
 	})
 }
+
+// TestGuarded: a table has a guard if, and only if, several routes write it, however its name is written.
+func TestGuarded(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "syncline.yaml")
+	if err := os.WriteFile(path, []byte(`version: 1
+systems:
+  crm: {type: sqlite, url: "sqlite:crm.db", capture: {entities: {lead: {table: lead}, customer: {table: customer}}}}
+  dw: {type: postgres, url: "${DW_URL}"}
+  file: {type: sqlite, url: "sqlite:dw.db"}
+rules:
+  - {id: g1, group: g, from: crm/lead, to: dw/party}
+  - {id: g2, group: g, from: crm/customer, to: dw/party}
+  - {id: one, from: crm/lead, to: dw/customer, create: true}
+  - {id: two, from: crm/customer, to: dw/public.customer, create: true}
+  - {id: three, from: crm/lead, to: file/customer, create: true}
+  - {id: four, from: crm/customer, to: 'file/main."Customer"', create: true}
+  - {id: alone, from: [crm/lead, crm/customer], to: dw/alone}
+  - {id: five, from: crm/lead, to: dw/five}
+  - {id: off, from: crm/customer, to: dw/five, enabled: false}
+`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cfg, problems := Load(path, env)
+	if problems != nil {
+		t.Fatal(problems)
+	}
+	got := map[string]bool{}
+	for _, r := range cfg.Rules {
+		got[r.ID] = r.Guarded
+	}
+	want := map[string]bool{"g1": false, "g2": false, "one": true, "two": true, "three": true, "four": true, "alone": false, "five": false, "off": false}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("guarded (-want +got):\n%s", diff)
+	}
+}

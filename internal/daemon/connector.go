@@ -50,7 +50,7 @@ func (d *Daemon) initialRoutes(system *config.System) map[string][]string {
 		}
 		for _, from := range r.From {
 			if from.System == system.Name {
-				routes[from.Name] = append(routes[from.Name], routeID(r, system.Name))
+				routes[from.Name] = append(routes[from.Name], r.Route(system.Name))
 			}
 		}
 	}

@@ -35,9 +35,8 @@ func (d *Daemon) addRoutes() error {
 		if !r.Enabled {
 			continue
 		}
-		systems := sourcesOf(r)
-		for _, name := range systems {
-			id := routeID(r, name)
+		for _, name := range r.Sources() {
+			id := r.Route(name)
 			rt := byID[id]
 			if rt == nil {
 				target := d.o.Config.System(r.To.System)
@@ -46,6 +45,7 @@ func (d *Daemon) addRoutes() error {
 				d.routes = append(d.routes, rt)
 			}
 			rt.rules = append(rt.rules, r)
+			rt.guarded = rt.guarded || r.Guarded
 			rules, err := compile(r, name)
 			if err != nil {
 				return fmt.Errorf("rule %s: %w", r.ID, err)
@@ -53,45 +53,12 @@ func (d *Daemon) addRoutes() error {
 			compiled[id] = append(compiled[id], rules...)
 		}
 	}
-	writers := make(map[config.Ref]int)
 	for _, rt := range d.routes {
-		for _, r := range rt.rules {
-			writers[r.To]++
-		}
-	}
-	for _, rt := range d.routes {
-		for _, r := range rt.rules {
-			rt.guarded = rt.guarded || writers[r.To] > 1
-		}
 		if err := d.build(rt, compiled[rt.id]); err != nil {
 			return fmt.Errorf("route %s: %w", rt.id, err)
 		}
 	}
 	return nil
-}
-
-// routeID names the route that carries the rule for one of its source systems.
-func routeID(r *config.Rule, system string) string {
-	switch {
-	case r.Group != "":
-		return r.Group
-	case len(sourcesOf(r)) > 1:
-		return r.ID + "@" + system
-	}
-	return r.ID
-}
-
-// sourcesOf lists the rule's source systems in the order of the file.
-func sourcesOf(r *config.Rule) []string {
-	var names []string
-	seen := make(map[string]bool)
-	for _, from := range r.From {
-		if !seen[from.System] {
-			seen[from.System] = true
-			names = append(names, from.System)
-		}
-	}
-	return names
 }
 
 func (d *Daemon) build(rt *route, rules []apply.Rule) error {
