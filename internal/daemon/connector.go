@@ -146,8 +146,8 @@ func (d *Daemon) natsConn() (*nats.Conn, error) {
 
 func searchTarget(d *Daemon, r *route) openTarget {
 	o := search.Options{Route: r.id, Tombstone: d.o.Config.Log.Retain, Logger: d.log}
-	if len(r.rules) > 0 {
-		o.Object = r.rules[0].To.Name
+	for _, rule := range r.rules {
+		o.Objects = append(o.Objects, rule.To.Name)
 	}
 	path := r.target.Search.Path
 	return func(context.Context) (syncline.Target, error) {

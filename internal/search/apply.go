@@ -32,7 +32,7 @@ func (t *Target) Apply(ctx context.Context, w *syncline.Write) (syncline.Result,
 		k.index.mu.Lock()
 		defer k.index.mu.Unlock()
 	}
-	c, err := t.readCursorLocked()
+	c, err := t.readCursorLocked(t.home)
 	if err != nil {
 		return syncline.Result{}, err
 	}

@@ -6,8 +6,8 @@
 // them and is what Search and Scan return.
 //
 // Each record carries its version, behind which nothing goes back; a deleted one leaves a tombstone for a while. The cursor
-// is in the index of the route's own object, in the same batch as the records: after a crash both are there or neither. A
-// route with several objects writes the others' batches before, and their records' versions make the repetition harmless.
+// is in the index of the route's object, in the same batch as the records: after a crash both are there or neither. A route with
+// several objects keeps it with the first in the alphabet and writes the others' batches before, and their records' versions make the repetition harmless.
 package search
 
 import (

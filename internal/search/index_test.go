@@ -35,7 +35,7 @@ func productPut(sku, name, price, added, extra string) syncline.Change {
 
 func TestSearch(t *testing.T) {
 	d := directory(t, t.TempDir())
-	r := newRig(t, d, Options{Object: "product", Route: "r"})
+	r := newRig(t, d, Options{Objects: []string{"product"}, Route: "r"})
 	gone := productPut("D-4", "手机 to be deleted", "1", "2024-01-01 00:00:00+00", `{}`)
 	r.apply(
 		productPut("A-1", "华为手机 保护壳", "12.50", "2024-03-01 10:00:00+00", `{"tags":["red","新品"],"size":{"w":7}}`),
@@ -105,7 +105,7 @@ func TestSearch(t *testing.T) {
 
 // TestRecordsAndCursorAreOneBatch counts what reaches the index: a crash falls between batches, never inside one.
 func TestRecordsAndCursorAreOneBatch(t *testing.T) {
-	r := newRig(t, directory(t, t.TempDir()), Options{Object: "c", Route: "r"})
+	r := newRig(t, directory(t, t.TempDir()), Options{Objects: []string{"c"}, Route: "r"})
 	batches := func() any { return r.home.bleve.StatsMap()["index"].(map[string]any)["batches"] }
 	before := batches().(uint64)
 	r.apply(put("c", 1, "a", 5), put("c", 2, "b", 5), del("c", 1, 6), truncate("c", 7), put("c", 3, "c", 8))
@@ -117,7 +117,7 @@ func TestRecordsAndCursorAreOneBatch(t *testing.T) {
 
 func TestTruncateLeavesWhatIsNewer(t *testing.T) {
 	d := directory(t, t.TempDir())
-	r := newRig(t, d, Options{Object: "c", Route: "r"})
+	r := newRig(t, d, Options{Objects: []string{"c"}, Route: "r"})
 	r.apply(put("c", 1, "newer", 30), put("other", 1, "kept", 10), put("c", 2, "old", 10), del("c", 3, 10))
 	r.apply(put("c", 4, "in the same write", 19), truncate("c", 20), put("c", 2, "after", 21))
 	if diff := cmp.Diff(map[string]string{"1": "newer", "2": "after"}, r.names("c")); diff != "" {
@@ -142,7 +142,7 @@ func TestTombstonesAreForgottenInTime(t *testing.T) {
 		want syncline.Outcome
 	}{{time.Hour, syncline.OutcomeStale}, {time.Nanosecond, syncline.OutcomeApplied}} {
 		d := directory(t, t.TempDir())
-		r := newRig(t, d, Options{Object: "c", Route: "r", Tombstone: c.keep})
+		r := newRig(t, d, Options{Objects: []string{"c"}, Route: "r", Tombstone: c.keep})
 		r.apply(put("c", 1, "a", 10), put("c", 2, "b", 10))
 		r.apply(del("c", 1, 11), del("c", 2, 11))
 		r.apply(put("c", 2, "back", 12))
@@ -181,7 +181,7 @@ func poll(t *testing.T, what string, done func() bool) {
 // TestRoutesShareAnIndex lets two routes write the same records in opposite order, beside searches.
 func TestRoutesShareAnIndex(t *testing.T) {
 	d := directory(t, t.TempDir())
-	a, b := newRig(t, d, Options{Object: "c", Route: "a"}), newRig(t, d, Options{Object: "other", Route: "b"})
+	a, b := newRig(t, d, Options{Objects: []string{"c"}, Route: "a"}), newRig(t, d, Options{Objects: []string{"other"}, Route: "b"})
 	const rounds = 10
 	write := func(r *rig, from, step int) error {
 		for n := range rounds {
@@ -268,7 +268,7 @@ func TestDirectoryTroubles(t *testing.T) {
 
 func TestWritesAfterTheDirectoryIsClosed(t *testing.T) {
 	d := directory(t, t.TempDir())
-	r := newRig(t, d, Options{Object: "c", Route: "r"})
+	r := newRig(t, d, Options{Objects: []string{"c"}, Route: "r"})
 	if err := d.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -282,7 +282,7 @@ func TestWritesAfterTheDirectoryIsClosed(t *testing.T) {
 
 func TestCursorThatIsNoCursor(t *testing.T) {
 	d := directory(t, t.TempDir())
-	r := newRig(t, d, Options{Object: "c", Route: "r"})
+	r := newRig(t, d, Options{Objects: []string{"c"}, Route: "r"})
 	if err := r.home.bleve.SetInternal(r.Target.cursor, []byte("x")); err != nil {
 		t.Fatal(err)
 	}
@@ -292,7 +292,7 @@ func TestCursorThatIsNoCursor(t *testing.T) {
 }
 
 func TestChangesThatARecordTargetCannotDo(t *testing.T) {
-	r := newRig(t, directory(t, t.TempDir()), Options{Object: "c", Route: "r"})
+	r := newRig(t, directory(t, t.TempDir()), Options{Objects: []string{"c"}, Route: "r"})
 	partial, moved, insert := put("c", 1, "", 5), put("c", 1, "", 5), put("c", 1, "", 5)
 	partial.Row.Values[1] = syncline.Unset
 	moved.OldKey = []syncline.Value{syncline.Int(2)}
@@ -305,7 +305,7 @@ func TestChangesThatARecordTargetCannotDo(t *testing.T) {
 }
 
 func TestScanPassesItsCallersErrorOn(t *testing.T) {
-	r := newRig(t, directory(t, t.TempDir()), Options{Object: "c", Route: "r"})
+	r := newRig(t, directory(t, t.TempDir()), Options{Objects: []string{"c"}, Route: "r"})
 	r.apply(put("c", 1, "n", 5))
 	stop := errors.New("enough")
 	if err := r.Scan(t.Context(), "c", customer, func(syncline.Row) error { return stop }); !errors.Is(err, stop) {

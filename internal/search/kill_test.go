@@ -47,7 +47,7 @@ func TestKill(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer d.Close() //nolint:errcheck // reading only
-			target, err := OpenTarget(d, Options{Object: "c", Route: "r"})
+			target, err := OpenTarget(d, Options{Objects: []string{"c"}, Route: "r"})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -74,7 +74,7 @@ func writeUntilKilled(t *testing.T, dir string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	target, err := OpenTarget(d, Options{Object: "c", Route: "r"})
+	target, err := OpenTarget(d, Options{Objects: []string{"c"}, Route: "r"})
 	if err != nil {
 		t.Fatal(err)
 	}

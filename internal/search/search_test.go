@@ -35,7 +35,7 @@ func TestConforms(t *testing.T) {
 		Open: func(t *testing.T) targettest.Instance {
 			d := directory(t, t.TempDir())
 			open := func() syncline.Target {
-				target, err := OpenTarget(d, Options{Object: "customer", Route: "r"})
+				target, err := OpenTarget(d, Options{Objects: []string{"customer"}, Route: "r"})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -139,7 +139,7 @@ func (r *rig) names(object string) map[string]string {
 func BenchmarkApply(b *testing.B) {
 	for _, rows := range []int{1, 100, 5000} {
 		b.Run(fmt.Sprint(rows), func(b *testing.B) {
-			r := newRig(b, directory(b, b.TempDir()), Options{Object: "bench", Route: "r"})
+			r := newRig(b, directory(b, b.TempDir()), Options{Objects: []string{"bench"}, Route: "r"})
 			seq := syncline.Seq(1)
 			for b.Loop() {
 				seq++
@@ -151,5 +151,31 @@ func BenchmarkApply(b *testing.B) {
 			}
 			b.ReportMetric(float64(rows)*float64(b.N)/b.Elapsed().Seconds(), "rows/s")
 		})
+	}
+}
+
+// TestTheCursorIsFoundWhateverTheOrderOfTheObjects also where it is in the index of another object, as earlier versions kept it.
+func TestTheCursorIsFoundWhateverTheOrderOfTheObjects(t *testing.T) {
+	d := directory(t, t.TempDir())
+	own := func(objects ...string) (syncline.Cursor, bool) {
+		t.Helper()
+		target, err := OpenTarget(d, Options{Objects: objects, Route: "r"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, state, found, err := target.Own(t.Context(), 0)
+		if err != nil || found && state != "state" {
+			t.Fatalf("Own of %v = %+v, %q, %v", objects, c, state, err)
+		}
+		return c, found
+	}
+	newRig(t, d, Options{Objects: []string{"b"}, Route: "r"}) // it has written a cursor at sequence 1 and owns it
+	for i, objects := range [][]string{{"b", "a", "c"}, {"c", "a", "b"}, {"a", "b", "c"}} {
+		if c, found := own(objects...); !found || c.Seq != 1 || c.Epoch != uint64(2+i) {
+			t.Errorf("Own of %v = %+v, %v, want the cursor with epoch %d", objects, c, found, 2+i)
+		}
+	}
+	if c, found := own("b"); found {
+		t.Errorf("the index of b still has the cursor %+v: it would hide that the one of a is lost", c)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"log/slog"
+	"slices"
 	"strconv"
 	"time"
 
@@ -15,8 +16,8 @@ const DefaultTombstone = 24 * time.Hour
 
 // Options describe one slice of one route into the indexes of a directory.
 type Options struct {
-	// Object is the route's own object, or one of them: its index holds the cursor.
-	Object string
+	// Objects are those that the route writes, in any order. The index of the first in the alphabet holds the cursor.
+	Objects []string
 	// Route and Slice name the cursor.
 	Route string
 	Slice int
@@ -31,6 +32,7 @@ type Options struct {
 type Target struct {
 	directory *Directory
 	home      *Index
+	others    []*Index // of the route's other objects
 	cursor    []byte
 	tombstone time.Duration
 	log       *slog.Logger
@@ -42,7 +44,7 @@ var (
 	_ syncline.Current = (*Target)(nil)
 )
 
-// OpenTarget opens the object's index. The directory stays the caller's, who closes it after the targets.
+// OpenTarget opens the objects' indexes. The directory stays the caller's, who closes it after the targets.
 func OpenTarget(d *Directory, o Options) (*Target, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
@@ -50,12 +52,22 @@ func OpenTarget(d *Directory, o Options) (*Target, error) {
 	if o.Tombstone == 0 {
 		o.Tombstone = DefaultTombstone
 	}
-	home, err := d.Index(o.Object)
-	if err != nil {
-		return nil, err
+	t := &Target{directory: d, tombstone: o.Tombstone, log: o.Logger, cursor: []byte("cursor/" + o.Route + "/" + strconv.Itoa(o.Slice))}
+	for i, name := range slices.Compact(slices.Sorted(slices.Values(o.Objects))) {
+		ix, err := d.Index(name)
+		if err != nil {
+			return nil, err
+		}
+		if i == 0 {
+			t.home = ix
+		} else {
+			t.others = append(t.others, ix)
+		}
 	}
-	return &Target{directory: d, home: home, tombstone: o.Tombstone, log: o.Logger,
-		cursor: []byte("cursor/" + o.Route + "/" + strconv.Itoa(o.Slice))}, nil
+	if t.home == nil {
+		return nil, syncline.Errorf(syncline.Fatal, "object_missing", "route %s names no search index", o.Route)
+	}
+	return t, nil
 }
 
 // Traits says that the target holds the last state of each key.
@@ -73,18 +85,18 @@ type cursorRecord struct {
 	State string       `json:"state"`
 }
 
-// readCursor returns the cursor, nil where there is none. The home index is locked.
-func (t *Target) readCursorLocked() (*cursorRecord, error) {
-	data, err := t.home.bleve.GetInternal(t.cursor)
+// readCursorLocked returns the cursor that the index holds, nil where there is none. The index is locked.
+func (t *Target) readCursorLocked(ix *Index) (*cursorRecord, error) {
+	data, err := ix.bleve.GetInternal(t.cursor)
 	if err != nil {
-		return nil, t.home.failed("read the cursor in", err)
+		return nil, ix.failed("read the cursor in", err)
 	}
 	if data == nil {
 		return nil, nil
 	}
 	c := new(cursorRecord)
 	if err := json.Unmarshal(data, c); err != nil {
-		return nil, syncline.Errorf(syncline.Fatal, "cursor_damaged", "read the cursor in index %s: %w", t.home.name, err).
+		return nil, syncline.Errorf(syncline.Fatal, "cursor_damaged", "read the cursor in index %s: %w", ix.name, err).
 			WithFix("sync the route in full")
 	}
 	return c, nil
@@ -108,7 +120,10 @@ func (t *Target) writeCursorLocked(c cursorRecord) error {
 func (t *Target) Own(_ context.Context, atLeast uint64) (syncline.Cursor, string, bool, error) {
 	t.home.mu.Lock()
 	defer t.home.mu.Unlock()
-	c, err := t.readCursorLocked()
+	c, err := t.readCursorLocked(t.home)
+	if err == nil && c == nil {
+		c, err = t.straysLocked()
+	}
 	if err != nil || c == nil {
 		return syncline.Cursor{}, "", false, err
 	}
@@ -116,12 +131,48 @@ func (t *Target) Own(_ context.Context, atLeast uint64) (syncline.Cursor, string
 	if err := t.writeCursorLocked(*c); err != nil {
 		return syncline.Cursor{}, "", false, err
 	}
-	return syncline.Cursor{Log: c.Log, Seq: c.Seq, Index: c.Index, Epoch: c.Epoch}, c.State, true, nil
+	return syncline.Cursor{Log: c.Log, Seq: c.Seq, Index: c.Index, Epoch: c.Epoch}, c.State, true, t.forgetStrays()
+}
+
+// straysLocked looks for the cursor in the route's other indexes: earlier versions kept it in that of the first rule. The home
+// index is locked; the others come after it in the alphabet, as in a Write.
+func (t *Target) straysLocked() (*cursorRecord, error) {
+	for _, ix := range t.others {
+		ix.mu.Lock()
+		c, err := t.readCursorLocked(ix)
+		ix.mu.Unlock()
+		if err != nil || c != nil {
+			return c, err
+		}
+	}
+	return nil, nil
+}
+
+// forgetStrays removes the cursor from the other indexes once the home index has it: found there after the home index was lost, it
+// would hide the loss.
+func (t *Target) forgetStrays() error {
+	for _, ix := range t.others {
+		ix.mu.Lock()
+		data, err := ix.bleve.GetInternal(t.cursor)
+		if err == nil && data != nil {
+			batch := ix.bleve.NewBatch()
+			batch.DeleteInternal(t.cursor)
+			err = ix.bleve.Batch(batch)
+		}
+		ix.mu.Unlock()
+		if err != nil {
+			return ix.failed("remove an old cursor from", err)
+		}
+	}
+	return nil
 }
 
 // Place writes the cursor.
 func (t *Target) Place(_ context.Context, c syncline.Cursor, state string) error {
 	t.home.mu.Lock()
 	defer t.home.mu.Unlock()
-	return t.writeCursorLocked(cursorRecord{Log: c.Log, Seq: c.Seq, Index: c.Index, Epoch: c.Epoch, State: state})
+	if err := t.writeCursorLocked(cursorRecord{Log: c.Log, Seq: c.Seq, Index: c.Index, Epoch: c.Epoch, State: state}); err != nil {
+		return err
+	}
+	return t.forgetStrays()
 }
