@@ -64,6 +64,7 @@ type machine struct {
 	// unsaved: committed is beyond the cursor that the target stores, which was last moved at saved.
 	unsaved bool
 	saved   time.Time
+	copies  copies
 }
 
 // windowed is an entry in hand and its stored size.
@@ -338,6 +339,9 @@ func (m *machine) done(c *state.Commit, now time.Time) {
 func (m *machine) trim() {
 	for len(m.window) > 0 && m.window[0].seq < m.committed.Seq {
 		m.bytes -= m.window[0].size
+		if c := m.window[0].batch.Chunk; c != nil && m.concerns(m.window[0].batch) {
+			m.copies.passed(c)
+		}
 		m.window[0] = nil
 		m.window = m.window[1:]
 		m.planned.entry--

@@ -51,6 +51,9 @@ type Binding struct {
 	Row func(b *syncline.Batch, i int) (values []syncline.Value, keep bool, err error)
 	// Before makes the old record for event targets, as far as it was sent. nil takes Before as it is.
 	Before func(b *syncline.Batch, i int) ([]syncline.Value, error)
+	// KeyMapping describes how Key makes the target's key: another text for the same source key means other target keys. "" =
+	// nothing is compared.
+	KeyMapping string
 	// Key makes, from a source row that may hold only its key, a record of Out that holds at least its key. nil = as it is.
 	Key func(row []syncline.Value) ([]syncline.Value, error)
 }

@@ -90,7 +90,7 @@ func (r *Route) Restart(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		return r.o.State.PlaceRoute(ctx, r.slice, state.Route{Placing: true, Run: runSync, Source: r.o.Source, Signature: r.o.Signature,
+		return r.o.State.PlaceRoute(ctx, r.slice, state.Route{Placing: true, Run: runSync, Source: r.o.Source, Signature: r.o.Signature, Version: r.o.Version,
 			Cursor: syncline.Cursor{Log: r.o.Log.ID(), Seq: bounds.Last + 1, Epoch: was.Cursor.Epoch}})
 	}
 	return r.do(ctx, command{whileStopped: anew, whileRunning: func(context.Context, *Session) error {
@@ -147,6 +147,9 @@ func (s *Session) run(ctx, hard context.Context) (progress bool, err error) {
 			}
 			if move == moveDefine {
 				if err := s.define(ctx); err != nil {
+					if s.over {
+						err = nil
+					}
 					return progress, err
 				}
 				continue

@@ -19,7 +19,11 @@ type Session struct {
 	r      *Route
 	target syncline.Target
 	m      *machine
-	over   bool // an operator asked for a new session
+	over   bool // the next session is wanted
+	// keys are how the rules make target keys, as the state store has it.
+	keys map[string]state.KeyMapping
+	// mixed: the target holds records of older versions of the rules too.
+	mixed bool
 }
 
 // Prepare registers a route that has never run, or whose signature changed, at the place where it begins. It needs the state
@@ -32,6 +36,11 @@ func (r *Route) Prepare(ctx context.Context, events bool) error {
 	if known.Known && known.Signature == r.o.Signature {
 		return nil
 	}
+	return r.begin(ctx, known, events)
+}
+
+// begin places the route where its start says.
+func (r *Route) begin(ctx context.Context, known state.Route, events bool) error {
 	bounds, err := r.o.Log.Bounds(ctx)
 	if err != nil {
 		return err
@@ -51,7 +60,8 @@ func (r *Route) Prepare(ctx context.Context, events bool) error {
 	if r.o.Forgotten && events && !known.Known { // a target that holds a cursor notices by itself (state_lost)
 		r.forgot(start, bounds.Last)
 	}
-	next := state.Route{Placing: true, Cursor: at, Source: r.o.Source, Signature: r.o.Signature, Updated: r.o.Now()}
+	next := state.Route{Placing: true, Cursor: at, Source: r.o.Source, Signature: r.o.Signature,
+		Version: r.o.Version, Updated: r.o.Now()}
 	if start == StartFull && !(bounds.Last == 0 && r.o.SnapshotCovers) {
 		next.Run = "start"
 	}
@@ -133,6 +143,9 @@ func (s *Session) start(ctx context.Context, known state.Route) error {
 	}
 	reopened, err := r.o.State.Rewind(ctx, r.slice, at)
 	if err != nil {
+		return err
+	}
+	if err := s.versioned(ctx, known, d.Move == StartPlace); err != nil {
 		return err
 	}
 	if len(reopened) > 0 {
@@ -282,6 +295,9 @@ func (s *Session) define(ctx context.Context) error {
 		}
 		return err
 	}
+	if err := s.keyed(ctx, rule.ID, schema, binding); err != nil {
+		return err
+	}
 	if d, ok := s.target.(syncline.Definer); ok {
 		var previous *syncline.Schema
 		if rule.binding != nil {
@@ -358,6 +374,9 @@ func (s *Session) settled(ctx context.Context, done applied) error {
 		}
 	}
 	s.m.done(done.commit, now)
+	if err := s.unmix(ctx); err != nil {
+		return err
+	}
 	s.r.update(func(st *Status) {
 		st.Cursor, st.Parked, st.LastDone = s.m.committed, s.m.parking.tasks, now
 		if j := done.commit.Journal; j != nil {

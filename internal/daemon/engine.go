@@ -120,12 +120,15 @@ func (e engine) routeStatus(ctx context.Context, r *route) (ops.RouteStatus, err
 	if err != nil {
 		return one, err
 	}
+	known, err := e.state.Route(ctx, state.Slice{Route: r.id})
+	if err != nil {
+		return one, err
+	}
+	if known.Mixed {
+		one.Warnings = append(one.Warnings, "the rules were changed, and the target holds records of both versions: `syncline sync` makes them one")
+	}
 	cursor := st.Cursor
 	if cursor.Seq == 0 { // the route has not begun since the process did
-		known, err := e.state.Route(ctx, state.Slice{Route: r.id})
-		if err != nil {
-			return one, err
-		}
 		cursor = known.Cursor
 	}
 	one.Cursor = ops.Place{Log: cursor.Log, Seq: uint64(cursor.Seq), Index: cursor.Index, Epoch: cursor.Epoch}

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"hash/fnv"
+	"io"
+	"slices"
 
 	"syncline"
 	"syncline/internal/apply"
@@ -88,24 +90,45 @@ func startOf(r *config.Rule, source *config.System) apply.Start {
 	return apply.Start(r.Start)
 }
 
-// signature changes when a route must begin anew: what it reads or where it writes is another.
+// signature changes when a route must begin anew: what it reads, where it writes, or which columns are declared to be the key. The
+// order of the rules is nothing. How a transform makes the target's key is compared when the columns are known
+// (apply.Binding.KeyMapping).
 func signature(rt *route) string {
-	h := fnv.New64a()
+	var parts []string
 	for _, r := range rt.rules {
-		fmt.Fprintf(h, "%v>%v;", r.From, r.To) //nolint:errcheck // a hash never fails
+		part := fmt.Sprintf("%v>%v;", r.From, r.To)
+		for _, from := range r.From {
+			if from.System != rt.source.system.Name {
+				continue
+			}
+			if key := rt.source.system.Capture.Entity(from.Name).Key; len(key) > 0 {
+				part += fmt.Sprintf("%s:%q;", from.Name, key)
+			}
+		}
+		parts = append(parts, part)
 	}
-	return fmt.Sprintf("%016x", h.Sum64())
+	return hash(parts)
 }
 
 // version changes with anything that makes the rules' records differ.
 func version(rules []*config.Rule) string {
-	h := fnv.New64a()
+	var parts []string
 	for _, r := range rules {
 		text, err := json.Marshal([]any{r.Match, r.Transform, r.On})
 		if err != nil {
 			panic("a configuration that was read cannot be written: " + err.Error())
 		}
-		h.Write(text) //nolint:errcheck // a hash never fails
+		parts = append(parts, string(text))
+	}
+	return hash(parts)
+}
+
+// hash is the same for the same parts in any order.
+func hash(parts []string) string {
+	slices.Sort(parts)
+	h := fnv.New64a()
+	for _, p := range parts {
+		io.WriteString(h, p) //nolint:errcheck // a hash never fails
 	}
 	return fmt.Sprintf("%016x", h.Sum64())
 }
@@ -159,7 +182,7 @@ func binder(match *rule.Rule, steps *transform.Transform) func(*syncline.Schema)
 		if err != nil {
 			return nil, err
 		}
-		b := &apply.Binding{Out: plan.Out()}
+		b := &apply.Binding{Out: plan.Out(), KeyMapping: plan.KeyMapping()}
 		if !matcher.All() {
 			b.Admits, b.Match = matcher.Admits, matcher.Match
 		}

@@ -93,7 +93,7 @@ type RouteStatus struct {
 	Since time.Time `json:"since"`
 	// Error says why a route is degraded, halted or needs a sync.
 	Error *Fault `json:"error,omitempty"`
-	// Warnings are what was seen since the start that does not stop the route.
+	// Warnings are what an operator should know and what does not stop the route.
 	Warnings []string `json:"warnings,omitempty" nullable:"false"`
 	Cursor   Place    `json:"cursor"`
 	// LogEnd is the last entry of the source's log.

@@ -26,7 +26,7 @@ func countRows(t testing.TB, s *Store, table string) int {
 func TestRoutes(t *testing.T) {
 	s := openNew(t)
 	ctx := t.Context()
-	if r, err := s.Route(ctx, sl); err != nil || r != (Route{}) {
+	if r, err := s.Route(ctx, sl); err != nil || cmp.Diff(Route{}, r) != "" {
 		t.Errorf("Route of an unknown slice = %+v, %v, want nothing", r, err)
 	}
 	must(t, s.UpdateRoute(ctx, sl, func(r *Route) { r.Halt, r.HaltText = "state_lost", "unknown" }))
@@ -34,7 +34,8 @@ func TestRoutes(t *testing.T) {
 		t.Errorf("Route = %+v, want an unknown one that is halted", r)
 	}
 	want := Route{Known: true, Placing: true, Cursor: cur(4, 2), Source: "crm", Signature: "s", Run: "run-1", Halt: "h", HaltText: "t", HaltFix: "f",
-		HaltAt: time.UnixMicro(7).UTC(), GapFrom: 2, GapTo: 3, Mixed: true}
+		HaltAt: time.UnixMicro(7).UTC(), GapFrom: 2, GapTo: 3, Mixed: true, Version: "v",
+		Keys: map[string]KeyMapping{"r": {Source: "id", Target: "customer_id = id"}}}
 	other := Slice{Route: "customer-warehouse", Slice: 1}
 	must(t, s.PlaceRoute(ctx, sl, want))
 	must(t, s.PlaceRoute(ctx, other, Route{Cursor: cur(1, 0)}))

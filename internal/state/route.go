@@ -3,6 +3,7 @@ package state
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 	"fmt"
 	"time"
 
@@ -26,8 +27,12 @@ type Route struct {
 	// Cursor is the copy of the target's cursor, or the cursor itself where the target can hold none.
 	Cursor syncline.Cursor
 	Source string
-	// Signature is of the rules' from, to and key mapping: with another one the route starts anew.
+	// Signature is of the rules' from, to and declared keys: with another one the route starts anew.
 	Signature string
+	// Keys say, by rule, how target keys are made: a rule that makes others of the same source key has the route start anew.
+	Keys map[string]KeyMapping
+	// Version is of the rules that the route ran with last.
+	Version string
 	// Run is the run that the route began with; "" = none.
 	Run string
 	// Halt is the code of why the route stopped, HaltText and HaltFix what a person reads; "" = it runs.
@@ -36,10 +41,16 @@ type Route struct {
 	// GapFrom and GapTo are the first and the last entry of the log that were released before the route had read them; 0, 0 =
 	// none. The route needs a sync.
 	GapFrom, GapTo syncline.Seq
-	// Mixed: the rule was changed, and the target holds records of both versions.
+	// Mixed: the rules were changed, and the target holds records of both versions.
 	Mixed bool
 	// Updated is set by the store.
 	Updated time.Time
+}
+
+// KeyMapping is how a rule makes the target's key: of which columns of the source's, and how.
+type KeyMapping struct {
+	Source string `json:"source"`
+	Target string `json:"target"`
 }
 
 // row is a slice as it is stored.
@@ -63,16 +74,24 @@ func placeOf(c syncline.Cursor) place { return place{c.Seq, c.Index} }
 
 func (p place) before(q place) bool { return p.seq < q.seq || p.seq == q.seq && p.idx < q.idx }
 
+// noKeys is Route.Keys as it is stored while there are none.
+const noKeys = "{}"
+
 func scanRoute(rows *sql.Rows) (*row, error) {
 	r := &row{}
 	var haltAt, updated int64
-	var latency []byte
+	var latency, keys []byte
 	err := rows.Scan(&r.slice.Route, &r.slice.Slice, &r.Known, &r.Placing, &r.Source, &r.Signature, &r.Run, &r.Cursor.Log, &r.Cursor.Seq,
 		&r.Cursor.Index, &r.Cursor.Epoch, &r.Halt, &r.HaltText, &r.HaltFix, &haltAt, &r.GapFrom, &r.GapTo, &r.Mixed, &updated,
 		&r.folded.seq, &r.folded.idx, &r.totals.Read, &r.totals.Applied, &r.totals.Filtered, &r.totals.Superseded,
-		&r.totals.Parked, &r.totals.Skipped, &latency)
+		&r.totals.Parked, &r.totals.Skipped, &latency, &r.Version, &keys)
 	if err != nil {
 		return nil, err
+	}
+	if string(keys) != noKeys {
+		if err := json.Unmarshal(keys, &r.Keys); err != nil {
+			return nil, corrupt(err)
+		}
 	}
 	r.HaltAt, r.Updated = fromMicros(haltAt), fromMicros(updated)
 	if r.latency, err = decodeHistogram(latency); err != nil {
@@ -92,11 +111,18 @@ func (w *writer) route(ctx context.Context, sl Slice) (*row, error) {
 }
 
 func (w *writer) writeRoute(ctx context.Context, r *row) error {
+	keys := []byte(noKeys)
+	if len(r.Keys) > 0 {
+		var err error
+		if keys, err = json.Marshal(r.Keys); err != nil {
+			return err
+		}
+	}
 	_, err := w.exec(ctx, sqlWriteRoute, r.slice.Route, r.slice.Slice, r.Known, r.Placing, r.Source, r.Signature, r.Run, r.Cursor.Log,
 		int64(r.Cursor.Seq), r.Cursor.Index, int64(r.Cursor.Epoch), r.Halt, r.HaltText, r.HaltFix, micros(r.HaltAt),
 		int64(r.GapFrom), int64(r.GapTo), r.Mixed, micros(time.Now()), int64(r.folded.seq), r.folded.idx,
 		r.totals.Read, r.totals.Applied, r.totals.Filtered, r.totals.Superseded, r.totals.Parked, r.totals.Skipped,
-		appendHistogram(nil, &r.latency))
+		appendHistogram(nil, &r.latency), r.Version, string(keys))
 	return err
 }
 

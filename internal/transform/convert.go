@@ -34,7 +34,7 @@ func (s Convert) bind(l *layout) error {
 		}
 		f := &l.fields[at]
 		from, elem, kind := f.register, f.Elem, c.To
-		f.register = l.compute(operation{reads: []int{from}, recordOnly: true, field: c.Field}, l.origins[from],
+		f.register = l.compute(operation{reads: []int{from}, recordOnly: true, formula: c.To.String(), field: c.Field}, l.origins[from],
 			func(r *registers, to int) (err error) {
 				r.values[to], err = expression.Convert(r.values[from], elem, kind)
 				return err

@@ -40,6 +40,8 @@ type operation struct {
 	reads []int
 	// recordOnly: it depends on nothing but those.
 	recordOnly bool
+	// formula is what it does to them, in the configuration's words; "" = it copies.
+	formula string
 	// sources are the source's names of columns that were renamed since, for messages.
 	sources map[string]string
 	step    int

@@ -2,7 +2,9 @@ package transform
 
 import (
 	"errors"
+	"fmt"
 	"slices"
+	"strings"
 
 	"syncline"
 	"syncline/internal/expression"
@@ -94,6 +96,33 @@ func (p *Plan) Key(row []syncline.Value) ([]syncline.Value, error) {
 		}
 	}
 	return p.collect(nil), nil
+}
+
+// KeyMapping describes how the target's key is made of the source's; "" where there is no key. A transform with another one gives
+// the same records other keys.
+func (p *Plan) KeyMapping() string {
+	made := make(map[int]string, len(p.keyOps))
+	of := func(register int) string {
+		if register < len(p.in.Columns) {
+			return p.in.Columns[register].Name
+		}
+		return made[register]
+	}
+	for _, op := range p.keyOps {
+		var from []string
+		for _, r := range op.reads {
+			from = append(from, of(r))
+		}
+		made[op.writes] = fmt.Sprintf("%q of %s", op.formula, strings.Join(from, ", "))
+		if op.formula == "" {
+			made[op.writes] = of(op.reads[0])
+		}
+	}
+	parts := make([]string, len(p.out.Key))
+	for i, c := range p.out.Key {
+		parts[i] = p.out.Columns[c].Name + " = " + of(p.gather[c])
+	}
+	return strings.Join(parts, "; ")
 }
 
 // begin fills the registers with a source row; those to be computed are unset.

@@ -61,7 +61,7 @@ func (s set) bind(l *layout) error {
 				column = syncline.Column{Name: a.Field, Kind: a.To, Nullable: column.Nullable}
 			}
 		}
-		op := operation{reads: before.reads(s.programs[i]), recordOnly: s.programs[i].RecordOnly(), field: a.Field, sources: before.sources()}
+		op := operation{reads: before.reads(s.programs[i]), recordOnly: s.programs[i].RecordOnly(), formula: a.To.String() + " " + a.Expression, field: a.Field, sources: before.sources()}
 		to := l.compute(op, "", assign(bound, column.Kind, column.Elem, a.To != syncline.KindNull))
 		if at := l.index(a.Field); at >= 0 {
 			l.fields[at].Column, l.fields[at].register = column, to

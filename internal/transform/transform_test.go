@@ -350,3 +350,30 @@ func TestOpenSchema(t *testing.T) {
 		t.Errorf("Key = %v, %v", key, err)
 	}
 }
+
+func TestKeyMapping(t *testing.T) {
+	id, other := "id", "name"
+	is := plan(t).KeyMapping()
+	for name, test := range map[string]struct {
+		steps   []Step
+		another bool
+	}{
+		"nothing":                        {nil, false},
+		"another column renamed":         {[]Step{Rename{[]Pair{{other, "title"}}}}, false},
+		"another column computed":        {[]Step{assignments(other, "upper(after."+other+")")}, false},
+		"another column dropped":         {[]Step{Drop{[]string{other}}}, false},
+		"a filter":                       {[]Step{Filter{"after." + id + " > 5"}}, false},
+		"the key renamed":                {[]Step{Rename{[]Pair{{id, "customer_id"}}}}, true},
+		"the key renamed there and back": {[]Step{Rename{[]Pair{{id, "x"}}}, Rename{[]Pair{{"x", id}}}}, false},
+		"the key computed":               {[]Step{assignments(id, "after."+id+" + 1")}, true},
+		"the key of another kind":        {[]Step{Convert{[]Conversion{{id, syncline.KindText}}}}, true},
+	} {
+		if got := plan(t, test.steps...).KeyMapping(); (got != is) != test.another {
+			t.Errorf("%s: KeyMapping = %q beside %q, want another: %v", name, got, is, test.another)
+		}
+	}
+	plus := func(n string) string { return plan(t, assignments(id, "after."+id+" + "+n)).KeyMapping() }
+	if plus("1") == plus("2") {
+		t.Errorf("KeyMapping of two formulas = %q for both", plus("1"))
+	}
+}
