@@ -9,7 +9,7 @@ import (
 )
 
 // feedBytes is how much of the log's end, in stored bytes, a Feed keeps decoded.
-const feedBytes = 8 << 20
+const feedBytes = 4 << 20
 
 // Feed reads and decodes a log once for all routes that stand at its end. A route that is behind reads for itself until it has
 // caught up with the others.

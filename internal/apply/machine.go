@@ -12,7 +12,8 @@ import (
 type Limits struct {
 	// MaxRows bounds the changes of a Write; 0 = 5,000.
 	MaxRows int
-	// Window bounds the stored bytes of the entries in hand; 0 = 16 MiB. One entry is always taken.
+	// Window bounds the stored bytes of the entries in hand, which take about four times that in memory; 0 = 4 MiB. One entry is
+	// always taken.
 	Window int
 	// Parked bounds the tasks that wait; at the limit the slice reads no further; 0 = 100,000.
 	Parked int
@@ -23,7 +24,7 @@ func (l Limits) withDefaults() Limits {
 		l.MaxRows = 5000
 	}
 	if l.Window <= 0 {
-		l.Window = 16 << 20
+		l.Window = 4 << 20
 	}
 	if l.Parked <= 0 {
 		l.Parked = 100_000
@@ -51,6 +52,8 @@ type machine struct {
 	// planned is the window's first entry and event that is in no plan yet.
 	planned struct{ entry, event int }
 	making  *plan
+	// spare is a plan that was carried out, whose memory the next one takes.
+	spare *plan
 
 	// suspects is the number of events from committed on among which one is rejected; try is how many of them the next plan
 	// takes, in commit order if inOrder.
@@ -187,7 +190,7 @@ func (m *machine) make() (needDefine bool) {
 		w := m.window[m.planned.entry]
 		if m.making == nil {
 			at := syncline.Cursor{Log: m.committed.Log, Epoch: m.committed.Epoch, Seq: w.seq, Index: m.planned.event}
-			m.making = &plan{from: at, to: at, ordered: m.inOrder}
+			m.making = m.fresh(at)
 		}
 		p := m.making
 		events := w.batch.Events
@@ -226,6 +229,16 @@ func (m *machine) make() (needDefine bool) {
 		}
 	}
 	return false
+}
+
+// fresh returns an empty plan that begins at the cursor.
+func (m *machine) fresh(at syncline.Cursor) *plan {
+	p := m.spare
+	if m.spare = nil; p == nil {
+		p = &plan{}
+	}
+	p.from, p.to, p.ordered = at, at, m.inOrder
+	return p
 }
 
 func (m *machine) full(p *plan) bool {
@@ -333,6 +346,7 @@ func (m *machine) done(c *state.Commit, now time.Time) {
 			break
 		}
 	}
+	m.spare = p.emptied()
 }
 
 // trim lets go of entries that are done.

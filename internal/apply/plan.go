@@ -83,6 +83,14 @@ type plan struct {
 	retryEntry []*entry
 }
 
+// emptied returns a plan with nothing in it but the memory of this one, which nobody may use any more.
+func (p *plan) emptied() *plan {
+	clear(p.changes)
+	clear(p.tasks)
+	clear(p.index)
+	return &plan{changes: p.changes[:0], newest: p.newest[:0], tasks: p.tasks[:0], index: p.index}
+}
+
 // size is what a batch's row limit counts.
 func (p *plan) size() int { return len(p.changes) + len(p.holds) }
 

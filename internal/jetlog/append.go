@@ -47,8 +47,22 @@ type appender struct {
 	fenced  bool
 	// attempt numbers the answers.
 	attempt uint64
-	size    int       // of the last batch, encoded
 	time    time.Time // of the last entry
+	// scratch is what batches are encoded in.
+	scratch []byte
+}
+
+// maxScratch is the memory that an appender keeps; a larger batch is a single huge row.
+const maxScratch = 4 << 20
+
+// encode returns the batch encoded, in memory of its own: readers at the log's end share it.
+func (a *appender) encode(b *syncline.Batch) ([]byte, error) {
+	data, err := syncline.AppendBatch(a.scratch[:0], b)
+	if err != nil || cap(data) > maxScratch {
+		return data, err
+	}
+	a.scratch = data
+	return bytes.Clone(data), nil
 }
 
 // Append implements syncline.Log.
@@ -65,11 +79,10 @@ func (l *log) Append(ctx context.Context, b *syncline.Batch) (syncline.Seq, erro
 	if a.fenced {
 		return 0, l.fencedError()
 	}
-	data, err := syncline.AppendBatch(make([]byte, 0, a.size+a.size/8+256), b)
+	data, err := a.encode(b)
 	if err != nil {
 		return 0, syncline.Errorf(syncline.Fatal, "log_encode", "append to the log of %s: %w", l.source, err)
 	}
-	a.size = len(data)
 	if limit := min(MaxBatch, l.server.nc.MaxPayload()-1024); int64(len(data)) > limit {
 		return 0, syncline.Errorf(syncline.Rejected, "log_batch_too_large", "append to the log of %s: a batch of %d bytes, the limit is %d",
 			l.source, len(data), limit)
