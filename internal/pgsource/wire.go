@@ -21,10 +21,13 @@ const (
 	maxMessage = 1<<30 + 1<<20
 
 	// The walsender sends every row by itself, so that reading eagerly costs a system call a row. While messages come faster
-	// than busyReads in busyPause, the reader lets them gather for that long.
-	busyPause = 2 * time.Millisecond
-	busyReads = 16
-	busyBytes = 32 << 10
+	// than busyReads in busyPause, the reader lets them gather for that long. Where much gathers, a backlog is being worked off:
+	// then for longer, so that the batches for the log become large.
+	busyPause  = 2 * time.Millisecond
+	busyReads  = 16
+	busyBytes  = 32 << 10
+	heavyPause = 8 * time.Millisecond
+	heavyBytes = 64 << 10
 
 	statusInterval = 10 * time.Second
 	// statusGap bounds how often confirmations are passed on.
@@ -89,7 +92,7 @@ func (w *wire) poll() {
 // read cuts what arrives into blocks. Rows will refer to the slab, so that nothing is written twice to any place of it.
 func (w *wire) read() {
 	defer close(w.blocks)
-	pace := pacer{stop: w.stop, since: time.Now()}
+	pace := pacer{stop: w.stop, since: time.Now(), pause: busyPause}
 	var slab []byte
 	var start, end, need int // slab[start:end] is received and not handed out; need is the length of the message at start
 	for {
@@ -102,7 +105,8 @@ func (w *wire) read() {
 			w.err = err
 			return
 		}
-		n, err := w.conn.Read(slab[end:])
+		room := slab[end:]
+		n, err := w.conn.Read(room)
 		end += n
 		if err != nil {
 			if w.err = err; errors.Is(err, net.ErrClosed) {
@@ -125,7 +129,7 @@ func (w *wire) read() {
 			}
 			start += whole
 		}
-		if !pace.wait(n) {
+		if n < len(room) && !pace.wait(n) {
 			w.err = errors.New("the source was closed")
 			return
 		}
@@ -218,6 +222,7 @@ type pacer struct {
 	since time.Time
 	reads int
 	bytes int
+	pause time.Duration // the next one
 	timer *time.Timer
 }
 
@@ -230,13 +235,20 @@ func (p *pacer) wait(n int) bool {
 	}
 	now := time.Now()
 	busy := now.Sub(p.since) < busyPause
+	heavy := p.bytes >= heavyBytes
 	if p.reads, p.bytes, p.since = 0, 0, now; !busy {
+		p.pause = busyPause
 		return true
 	}
-	if p.timer == nil {
-		p.timer = time.NewTimer(busyPause)
+	if heavy {
+		p.pause = min(2*p.pause, heavyPause)
 	} else {
-		p.timer.Reset(busyPause)
+		p.pause = busyPause
+	}
+	if p.timer == nil {
+		p.timer = time.NewTimer(p.pause)
+	} else {
+		p.timer.Reset(p.pause)
 	}
 	select {
 	case <-p.timer.C:

@@ -10,7 +10,10 @@ import (
 	"strconv"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"syncline"
 )
@@ -336,6 +339,38 @@ func FuzzLSN(f *testing.F) {
 		}
 		if again, err := parseLSN(l.String()); err != nil || again != l {
 			t.Errorf("%q is %s, which is %s, %v", text, l, again, err)
+		}
+	})
+}
+
+// A busy stream is read in gulps, a backlog in large ones, and a quiet stream at once.
+func TestPace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := pacer{stop: make(chan struct{}), since: time.Now(), pause: busyPause}
+		var got []time.Duration
+		read := func(n int) {
+			began := time.Now()
+			if !p.wait(n) {
+				t.Fatal("wait = false without a stop")
+			}
+			got = append(got, time.Since(began))
+		}
+		for range 3 {
+			read(100)
+		}
+		for _, n := range []int{busyBytes, heavyBytes, heavyBytes, heavyBytes, busyBytes} {
+			read(n)
+		}
+		<-time.After(busyPause) // in the bubble: nothing came for a while
+		read(heavyBytes)
+		read(busyBytes)
+		want := []time.Duration{0, 0, 0, busyPause, 2 * busyPause, heavyPause, heavyPause, busyPause, 0, busyPause}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("pauses (-want +got):\n%s", diff)
+		}
+		close(p.stop)
+		if p.wait(busyBytes) {
+			t.Error("wait = true after the stop")
 		}
 	})
 }
