@@ -58,6 +58,8 @@ type Options struct {
 	RequestRun func(context.Context, syncline.Run) error
 	// Forgotten: the state store has never met the log before, which has entries: it is not the store that the routes ran with.
 	Forgotten bool
+	// LogOnly: the source cannot read its records again; what its log has is all there is.
+	LogOnly bool
 	// SnapshotCovers: the source is about to make its first snapshot, which this route will get through the log.
 	SnapshotCovers bool
 
@@ -139,6 +141,15 @@ func New(o Options) (*Route, error) {
 	return &Route{o: o, slice: state.Slice{Route: o.ID, Slice: o.Slice}, rules: o.Rules, commands: make(chan command),
 		log:    o.Logger.With("route", o.ID, "slice", o.Slice),
 		status: Status{State: RouteStarting, Since: o.Now()}}, nil
+}
+
+// requestRun asks the source for a run, unless it can do none.
+func (r *Route) requestRun(ctx context.Context, run syncline.Run) error {
+	if r.o.LogOnly {
+		return syncline.Errorf(syncline.Rejected, "source_cannot_read", "source %s cannot read records again", r.o.Source).
+			WithFix("send the records again under new event ids")
+	}
+	return r.o.RequestRun(ctx, run)
 }
 
 // ID returns the route's id.

@@ -245,6 +245,70 @@ func TestPartialUpdateOfAMissingRowIsReadFromTheSource(t *testing.T) {
 	}
 }
 
+// TestARecordThatTheSourceCannotReadFails: it is parked for a person, whoever finds out that the source cannot tell; the other
+// keys go on, and so does the next session.
+func TestARecordThatTheSourceCannotReadFails(t *testing.T) {
+	for name, change := range map[string]func(*Options){
+		"log only": func(o *Options) { o.LogOnly = true },
+		"refused": func(o *Options) {
+			o.RequestRun = func(context.Context, syncline.Run) error {
+				return syncline.Errorf(syncline.Rejected, "source_cannot_read", "no")
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t, change)
+			b.append(updated(7, "a", "-"), updated(8, "b", "-"), created(9, "other", "x"))
+			b.mustDrain()
+			b.want(map[string]string{"9": "other/x"})
+			failed := func() []state.Exception {
+				t.Helper()
+				list, err := b.state.Pending(b.ctx, b.route.slice)
+				if err != nil || len(list) == 0 {
+					t.Fatalf("pending = %+v, %v, want failed tasks", list, err)
+				}
+				for _, x := range list {
+					if x.Status != state.StatusFailed || x.Code != "source_cannot_read" {
+						t.Errorf("task %s is %s, %s, want failed, source_cannot_read", x.Task, x.Status, x.Code)
+					}
+				}
+				return list
+			}
+			list := failed()
+			b.start()
+			b.mustDrain()
+			if again := failed(); len(again) != 2 {
+				t.Errorf("pending = %+v, want the same two", again)
+			}
+			if err := b.s.cancel(b.ctx, list[0], "given up"); err != nil {
+				t.Error(err)
+			}
+			b.append(updated(8, "c", "whole"))
+			b.mustDrain()
+			b.now = b.now.Add(time.Hour)
+			b.mustDrain()
+			b.want(map[string]string{"8": "c/whole", "9": "other/x"})
+			if c := b.balanced(); c.Parked != 0 || c.Skipped != 1 {
+				t.Errorf("counts = %+v, want none parked and one skipped", c)
+			}
+		})
+	}
+}
+
+// TestRestartOfALogThatIsAllThereIs: a source that cannot read its records again gives a route that begins anew what its log has.
+func TestRestartOfALogThatIsAllThereIs(t *testing.T) {
+	b := newBench(t, func(o *Options) { o.LogOnly = true })
+	b.append(created(1, "a", "x"))
+	b.mustDrain()
+	b.store = memtarget.NewStore()
+	if err := b.route.anew(b.ctx); err != nil {
+		t.Fatal(err)
+	}
+	b.start()
+	b.mustDrain()
+	b.want(map[string]string{"1": "a/x"})
+}
+
 func TestABadRecordHoldsBackOnlyItsKey(t *testing.T) {
 	b := newBench(t, nil)
 	b.store.Refuse("dim", "3")

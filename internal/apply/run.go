@@ -47,55 +47,62 @@ func (r *Route) Retry(ctx context.Context, x state.Exception) error {
 
 // Cancel gives a parked task up; what was held behind it goes on.
 func (r *Route) Cancel(ctx context.Context, x state.Exception, reason string) error {
-	return r.do(ctx, command{whileRunning: func(ctx context.Context, s *Session) error {
-		k := s.m.parking.find(&x)
-		if k == nil {
-			return syncline.Errorf(syncline.Rejected, "task_not_parked", "task %s does not wait any more", x.Task)
-		}
-		if s.m.inflight != nil {
-			return syncline.Errorf(syncline.Transient, "route_busy", "route %s is in the middle of a batch; try again", r.o.ID)
-		}
-		now := r.o.Now()
-		c := &state.Commit{Slice: r.slice}
-		for i := range k.tasks {
-			t := k.tasks[i]
-			if t.Task == x.Task {
-				t.Status, t.Error, t.Updated = state.StatusCancelled, "cancelled: "+reason, now
-				c.Update = append(c.Update, t)
-				if i == 0 && len(k.tasks) > 1 {
-					next := k.tasks[1]
-					next.Status, next.NextTry, next.Updated = state.StatusRetrying, now, now
-					c.Update = append(c.Update, next)
-				}
+	return r.do(ctx, command{whileRunning: func(ctx context.Context, s *Session) error { return s.cancel(ctx, x, reason) }})
+}
+
+func (s *Session) cancel(ctx context.Context, x state.Exception, reason string) error {
+	k := s.m.parking.find(&x)
+	if k == nil {
+		return syncline.Errorf(syncline.Rejected, "task_not_parked", "task %s does not wait any more", x.Task)
+	}
+	if s.m.inflight != nil {
+		return syncline.Errorf(syncline.Transient, "route_busy", "route %s is in the middle of a batch; try again", s.r.o.ID)
+	}
+	now := s.r.o.Now()
+	c := &state.Commit{Slice: s.r.slice}
+	for i := range k.tasks {
+		t := k.tasks[i]
+		if t.Task == x.Task {
+			t.Status, t.Error, t.Updated = state.StatusCancelled, "cancelled: "+reason, now
+			c.Update = append(c.Update, t)
+			if i == 0 && len(k.tasks) > 1 {
+				next := k.tasks[1]
+				next.Status, next.NextTry, next.Updated = state.StatusRetrying, now, now
+				c.Update = append(c.Update, next)
 			}
 		}
-		if err := r.o.State.Commit(ctx, *c); err != nil {
-			return err
-		}
-		s.m.parking.fold(c)
-		s.m.forget()
-		return nil
-	}})
+	}
+	if err := s.r.o.State.Commit(ctx, *c); err != nil {
+		return err
+	}
+	s.m.parking.fold(c)
+	s.m.forget()
+	return nil
 }
 
 // Restart begins a stopped route anew at the log's end and asks for all records of its entities: the way out of needs_sync, a
-// lost cursor and a lost log.
+// lost cursor and a lost log. Where the source cannot read its records it begins with the oldest change that the log still has.
 func (r *Route) Restart(ctx context.Context) error {
-	anew := func(ctx context.Context) error {
-		bounds, err := r.o.Log.Bounds(ctx)
-		if err != nil {
-			return err
-		}
-		was, err := r.o.State.Route(ctx, r.slice)
-		if err != nil {
-			return err
-		}
-		return r.o.State.PlaceRoute(ctx, r.slice, state.Route{Placing: true, Run: runSync, Source: r.o.Source, Signature: r.o.Signature, Version: r.o.Version,
-			Cursor: syncline.Cursor{Log: r.o.Log.ID(), Seq: bounds.Last + 1, Epoch: was.Cursor.Epoch}})
-	}
-	return r.do(ctx, command{whileStopped: anew, whileRunning: func(context.Context, *Session) error {
+	return r.do(ctx, command{whileStopped: r.anew, whileRunning: func(context.Context, *Session) error {
 		return syncline.Errorf(syncline.Rejected, "route_running", "route %s is running; it needs no restart", r.o.ID)
 	}})
+}
+
+func (r *Route) anew(ctx context.Context) error {
+	bounds, err := r.o.Log.Bounds(ctx)
+	if err != nil {
+		return err
+	}
+	was, err := r.o.State.Route(ctx, r.slice)
+	if err != nil {
+		return err
+	}
+	at := syncline.Cursor{Log: r.o.Log.ID(), Seq: bounds.Last + 1, Epoch: was.Cursor.Epoch}
+	if r.o.LogOnly {
+		at.Seq = max(bounds.First, 1)
+	}
+	return r.o.State.PlaceRoute(ctx, r.slice, state.Route{Placing: true, Run: runSync, Source: r.o.Source, Signature: r.o.Signature,
+		Version: r.o.Version, Cursor: at})
 }
 
 // Recheck ends the present session, if there is one, and looks again at what the state store says of the route.

@@ -172,7 +172,7 @@ func (s *Session) place(ctx context.Context, known state.Route, at syncline.Curs
 			return at, err
 		}
 	}
-	if known.Run != "" {
+	if known.Run != "" && !r.o.LogOnly {
 		for _, rule := range r.rules {
 			run := syncline.Run{ID: runID("start", r.o.ID, rule.Entity, at), Kind: syncline.RunFull, Entity: rule.Entity, Routes: []string{r.o.ID}}
 			if err := r.o.RequestRun(ctx, run); err != nil {
@@ -217,17 +217,38 @@ func newPlanner(rules []Rule, traits syncline.Traits, epochs []uint8, pending []
 	return pl
 }
 
-// ask requests the source's answer for every task that waits for it.
+// ask requests the source's answer for every task that waits for it. Tasks whose records it cannot read wait for a person, and
+// nothing else waits for them.
 func (s *Session) ask(ctx context.Context, tasks []state.Exception) error {
 	wanted := asks(tasks)
 	for _, entity := range slices.Sorted(maps.Keys(wanted)) {
 		keys := wanted[entity]
-		run := syncline.Run{ID: readID(s.r.o.ID, entity, tasks),
-			Kind: syncline.RunKeys, Entity: entity, Keys: keys, Routes: []string{s.r.o.ID}}
-		if err := s.r.o.RequestRun(ctx, run); err != nil {
+		err := s.r.requestRun(ctx, syncline.Run{ID: readID(s.r.o.ID, entity, tasks),
+			Kind: syncline.RunKeys, Entity: entity, Keys: keys, Routes: []string{s.r.o.ID}})
+		if err != nil && syncline.ClassOf(err) != syncline.Transient {
+			err = s.unanswered(ctx, tasks, entity, err)
+		}
+		if err != nil {
 			return err
 		}
 	}
+	return nil
+}
+
+// unanswered fails the entity's tasks that wait for records which the source does not read.
+func (s *Session) unanswered(ctx context.Context, tasks []state.Exception, entity string, why error) error {
+	c := &state.Commit{Slice: s.r.slice}
+	for _, x := range tasks {
+		if x.Status == state.StatusReading && x.Entity == entity {
+			x.Status, x.Code, x.Error, x.Updated = state.StatusFailed, syncline.CodeOf(why), why.Error(), s.r.o.Now()
+			c.Update = append(c.Update, x)
+		}
+	}
+	if err := s.r.o.State.Commit(ctx, *c); err != nil {
+		return err
+	}
+	s.m.parking.fold(c)
+	s.m.forget()
 	return nil
 }
 
@@ -311,7 +332,7 @@ func (s *Session) define(ctx context.Context) error {
 			s.r.log.Warn("target does not fit the source exactly", "rule", rule.ID, "warning", w)
 		}
 		s.r.warn(made.Warnings...)
-		if made.NeedsSync {
+		if made.NeedsSync && !s.r.o.LogOnly {
 			run := syncline.Run{ID: runID("schema", s.r.o.ID, rule.Entity, s.m.committed), Kind: syncline.RunFull, Entity: rule.Entity, Routes: []string{s.r.o.ID}}
 			if err := s.r.o.RequestRun(ctx, run); err != nil {
 				return err

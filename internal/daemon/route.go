@@ -71,6 +71,7 @@ func (d *Daemon) build(rt *route, rules []apply.Rule) error {
 		Signature: signature(rt), Version: version(rt.rules),
 		Log: rt.source.log, Feed: rt.source.feed, Open: rt.open, State: d.state,
 		RequestRun:     rt.source.capture.RequestRun,
+		LogOnly:        rt.source.system.Capture.Mode == config.ModePush,
 		SnapshotCovers: rt.source.system.Capture.Initial,
 		Forgotten:      rt.source.forgotten,
 		Limits:         apply.Limits{MaxRows: first.Batch.MaxRows},
