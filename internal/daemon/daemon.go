@@ -184,11 +184,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 		if err := d.state.AddLog(ctx, s.system.Name, s.log.ID()); err != nil {
 			return err
 		}
-		_, from, err := d.slowest(ctx, s, syncline.Bounds{})
-		if err == nil {
-			err = s.tally.load(ctx, s.log, from)
-		}
-		if err != nil {
+		if err := s.tally.load(ctx, s.log); err != nil {
 			return fmt.Errorf("count the backlog of %s: %w", s.system.Name, err)
 		}
 	}

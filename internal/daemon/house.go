@@ -127,11 +127,11 @@ func (d *Daemon) firstYounger(ctx context.Context, s *source, b syncline.Bounds,
 	low, high := b.First, b.Last
 	for low < high {
 		mid := low + (high-low)/2
-		when, err := entryTime(ctx, s.log, mid)
+		e, err := entryAt(ctx, s.log, mid)
 		if err != nil {
 			return 0, err
 		}
-		if when.Before(t) {
+		if e.Time.Before(t) {
 			low = mid + 1
 		} else {
 			high = mid
@@ -140,12 +140,11 @@ func (d *Daemon) firstYounger(ctx context.Context, s *source, b syncline.Bounds,
 	return low, nil
 }
 
-func entryTime(ctx context.Context, log syncline.Log, seq syncline.Seq) (time.Time, error) {
+func entryAt(ctx context.Context, log syncline.Log, seq syncline.Seq) (syncline.Entry, error) {
 	r, err := log.Read(ctx, seq)
 	if err != nil {
-		return time.Time{}, err
+		return syncline.Entry{}, err
 	}
 	defer r.Close() //nolint:errcheck // it holds nothing that could be lost
-	e, err := r.Next(ctx)
-	return e.Time, err
+	return r.Next(ctx)
 }

@@ -9,36 +9,58 @@ import (
 	"syncline"
 )
 
+const (
+	// maxLines bounds the memory of a tally, however long its log is.
+	maxLines = 4096
+	// exactBytes is about how much of the log's end a start counts by reading it; what is older is estimated from samples.
+	exactBytes = 64 << 20
+	// samples is the number of entries that stand for what is older.
+	samples = 16
+)
+
 // tally knows how many events stand between two places of a log and when they came, so that lag is told in events and in
-// seconds without reading the log.
+// seconds without reading the log. Near the log's end it is exact; farther back a line stands for many entries, and places
+// between are interpolated. It never tells 0 where events are left.
 type tally struct {
 	mu    sync.Mutex
-	lines []line // consecutive
+	lines []line // in order, each up to the next one
+	last  syncline.Seq
 	total int64
 	rate  float64
 	at    time.Time
 	count int64
 }
 
-// line is one batch of the log.
+// line is one or more entries of the log.
 type line struct {
-	seq    syncline.Seq
-	events int32
-	before int64 // events in all lines before
-	time   time.Time
+	seq    syncline.Seq // the first one's
+	before int64        // events in all lines before
+	time   time.Time    // the first one's
 }
 
-// load counts what is in the log from seq on.
-func (t *tally) load(ctx context.Context, log syncline.Log, from syncline.Seq) error {
-	bounds, err := log.Bounds(ctx)
-	if err != nil {
+// load counts what is in the log. It reads little of it, whatever its size.
+func (t *tally) load(ctx context.Context, log syncline.Log) error {
+	b, err := log.Bounds(ctx)
+	if err != nil || b.Last < b.First {
 		return err
 	}
-	from = max(from, bounds.First)
-	if from > bounds.Last {
-		return nil
+	entries := b.Last - b.First + 1
+	size := max(b.Bytes/int64(entries), 1)
+	exact := b.Last + 1 - min(entries, syncline.Seq(max(min(exactBytes/size, maxLines/2), 1)))
+	step := (exact-b.First)/samples + 1
+	for seq := b.First; seq < exact; seq += step {
+		e, err := entryAt(ctx, log, seq)
+		if err != nil {
+			return err
+		}
+		d, err := syncline.DecodeDirectory(e.Data)
+		if err != nil {
+			return err
+		}
+		span := min(step, exact-seq)
+		t.append(seq, seq+span-1, int64(max(d.Count, 1))*int64(span), e.Time)
 	}
-	r, err := log.Read(ctx, from)
+	r, err := log.Read(ctx, exact)
 	if err != nil {
 		return err
 	}
@@ -52,28 +74,48 @@ func (t *tally) load(ctx context.Context, log syncline.Log, from syncline.Seq) e
 		if err != nil {
 			return err
 		}
-		t.add(e.Seq, d.Count, e.Time)
-		if e.Seq >= bounds.Last {
+		t.append(e.Seq, e.Seq, int64(d.Count), e.Time)
+		if e.Seq >= b.Last {
 			return nil
 		}
 	}
 }
 
+// add counts an entry that was appended now.
 func (t *tally) add(seq syncline.Seq, events int, when time.Time) {
+	t.append(seq, seq, int64(events), when)
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if n := len(t.lines); n > 0 && seq != t.lines[n-1].seq+1 {
-		if seq <= t.lines[n-1].seq {
-			return
-		}
-		t.lines = nil
-	}
-	t.lines = append(t.lines, line{seq: seq, events: int32(events), before: t.total, time: when})
-	t.total += int64(events)
 	t.count += int64(events)
 	if d := when.Sub(t.at); d >= time.Second {
 		t.rate, t.at, t.count = float64(t.count)/d.Seconds(), when, 0
 	}
+}
+
+// append adds a line for the entries from first to last. What is not after all the others is known already.
+func (t *tally) append(first, last syncline.Seq, events int64, when time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if first <= t.last {
+		return
+	}
+	if len(t.lines) == maxLines {
+		t.coarsenLocked()
+	}
+	t.lines = append(t.lines, line{seq: first, before: t.total, time: when})
+	t.last, t.total = last, t.total+events
+}
+
+// coarsenLocked joins the lines of the older half two by two.
+func (t *tally) coarsenLocked() {
+	half := len(t.lines) / 2
+	kept := t.lines[:0]
+	for i, l := range t.lines {
+		if i >= half || i%2 == 0 {
+			kept = append(kept, l)
+		}
+	}
+	t.lines = kept
 }
 
 // perSecond is the rate of arrivals lately.
@@ -90,29 +132,45 @@ func (t *tally) perSecond(now time.Time) float64 {
 func (t *tally) lag(c syncline.Cursor) (events int64, oldest time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	i := sort.Search(len(t.lines), func(i int) bool { return t.lines[i].seq >= c.Seq })
-	if i == len(t.lines) {
+	if c.Seq > t.last || len(t.lines) == 0 {
 		return 0, time.Time{}
 	}
-	events = t.total - t.lines[i].before
-	if t.lines[i].seq == c.Seq {
-		events -= int64(c.Index)
+	i := max(t.lineLocked(c.Seq), 0)
+	at, end := t.lines[i], line{seq: t.last + 1, before: t.total, time: t.lines[i].time}
+	if i+1 < len(t.lines) {
+		end = t.lines[i+1]
 	}
-	if events <= 0 {
+	within := end.before - at.before
+	if c.Seq > at.seq {
+		span, left := int64(end.seq-at.seq), int64(end.seq-c.Seq)
+		within = (within*left + span - 1) / span
+		at.time = end.time.Add(-end.time.Sub(at.time) / time.Duration(span) * time.Duration(left))
+	} else if c.Seq == at.seq {
+		within -= int64(c.Index)
+	}
+	events = t.total - end.before + within
+	switch {
+	case events <= 0:
 		return 0, time.Time{}
+	case within > 0:
+		return events, at.time
 	}
-	for ; i < len(t.lines); i++ {
-		if t.lines[i].events > 0 {
-			return events, t.lines[i].time
-		}
+	for i++; i+1 < len(t.lines) && t.lines[i+1].before == t.lines[i].before; {
+		i++
 	}
-	return events, time.Time{}
+	return events, t.lines[i].time
+}
+
+// lineLocked returns the line that has the entry, -1 for one that is older than all.
+func (t *tally) lineLocked(seq syncline.Seq) int {
+	return sort.Search(len(t.lines), func(i int) bool { return t.lines[i].seq > seq }) - 1
 }
 
 // forget drops what is below seq.
 func (t *tally) forget(below syncline.Seq) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	i := sort.Search(len(t.lines), func(i int) bool { return t.lines[i].seq >= below })
-	t.lines = append([]line(nil), t.lines[i:]...)
+	if i := t.lineLocked(below); i > 0 {
+		t.lines = append([]line(nil), t.lines[i:]...)
+	}
 }

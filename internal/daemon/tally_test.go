@@ -1,0 +1,128 @@
+package daemon
+
+import (
+	"context"
+	"math"
+	"testing"
+	"time"
+
+	"syncline"
+	"syncline/internal/memlog"
+)
+
+// readsCounted is a log that counts the entries that are read of it.
+type readsCounted struct {
+	syncline.Log
+	reads int
+}
+
+func (l *readsCounted) Read(ctx context.Context, from syncline.Seq) (syncline.LogReader, error) {
+	r, err := l.Log.Read(ctx, from)
+	return &countedReader{r, l}, err
+}
+
+type countedReader struct {
+	syncline.LogReader
+	log *readsCounted
+}
+
+func (r *countedReader) Next(ctx context.Context) (syncline.Entry, error) {
+	r.log.reads++
+	return r.LogReader.Next(ctx)
+}
+
+// eventsOf is what entry seq of the tests' logs holds: 1, 2 or 3 events, and none in each tenth.
+func eventsOf(seq syncline.Seq) int {
+	if seq%10 == 0 {
+		return 0
+	}
+	return 1 + int(seq%3)
+}
+
+// checkLag compares the tally with the truth: exact from the exact entry on, elsewhere within a twentieth of the whole, never 0
+// where something is left, and ages in order.
+func checkLag(t *testing.T, tally *tally, start time.Time, last, exact syncline.Seq) {
+	t.Helper()
+	var left, whole int64
+	for seq := syncline.Seq(1); seq <= last; seq++ {
+		whole += int64(eventsOf(seq))
+	}
+	left = whole
+	for seq := syncline.Seq(1); seq <= last+1; seq++ {
+		got, oldest := tally.lag(syncline.Cursor{Seq: seq})
+		off := math.Abs(float64(got - left))
+		if seq >= exact && off > 0 || off > float64(whole)/20 || got == 0 && left > 0 {
+			t.Fatalf("lag at %d of %d = %d events, want %d", seq, last, got, left)
+		}
+		if got > 0 {
+			want := start.Add(time.Duration(seq) * time.Second)
+			if d := oldest.Sub(want).Abs(); d > time.Duration(last)*time.Second/10 {
+				t.Fatalf("lag at %d of %d is since %v, want about %v", seq, last, oldest, want)
+			}
+		}
+		if seq <= last {
+			left -= int64(eventsOf(seq))
+		}
+	}
+}
+
+// TestTallyIsBounded: however much is appended while nothing is purged, the tally stays small and its account holds.
+func TestTallyIsBounded(t *testing.T) {
+	const last = 200_000
+	var tally tally
+	start := time.Unix(1_700_000_000, 0)
+	for seq := syncline.Seq(1); seq <= last; seq++ {
+		tally.add(seq, eventsOf(seq), start.Add(time.Duration(seq)*time.Second))
+	}
+	if n := len(tally.lines); n > maxLines {
+		t.Errorf("%d entries take %d lines, want at most %d", last, n, maxLines)
+	}
+	checkLag(t, &tally, start, last, last-maxLines/4)
+	before, _ := tally.lag(syncline.Cursor{Seq: last / 2})
+	tally.forget(last / 2)
+	if after, _ := tally.lag(syncline.Cursor{Seq: last / 2}); after != before {
+		t.Errorf("lag after forgetting what is older = %d, want %d", after, before)
+	}
+	if got, _ := tally.lag(syncline.Cursor{Seq: last - 1, Index: 1}); got != int64(eventsOf(last-1)-1) {
+		t.Errorf("lag in the middle of the last entry with events = %d, want %d", got, eventsOf(last-1)-1)
+	}
+}
+
+// TestTallyLoadsLittle: a start reads a bounded part of the log, and what it has not read is estimated.
+func TestTallyLoadsLittle(t *testing.T) {
+	const last = 20_000
+	start := time.Unix(1_700_000_000, 0)
+	now := start
+	schema := &syncline.Schema{Entity: "customer", Columns: []syncline.Column{{Name: "id", Kind: syncline.KindInt}}, Key: []int{0}, Version: -1}
+	log := &readsCounted{Log: memlog.New(memlog.Options{Now: func() time.Time { return now }}).Log("crm")}
+	for seq := syncline.Seq(1); seq <= last; seq++ {
+		now = start.Add(time.Duration(seq) * time.Second)
+		b := &syncline.Batch{Source: "crm", Txns: []syncline.Txn{{Commit: uint64(seq)}}}
+		for i := range eventsOf(seq) {
+			b.Events = append(b.Events, syncline.Event{Schema: schema, Op: syncline.OpCreated, Ordinal: uint32(i + 1), After: []syncline.Value{syncline.Int(int64(i))}})
+		}
+		if _, err := log.Append(t.Context(), b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var tally tally
+	if err := tally.load(t.Context(), log); err != nil {
+		t.Fatal(err)
+	}
+	if limit := maxLines/2 + samples; log.reads > limit {
+		t.Errorf("a start reads %d of %d entries, want at most %d", log.reads, last, limit)
+	}
+	for _, test := range []struct {
+		seq   syncline.Seq
+		exact bool
+	}{{1, false}, {last / 2, false}, {last - maxLines/2 + 1, true}, {last, true}, {last + 1, true}} {
+		var left int64
+		for seq := test.seq; seq <= last; seq++ {
+			left += int64(eventsOf(seq))
+		}
+		got, _ := tally.lag(syncline.Cursor{Seq: test.seq})
+		if test.exact && got != left || left > 0 && (got < left/3 || got > left*3) {
+			t.Errorf("lag at %d of %d = %d, want %d (exactly: %v)", test.seq, last, got, left, test.exact)
+		}
+	}
+}
