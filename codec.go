@@ -8,22 +8,27 @@ import (
 	"time"
 )
 
-// The record batch format, version 1. Integers are unsigned varints unless a width is given; a string is its length and
-// its bytes; a signed integer is zig-zag.
+// The record batch format. Integers are unsigned varints unless a width is given; a string is its length and its bytes; a
+// signed integer is zig-zag.
 //
-//	"SLB" version=1
+//	"SLB" version:byte
 //	source:string  epoch commit ordinal  flags  checkpoint:string
 //	[chunk: run:string kind number entity:string nroutes route:string… flags]     if flagChunk
 //	nschemas (entity:string table:string version+1 ncolumns column… nkey index…)…
 //	ntxns (commit xid time:µs origin:string)…
 //	nevents nvalues  minpriority+8 maxpriority+8  keyhash:uint32le × nevents      ← the directory ends here
-//	event…: op|flags schema txn ordinal [before] [after] [meta]
+//	event…: op|flags schema txn ordinal [size] [before] [after] [meta]
 //	crc32c:uint32le of all before
 //
 // A row is one header per column: 0 null, 1 unset, 2 followed by a kind byte and a length, else length+3 of a value of the
 // column's own kind; the bytes follow the header.
+//
+// Version 2 has stubs: a flag and the size. A batch without a stub is written as version 1, which older programs read too.
 const (
 	batchMagic = "SLB\x01"
+	// versionAt is where the version stands in a batch.
+	versionAt    = len(batchMagic) - 1
+	versionStubs = 2
 
 	flagPartial = 1
 	flagChunk   = 2
@@ -31,7 +36,7 @@ const (
 
 	chunkFirst, chunkReset, chunkLast, chunkEmpty = 1, 2, 4, 8
 
-	eventBefore, eventAfter, eventMeta = 0x20, 0x40, 0x80
+	eventStub, eventBefore, eventAfter, eventMeta = 0x10, 0x20, 0x40, 0x80
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -63,9 +68,12 @@ func AppendBatch(dst []byte, b *Batch) ([]byte, error) {
 		dst = binary.AppendVarint(dst, microseconds(t.Time))
 		dst = appendString(dst, t.Origin)
 	}
-	var err error
-	if dst, err = appendEvents(dst, b, index); err != nil {
+	dst, stubs, err := appendEvents(dst, b, index)
+	if err != nil {
 		return nil, err
+	}
+	if stubs {
+		dst[start+versionAt] = versionStubs
 	}
 	return binary.LittleEndian.AppendUint32(dst, crc32.Checksum(dst[start:], castagnoli)), nil
 }
@@ -89,17 +97,19 @@ func batchSchemas(b *Batch) ([]*Schema, map[*Schema]int) {
 	return list, index
 }
 
-func appendEvents(dst []byte, b *Batch, index map[*Schema]int) ([]byte, error) {
+// appendEvents appends everything behind the transactions, and reports whether any event is a stub.
+func appendEvents(dst []byte, b *Batch, index map[*Schema]int) (_ []byte, stubs bool, _ error) {
 	nvalues, lo, hi := 0, PriorityNormal, PriorityNormal
 	for i := range b.Events {
 		e := &b.Events[i]
 		if e.Before != nil && len(e.Before) != len(e.Schema.Columns) || e.After != nil && len(e.After) != len(e.Schema.Columns) {
-			return nil, fmt.Errorf("encode record batch: event %d of %s does not have its schema's columns", i, e.Schema.Entity)
+			return nil, false, fmt.Errorf("encode record batch: event %d of %s does not have its schema's columns", i, e.Schema.Entity)
 		}
 		if e.Txn < 0 || e.Txn >= len(b.Txns) && b.Chunk == nil {
-			return nil, fmt.Errorf("encode record batch: event %d names transaction %d of %d", i, e.Txn, len(b.Txns))
+			return nil, false, fmt.Errorf("encode record batch: event %d names transaction %d of %d", i, e.Txn, len(b.Txns))
 		}
 		nvalues += len(e.Before) + len(e.After)
+		stubs = stubs || e.Stub > 0
 		lo, hi = min(lo, e.Priority()), max(hi, e.Priority())
 	}
 	dst = binary.AppendUvarint(dst, uint64(len(b.Events)))
@@ -119,6 +129,9 @@ func appendEvents(dst []byte, b *Batch, index map[*Schema]int) ([]byte, error) {
 			last, schema = e.Schema, index[e.Schema]
 		}
 		op := byte(e.Op)
+		if e.Stub > 0 {
+			op |= eventStub
+		}
 		if e.Before != nil {
 			op |= eventBefore
 		}
@@ -132,6 +145,9 @@ func appendEvents(dst []byte, b *Batch, index map[*Schema]int) ([]byte, error) {
 		dst = binary.AppendUvarint(dst, uint64(schema))
 		dst = binary.AppendUvarint(dst, uint64(e.Txn))
 		dst = binary.AppendUvarint(dst, uint64(e.Ordinal))
+		if e.Stub > 0 {
+			dst = binary.AppendUvarint(dst, uint64(e.Stub))
+		}
 		if e.Before != nil {
 			dst = appendRow(dst, e.Schema, e.Before)
 		}
@@ -142,7 +158,7 @@ func appendEvents(dst []byte, b *Batch, index map[*Schema]int) ([]byte, error) {
 			dst = appendMeta(dst, e.Meta)
 		}
 	}
-	return dst, nil
+	return dst, stubs, nil
 }
 
 // keyHash is Key.Hash of the event's key without making the key.

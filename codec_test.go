@@ -2,13 +2,21 @@ package syncline
 
 import (
 	"bytes"
+	"encoding/binary"
+	"errors"
+	"flag"
 	"fmt"
+	"hash/crc32"
 	"math"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
+
+var update = flag.Bool("update", false, "write the stored batches of testdata anew: they are those of a version that was released")
 
 var compareValues = cmp.Comparer(func(a, b Value) bool { return a.kind == b.kind && bytes.Equal(a.b, b.b) })
 
@@ -38,8 +46,16 @@ func sample() *Batch {
 		}}
 }
 
+// stubs is sample with events that are stubs: of a table with a key, and of one without.
+func stubs() *Batch {
+	b := sample()
+	b.Events[1] = b.Events[1].AsStub(40 << 20)
+	b.Events[2] = b.Events[2].AsStub(math.MaxInt)
+	return b
+}
+
 func TestBatchSurvivesItsStoredForm(t *testing.T) {
-	for name, b := range map[string]*Batch{"full": sample(), "marker": {Source: "crm", Position: Position{Epoch: 1, Commit: 9}}} {
+	for name, b := range map[string]*Batch{"full": sample(), "stubs": stubs(), "marker": {Source: "crm", Position: Position{Epoch: 1, Commit: 9}}} {
 		data, err := AppendBatch(nil, b)
 		if err != nil {
 			t.Fatal(err)
@@ -50,6 +66,73 @@ func TestBatchSurvivesItsStoredForm(t *testing.T) {
 		}
 		if diff := cmp.Diff(b, got, compareValues); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+	}
+}
+
+// TestStoredBatchesStayReadable: a log holds what older programs wrote, and an older program can be started on it again as long as
+// there is no stub in it.
+func TestStoredBatchesStayReadable(t *testing.T) {
+	for name, want := range map[string]*Batch{"batch-v1.bin": sample(), "batch-v2.bin": stubs()} {
+		path := filepath.Join("testdata", name)
+		written, err := AppendBatch(nil, want)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if *update {
+			if err := os.WriteFile(path, written, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		stored, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := DecodeBatch(stored)
+		if err != nil {
+			t.Fatalf("%s: DecodeBatch = %v", name, err)
+		}
+		if diff := cmp.Diff(want, got, compareValues); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+		if !bytes.Equal(written, stored) {
+			t.Errorf("%s is written in another form than before: that needs another version", name)
+		}
+	}
+}
+
+func TestStub(t *testing.T) {
+	b := stubs()
+	keyed, keyless := &b.Events[1], &b.Events[2]
+	if key, ok := keyed.Key(); !ok || key != "7,2" {
+		t.Errorf("key of the stub = %q, %v, want 7,2", key, ok)
+	}
+	if old, moved := keyed.OldKey(); !moved || old != "7,1" {
+		t.Errorf("old key of the stub = %q, %v, want 7,1", old, moved)
+	}
+	if diff := cmp.Diff([]Value{Int(7), Int(2), Unset, Unset, Unset, Unset}, keyed.After, compareValues); diff != "" {
+		t.Errorf("the stub's row (-want +got):\n%s", diff)
+	}
+	if keyed.Stub != 40<<20 || keyless.Stub != math.MaxUint32 || keyless.Before != nil || keyless.After != nil {
+		t.Errorf("stubs of %d and %d bytes, rows without a key %v %v", keyed.Stub, keyless.Stub, keyless.Before, keyless.After)
+	}
+	for i := range b.Events {
+		if got, want := b.EventID(i), sample().EventID(i); got != want || b.PositionOf(i) != sample().PositionOf(i) {
+			t.Errorf("event %d has the id %s, want %s", i, got, want)
+		}
+	}
+}
+
+func TestStubsNeedTheirVersion(t *testing.T) {
+	data, err := AppendBatch(nil, stubs())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for version, want := range map[byte]error{1: ErrCorrupt, 2: nil, 0: ErrCorrupt, 3: ErrCorrupt} {
+		data[versionAt] = version
+		body := data[:len(data)-4]
+		if _, err := DecodeBatch(binary.LittleEndian.AppendUint32(body, crc32.Checksum(body, castagnoli))); !errors.Is(err, want) {
+			t.Errorf("a batch with stubs under version %d: %v, want %v", version, err, want)
 		}
 	}
 }
@@ -100,11 +183,13 @@ func TestEncodeRefusesRowsThatDoNotFit(t *testing.T) {
 }
 
 func FuzzDecodeBatch(f *testing.F) {
-	data, err := AppendBatch(nil, sample())
-	if err != nil {
-		f.Fatal(err)
+	for _, b := range []*Batch{sample(), stubs()} {
+		data, err := AppendBatch(nil, b)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(data)
 	}
-	f.Add(data)
 	f.Fuzz(func(t *testing.T, data []byte) {
 		_, _ = DecodeDirectory(data)
 		// The checksum would stop nearly all of it: the rows are decoded without.

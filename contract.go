@@ -15,9 +15,11 @@ type Source interface {
 
 	// Next blocks until there is something to append and returns it: events, a chunk of a run, or a batch without events
 	// that only moves the position or the checkpoint. It returns what has arrived, up to about 1 MB or 4,000 events, and
-	// does not wait for more. It never returns events at or below the position that Open was given. The caller owns the
-	// batch and calls Next again before it is stored, unless it is marked Sync: nothing of it may be written to any more, and
-	// what the source does next may rely only on what was confirmed. After a transient error the caller closes the source and opens a new one at the log's end.
+	// does not wait for more. One row may be larger than all that, and than the log takes: what becomes of it is the caller's
+	// business. It never returns events at or below the position that Open was given. The caller owns the batch and calls Next
+	// again before it is stored, unless it is marked Sync: nothing of it may be written to any more, and what the source does
+	// next may rely only on what was confirmed. After a transient error the caller closes the source and opens a new one at the
+	// log's end.
 	Next(ctx context.Context) (*Batch, error)
 
 	// Confirm tells the source that everything up to this position is durable here: the source system may forget it.
@@ -57,8 +59,12 @@ type Log interface {
 	// Append stores the batch and returns once it is fsynced. There is one appender. An error leaves it unknown whether the
 	// batch was stored; the next Append finds out before it appends anything: the same batch again just gets its sequence, for
 	// another one, if the first was stored, there is a transient error (code "log_moved"), and the source must be read on from
-	// the log's end. A full log and a full disk are transient.
+	// the log's end. A full log and a full disk are transient. A batch whose stored form has more than MaxBatch bytes is
+	// rejected (code "log_batch_too_large"), and certainly not stored.
 	Append(ctx context.Context, b *Batch) (Seq, error)
+	// MaxBatch is the largest stored form of a batch, in bytes: many times what a source puts into one (about 1 MB), so that
+	// only a batch with a huge row is ever larger. It does not block.
+	MaxBatch() int
 	// Read returns a reader whose first entry is from, or the first that is left if from was purged. Safe beside everything.
 	Read(ctx context.Context, from Seq) (LogReader, error)
 	// Bounds tells what the log holds. Last is 0 for an empty log; First is Last+1 when everything was purged.

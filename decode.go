@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"hash/crc32"
+	"math"
 	"time"
 )
 
@@ -65,13 +66,17 @@ func DecodeBatch(data []byte) (*Batch, error) {
 type reader struct {
 	data []byte
 	bad  bool
+	// stubs: the batch's version has them.
+	stubs bool
 }
 
 func (r *reader) directory() (*Batch, *Directory, int) {
-	if len(r.data) < len(batchMagic) || string(r.data[:len(batchMagic)]) != batchMagic {
+	if len(r.data) < len(batchMagic) || string(r.data[:versionAt]) != batchMagic[:versionAt] ||
+		r.data[versionAt] < batchMagic[versionAt] || r.data[versionAt] > versionStubs {
 		r.bad = true
 		return nil, nil, 0
 	}
+	r.stubs = r.data[versionAt] == versionStubs
 	r.data = r.data[len(batchMagic):]
 	b, d := &Batch{}, &Directory{}
 	b.Source = r.string()
@@ -114,7 +119,10 @@ func (r *reader) events(b *Batch, d *Directory, nvalues int) {
 		e := &b.Events[i]
 		op := r.byte()
 		schema, txn := r.uvarint(), r.uvarint()
-		e.Op, e.Txn, e.Ordinal = Op(op&0x1F), int(txn), uint32(r.uvarint())
+		e.Op, e.Txn, e.Ordinal = Op(op&0x0F), int(txn), uint32(r.uvarint())
+		if op&eventStub != 0 {
+			e.Stub = r.stub()
+		}
 		if r.bad || schema >= uint64(len(d.Schemas)) || e.Op == 0 || e.Op >= opEnd ||
 			txn >= uint64(len(b.Txns)) && (b.Chunk == nil || txn != 0) {
 			r.bad = true
@@ -132,6 +140,16 @@ func (r *reader) events(b *Batch, d *Directory, nvalues int) {
 		}
 	}
 	r.bad = r.bad || len(arena) != 0
+}
+
+// stub reads the size of a stub.
+func (r *reader) stub() uint32 {
+	n := r.uvarint()
+	if !r.stubs || n == 0 || n > math.MaxUint32 {
+		r.bad, r.data = true, nil
+		return 0
+	}
+	return uint32(n)
 }
 
 // row fills the first values of the arena and returns them and the rest.

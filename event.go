@@ -151,9 +151,13 @@ type Event struct {
 	Txn int
 	// Ordinal is Position.Ordinal; in a run, the row's place in its chunk.
 	Ordinal uint32
-	// Before is the record before the change as far as the source sent it (Unset elsewhere); nil = not sent at all.
+	// Stub is 0 for all but a few events. Otherwise the event is a stub (see Event.AsStub), and this is the size of its values
+	// in bytes; math.MaxUint32 stands for that many or more.
+	Stub uint32
+	// Before is the record before the change as far as the source sent it (Unset elsewhere); nil = not sent at all, or a stub of
+	// a table without a key.
 	Before []Value
-	// After is the record after the change; nil for a delete.
+	// After is the record after the change; nil for a delete, and for a stub of a table without a key.
 	After []Value
 	// Meta is nil for most events.
 	Meta *Meta

@@ -83,7 +83,7 @@ func (l *log) Append(ctx context.Context, b *syncline.Batch) (syncline.Seq, erro
 	if err != nil {
 		return 0, syncline.Errorf(syncline.Fatal, "log_encode", "append to the log of %s: %w", l.source, err)
 	}
-	if limit := min(MaxBatch, l.server.nc.MaxPayload()-1024); int64(len(data)) > limit {
+	if limit := l.MaxBatch(); len(data) > limit {
 		return 0, syncline.Errorf(syncline.Rejected, "log_batch_too_large", "append to the log of %s: a batch of %d bytes, the limit is %d",
 			l.source, len(data), limit)
 	}
@@ -113,6 +113,9 @@ func (l *log) Append(ctx context.Context, b *syncline.Batch) (syncline.Seq, erro
 	}
 	return 0, syncline.Errorf(syncline.Transient, "log_unavailable", "append to the log of %s: its end is in motion", l.source)
 }
+
+// MaxBatch implements syncline.Log.
+func (l *log) MaxBatch() int { return int(min(maxBatch, l.server.nc.MaxPayload()-headerRoom)) }
 
 var errWrongEnd = errors.New("the log does not end where it was expected to")
 

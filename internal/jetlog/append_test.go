@@ -128,22 +128,3 @@ func TestQuota(t *testing.T) {
 	raised := mustLog(t, mustOpen(t, Options{Dir: dir, MaxBytes: 2 << 20}), "crm")
 	mustAppend(t, raised, 13, 18, 100_000)
 }
-
-func TestLargestBatch(t *testing.T) {
-	l := mustLog(t, mustOpen(t, Options{Dir: t.TempDir()}), "crm")
-	overhead := len(mustEncode(t, batch(1, 1<<20))) - 1<<20
-	mustAppend(t, l, 1, 1, MaxBatch-overhead-2) // its length takes another byte or two
-	_, err := l.Append(t.Context(), batch(2, MaxBatch))
-	wantError(t, "Append of a batch that is too large", err, syncline.Rejected, "log_batch_too_large")
-	mustAppend(t, l, 2, 2, 10)
-	wantCommits(t, l, 1, 2)
-}
-
-func mustEncode(t *testing.T, b *syncline.Batch) []byte {
-	t.Helper()
-	data, err := syncline.AppendBatch(nil, b)
-	if err != nil {
-		t.Fatalf("AppendBatch = %v", err)
-	}
-	return data
-}

@@ -18,7 +18,7 @@ import (
 )
 
 const (
-	// maxPayload is the largest message that the server takes; a batch is limited to MaxBatch, which its files can hold.
+	// maxPayload is the largest message that the server takes; a batch is limited to maxBatch, which its files can hold.
 	maxPayload = 64 << 20
 	// maxPending is how much may wait for one connection before the server calls it slow and closes it: a few messages of the
 	// largest kind.

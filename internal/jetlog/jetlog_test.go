@@ -164,12 +164,17 @@ func TestEmbeddedLog(t *testing.T) {
 type external struct {
 	srv *server.Server
 	dir string
+	// payload is its largest message; 0 = as ours.
+	payload int32
 }
 
 func (x *external) start(t *testing.T, port int) {
 	t.Helper()
+	if x.payload == 0 {
+		x.payload = maxPayload
+	}
 	srv, err := server.NewServer(&server.Options{
-		Host: "127.0.0.1", Port: port, NoSigs: true, NoLog: true, MaxPayload: maxPayload, MaxPending: maxPending,
+		Host: "127.0.0.1", Port: port, NoSigs: true, NoLog: true, MaxPayload: x.payload, MaxPending: maxPending,
 		JetStream: true, StoreDir: x.dir, SyncAlways: true, JetStreamMaxStore: 1 << 40,
 	})
 	if err != nil {
@@ -217,6 +222,13 @@ func TestExternalLog(t *testing.T) {
 		x.start(t, -1)
 		return &externalStorage{mustOpen(t, Options{URL: x.srv.ClientURL()}), x}
 	})
+}
+
+func TestServerWithLittlePayloadIsRefused(t *testing.T) {
+	x := &external{dir: t.TempDir(), payload: 1 << 20} // the default of a NATS server
+	x.start(t, -1)
+	_, err := Open(t.Context(), Options{URL: x.srv.ClientURL()})
+	wantError(t, "Open", err, syncline.Fatal, "log_payload_small")
 }
 
 func TestReaderIsWokenByAnotherProcess(t *testing.T) {

@@ -82,6 +82,10 @@ func (s *Server) open() error {
 		return syncline.Errorf(syncline.Fatal, "log_server_old", "the NATS server has version %q", version).
 			WithFix("upgrade it to 2.15 or newer")
 	}
+	if limit := nc.MaxPayload(); limit < minPayload {
+		return syncline.Errorf(syncline.Fatal, "log_payload_small", "the NATS server takes messages of %d bytes at most, and %d are needed",
+			limit, minPayload).WithFix("set its max_payload to 64MB")
+	}
 	s.js, err = jetstream.New(nc)
 	if err != nil {
 		return syncline.Errorf(syncline.Fatal, "log_unavailable", "use the log server: %w", err)

@@ -25,8 +25,15 @@ const (
 	metaSource = "syncline_source"
 )
 
-// MaxBatch is the largest encoded batch that fits: the server's files hold records of up to 32 MiB.
-const MaxBatch = 32<<20 - 4<<10
+const (
+	// maxBatch is the largest encoded batch that fits: the server's files hold records of up to 32 MiB.
+	maxBatch = 32<<20 - 4<<10
+	// headerRoom is what the headers of an entry take of a server's payload at most.
+	headerRoom = 1 << 10
+	// minPayload is what a server must take. Batches have about 1 MiB; with less room than this, rows of no unusual size would
+	// not fit.
+	minPayload = 8 << 20
+)
 
 // place returns what the source's log is called at the server: what can be read of its name, and a hash of all of it, for a
 // stream is also a directory and a subject token, and sources may be called anything.

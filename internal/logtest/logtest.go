@@ -44,6 +44,7 @@ func Run(t *testing.T, open func(t *testing.T) Storage) {
 		{"EntriesBelongToTheReceiver", entriesBelongToTheReceiver},
 		{"EntriesHaveTheTimeOfTheirAppend", entriesHaveTheTimeOfTheirAppend},
 		{"BatchesOfAnySize", batchesOfAnySize},
+		{"RefusesABatchOverItsLimit", refusesABatchOverItsLimit},
 		{"ReadersShareNothing", readersShareNothing},
 		{"SourcesShareNothing", sourcesShareNothing},
 		{"SurvivesARestart", func(t *testing.T, s Storage) { survives(t, s, s.Restart) }},

@@ -172,6 +172,29 @@ func batchesOfAnySize(t *testing.T, s Storage) {
 	}
 }
 
+func refusesABatchOverItsLimit(t *testing.T, s Storage) {
+	l := s.Open(t, "crm")
+	fill(t, l, "crm", 1, 1)
+	limit := l.MaxBatch()
+	size := limit - (len(encode(t, batch("crm", 2, 1, 1<<21))) - 1<<21)
+	if got := len(encode(t, batch("crm", 2, 1, size))); got != limit {
+		t.Fatalf("the largest batch of this test has %d bytes, the limit is %d", got, limit)
+	}
+	_, err := l.Append(deadline(t), batch("crm", 2, 1, size+1))
+	if syncline.CodeOf(err) != "log_batch_too_large" || syncline.ClassOf(err) != syncline.Rejected {
+		t.Fatalf("Append of a byte more than MaxBatch = %v, want a rejected log_batch_too_large", err)
+	}
+	wantBounds(t, l, 1, 1)
+	if got := mustAppend(t, l, batch("crm", 2, 1, size)); got != 2 {
+		t.Fatalf("Append of MaxBatch bytes = sequence %d, want 2", got)
+	}
+	r := mustRead(t, l, 2)
+	if e := mustNext(t, r); len(e.Data) != limit {
+		t.Fatalf("the largest entry has %d bytes, want %d", len(e.Data), limit)
+	}
+	fill(t, l, "crm", 3, 3)
+}
+
 func readersShareNothing(t *testing.T, s Storage) {
 	l := s.Open(t, "crm")
 	const n = 100

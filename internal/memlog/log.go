@@ -62,6 +62,10 @@ func (l *Log) Append(ctx context.Context, b *syncline.Batch) (syncline.Seq, erro
 	if err != nil {
 		return 0, syncline.Errorf(syncline.Fatal, "log_encode", "append to log of %s: %w", l.source, err)
 	}
+	if limit := l.MaxBatch(); len(data) > limit {
+		return 0, syncline.Errorf(syncline.Rejected, "log_batch_too_large", "append to log of %s: a batch of %d bytes, the limit is %d",
+			l.source, len(data), limit)
+	}
 	l.store.mu.Lock()
 	defer l.store.mu.Unlock()
 	if err := l.usableLocked(); err != nil {
@@ -98,6 +102,9 @@ func (l *Log) Append(ctx context.Context, b *syncline.Batch) (syncline.Seq, erro
 	l.last = seq
 	return seq, nil
 }
+
+// MaxBatch implements syncline.Log.
+func (l *Log) MaxBatch() int { return l.store.opts.MaxBatch }
 
 // resolveLocked finds out what became of an append without an answer. It reports whether that append was stored and is
 // what the caller wants to append again.

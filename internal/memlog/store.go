@@ -19,6 +19,8 @@ type Options struct {
 	Now func() time.Time
 	// NewID makes the identity of a new log; nil = random.
 	NewID func() string
+	// MaxBatch is the limit of syncline.Log; 0 = 32 MiB, about that of the real one.
+	MaxBatch int
 }
 
 // Store is the disk: it holds the log of each source and outlives the handles on them.
@@ -56,6 +58,9 @@ func New(opts Options) *Store {
 	}
 	if opts.NewID == nil {
 		opts.NewID = rand.Text
+	}
+	if opts.MaxBatch == 0 {
+		opts.MaxBatch = 32 << 20
 	}
 	return &Store{opts: opts, sources: make(map[string]*disk)}
 }
