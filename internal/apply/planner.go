@@ -245,6 +245,10 @@ func (pl *planner) record(p *plan, it item) {
 		p.note(it, state.Filtered)
 		return
 	}
+	if ev.Stub > 0 {
+		pl.stub(p, it)
+		return
+	}
 	if it.rule.binding.Match != nil {
 		ok, err := it.rule.binding.Match(it.e.batch, it.i)
 		if err != nil {
@@ -295,12 +299,12 @@ func (pl *planner) put(p *plan, it item, values []syncline.Value) {
 		}
 	}
 	s := slot{int32(it.r), key}
-	before := p.pending(it.r, key)
-	if before != nil && before.Op == syncline.ChangePut {
+	before, held := p.pending(it.r, key), pl.held(p, s)
+	if before != nil && before.Op == syncline.ChangePut && !held { // else it is older than what waits
 		row.Values = fill(row.Values, before.Row.Values)
 	}
 	whole := complete(row.Schema, row.Values)
-	if pl.held(p, s) {
+	if held {
 		if !whole || !pl.parking.reading(s) {
 			pl.hold(p, it, key, "held", nil)
 			return
@@ -324,11 +328,12 @@ func (pl *planner) put(p *plan, it item, values []syncline.Value) {
 // move plans the old key's part of a change of key: the old record goes, and whatever was parked of it. Columns that were not
 // sent are taken from the old record's change in this plan; else a target that can carry them over is given the old key.
 func (pl *planner) move(p *plan, it item, old syncline.Key, oldRow []syncline.Value, row *syncline.Row) (oldKey []syncline.Value) {
-	if c := p.pending(it.r, old); c != nil && c.Op == syncline.ChangePut {
+	s := slot{int32(it.r), old}
+	held := pl.held(p, s)
+	if c := p.pending(it.r, old); c != nil && c.Op == syncline.ChangePut && !held {
 		row.Values = fill(row.Values, c.Row.Values)
 	}
-	s := slot{int32(it.r), old}
-	if p.ordered && pl.traits.Rekey && !complete(row.Schema, row.Values) && !pl.held(p, s) {
+	if p.ordered && pl.traits.Rekey && !complete(row.Schema, row.Values) && !held {
 		return keyValues(it.rule.binding.Out, oldRow)
 	}
 	pl.clear(p, s)
@@ -353,6 +358,10 @@ func (pl *planner) remove(p *plan, it item) {
 		source = ev.After
 	}
 	if len(it.rule.binding.Out.Key) == 0 {
+		if ev.Stub > 0 {
+			pl.stub(p, it)
+			return
+		}
 		c := p.change(it, "")
 		c.Op, c.Row, c.Before = syncline.ChangeDelete, it.rule.row(nil), source
 		return
@@ -408,6 +417,14 @@ func (pl *planner) send(p *plan, it item) {
 	ev, binding := it.event(), it.rule.binding
 	if ev.Op == syncline.OpAbsent {
 		p.note(it, state.Filtered)
+		return
+	}
+	if ev.Stub > 0 {
+		if binding.Admits != nil && !binding.Admits(ev) {
+			p.note(it, state.Filtered)
+			return
+		}
+		pl.stub(p, it)
 		return
 	}
 	values, before, key := ev.After, ev.Before, syncline.Key("")
@@ -497,5 +514,5 @@ func (pl *planner) hold(p *plan, it item, key syncline.Key, why string, err erro
 
 // placeKey is the key that a record without one is parked under.
 func placeKey(seq syncline.Seq, index int) syncline.Key {
-	return syncline.Key(fmt.Sprintf("%%seq,%d,%d", seq, index))
+	return placePrefix + syncline.Key(fmt.Sprintf("%d,%d", seq, index))
 }

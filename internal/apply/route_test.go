@@ -280,7 +280,7 @@ func TestARecordThatTheSourceCannotReadFails(t *testing.T) {
 			if again := failed(); len(again) != 2 {
 				t.Errorf("pending = %+v, want the same two", again)
 			}
-			if err := b.s.cancel(b.ctx, list[0], "given up"); err != nil {
+			if err := b.s.Cancel(b.ctx, list[0], "given up"); err != nil {
 				t.Error(err)
 			}
 			b.append(updated(8, "c", "whole"))

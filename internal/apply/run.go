@@ -35,22 +35,29 @@ func (r *Route) do(ctx context.Context, c command) error {
 
 // Retry tries a parked task now. It returns once the route has taken note; the outcome is the task's status.
 func (r *Route) Retry(ctx context.Context, x state.Exception) error {
-	return r.do(ctx, command{whileRunning: func(_ context.Context, s *Session) error {
-		k := s.m.parking.find(&x)
-		if k == nil {
-			return syncline.Errorf(syncline.Rejected, "task_not_parked", "task %s does not wait any more", x.Task)
-		}
-		k.forced = true
-		return nil
-	}})
+	return r.do(ctx, command{whileRunning: func(_ context.Context, s *Session) error { return s.Retry(x) }})
+}
+
+// Retry is Route.Retry for whoever steps the session.
+func (s *Session) Retry(x state.Exception) error {
+	k := s.m.parking.find(&x)
+	if k == nil {
+		return syncline.Errorf(syncline.Rejected, "task_not_parked", "task %s does not wait any more", x.Task)
+	}
+	if err := s.m.unretryable(k); err != nil {
+		return err
+	}
+	k.forced = true
+	return nil
 }
 
 // Cancel gives a parked task up; what was held behind it goes on.
 func (r *Route) Cancel(ctx context.Context, x state.Exception, reason string) error {
-	return r.do(ctx, command{whileRunning: func(ctx context.Context, s *Session) error { return s.cancel(ctx, x, reason) }})
+	return r.do(ctx, command{whileRunning: func(ctx context.Context, s *Session) error { return s.Cancel(ctx, x, reason) }})
 }
 
-func (s *Session) cancel(ctx context.Context, x state.Exception, reason string) error {
+// Cancel is Route.Cancel for whoever steps the session.
+func (s *Session) Cancel(ctx context.Context, x state.Exception, reason string) error {
 	k := s.m.parking.find(&x)
 	if k == nil {
 		return syncline.Errorf(syncline.Rejected, "task_not_parked", "task %s does not wait any more", x.Task)

@@ -151,7 +151,7 @@ func (s *settling) rejected(x *state.Exception, err error) {
 	}
 	x.Status, x.Updated = state.StatusRetrying, s.now
 	x.NextTry = s.now.Add(s.m.retry.after(x.Attempts))
-	if x.Attempts >= s.m.retry.Max {
+	if x.Attempts >= s.m.retry.Max || x.Code == codeTooLarge {
 		x.Status, x.NextTry = state.StatusFailed, time.Time{}
 	}
 }
@@ -184,11 +184,21 @@ func (s *settling) wait(i int, sl slot, x state.Exception, codes []state.Outcome
 // inherit gives x the standing of an older task of its slot, and the columns that only the older one had.
 func (s *settling) inherit(x, old *state.Exception) {
 	if nb, err := syncline.DecodeBatch(x.Record); err == nil {
-		if ob, err := syncline.DecodeBatch(old.Record); err == nil && nb.Events[0].After != nil &&
-			nb.Events[0].Schema.Fingerprint() == ob.Events[0].Schema.Fingerprint() {
-			nb.Events[0].After = fill(nb.Events[0].After, ob.Events[0].After)
+		if ob, err := syncline.DecodeBatch(old.Record); err == nil {
+			n, o := &nb.Events[0], &ob.Events[0]
+			switch {
+			case n.Stub > 0:
+				return
+			case o.Stub > 0:
+				s.follow(x, n, old, o)
+			case n.After != nil && n.Schema.Fingerprint() == o.Schema.Fingerprint():
+				n.After = fill(n.After, o.After)
+			}
 			if rec, err := syncline.AppendBatch(nil, nb); err == nil {
 				x.Record = rec
+			}
+			if o.Stub > 0 {
+				return
 			}
 		}
 	}
@@ -260,7 +270,10 @@ func (s *settling) retried() {
 		case syncline.OutcomeStale:
 			s.resolve(&x, state.Superseded)
 		case syncline.OutcomeMissing:
-			x.Status, x.Code, x.NextTry = state.StatusReading, "row_missing", time.Time{}
+			x.Status, x.NextTry = state.StatusReading, time.Time{}
+			if x.Code != codeTooLarge {
+				x.Code = "row_missing"
+			}
 			s.commit.Update = append(s.commit.Update, x)
 		case syncline.OutcomeHeld:
 			x.NextTry = s.now.Add(s.m.retry.Delay)
