@@ -151,8 +151,8 @@ type Event struct {
 	Txn int
 	// Ordinal is Position.Ordinal; in a run, the row's place in its chunk.
 	Ordinal uint32
-	// Stub is 0 for all but a few events. Otherwise the event is a stub (see Event.AsStub), and this is the size of its values
-	// in bytes; math.MaxUint32 stands for that many or more.
+	// Stub is 0 for all but a few events. Otherwise the event is a stub (see Event.AsStub), and this is the size of the record's
+	// values in bytes; math.MaxUint32 stands for that many or more.
 	Stub uint32
 	// Before is the record before the change as far as the source sent it (Unset elsewhere); nil = not sent at all, or a stub of
 	// a table without a key.

@@ -71,6 +71,9 @@ func taskShowCommand(g *globals) *cobra.Command {
 				row(w, "error\t%s %s", t.Code, t.Error)
 				if t.Record != nil {
 					row(w, "operation\t%s", t.Record.Op)
+					if t.Record.Size > 0 {
+						row(w, "size\t%d bytes: the log has the key only", t.Record.Size)
+					}
 					row(w, "before\t%s", t.Record.Before)
 					row(w, "after\t%s", t.Record.After)
 				}

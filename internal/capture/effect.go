@@ -92,10 +92,13 @@ func (c *Capture) close() {
 	}
 }
 
-// append stores the batch. It touches nothing that changes meanwhile.
+// append stores the batch, rows that are too large for the log as stubs. It touches nothing that changes meanwhile.
 func (c *Capture) append(ctx context.Context, b *syncline.Batch) error {
 	failpoint.Hit("capture.append.before")
 	seq, err := c.o.Log.Append(ctx, b)
+	if syncline.CodeOf(err) == "log_batch_too_large" {
+		seq, err = c.appendSmaller(ctx, b, err)
+	}
 	if err != nil {
 		return err
 	}

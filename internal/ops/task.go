@@ -41,6 +41,8 @@ type Record struct {
 	Op       string     `json:"op"`
 	Position string     `json:"position"`
 	Time     *time.Time `json:"time,omitempty"`
+	// Size is set where the record was too large for the log: Before and After have its key only.
+	Size uint32 `json:"size,omitempty" doc:"The bytes of a record that was too large for the log, which has its key only."`
 	// Before and After have the columns that the source sent.
 	Before json.RawMessage `json:"before,omitempty"`
 	After  json.RawMessage `json:"after,omitempty"`
@@ -71,7 +73,7 @@ func taskOf(e *state.Exception) (Task, error) {
 
 func recordOf(b *syncline.Batch) *Record {
 	e := &b.Events[0]
-	r := &Record{EventID: b.EventID(0), Op: e.Op.String(), Position: b.PositionOf(0).String(), Time: instant(b.TimeOf(0))}
+	r := &Record{EventID: b.EventID(0), Op: e.Op.String(), Position: b.PositionOf(0).String(), Time: instant(b.TimeOf(0)), Size: e.Stub}
 	if e.Before != nil {
 		r.Before = fields(syncline.Row{Schema: e.Schema, Values: e.Before})
 	}

@@ -61,7 +61,7 @@ func (in *Intake) accept(w http.ResponseWriter, r *http.Request) ([]string, erro
 	}
 	reserved := r.ContentLength
 	if reserved > in.opts.MaxBody {
-		return nil, in.tooLarge()
+		return nil, tooLarge(in.opts.MaxBody)
 	}
 	if reserved < 0 {
 		reserved = in.opts.MaxBody
@@ -74,7 +74,7 @@ func (in *Intake) accept(w http.ResponseWriter, r *http.Request) ([]string, erro
 	if err != nil {
 		var large *http.MaxBytesError
 		if errors.As(err, &large) {
-			return nil, in.tooLarge()
+			return nil, tooLarge(in.opts.MaxBody)
 		}
 		return nil, cloudevent.Refuse(http.StatusBadRequest, "body_unreadable", "", "the body ended early")
 	}
@@ -92,6 +92,9 @@ func (in *Intake) accept(w http.ResponseWriter, r *http.Request) ([]string, erro
 		e := cloudevent.Refuse(http.StatusUnprocessableEntity, "unknown_source", "source", "no system of this name takes events")
 		e.Err.Fix = "the source is the name of a system of type http with capture mode push"
 		return nil, e.In(0)
+	}
+	if limit := int64(sys.log.MaxBatch() / 2); int64(len(body)) > limit {
+		return nil, tooLarge(limit)
 	}
 	records := make([]*cloudevent.Record, len(events))
 	for i := range events {
@@ -115,8 +118,8 @@ func (in *Intake) accept(w http.ResponseWriter, r *http.Request) ([]string, erro
 	return ids, source.submit(r.Context(), records, len(body))
 }
 
-func (in *Intake) tooLarge() error {
-	return cloudevent.Refuse(http.StatusRequestEntityTooLarge, "body_too_large", "", "the body has more than %d bytes", in.opts.MaxBody)
+func tooLarge(limit int64) error {
+	return cloudevent.Refuse(http.StatusRequestEntityTooLarge, "body_too_large", "", "the body has more than %d bytes", limit)
 }
 
 // refuse answers with the problem. All errors of this package and of cloudevent are a *cloudevent.Error.

@@ -62,6 +62,24 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
+// TestWhatTheLogCannotHoldIsNotAccepted: a body below the intake's own bound, for a log that takes less.
+func TestWhatTheLogCannotHoldIsNotAccepted(t *testing.T) {
+	const limit = 4096
+	r := newRig(t, memlog.New(memlog.Options{MaxBatch: limit}).Log("pos"), newIndex(), nil)
+	s := r.open()
+	defer s.Close() //nolint:errcheck // it returns nil
+	long := func(n int) string {
+		return strings.Replace(event("a", 1, 1), `"n":1`, `"n":"`+strings.Repeat("x", n)+`"`, 1)
+	}
+	r.wantAnswer("too long for the log", r.post(long(limit/2)), http.StatusRequestEntityTooLarge, "body_too_large", "")
+	answer := r.send(long(limit/2 - len(long(0))))
+	r.capture(s)
+	r.wantAnswer("as long as it may be", <-answer, http.StatusAccepted, "", "")
+	if diff := cmp.Diff([]string{"a"}, r.ids()); diff != "" {
+		t.Errorf("log (-want +got):\n%s", diff)
+	}
+}
+
 func TestBusy(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, memlog.New(memlog.Options{}).Log("pos"), newIndex(), func(o *Options) {

@@ -45,6 +45,7 @@ type Log interface {
 	ID() string
 	Bounds(ctx context.Context) (syncline.Bounds, error)
 	Read(ctx context.Context, from syncline.Seq) (syncline.LogReader, error)
+	MaxBatch() int
 }
 
 // System is a system that pushes.
@@ -59,7 +60,8 @@ type System struct {
 type Options struct {
 	Systems []System
 	Index   Index
-	// MaxBody bounds a request's body in bytes; 0 = 8 MiB.
+	// MaxBody bounds a request's body in bytes; 0 = 8 MiB. Half of what the system's log takes is another bound: a request is one
+	// batch, a little larger there, and an event that did not fit could be answered for by nobody later.
 	MaxBody int64
 	// MaxBatch bounds the events of a request; 0 = 1,000.
 	MaxBatch int

@@ -216,7 +216,7 @@ func (r *route) checkEnd() error {
 	return nil
 }
 
-// checkDelivered sees that every event of the log reached the recorder.
+// checkDelivered sees that every event of the log reached the recorder, but for stubs.
 func (r *route) checkDelivered() error {
 	sent := make(map[string]bool)
 	for _, s := range r.recorder.Sent() {
@@ -225,6 +225,10 @@ func (r *route) checkDelivered() error {
 	return r.w.eachBatch(func(b *syncline.Batch) error {
 		for i := range b.Events {
 			if b.Events[i].Schema.Entity != r.entity || b.Chunk != nil && len(b.Chunk.Routes) > 0 {
+				continue
+			}
+			if b.Events[i].Stub > 0 {
+				r.w.result.Stubs++
 				continue
 			}
 			if id := b.EventID(i); !sent[id] {

@@ -3,6 +3,7 @@ package sim
 import (
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"time"
 
 	"syncline"
@@ -30,10 +31,12 @@ type history struct {
 	rows  map[int64][]syncline.Value
 	audit [][]syncline.Value
 	ver   int64
+	// huge: now and then a customer has notes that the log does not take.
+	huge bool
 }
 
-func newHistory(rnd *rand.Rand, now time.Time) *history {
-	return &history{rnd: rnd, now: now, rows: make(map[int64][]syncline.Value)}
+func newHistory(rnd *rand.Rand, now time.Time, huge bool) *history {
+	return &history{rnd: rnd, now: now, huge: huge, rows: make(map[int64][]syncline.Value)}
 }
 
 // next returns a transaction of one to six changes.
@@ -70,7 +73,7 @@ func (h *history) change() memsource.Change {
 }
 
 func (h *history) insert(id int64) memsource.Change {
-	row := []syncline.Value{syncline.Int(id), syncline.Int(h.ver), h.tier(), syncline.Text(fmt.Sprint("notes of ", h.ver))}
+	row := []syncline.Value{syncline.Int(id), syncline.Int(h.ver), h.tier(), h.notes()}
 	h.rows[id] = row
 	return memsource.Change{Op: syncline.OpCreated, Schema: customerSchema, After: row}
 }
@@ -82,7 +85,7 @@ func (h *history) update(id int64, row []syncline.Value) memsource.Change {
 		after[2] = h.tier()
 	}
 	if h.rnd.IntN(3) == 0 {
-		after[3] = syncline.Text(fmt.Sprint("notes of ", h.ver))
+		after[3] = h.notes()
 	}
 	c := memsource.Change{Op: syncline.OpUpdated, Schema: customerSchema, After: after}
 	if h.rnd.IntN(4) == 0 {
@@ -112,6 +115,27 @@ func (h *history) before(id int64, row []syncline.Value) []syncline.Value {
 		return row
 	}
 	return []syncline.Value{syncline.Int(id), syncline.Unset, syncline.Unset, syncline.Unset}
+}
+
+func (h *history) notes() syncline.Value {
+	text := fmt.Sprint("notes of ", h.ver)
+	if h.huge && h.rnd.IntN(5) == 0 {
+		text += strings.Repeat(".", maxBatch)
+	}
+	return syncline.Text(text)
+}
+
+// shrink returns a transaction that makes every huge record a small one.
+func (h *history) shrink() memsource.Txn {
+	t := memsource.Txn{Time: h.now}
+	for id := range int64(keys) {
+		if row, there := h.rows[id]; there && len(row[3].Bytes()) > maxBatch {
+			h.ver++
+			h.rows[id] = []syncline.Value{row[0], syncline.Int(h.ver), row[2], syncline.Text("small")}
+			t.Changes = append(t.Changes, memsource.Change{Op: syncline.OpUpdated, Schema: customerSchema, After: h.rows[id]})
+		}
+	}
+	return t
 }
 
 func (h *history) tier() syncline.Value {

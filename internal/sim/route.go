@@ -10,6 +10,7 @@ import (
 	"syncline/internal/expression"
 	"syncline/internal/memlog"
 	"syncline/internal/memtarget"
+	"syncline/internal/state"
 )
 
 // route is one route of the world, its target, and what is known to be true of it.
@@ -177,6 +178,44 @@ func (r *route) refuse(k syncline.Key) {
 		return
 	}
 	r.store.Refuse(r.object, k)
+}
+
+// stubs lists the tasks that failed because their record was too large for the log.
+func (r *route) stubs() ([]state.Exception, error) {
+	if r.session == nil {
+		return nil, nil
+	}
+	list, _, err := r.w.state.Exceptions(r.w.ctx, state.Filter{Status: state.StatusFailed, Rule: r.id, Code: "row_too_large"})
+	return list, err
+}
+
+// retry is an operator who tries one of them again.
+func (r *route) retry() error {
+	list, err := r.stubs()
+	if err != nil || len(list) == 0 {
+		return err
+	}
+	x := list[r.w.rnd.IntN(len(list))]
+	r.w.note("retry of %s", x.Task)
+	if err := r.session.Retry(x); syncline.CodeOf(err) != "row_too_large" || !r.events {
+		return err
+	}
+	return nil
+}
+
+// giveUp is an operator who gives up what can never be sent.
+func (r *route) giveUp() error {
+	if !r.events {
+		return nil
+	}
+	list, err := r.stubs()
+	for i := range list {
+		if err == nil {
+			r.w.note("cancel %s", list[i].Task)
+			err = r.session.Cancel(r.w.ctx, list[i], "too large")
+		}
+	}
+	return err
 }
 
 // loseTail takes the target's last writes back, as a failover does, and the connection with them.

@@ -38,6 +38,8 @@ type Result struct {
 	Trace   uint64
 	Crashes int
 	Steps   int
+	// Stubs is the number of events whose record was too large for the log.
+	Stubs int
 }
 
 // world is everything that one run consists of.
@@ -58,6 +60,9 @@ type world struct {
 	result  Result
 }
 
+// maxBatch is what the log takes: any batch of these histories but one with a huge record.
+const maxBatch = 16 << 10
+
 var errCrash = errors.New("the process was killed")
 
 // Run makes one run. The error tells which promise was broken.
@@ -67,13 +72,13 @@ func Run(ctx context.Context, o Options) (Result, error) {
 	}
 	w := &world{ctx: ctx, rnd: rand.New(rand.NewPCG(o.Seed, 0x5F3759DF)), now: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}
 	w.system = memsource.NewSystem("crm-system")
-	w.history = newHistory(w.rnd, w.now)
+	w.history = newHistory(w.rnd, w.now, o.Seed%4 == 0)
 	for range o.Txns {
 		w.system.Append(w.history.next())
 	}
 	w.system.Advance(w.rnd.IntN(o.Txns / 2)) // what the first snapshot finds
 	ids := 0
-	w.logs = memlog.New(memlog.Options{Now: func() time.Time { return w.now }, NewID: func() string { ids++; return fmt.Sprint("log", ids) }})
+	w.logs = memlog.New(memlog.Options{MaxBatch: maxBatch, Now: func() time.Time { return w.now }, NewID: func() string { ids++; return fmt.Sprint("log", ids) }})
 	var err error
 	if w.state, err = state.Open(ctx, state.Options{Path: filepath.Join(o.Dir, "state.db")}); err != nil {
 		return w.result, err
@@ -127,16 +132,19 @@ func (w *world) act() error {
 	case n == 17:
 		w.crash()
 	case n == 18:
-		w.trouble()
+		return w.survive(w.trouble())
 	default:
 		w.now = w.now.Add(time.Duration(w.rnd.IntN(600)) * time.Second)
 	}
 	return nil
 }
 
-// trouble makes something fail later on.
-func (w *world) trouble() {
+// trouble makes something fail later on, or an operator do something.
+func (w *world) trouble() error {
 	r := w.routes[w.rnd.IntN(len(w.routes))]
+	if w.history.huge && w.rnd.IntN(3) == 0 {
+		return r.retry()
+	}
 	switch w.rnd.IntN(5) {
 	case 0:
 		w.log.FailNext(memlog.Fault(1 + w.rnd.IntN(4)))
@@ -152,6 +160,7 @@ func (w *world) trouble() {
 		w.broken = true
 		w.note("the source will fail")
 	}
+	return nil
 }
 
 // survive turns a crash and errors that a process outlives into a restart of the part.
@@ -252,6 +261,9 @@ func (w *world) read() error {
 // heal ends all trouble and lets everything come to rest.
 func (w *world) heal() error {
 	w.note("heal")
+	if t := w.history.shrink(); len(t.Changes) > 0 {
+		w.system.Append(t)
+	}
 	w.system.Advance(1 << 30)
 	for _, r := range w.routes {
 		r.heal()
@@ -270,6 +282,9 @@ func (w *world) heal() error {
 		for _, r := range w.routes {
 			if err := r.step(); err != nil && syncline.ClassOf(err) == syncline.Fatal {
 				return fmt.Errorf("halted: %w", err)
+			}
+			if err := r.giveUp(); err != nil {
+				return err
 			}
 		}
 		quiet++

@@ -38,12 +38,16 @@ func TestSeeds(t *testing.T) {
 		run(t, *seed)
 		return
 	}
-	crashes := 0
+	crashes, stubs := 0, 0
 	for i := range uint64(*seeds) {
-		crashes += run(t, *first+i).Crashes
+		res := run(t, *first+i)
+		crashes, stubs = crashes+res.Crashes, stubs+res.Stubs
 		if t.Failed() {
 			return
 		}
+	}
+	if stubs < *seeds {
+		t.Errorf("only %d records were too large for the log in %d runs", stubs, *seeds)
 	}
 	if crashes < *seeds {
 		t.Errorf("only %d crashes in %d runs: the simulation is too kind", crashes, *seeds)

@@ -1,0 +1,122 @@
+package capture
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+
+	"syncline"
+)
+
+// toasted is the size from which a value that did not change may be left out of an update. PostgreSQL does the same, by itself,
+// with values of about this size.
+const toasted = 2000
+
+// stubBytes is what the size of a stub takes in the stored form.
+const stubBytes = 5
+
+// appendSmaller stores as much of a batch that the log refused as too large as it takes. The same batch always becomes the same, so
+// that an attempt without an answer can be repeated from the start.
+func (c *Capture) appendSmaller(ctx context.Context, b *syncline.Batch, refused error) (syncline.Seq, error) {
+	smaller, stubs, ok, err := fit(b, c.o.Log.MaxBatch())
+	if err != nil {
+		return 0, err
+	}
+	if !ok {
+		return 0, refused
+	}
+	seq, err := c.o.Log.Append(ctx, smaller)
+	if err != nil {
+		return 0, err
+	}
+	for _, i := range stubs {
+		c.log.Warn("record is too large for the log: its routes park it", "entity", smaller.Events[i].Schema.Entity,
+			"position", smaller.PositionOf(i), "bytes", smaller.Events[i].Stub)
+	}
+	return seq, nil
+}
+
+// fit returns the batch with so much left out of its largest events that its stored form has at most limit bytes, and the indexes
+// of the events that are stubs now. Nothing that a target needs is left out before everything else:
+//
+//  1. what the old row has beside its key, as if the source did not log old rows. What remains is an ordinary update or delete;
+//  2. large values that the update did not change, as PostgreSQL does where it does not log old rows. What remains is an update with
+//     columns that were not sent;
+//  3. everything but the key: the event becomes a stub.
+//
+// A table without a key is told apart by its whole rows: there is only the third. Order, positions and ids stay as they are. ok
+// is false where even that is not enough.
+func fit(b *syncline.Batch, limit int) (smaller *syncline.Batch, stubs []int, ok bool, err error) {
+	stored, err := syncline.AppendBatch(nil, b)
+	if err != nil {
+		return nil, nil, false, fmt.Errorf("measure a batch: %w", err)
+	}
+	over := len(stored) - limit
+	out := *b
+	out.Events = slices.Clone(b.Events)
+	order := make([]int, len(out.Events))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(i, j int) int { return cmp.Compare(eventBytes(&out.Events[j]), eventBytes(&out.Events[i])) })
+	for _, i := range order {
+		if over <= 0 {
+			break
+		}
+		e := &out.Events[i]
+		before := eventBytes(e)
+		if *e = lighten(e, over); e.Stub > 0 {
+			stubs = append(stubs, i)
+			over += stubBytes
+		}
+		over -= before - eventBytes(e)
+	}
+	slices.Sort(stubs)
+	return &out, stubs, over <= 0, nil
+}
+
+// lighten takes the first of the three steps that saves as many bytes, else the last one that there is.
+func lighten(e *syncline.Event, over int) syncline.Event {
+	least, lighter := eventBytes(e)-over, *e
+	if len(e.Schema.Key) > 0 {
+		lighter.Before = syncline.Row{Schema: e.Schema, Values: e.Before}.KeyOnly()
+		if eventBytes(&lighter) <= least || e.After == nil {
+			return lighter
+		}
+		lighter.After = changed(e)
+		if eventBytes(&lighter) <= least {
+			return lighter
+		}
+	}
+	stub := e.AsStub(max(rowBytes(e.Before), rowBytes(e.After)))
+	if eventBytes(&stub)+stubBytes >= eventBytes(e) {
+		return *e // there is nothing to be saved
+	}
+	return stub
+}
+
+// changed returns the record without large values that the old row has too.
+func changed(e *syncline.Event) []syncline.Value {
+	if e.Before == nil {
+		return e.After
+	}
+	after := slices.Clone(e.After)
+	for i, v := range after {
+		if len(v.Bytes()) > toasted && !slices.Contains(e.Schema.Key, i) && v.Kind() == e.Before[i].Kind() && bytes.Equal(v.Bytes(), e.Before[i].Bytes()) {
+			after[i] = syncline.Unset
+		}
+	}
+	return after
+}
+
+// eventBytes is about what the event takes in the stored form, headers aside: what is saved of it is saved there at least.
+func eventBytes(e *syncline.Event) int { return rowBytes(e.Before) + rowBytes(e.After) }
+
+func rowBytes(row []syncline.Value) (n int) {
+	for i := range row {
+		n += len(row[i].Bytes())
+	}
+	return n
+}
