@@ -87,6 +87,8 @@ type Entry struct {
 	Seq  Seq
 	Time time.Time // when it was appended, by our clock
 	Data []byte
+	// More: another entry follows that can be read without waiting for an append. False where that is not known.
+	More bool
 }
 
 // Bounds is the extent of a log.

@@ -31,6 +31,8 @@ type Fed struct {
 	Time  time.Time
 	Batch *syncline.Batch
 	Size  int
+	// More: the entry that follows is in the log already.
+	More bool
 }
 
 // NewFeed returns the feed of a log.
@@ -76,6 +78,7 @@ func (r *FeedReader) Next(ctx context.Context) (Fed, error) {
 	for {
 		f.mu.Lock()
 		if d, ok := f.at(r.seq); ok {
+			d.More = d.More || d.Seq+1 < f.next
 			f.mu.Unlock()
 			_ = r.Close() // the route has caught up
 			r.seq++
@@ -174,5 +177,5 @@ func read(ctx context.Context, from syncline.LogReader) (Fed, error) {
 		return Fed{}, syncline.Errorf(syncline.Fatal, "log_corrupt", "read log at sequence %d: %w", e.Seq, err).
 			WithFix("restore the log directory; the routes of this source cannot go on beyond this batch")
 	}
-	return Fed{Seq: e.Seq, Time: e.Time, Batch: b, Size: len(e.Data)}, nil
+	return Fed{Seq: e.Seq, Time: e.Time, Batch: b, Size: len(e.Data), More: e.More}, nil
 }

@@ -12,6 +12,9 @@ import (
 type Limits struct {
 	// MaxRows bounds the changes of a Write; 0 = 5,000.
 	MaxRows int
+	// MaxWait bounds how long a Write that has room waits for changes that are in the log already; 0 = it does not wait. A route
+	// that stands at the log's end never does.
+	MaxWait time.Duration
 	// Window bounds the stored bytes of the entries in hand, which take about four times that in memory; 0 = 4 MiB. One entry is
 	// always taken.
 	Window int
@@ -54,6 +57,10 @@ type machine struct {
 	making  *plan
 	// spare is a plan that was carried out, whose memory the next one takes.
 	spare *plan
+	// more: the log holds what follows the window. filling is since when the plan in making could be applied and waits for
+	// that; zero = it does not wait.
+	more    bool
+	filling time.Time
 
 	// suspects is the number of events from committed on among which one is rejected; try is how many of them the next plan
 	// takes, in commit order if inOrder.
@@ -110,6 +117,7 @@ func (m *machine) take(d Fed) error {
 	}
 	m.window = append(m.window, &windowed{entry: entry{seq: seq, batch: d.Batch}, size: d.Size, appended: d.Time})
 	m.bytes += d.Size
+	m.more = d.More
 	return nil
 }
 
@@ -154,8 +162,8 @@ func (m *machine) next(now time.Time) move {
 		m.pass()
 		needDefine = m.make() || needDefine
 	}
-	if m.making != nil && !m.making.empty() {
-		m.inflight, m.making = m.making, nil
+	if m.making != nil && !m.making.empty() && !m.fills(now) {
+		m.inflight, m.making, m.filling = m.making, nil, time.Time{}
 		return moveApply
 	}
 	if needDefine {
@@ -169,6 +177,17 @@ func (m *machine) next(now time.Time) move {
 		return moveApply
 	}
 	return moveWait
+}
+
+// fills reports whether the plan in making, which has room, waits for entries that the log holds.
+func (m *machine) fills(now time.Time) bool {
+	if m.limits.MaxWait <= 0 || !m.more || !m.wants() || m.planned.entry < len(m.window) || m.making.closed || m.full(m.making) {
+		return false
+	}
+	if m.filling.IsZero() {
+		m.filling = now
+	}
+	return now.Sub(m.filling) < m.limits.MaxWait
 }
 
 // saveEvery is how often a route with nothing to write still moves its stored cursor.

@@ -120,7 +120,7 @@ func (b *bench) drain() error {
 		if err != nil {
 			b.t.Fatal(err)
 		}
-		if err := b.s.m.take(Fed{Seq: e.Seq, Time: e.Time, Batch: batch, Size: len(e.Data)}); err != nil {
+		if err := b.s.m.take(Fed{Seq: e.Seq, Time: e.Time, Batch: batch, Size: len(e.Data), More: e.More}); err != nil {
 			return err
 		}
 	}

@@ -220,13 +220,19 @@ func (s *Session) run(ctx, hard context.Context) (progress bool, err error) {
 	}
 }
 
-// setTimer arms the timer for the next thing that only time brings: a retry, or the stored cursor of an idle route.
+// setTimer arms the timer for the next thing that only time brings: a retry, the stored cursor of an idle route, or the end of the
+// time that a batch may take to fill.
 func (s *Session) setTimer(timer *time.Timer) {
 	now := s.r.o.Now()
 	at, ok := s.m.parking.wake()
 	if s.m.unsaved {
 		if save := s.m.saved.Add(saveEvery); !ok || save.Before(at) {
 			at, ok = save, true
+		}
+	}
+	if s.m.inflight == nil && !s.m.filling.IsZero() {
+		if full := s.m.filling.Add(s.m.limits.MaxWait); !ok || full.Before(at) {
+			at, ok = full, true
 		}
 	}
 	if !ok {

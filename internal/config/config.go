@@ -172,6 +172,7 @@ type Retry struct {
 
 // Batch bounds what is applied at once.
 type Batch struct {
-	MaxRows int           `json:"max_rows"`
+	MaxRows int `json:"max_rows"`
+	// MaxWait: how long a write that has room waits for what is in the log already. A route at the log's end does not.
 	MaxWait time.Duration `json:"max_wait"`
 }

@@ -74,7 +74,7 @@ func (d *Daemon) build(rt *route, rules []apply.Rule) error {
 		LogOnly:        rt.source.system.Capture.Mode == config.ModePush,
 		SnapshotCovers: rt.source.system.Capture.Initial,
 		Forgotten:      rt.source.forgotten,
-		Limits:         apply.Limits{MaxRows: first.Batch.MaxRows},
+		Limits:         apply.Limits{MaxRows: first.Batch.MaxRows, MaxWait: first.Batch.MaxWait},
 		Retry:          apply.Retry{Max: first.Retry.Max, Delay: first.Retry.Delay, MaxDelay: first.Retry.MaxDelay},
 		Logger:         d.log,
 	}

@@ -76,12 +76,16 @@ func (r *reader) Next(ctx context.Context) (syncline.Entry, error) {
 		if r.head < len(r.queue) {
 			e := r.pop()
 			r.prefetch()
+			if e.More = r.head < len(r.queue); !e.More {
+				_, last := r.log.tail.state(r.next)
+				e.More = last >= r.next
+			}
 			return e, nil
 		}
 		if !r.asked {
 			e, ok, last, grown := r.log.tail.at(r.next)
 			if ok {
-				r.next, r.ahead = e.Seq+1, e.Seq+1
+				r.next, r.ahead, e.More = e.Seq+1, e.Seq+1, last > e.Seq
 				return e, nil
 			}
 			if last < r.next {

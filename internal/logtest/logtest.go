@@ -32,6 +32,7 @@ func Run(t *testing.T, open func(t *testing.T) Storage) {
 		{"ReadsInTheOrderOfAppends", readsInTheOrderOfAppends},
 		{"NumbersFromOneWithoutGaps", numbersFromOneWithoutGaps},
 		{"StartsAnywhere", startsAnywhere},
+		{"TellsWhetherMoreFollows", tellsWhetherMoreFollows},
 		{"WaitsForAPositionBeyondTheEnd", waitsForAPositionBeyondTheEnd},
 		{"WakesAtTheEnd", wakesAtTheEnd},
 		{"StopsWithItsContext", stopsWithItsContext},

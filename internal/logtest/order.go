@@ -40,6 +40,25 @@ func startsAnywhere(t *testing.T, s Storage) {
 	}
 }
 
+// tellsWhetherMoreFollows appends more than a log keeps in memory, so that all ways of reading are taken.
+func tellsWhetherMoreFollows(t *testing.T, s Storage) {
+	const last = 10
+	l := s.Open(t, "crm")
+	for n := 1; n <= last; n++ {
+		mustAppend(t, l, batch("crm", n, 1, 1<<20))
+	}
+	r := mustRead(t, l, 1)
+	for n := 1; n <= last; n++ {
+		if e := mustNext(t, r); e.More != (n < last) {
+			t.Fatalf("sequence %d of %d: More = %v", e.Seq, last, e.More)
+		}
+	}
+	fill(t, l, "crm", last+1, last+1)
+	if e := mustNext(t, r); e.More {
+		t.Fatalf("sequence %d is the last: More = true", e.Seq)
+	}
+}
+
 func waitsForAPositionBeyondTheEnd(t *testing.T, s Storage) {
 	l := s.Open(t, "crm")
 	fill(t, l, "crm", 1, 3)

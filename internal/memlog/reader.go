@@ -74,7 +74,7 @@ func (r *Reader) poll() (syncline.Entry, <-chan struct{}, error) {
 	}
 	r.next = seq + 1
 	e := d.entries[seq-d.first].Entry
-	e.Data = bytes.Clone(e.Data)
+	e.Data, e.More = bytes.Clone(e.Data), seq < d.last()
 	return e, nil, nil
 }
 

@@ -59,7 +59,7 @@ func (w *world) add(r *route) {
 		start = apply.StartEarliest
 	}
 	r.options = apply.Options{ID: r.id, Source: "crm", Rules: []apply.Rule{rule}, Start: start, Signature: "1", State: w.state,
-		SnapshotCovers: true, Now: func() time.Time { return w.now }, Limits: apply.Limits{MaxRows: 1 + w.rnd.IntN(12), Window: 1 << 14},
+		SnapshotCovers: true, Now: func() time.Time { return w.now }, Limits: apply.Limits{MaxRows: 1 + w.rnd.IntN(12), MaxWait: time.Duration(w.rnd.IntN(3)) * time.Second, Window: 1 << 14},
 		Retry: apply.Retry{Max: 1000, MaxDelay: time.Minute},
 		RequestRun: func(ctx context.Context, run syncline.Run) error {
 			return w.capture.RequestRun(ctx, run)
@@ -140,7 +140,7 @@ func (r *route) step() error {
 		if err != nil {
 			return err
 		}
-		if err := r.session.Take(apply.Fed{Seq: e.Seq, Time: e.Time, Batch: b, Size: len(e.Data)}); err != nil {
+		if err := r.session.Take(apply.Fed{Seq: e.Seq, Time: e.Time, Batch: b, Size: len(e.Data), More: e.More}); err != nil {
 			return err
 		}
 	}
