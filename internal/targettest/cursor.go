@@ -200,7 +200,9 @@ func runCursor(t *testing.T, h Harness) {
 				err error
 			}
 			got := make(chan owned, 1) // its only value is the new owner's answer
+			asked := false
 			w.Commit = func(context.Context, syncline.Result) error {
+				asked = true
 				go func() {
 					c, _, _, err := second.Own(t.Context(), 0)
 					got <- owned{c, err}
@@ -208,6 +210,9 @@ func runCursor(t *testing.T, h Harness) {
 				return nil
 			}
 			_, err := e.Target.Apply(t.Context(), w)
+			if !asked {
+				t.Fatalf("Apply ended before its commit: %v", err)
+			}
 			own := <-got
 			switch {
 			case own.err != nil:
