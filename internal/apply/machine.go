@@ -18,7 +18,8 @@ type Limits struct {
 	// Window bounds the stored bytes of the entries in hand, which take about four times that in memory; 0 = 4 MiB. One entry is
 	// always taken.
 	Window int
-	// Parked bounds the tasks that wait; at the limit the slice reads no further; 0 = 100,000.
+	// Parked bounds the tasks that wait; at the limit the slice reads no further; 0 = 100,000. As many again may wait for the
+	// source's answer before the slice asks for a sync instead.
 	Parked int
 }
 
@@ -94,7 +95,22 @@ func newMachine(pl planner, slice state.Slice, version string, keeps bool, at sy
 
 // wants reports whether the machine takes another entry.
 func (m *machine) wants() bool {
-	return m.bytes < m.limits.Window && m.parking.tasks < m.limits.Parked
+	return m.bytes < m.limits.Window && !m.parkedFull()
+}
+
+// parkedFull reports whether so much waits that nothing more is read. What waits for the source's answer does not count: the
+// answer comes through the log.
+func (m *machine) parkedFull() bool {
+	return m.parking.tasks-m.parking.asked >= m.limits.Parked
+}
+
+// crowded returns an error where so many tasks wait for the source's answer that a copy of all records is the shorter way.
+func (m *machine) crowded() error {
+	if m.parking.asked < m.limits.Parked {
+		return nil
+	}
+	return syncline.Errorf(syncline.Fatal, "needs_sync", "%d changes wait for their records to be read from the source: the target lacks most of them",
+		m.parking.asked).WithFix("%s", anew)
 }
 
 // expects is the sequence number of the entry that comes next.

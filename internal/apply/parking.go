@@ -60,6 +60,8 @@ func (k *parked) due() (at time.Time, ok bool) {
 type parking struct {
 	slots map[slot]*parked
 	tasks int
+	// asked are those of tasks that wait for the source's answer.
+	asked int
 	rules map[string]int // index by rule id
 }
 
@@ -101,7 +103,14 @@ func (pk *parking) add(x state.Exception) {
 		pk.slots[s] = k
 	}
 	k.tasks = append(k.tasks, x)
-	pk.tasks++
+	pk.count(&x, 1)
+}
+
+func (pk *parking) count(x *state.Exception, n int) {
+	pk.tasks += n
+	if x.Status == state.StatusReading {
+		pk.asked += n
+	}
 }
 
 // fold takes over a commit that is in the state store.
@@ -117,11 +126,12 @@ func (pk *parking) fold(c *state.Commit) {
 			if k.tasks[j].Task != x.Task {
 				continue
 			}
+			pk.count(&k.tasks[j], -1)
 			if pending(x.Status) {
 				k.tasks[j] = *x
+				pk.count(x, 1)
 			} else {
 				k.tasks = append(k.tasks[:j], k.tasks[j+1:]...)
-				pk.tasks--
 			}
 			break
 		}

@@ -105,6 +105,17 @@ func (b *bench) store1(batch *syncline.Batch) {
 	}
 }
 
+// reply stores the records that a run has read.
+func (b *bench) reply(r syncline.Run, records ...[]syncline.Value) {
+	b.t.Helper()
+	batch := &syncline.Batch{Source: "crm", Position: syncline.Position{Epoch: 1, Commit: b.commit, Ordinal: 9}, Txns: []syncline.Txn{{}},
+		Chunk: &syncline.Chunk{Run: r.ID, Kind: r.Kind, Number: 1, Entity: r.Entity, Routes: r.Routes, Last: true}}
+	for _, after := range records {
+		batch.Events = append(batch.Events, syncline.Event{Op: syncline.OpSnapshot, Schema: customers, After: after})
+	}
+	b.store1(batch)
+}
+
 // drain applies all that is in the log.
 func (b *bench) drain() error {
 	b.t.Helper()
@@ -235,9 +246,7 @@ func TestPartialUpdateOfAMissingRowIsReadFromTheSource(t *testing.T) {
 	b.append(updated(7, "b", "-")) // waits with its key
 	b.mustDrain()
 	b.want(map[string]string{"8": "other/x"})
-	b.store1(&syncline.Batch{Source: "crm", Position: syncline.Position{Epoch: 1, Commit: b.commit, Ordinal: 9},
-		Chunk: &syncline.Chunk{Run: b.runs[0].ID, Kind: syncline.RunKeys, Number: 1, Entity: "customer", Routes: []string{"r"}, Last: true},
-		Txns:  []syncline.Txn{{}}, Events: []syncline.Event{{Op: syncline.OpSnapshot, Schema: customers, After: record(7, "b", "whole")}}})
+	b.reply(b.runs[0], record(7, "b", "whole"))
 	b.mustDrain()
 	b.want(map[string]string{"7": "b/whole", "8": "other/x"})
 	if c := b.balanced(); c.Parked != 0 {
@@ -520,4 +529,45 @@ func TestTooManyParkedTasksHoldTheRouteBackAndSayWhy(t *testing.T) {
 	if st := b.route.Status(); st.State != RouteDegraded || syncline.CodeOf(st.Err) != "parked_limit" || b.s.Wants() {
 		t.Errorf("status = %+v, want the route to read no further and say so", st)
 	}
+}
+
+// TestTasksThatWaitForTheSourceDoNotHoldTheRouteBack: their answers come through the log, so that a route which reads no further
+// would never get them.
+func TestTasksThatWaitForTheSourceDoNotHoldTheRouteBack(t *testing.T) {
+	b := newBench(t, func(o *Options) { o.Limits.Parked = 3; o.Retry.Max = 1 })
+	b.store.Refuse("dim", "9")
+	b.store.Refuse("dim", "10")
+	b.append(updated(1, "a", "-"), updated(2, "b", "-"), created(9, "bad", "x"), created(10, "bad", "x"))
+	b.mustDrain()
+	if b.s.Parked() != 4 || !b.s.Wants() {
+		t.Fatalf("%d tasks wait and the route reads on: %v, want 4 and true", b.s.Parked(), b.s.Wants())
+	}
+	b.reply(b.runs[0], record(1, "a", "whole"), record(2, "b", "whole"))
+	b.mustDrain()
+	b.want(map[string]string{"1": "a/whole", "2": "b/whole"})
+	b.store.Refuse("dim", "11")
+	b.append(created(11, "bad", "x"))
+	b.mustDrain()
+	if b.s.Wants() {
+		t.Error("three refused records do not hold the route back")
+	}
+}
+
+// TestTooManyTasksThatWaitForTheSourceNeedASync: they are bounded too, and a sync is the way out.
+func TestTooManyTasksThatWaitForTheSourceNeedASync(t *testing.T) {
+	b := newBench(t, func(o *Options) { o.Limits.Parked = 3 })
+	b.append(updated(1, "a", "-"), updated(2, "b", "-"), updated(3, "c", "-"))
+	if err := b.drain(); syncline.CodeOf(err) != "needs_sync" {
+		t.Fatalf("drain = %v, want needs_sync", err)
+	}
+	if _, err := b.route.Begin(b.ctx); syncline.CodeOf(err) != "needs_sync" {
+		t.Fatalf("a new session = %v, want needs_sync", err)
+	}
+	if err := b.route.anew(b.ctx); err != nil {
+		t.Fatal(err)
+	}
+	b.start()
+	b.reply(b.runs[len(b.runs)-1], record(1, "a", "w"), record(2, "b", "w"), record(3, "c", "w"))
+	b.mustDrain()
+	b.want(map[string]string{"1": "a/w", "2": "b/w", "3": "c/w"})
 }

@@ -220,6 +220,9 @@ func newPlanner(rules []Rule, traits syncline.Traits, epochs []uint8, pending []
 // ask requests the source's answer for every task that waits for it. Tasks whose records it cannot read wait for a person, and
 // nothing else waits for them.
 func (s *Session) ask(ctx context.Context, tasks []state.Exception) error {
+	if err := s.m.crowded(); err != nil {
+		return err
+	}
 	wanted := asks(tasks)
 	for _, entity := range slices.Sorted(maps.Keys(wanted)) {
 		keys := wanted[entity]
@@ -294,7 +297,7 @@ func (s *Session) Step(ctx context.Context) error {
 // show tells how far the route is when nothing is left to do, and whether it reads no further because too much waits.
 func (s *Session) show() {
 	var full error
-	if s.m.parking.tasks >= s.m.limits.Parked {
+	if s.m.parkedFull() {
 		full = syncline.Errorf(syncline.Transient, "parked_limit", "%d tasks wait: the route reads no further", s.m.parking.tasks).
 			WithFix("`syncline tasks` shows why they wait; retry or cancel them")
 	}
