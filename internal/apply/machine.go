@@ -18,9 +18,10 @@ type Limits struct {
 	// Window bounds the stored bytes of the entries in hand, which take about four times that in memory; 0 = 4 MiB. One entry is
 	// always taken.
 	Window int
-	// Parked bounds the tasks that wait; at the limit the slice reads no further; 0 = 100,000. As many again may wait for the
-	// source's answer before the slice asks for a sync instead.
-	Parked int
+	// Parked and ParkedBytes bound the tasks that wait and the size of their records, which are kept in memory; at a limit the slice
+	// reads no further; 0 = 100,000 and 64 MiB. As many again may wait for the source's answer before the slice asks for a sync
+	// instead.
+	Parked, ParkedBytes int
 }
 
 func (l Limits) withDefaults() Limits {
@@ -32,6 +33,9 @@ func (l Limits) withDefaults() Limits {
 	}
 	if l.Parked <= 0 {
 		l.Parked = 100_000
+	}
+	if l.ParkedBytes <= 0 {
+		l.ParkedBytes = 64 << 20
 	}
 	return l
 }
@@ -101,16 +105,16 @@ func (m *machine) wants() bool {
 // parkedFull reports whether so much waits that nothing more is read. What waits for the source's answer does not count: the
 // answer comes through the log.
 func (m *machine) parkedFull() bool {
-	return m.parking.tasks-m.parking.asked >= m.limits.Parked
+	return m.parking.waiting.reaches(m.limits)
 }
 
 // crowded returns an error where so many tasks wait for the source's answer that a copy of all records is the shorter way.
 func (m *machine) crowded() error {
-	if m.parking.asked < m.limits.Parked {
+	if !m.parking.asked.reaches(m.limits) {
 		return nil
 	}
 	return syncline.Errorf(syncline.Fatal, "needs_sync", "%d changes wait for their records to be read from the source: the target lacks most of them",
-		m.parking.asked).WithFix("%s", anew)
+		m.parking.asked.tasks).WithFix("%s", anew)
 }
 
 // expects is the sequence number of the entry that comes next.

@@ -59,11 +59,20 @@ func (k *parked) due() (at time.Time, ok bool) {
 // parking is what waits on a route. It is changed only by commits that are in the state store.
 type parking struct {
 	slots map[slot]*parked
-	tasks int
-	// asked are those of tasks that wait for the source's answer.
-	asked int
 	rules map[string]int // index by rule id
+	// asked are the tasks that wait for the source's answer, waiting all others.
+	asked, waiting load
 }
+
+// load is a number of tasks and the size of their records.
+type load struct{ tasks, bytes int }
+
+func (l load) reaches(limits Limits) bool {
+	return l.tasks >= limits.Parked || l.bytes >= limits.ParkedBytes
+}
+
+// tasks is how many wait.
+func (pk *parking) tasks() int { return pk.asked.tasks + pk.waiting.tasks }
 
 func newParking(rules map[string]int, pending []state.Exception) *parking {
 	pk := &parking{slots: make(map[slot]*parked), rules: rules}
@@ -106,11 +115,14 @@ func (pk *parking) add(x state.Exception) {
 	pk.count(&x, 1)
 }
 
+// count adds the task n times.
 func (pk *parking) count(x *state.Exception, n int) {
-	pk.tasks += n
+	l := &pk.waiting
 	if x.Status == state.StatusReading {
-		pk.asked += n
+		l = &pk.asked
 	}
+	l.tasks += n
+	l.bytes += n * len(x.Record)
 }
 
 // fold takes over a commit that is in the state store.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -570,4 +571,31 @@ func TestTooManyTasksThatWaitForTheSourceNeedASync(t *testing.T) {
 	b.reply(b.runs[len(b.runs)-1], record(1, "a", "w"), record(2, "b", "w"), record(3, "c", "w"))
 	b.mustDrain()
 	b.want(map[string]string{"1": "a/w", "2": "b/w", "3": "c/w"})
+}
+
+// TestParkedRecordsAreBoundedInBytesToo: a few large ones fill the memory as well as many small ones.
+func TestParkedRecordsAreBoundedInBytesToo(t *testing.T) {
+	b := newBench(t, func(o *Options) { o.Limits.ParkedBytes = 3 << 10; o.Retry.Max = 1 })
+	large := strings.Repeat("x", 2<<10)
+	for i := range int64(2) {
+		if !b.s.Wants() {
+			t.Fatalf("%d records hold the route back", i)
+		}
+		b.store.Refuse("dim", syncline.Key(fmt.Sprint(i)))
+		b.append(created(i, "n", large))
+		b.mustDrain()
+	}
+	if st := b.route.Status(); syncline.CodeOf(st.Err) != "parked_limit" || b.s.Wants() {
+		t.Errorf("status = %+v, want the route to read no further and say so", st)
+	}
+	list, err := b.state.Pending(b.ctx, b.route.slice)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := b.s.Cancel(b.ctx, list[0], "too large"); err != nil {
+		t.Fatal(err)
+	}
+	if !b.s.Wants() {
+		t.Error("the route does not read on once there is room")
+	}
 }

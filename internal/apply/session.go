@@ -157,7 +157,7 @@ func (s *Session) start(ctx context.Context, known state.Route) error {
 	}
 	s.m = newMachine(newPlanner(r.rules, s.target.Traits(), epochs, pending), r.slice, r.o.Version, keeps, at, r.o.Limits, r.o.Retry)
 	s.m.saved = r.o.Now()
-	r.update(func(st *Status) { st.Cursor, st.Parked = at, s.m.parking.tasks })
+	r.update(func(st *Status) { st.Cursor, st.Parked = at, s.m.parking.tasks() })
 	return s.ask(ctx, pending)
 }
 
@@ -268,7 +268,7 @@ func (s *Session) Take(d Fed) error { return s.m.take(d) }
 func (s *Session) Cursor() syncline.Cursor { return s.m.committed }
 
 // Parked is the number of tasks that wait.
-func (s *Session) Parked() int { return s.m.parking.tasks }
+func (s *Session) Parked() int { return s.m.parking.tasks() }
 
 // Close closes the target.
 func (s *Session) Close() error { return s.target.Close() }
@@ -298,7 +298,7 @@ func (s *Session) Step(ctx context.Context) error {
 func (s *Session) show() {
 	var full error
 	if s.m.parkedFull() {
-		full = syncline.Errorf(syncline.Transient, "parked_limit", "%d tasks wait: the route reads no further", s.m.parking.tasks).
+		full = syncline.Errorf(syncline.Transient, "parked_limit", "%d tasks wait: the route reads no further", s.m.parking.tasks()).
 			WithFix("`syncline tasks` shows why they wait; retry or cancel them")
 	}
 	s.r.update(func(st *Status) {
@@ -402,7 +402,7 @@ func (s *Session) settled(ctx context.Context, done applied) error {
 		return err
 	}
 	s.r.update(func(st *Status) {
-		st.Cursor, st.Parked, st.LastDone = s.m.committed, s.m.parking.tasks, now
+		st.Cursor, st.Parked, st.LastDone = s.m.committed, s.m.parking.tasks(), now
 		if j := done.commit.Journal; j != nil {
 			st.Applied += j.Counts.Read
 			s.r.rate.add(now, j.Counts.Read)
