@@ -29,7 +29,9 @@ type Options struct {
 	Runs Runs
 	// Appended is told of every batch that is in the log; it must not block. nil = nobody.
 	Appended func(seq syncline.Seq, events int)
-	Limits   Limits
+	// Stalled is told why the log did not take a batch, each time it was tried; it must not block. nil = nobody.
+	Stalled func(err error)
+	Limits  Limits
 	// MinDelay and MaxDelay bound the pause after a transient error: 100 ms and 30 s.
 	MinDelay, MaxDelay time.Duration
 	Now                func() time.Time // nil = time.Now
@@ -118,7 +120,7 @@ func (c *Capture) show() {
 	c.status.Err = c.m.err
 }
 
-// Resume makes a halted capture try again.
+// Resume makes a capture that is halted, or waits to try again, do that now.
 func (c *Capture) Resume() {
 	select {
 	case c.wake <- struct{}{}:

@@ -90,6 +90,26 @@ func TestOnlyWhatIsInTheLogIsConfirmed(t *testing.T) {
 	}
 }
 
+// TestACaptureThatWaitsTriesAgainWhenItIsTold: whoever makes room in the log need not wait for the capture's next turn.
+func TestACaptureThatWaitsTriesAgainWhenItIsTold(t *testing.T) {
+	log := memlog.New(memlog.Options{}).Log("crm")
+	log.FailNext(0, memlog.FaultFull)
+	s := system(1)
+	c := newCapture(t, log, s)
+	c.o.MinDelay, c.o.MaxDelay = 1000*time.Hour, 1000*time.Hour
+	told := make(chan error, 1) // by the capture, once: only one append fails
+	c.o.Stalled = func(err error) {
+		told <- err
+		c.Resume()
+	}
+	run(t, c)
+	s.Advance(1)
+	eventually(t, "the event was not captured", func() bool { return c.Status().Events == 1 })
+	if err := <-told; syncline.CodeOf(err) != "log_full" {
+		t.Errorf("stalled by %v, want log_full", err)
+	}
+}
+
 func TestABatchThatTheLogRefusesHaltsTheSource(t *testing.T) {
 	s := system(1)
 	c := newCapture(t, refusing{memlog.New(memlog.Options{}).Log("crm")}, s)

@@ -276,11 +276,12 @@ func (m *machine) closed(err error) {
 	}
 }
 
-// resumed takes over that somebody wants a halted capture to go on.
+// resumed takes over that somebody wants a capture that is halted, or lets time pass, to go on.
 func (m *machine) resumed() {
 	if m.phase == phaseHalted {
 		m.phase, m.failures = phaseClosed, 0
 	}
+	m.elapsed()
 }
 
 // stop makes it come to an end: nothing new is asked for, and what is in hand is appended, or tried once more.

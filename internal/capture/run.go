@@ -147,6 +147,9 @@ func (c *Capture) pause() time.Duration {
 	c.log.Warn("source or log does not answer", "code", syncline.CodeOf(c.m.err), "err", c.m.err, "retry_in", d)
 	if c.m.stalled {
 		c.stall(c.m.err)
+		if c.o.Stalled != nil {
+			c.o.Stalled(c.m.err)
+		}
 	}
 	return d
 }

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -48,6 +49,8 @@ type Daemon struct {
 	routes   []*route  // in the order of the configuration
 	listener net.Listener
 
+	housework chan struct{} // buffered by one: a capture whose log is full leaves a note, keepHouse takes it
+
 	mu      sync.Mutex
 	indexes map[string]*search.Directory // by path, once a target needs one
 	nats    *nats.Conn                   // to the embedded server, likewise
@@ -62,6 +65,8 @@ type source struct {
 	feed      *apply.Feed
 	tally     tally
 	capture   *capture.Capture
+	// refused: the log was too full for a batch since it was last looked after.
+	refused atomic.Bool
 }
 
 // Open opens the log, the state store and the listener, and builds what the configuration asks for. Nothing works yet.
@@ -73,7 +78,7 @@ func Open(ctx context.Context, o Options) (d *Daemon, err error) {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	d = &Daemon{o: o, log: o.Logger, registry: prometheus.NewRegistry(), started: time.Now(),
-		indexes: make(map[string]*search.Directory)}
+		housework: make(chan struct{}, 1), indexes: make(map[string]*search.Directory)}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, d.Close())
@@ -143,7 +148,8 @@ func (d *Daemon) addSources(ctx context.Context) error {
 			return fmt.Errorf("source %s: %w", s.system.Name, err)
 		}
 		s.capture = capture.New(capture.Options{Source: s.system.Name, Open: open, Log: s.log, Runs: d.state, Logger: d.log,
-			Appended: func(seq syncline.Seq, events int) { s.tally.add(seq, events, time.Now()) }})
+			Appended: func(seq syncline.Seq, events int) { s.tally.add(seq, events, time.Now()) },
+			Stalled:  func(err error) { d.stalled(s, err) }})
 	}
 	return nil
 }

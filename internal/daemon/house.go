@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"syncline"
+	"syncline/internal/apply"
 	"syncline/internal/config"
 	"syncline/internal/state"
 )
@@ -24,40 +25,54 @@ func (d *Daemon) keepHouse(ctx context.Context) {
 	tick := time.NewTicker(houseEvery)
 	defer tick.Stop()
 	for {
+		round := false
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
+			round = true
+		case <-d.housework:
 		}
 		for _, s := range d.sources {
-			if err := d.keep(ctx, s); err != nil && ctx.Err() == nil {
+			if err := d.keep(ctx, s, round); err != nil && ctx.Err() == nil {
 				d.log.Warn("log cannot be purged", "source", s.system.Name, "err", err)
 			}
 		}
 	}
 }
 
-// keep looks after one source's log.
-func (d *Daemon) keep(ctx context.Context, s *source) error {
+// stalled takes note that the source's log did not take a batch. A full one is looked after at once: its source waits.
+func (d *Daemon) stalled(s *source, err error) {
+	if syncline.CodeOf(err) != "log_full" {
+		return
+	}
+	s.refused.Store(true)
+	select {
+	case d.housework <- struct{}{}:
+	default:
+	}
+}
+
+// keep looks after one source's log: on a round, or because the log has refused a batch.
+func (d *Daemon) keep(ctx context.Context, s *source, round bool) error {
 	bounds, err := s.log.Bounds(ctx)
 	if err != nil || bounds.Last == 0 {
 		return err
 	}
-	quota := d.quota()
-	full := quota > 0 && float64(bounds.Bytes) > fullAt*float64(quota)
-	slowest, cursor, err := d.slowest(ctx, s, bounds)
+	// A large batch is refused long before the log is full to the brim.
+	refused, quota := s.refused.Swap(false), d.quota()
+	full := refused || quota > 0 && float64(bounds.Bytes) > fullAt*float64(quota)
+	slowest, cursor, err := d.slowest(ctx, s, bounds, nil)
 	if err != nil {
 		return err
 	}
-	if full && slowest != nil && cursor <= bounds.Last/2+bounds.First/2 && d.o.Config.Log.OnFull == config.OnFullRelease {
-		if err := d.release(ctx, slowest, cursor, bounds.Last); err != nil {
-			return err
-		}
-		if _, cursor, err = d.slowest(ctx, s, bounds); err != nil {
+	middle := bounds.First + (bounds.Last-bounds.First)/2
+	if full && slowest != nil && cursor <= middle && d.o.Config.Log.OnFull == config.OnFullRelease && overrun(slowest, middle, round) {
+		if cursor, err = d.release(ctx, s, slowest, cursor, bounds); err != nil {
 			return err
 		}
 	}
-	below := cursor
+	below := min(cursor, bounds.Last)
 	if !full {
 		old, err := d.firstYounger(ctx, s, bounds, time.Now().Add(-d.o.Config.Log.Retain))
 		if err != nil {
@@ -69,8 +84,14 @@ func (d *Daemon) keep(ctx context.Context, s *source) error {
 	if below <= bounds.First || share*float64(bounds.Bytes) < purgeStep && !full {
 		return nil
 	}
+	if err := d.widenGaps(ctx, s, below); err != nil {
+		return err
+	}
 	if err := s.log.Purge(ctx, below); err != nil {
 		return err
+	}
+	if refused {
+		s.capture.Resume()
 	}
 	s.tally.forget(below)
 	if err := d.state.Trim(ctx, s.system.Name, below); err != nil {
@@ -83,24 +104,25 @@ func (d *Daemon) keep(ctx context.Context, s *source) error {
 	return nil
 }
 
-// slowest returns the source's route whose stored cursor is lowest and that still has a hold on the log; nil and the log's end if
-// there is none.
-func (d *Daemon) slowest(ctx context.Context, s *source, bounds syncline.Bounds) (*route, syncline.Seq, error) {
+// slowest returns the source's route whose stored cursor is lowest and that still has a hold on the log, but for one; nil and the
+// log's end if there is none.
+func (d *Daemon) slowest(ctx context.Context, s *source, bounds syncline.Bounds, but *route) (*route, syncline.Seq, error) {
 	var slow *route
 	cursor := bounds.Last + 1
 	for _, r := range d.routes {
-		if r.source != s {
+		if r.source != s || r == but {
 			continue
 		}
 		known, err := d.state.Route(ctx, state.Slice{Route: r.id})
 		if err != nil {
 			return nil, 0, err
 		}
-		if !known.Known || known.GapTo > 0 {
+		st := r.apply.Status()
+		if !known.Known || known.GapTo > 0 || st.State == apply.RouteNeedsSync { // a sync begins at the log's end
 			continue
 		}
 		at := known.Cursor.Seq
-		if st := r.apply.Status(); st.Cursor.Seq > 0 && st.Cursor.Seq < at {
+		if st.Cursor.Seq > 0 && st.Cursor.Seq < at {
 			at = st.Cursor.Seq // the target is behind the store's copy: a refill
 		}
 		if at < cursor || slow == nil {
@@ -110,16 +132,59 @@ func (d *Daemon) slowest(ctx context.Context, s *source, bounds syncline.Bounds)
 	return slow, cursor, nil
 }
 
-// release takes a route's hold on a full log: the exact gap is recorded, and the route waits for a sync.
-func (d *Daemon) release(ctx context.Context, r *route, from, last syncline.Seq) error {
-	d.log.Error("log is full: the route that is farthest behind gives up its hold and needs a sync", "route", r.id, "code", "needs_sync",
-		"from_seq", from, "to_seq", last)
-	if err := d.state.UpdateRoute(ctx, state.Slice{Route: r.id}, func(row *state.Route) { row.GapFrom, row.GapTo = from, last }); err != nil {
+// overrun reports whether a route whose stored cursor is in the older half of a full log is to give up its hold. One whose target is
+// down is at once. One that works is given until the next round, for it may be about to catch up; and it may be there already, because
+// with nothing to write it stores its cursor only now and then.
+func overrun(r *route, middle syncline.Seq, round bool) bool {
+	st := r.apply.Status()
+	if st.State == apply.RouteRunning || st.State == apply.RouteStarting {
+		return round && st.Cursor.Seq <= middle
+	}
+	return true
+}
+
+// release takes a route's hold on a full log, and returns the place of the route that is then farthest behind.
+func (d *Daemon) release(ctx context.Context, s *source, r *route, from syncline.Seq, bounds syncline.Bounds) (syncline.Seq, error) {
+	_, cursor, err := d.slowest(ctx, s, bounds, r)
+	if err != nil {
+		return 0, err
+	}
+	d.log.Error("log is full: the route that is farthest behind gives up its hold and needs a sync", "route", r.id, "code", "needs_sync", "from_seq", from)
+	return cursor, d.setGap(ctx, r, from, max(from, min(cursor, bounds.Last)-1))
+}
+
+// widenGaps notes for every route without a hold what a purge below this entry takes from it. It is noted first: what is noted
+// and was not purged yet is not applied either.
+func (d *Daemon) widenGaps(ctx context.Context, s *source, below syncline.Seq) error {
+	for _, r := range d.routes {
+		if r.source != s {
+			continue
+		}
+		known, err := d.state.Route(ctx, state.Slice{Route: r.id})
+		if err != nil {
+			return err
+		}
+		if known.GapTo > 0 && known.GapTo < below-1 {
+			if err := d.setGap(ctx, r, known.GapFrom, below-1); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// setGap records what the log has given up before the route had applied it, and has the route say so. One that hangs at its target
+// notices later: what it still applies is in order, and what it would read next is gone.
+func (d *Daemon) setGap(ctx context.Context, r *route, from, to syncline.Seq) error {
+	if err := d.state.UpdateRoute(ctx, state.Slice{Route: r.id}, func(row *state.Route) { row.GapFrom, row.GapTo = from, to }); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, commandTimeout)
 	defer cancel()
-	return r.apply.Recheck(ctx)
+	if err := r.apply.Recheck(ctx); err != nil {
+		d.log.Warn("route has not taken note of its gap yet", "route", r.id, "err", err)
+	}
+	return nil
 }
 
 // firstYounger returns the first entry that was appended after t, by bisection.

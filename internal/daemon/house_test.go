@@ -1,0 +1,279 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"syncline"
+	"syncline/internal/apply"
+	"syncline/internal/capture"
+	"syncline/internal/config"
+	"syncline/internal/memlog"
+	"syncline/internal/memtarget"
+	"syncline/internal/state"
+)
+
+const hour = time.Hour
+
+// house is a daemon with one source whose log is in memory, and routes that stand where a test puts them. Their targets are down
+// unless open says otherwise.
+type house struct {
+	t *testing.T
+	*Daemon
+	log  *memlog.Log
+	now  time.Time // of what is appended next
+	open openTarget
+	read syncline.Log // what routes read
+}
+
+// sized is a log whose entries take a mebibyte each.
+type sized struct{ *memlog.Log }
+
+func (l sized) Bounds(ctx context.Context) (syncline.Bounds, error) {
+	b, err := l.Log.Bounds(ctx)
+	b.Bytes = int64(b.Last+1-b.First) << 20
+	return b, err
+}
+
+func newHouse(t *testing.T, log config.Log) *house {
+	t.Helper()
+	h := &house{t: t, now: time.Now(), open: func(context.Context) (syncline.Target, error) {
+		return nil, syncline.Errorf(syncline.Transient, "down", "the target is down")
+	}}
+	h.log = memlog.New(memlog.Options{Now: func() time.Time { return h.now }}).Log("crm")
+	system := &config.System{Name: "crm", Capture: &config.Capture{}}
+	h.Daemon = &Daemon{o: Options{Config: &config.Config{Log: log, Systems: []*config.System{system}}}, log: slog.New(slog.DiscardHandler),
+		housework: make(chan struct{}, 1)}
+	var err error
+	if h.state, err = state.Open(t.Context(), state.Options{Path: filepath.Join(t.TempDir(), "state.db")}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = h.state.Close() })
+	h.read = h.log
+	h.sources = []*source{{system: system, log: sized{h.log}, capture: capture.New(capture.Options{Source: "crm", Log: h.log, Runs: h.state})}}
+	return h
+}
+
+// append appends n entries that are this old.
+func (h *house) append(n int, age time.Duration) {
+	h.t.Helper()
+	h.now = time.Now().Add(-age)
+	for range n {
+		bounds, err := h.log.Bounds(h.t.Context())
+		if err == nil {
+			_, err = h.log.Append(h.t.Context(), &syncline.Batch{Source: "crm", Position: syncline.Position{Epoch: 1, Commit: uint64(bounds.Last + 1)}})
+		}
+		if err != nil {
+			h.t.Fatal(err)
+		}
+	}
+}
+
+// route adds a route that has applied what is below this entry, and runs it.
+func (h *house) route(id string, at syncline.Seq) *route {
+	h.t.Helper()
+	err := h.state.PlaceRoute(h.t.Context(), state.Slice{Route: id}, state.Route{Source: "crm", Signature: "1",
+		Cursor: syncline.Cursor{Log: h.log.ID(), Seq: at, Epoch: 1}})
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	r := &route{id: id, source: h.sources[0]}
+	r.apply, err = apply.New(apply.Options{ID: id, Source: "crm", Signature: "1", Rules: []apply.Rule{{ID: id}}, Log: h.read, State: h.state, Open: h.open})
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(h.t.Context())
+	done := make(chan error, 1) // the route's one word
+	go func() { done <- r.apply.Run(ctx, ctx) }()
+	h.t.Cleanup(func() { stop(); <-done })
+	eventually(h.t, "the route has begun", func() bool { return r.apply.Status().State != apply.RouteStarting })
+	h.routes = append(h.routes, r)
+	return r
+}
+
+func (h *house) keep(round bool) {
+	h.t.Helper()
+	if err := h.Daemon.keep(h.t.Context(), h.sources[0], round); err != nil {
+		h.t.Fatal(err)
+	}
+}
+
+// gaps returns the gaps of the routes that have one.
+func (h *house) gaps() string {
+	h.t.Helper()
+	var list []string
+	for _, r := range h.routes {
+		known, err := h.state.Route(h.t.Context(), state.Slice{Route: r.id})
+		if err != nil {
+			h.t.Fatal(err)
+		}
+		if known.GapTo > 0 {
+			list = append(list, fmt.Sprintf("%s %d-%d", r.id, known.GapFrom, known.GapTo))
+		}
+	}
+	return strings.Join(list, ", ")
+}
+
+func (h *house) want(first syncline.Seq, gaps string) {
+	h.t.Helper()
+	b, err := h.log.Bounds(h.t.Context())
+	if err != nil || b.First != first || h.gaps() != gaps {
+		h.t.Errorf("the log begins at %d (%v), gaps %q, want %d and %q", b.First, err, h.gaps(), first, gaps)
+	}
+}
+
+// TestWhatIsPurged: entries take a MiB, 100 of them fill the log.
+func TestWhatIsPurged(t *testing.T) {
+	full := config.Log{Retain: 24 * hour, MaxBytes: 100 << 20, OnFull: config.OnFullRelease}
+	roomy := config.Log{Retain: 24 * hour, MaxBytes: 1 << 40, OnFull: config.OnFullRelease}
+	pause := full
+	pause.OnFull = config.OnFullPause
+	for _, tc := range []struct {
+		name     string
+		log      config.Log
+		old, new int            // entries older and younger than retain
+		at       []syncline.Seq // cursors of the routes a, b, …
+		first    syncline.Seq
+		gaps     string
+	}{
+		{"all applied and old: never the last", roomy, 80, 0, []syncline.Seq{81, 81}, 80, ""},
+		{"without a route", roomy, 80, 0, nil, 80, ""},
+		{"not below the slowest", roomy, 200, 0, []syncline.Seq{201, 90}, 90, ""},
+		{"not what is younger than retain", roomy, 70, 30, []syncline.Seq{101}, 71, ""},
+		{"not less than a step", roomy, 60, 30, []syncline.Seq{91}, 1, ""},
+		{"full: retain gives way", full, 0, 100, []syncline.Seq{101, 70}, 70, ""},
+		{"full: the farthest behind is released", full, 0, 100, []syncline.Seq{90, 7, 80}, 80, "b 7-79"},
+		{"full: one at a time", full, 0, 100, []syncline.Seq{7, 30, 101}, 30, "a 7-29"},
+		{"full: several at one place", full, 0, 100, []syncline.Seq{7, 7, 101}, 7, "a 7-7"},
+		{"full: not one of the newer half", full, 0, 100, []syncline.Seq{60, 101}, 60, ""},
+		{"full: the only one", full, 0, 100, []syncline.Seq{1}, 100, "a 1-99"},
+		{"full, and to pause", pause, 0, 100, []syncline.Seq{7, 101}, 7, ""},
+		{"not yet full", full, 0, 95, []syncline.Seq{7, 96}, 1, ""},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			h := newHouse(t, tc.log)
+			h.append(tc.old, 25*hour)
+			h.append(tc.new, hour)
+			for i, at := range tc.at {
+				h.route(string(rune('a'+i)), at)
+			}
+			h.keep(true)
+			h.want(tc.first, tc.gaps)
+		})
+	}
+}
+
+// TestARefusedBatchMeansThatTheLogIsFull: a batch larger than what is left is refused however empty the log looks. The house is kept
+// at once, and the source tries again at once.
+func TestARefusedBatchMeansThatTheLogIsFull(t *testing.T) {
+	h := newHouse(t, config.Log{Retain: 24 * hour, MaxBytes: 100 << 20, OnFull: config.OnFullRelease})
+	h.append(80, hour)
+	slow := h.route("slow", 3)
+	h.route("fast", 81)
+	h.keep(true)
+	h.want(1, "")
+
+	s := h.sources[0]
+	h.stalled(s, syncline.Errorf(syncline.Transient, "log_disk", "the disk is full"))
+	h.stalled(s, errors.New("something else"))
+	if len(h.housework) != 0 || s.refused.Load() {
+		t.Error("the house is kept for what no purge can mend")
+	}
+	h.stalled(s, syncline.Errorf(syncline.Transient, "log_full", "there is no room for 30 MB"))
+	if len(h.housework) != 1 {
+		t.Error("a full log waits for the next round")
+	}
+	h.keep(false)
+	h.want(80, "slow 3-79")
+	eventually(t, "the released route says so", func() bool {
+		st := slow.apply.Status()
+		return st.State == apply.RouteNeedsSync && syncline.CodeOf(st.Err) == "needs_sync"
+	})
+	h.append(20, hour)
+	h.keep(true)
+	h.want(80, "slow 3-79")
+}
+
+// hung is a log whose readers get nothing.
+type hung struct{ *memlog.Log }
+
+func (hung) Read(ctx context.Context, _ syncline.Seq) (syncline.LogReader, error) {
+	<-ctx.Done()
+	return nil, ctx.Err()
+}
+
+// TestARouteThatWorksIsGivenTime: a burst may fill the log before a route that works has caught up, or has stored that it has.
+func TestARouteThatWorksIsGivenTime(t *testing.T) {
+	full := config.Log{Retain: 24 * hour, MaxBytes: 100 << 20, OnFull: config.OnFullRelease}
+	working := func(context.Context) (syncline.Target, error) { return memtarget.NewRecorder(), nil }
+	t.Run("that is behind", func(t *testing.T) {
+		h := newHouse(t, full)
+		h.append(110, hour)
+		h.open, h.read = working, hung{h.log}
+		h.route("slow", 7)
+		h.keep(false)
+		h.want(7, "")
+		h.keep(true)
+		h.want(110, "slow 7-109")
+	})
+	t.Run("that has nothing to write", func(t *testing.T) {
+		h := newHouse(t, full)
+		h.append(110, hour)
+		h.open = working
+		idle := h.route("idle", 7)
+		eventually(t, "the route has caught up", func() bool { return idle.apply.Status().Cursor.Seq == 111 })
+		h.keep(true)
+		h.keep(true)
+		h.want(7, "")
+	})
+}
+
+// TestAGapGrowsWithThePurge: what a released route lacks is what the log no longer has, at any time, and it holds nothing back.
+func TestAGapGrowsWithThePurge(t *testing.T) {
+	h := newHouse(t, config.Log{Retain: 24 * hour, MaxBytes: 100 << 20, OnFull: config.OnFullRelease})
+	h.append(100, hour)
+	h.route("slow", 3)
+	fast := h.route("fast", 80)
+	h.keep(true)
+	h.want(80, "slow 3-79")
+	h.append(80, hour)
+	if err := h.state.UpdateRoute(t.Context(), state.Slice{Route: fast.id}, func(r *state.Route) { r.Cursor.Seq = 170 }); err != nil {
+		t.Fatal(err)
+	}
+	h.keep(true)
+	h.want(170, "slow 3-169")
+}
+
+// TestARouteThatNeedsASyncHoldsNothing: it begins at the log's end, whatever is kept for it.
+func TestARouteThatNeedsASyncHoldsNothing(t *testing.T) {
+	h := newHouse(t, config.Log{Retain: 24 * hour, MaxBytes: 100 << 20, OnFull: config.OnFullPause})
+	h.append(100, hour)
+	if err := h.log.Purge(t.Context(), 10); err != nil {
+		t.Fatal(err)
+	}
+	h.open = func(context.Context) (syncline.Target, error) { return memtarget.NewRecorder(), nil }
+	behind := h.route("behind", 5)
+	eventually(t, "the route needs a sync", func() bool { return behind.apply.Status().State == apply.RouteNeedsSync })
+	h.append(9, hour)
+	h.keep(true)
+	h.want(109, "")
+}
+
+func eventually(t *testing.T, what string, check func() bool) {
+	t.Helper()
+	tick, deadline := time.NewTicker(time.Millisecond), time.After(30*time.Second)
+	defer tick.Stop()
+	for !check() {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatal(what)
+		}
+	}
+}
