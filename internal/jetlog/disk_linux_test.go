@@ -5,50 +5,14 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"syscall"
 	"testing"
 
 	"syncline"
+	"syncline/internal/testserver"
 )
 
-// smallDisk mounts a file system of its own.
-func smallDisk(t *testing.T, options string) string {
-	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Skip("run as root: the test mounts a small file system")
-	}
-	dir := t.TempDir()
-	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, options); err != nil {
-		t.Fatalf("mount a tmpfs: %v", err)
-	}
-	t.Cleanup(func() {
-		if err := syscall.Unmount(dir, 0); err != nil {
-			t.Errorf("unmount %s: %v", dir, err)
-		}
-	})
-	return dir
-}
-
-// fill leaves no more than this many bytes free, and returns what empties the disk again.
-func fill(t *testing.T, dir string, leave uint64) (empty func()) {
-	t.Helper()
-	free, _, err := space(dir)
-	if err != nil {
-		t.Fatalf("space = %v", err)
-	}
-	path := filepath.Join(dir, "filler")
-	if err := os.WriteFile(path, make([]byte, free-leave), 0o600); err != nil {
-		t.Fatalf("WriteFile = %v", err)
-	}
-	return func() {
-		if err := os.Remove(path); err != nil {
-			t.Fatalf("Remove = %v", err)
-		}
-	}
-}
-
 func TestFullDisk(t *testing.T) {
-	dir := smallDisk(t, "size=64m")
+	dir := testserver.SmallDisk(t, "size=64m")
 	s := mustOpen(t, Options{Dir: filepath.Join(dir, "log")})
 	l := mustLog(t, s, "crm")
 	mustAppend(t, l, 1, 10, 100_000)
@@ -57,7 +21,7 @@ func TestFullDisk(t *testing.T) {
 		t.Fatalf("Read = %v", err)
 	}
 	defer r.Close()
-	empty := fill(t, dir, 1<<20)
+	empty := testserver.FillDisk(t, dir, 1<<20)
 	for range 3 {
 		_, err := l.Append(t.Context(), batch(11, 100_000))
 		wantError(t, "Append to a full disk", err, syncline.Transient, "log_disk")
@@ -74,7 +38,7 @@ func TestFullDisk(t *testing.T) {
 // TestFailedServer: the server itself meets a full disk, here one without inodes for its next file, and is replaced when
 // the disk has recovered. Nothing that was answered is lost, readers and connections go on.
 func TestFailedServer(t *testing.T) {
-	dir := smallDisk(t, "size=512m,nr_inodes=200")
+	dir := testserver.SmallDisk(t, "size=512m,nr_inodes=200")
 	s := mustOpen(t, Options{Dir: filepath.Join(dir, "log")})
 	l := mustLog(t, s, "crm")
 	mustAppend(t, l, 1, 3, 1_000_000)
