@@ -122,9 +122,12 @@ func (p *program) stop() error {
 	return p.died()
 }
 
+// url is where the API answers.
+func (p *program) url() string { return fmt.Sprintf("http://127.0.0.1:%d", p.port) }
+
 func (p *program) client() *ops.Client {
 	p.t.Helper()
-	c, err := ops.NewClient(fmt.Sprintf("http://127.0.0.1:%d", p.port))
+	c, err := ops.NewClient(p.url())
 	if err != nil {
 		p.t.Fatal(err)
 	}
@@ -166,6 +169,32 @@ func (p *program) ready() {
 		}
 		return err
 	})
+}
+
+// answers waits until the API is there.
+func (p *program) answers() {
+	p.t.Helper()
+	c := p.client()
+	eventually(p.t, "the API answers", func(ctx context.Context) error {
+		_, err := c.Status(ctx)
+		return err
+	})
+}
+
+// system returns a system's account of itself.
+func (p *program) system(name string) ops.SystemStatus {
+	p.t.Helper()
+	list, err := p.client().Systems(p.t.Context())
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	for _, s := range list {
+		if s.Name == name {
+			return s
+		}
+	}
+	p.t.Fatalf("there is no system %s", name)
+	return ops.SystemStatus{}
 }
 
 // routes returns the routes' account of themselves.
