@@ -328,7 +328,7 @@ func (m *machine) recall(k *parked) (*syncline.Batch, *bound, error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("rule %s does not fit the parked record: %w", rule.ID, err)
 	}
-	return b, &bound{Rule: rule.Rule, epoch: rule.epoch, schema: schema, binding: binding}, nil
+	return b, &bound{Rule: rule.Rule, epoch: rule.epoch, shared: rule.shared, schema: schema, binding: binding}, nil
 }
 
 // forget drops the plan in making: its events are offered again.

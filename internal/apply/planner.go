@@ -79,6 +79,14 @@ func (pl *planner) offer(p *plan, e *entry, i int) verdict {
 		p.ordered = true
 		p.closed = len(pl.rules[rules[0]].binding.Out.Key) > 0 || ev.Barrier()
 	}
+	shared := !pl.traits.Events && pl.share(rules)
+	if shared && !p.ordered {
+		if !p.empty() {
+			return flush
+		}
+		p.ordered = true
+	}
+	before := mark{len(p.changes), len(p.holds), len(p.tasks)}
 	condemned := pl.condemned[place{e.seq, e.first + i}]
 	for _, r := range rules {
 		it := pl.item(e, i, r)
@@ -91,6 +99,9 @@ func (pl *planner) offer(p *plan, e *entry, i int) verdict {
 		default:
 			pl.cannot(p, it, condemned)
 		}
+	}
+	if shared {
+		pl.keepClaimed(p, before)
 	}
 	p.events++
 	return added

@@ -62,7 +62,9 @@ type Binding struct {
 type bound struct {
 	*Rule
 	// epoch is the log's at the rule's object.
-	epoch       uint8
+	epoch uint8
+	// shared: another rule of the route writes the same object.
+	shared      bool
 	schema      *syncline.Schema
 	fingerprint uint64
 	binding     *Binding

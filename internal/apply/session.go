@@ -208,8 +208,12 @@ func (s *Session) epochs(ctx context.Context, begins bool) ([]uint8, error) {
 func newPlanner(rules []Rule, traits syncline.Traits, epochs []uint8, pending []state.Exception) planner {
 	pl := planner{byEntity: make(map[string][]int), traits: traits}
 	index := make(map[string]int, len(rules))
+	writers := make(map[string]int)
 	for i := range rules {
-		pl.rules = append(pl.rules, &bound{Rule: &rules[i], epoch: epochs[i]})
+		writers[rules[i].Object]++
+	}
+	for i := range rules {
+		pl.rules = append(pl.rules, &bound{Rule: &rules[i], epoch: epochs[i], shared: writers[rules[i].Object] > 1})
 		pl.byEntity[rules[i].Entity] = append(pl.byEntity[rules[i].Entity], i)
 		index[rules[i].ID] = i
 	}

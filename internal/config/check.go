@@ -130,8 +130,8 @@ func (l *loader) systemNames(fits func(Type) bool) []string {
 }
 
 // checkShared refuses rules that could overwrite each other's newer data in one object: rules of several sources always;
-// rules of one source unless they are one group (one cursor, commit order), or the object has a guard (documents have one,
-// tables that we create do).
+// rules of one source unless they are one group (one cursor, commit order), or read different entities and the object has a guard
+// (documents have one, tables that we create do).
 func (l *loader) checkShared() {
 	writers := map[Ref][]*ruleSource{}
 	for _, r := range l.rules {
@@ -164,6 +164,14 @@ func (l *loader) checkShared() {
 			case s.Type.SQL() && !(r.Create && other.Create) && (r.Group == "" || r.Group != other.Group):
 				l.report(r.to, SharedObject, "put both in one group, or let both create the table: create: true adds a guard",
 					"rule %s writes %s too, and neither knows what is newer", other.ID, r.To)
+			case s.Type.SQL() && r.Group != "" && r.Group == other.Group && r.To.Name != other.To.Name:
+				l.report(r.to, SharedObject, "write "+other.To.String()+" in both", "rule %s of the same group writes this table under another spelling", other.ID)
+			case s.Redis != nil && r.To.Name != other.To.Name:
+				l.report(r.to, SharedObject, "write "+other.To.String()+" in both, or put {object} into the system's key",
+					"rule %s writes the same keys under another object's name (%s), and each name has a guard of its own", other.ID, other.To)
+			case (r.Group == "" || r.Group != other.Group) && slices.ContainsFunc(r.From, func(ref Ref) bool { return slices.Contains(other.From, ref) }):
+				l.report(r.to, SharedObject, "put both in one group, or make one rule of them",
+					"rule %s writes %s from the same records: what leaves one rule would be removed although the other one holds it", other.ID, r.To)
 			default:
 				continue
 			}
