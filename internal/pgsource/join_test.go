@@ -55,6 +55,41 @@ func TestEntityThatJoinsLater(t *testing.T) {
 	}
 }
 
+// TestEntityThatComesBack is read anew for the routes that copies are for: what changed while it was not captured is not in the log.
+func TestEntityThatComesBack(t *testing.T) {
+	d := newDB(t, oneTable, "CREATE TABLE u (id int PRIMARY KEY)", "INSERT INTO u VALUES (1)")
+	p := record(t, d.options("t", "u"))
+	p.copied()
+	p.o = d.options("t")
+	p.crash(0)
+	d.exec("INSERT INTO u VALUES (2)")
+	d.exec("INSERT INTO t VALUES (9, 'x')")
+	p.until(func() bool { return len(p.streamed()) == 1 })
+
+	p.o = d.options("t", "u")
+	p.o.InitialRoutes = map[string][]string{"u": {"r"}}
+	p.crash(0)
+	var last *syncline.Chunk
+	p.until(func() bool {
+		last = p.log[len(p.log)-1].Chunk
+		return last != nil && last.Entity == "u" && last.Kind == syncline.RunFull && last.Last
+	})
+	d.exec("INSERT INTO u VALUES (3)")
+	p.until(func() bool { return len(p.streamed()) == 2 })
+	got := append(p.rowsOf(last.Run), describe(p.streamed()[1]))
+	if diff := cmp.Diff([]string{"snapshot u [] [1]", "snapshot u [] [2]", "created u [] [3]"}, got); diff != "" {
+		t.Errorf("after the entity came back (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff([]string{"r"}, last.Routes); diff != "" {
+		t.Errorf("routes of the run (-want +got):\n%s", diff)
+	}
+	runs := len(p.src.state.Runs)
+	p.crash(0)
+	if n := len(p.src.state.Runs); runs != 0 || n != 0 {
+		t.Errorf("%d runs before and %d after another start, want none: the entity did not leave again", runs, n)
+	}
+}
+
 // TestCopyOfAnAcceptedSlot: the first copy beside a slot that was made by hand, of a table without a key too.
 func TestCopyOfAnAcceptedSlot(t *testing.T) {
 	for _, identity := range []string{"FULL", "DEFAULT"} {

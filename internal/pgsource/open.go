@@ -2,6 +2,7 @@ package pgsource
 
 import (
 	"context"
+	"crypto/rand"
 	"slices"
 	"time"
 
@@ -145,8 +146,10 @@ func (s *Source) born() {
 }
 
 // admitEntities takes entities in that are new in the configuration. Transactions that wrote to their tables before they
-// were published may still be running: their changes will not come, so a run of the entity has to see them.
+// were published may still be running: their changes will not come, so a run of the entity has to see them. One that comes back
+// is read anew for the routes that copies are for, which go on from where they were and know nothing of the time between.
 func (s *Source) admitEntities(ctx context.Context) error {
+	s.dismissEntities()
 	var barrier uint64
 	for _, t := range s.tables {
 		if slices.Contains(s.state.Entities, t.entity.Name) {
@@ -165,6 +168,7 @@ func (s *Source) admitEntities(ctx context.Context) error {
 			s.state.Barriers = map[string]uint64{}
 		}
 		s.state.Barriers[t.entity.Name] = barrier
+		s.readmit(t.entity.Name)
 	}
 	// A run of an entity that left the configuration cannot go on.
 	s.state.Runs = slices.DeleteFunc(s.state.Runs, func(p *progress) bool {
@@ -175,6 +179,36 @@ func (s *Source) admitEntities(ctx context.Context) error {
 		return gone
 	})
 	return nil
+}
+
+// dismissEntities notes which entities are not in the configuration any more.
+func (s *Source) dismissEntities() {
+	s.state.Entities = slices.DeleteFunc(s.state.Entities, func(name string) bool {
+		gone := s.entity(name) == nil
+		if gone {
+			s.state.Left = append(s.state.Left, name)
+			delete(s.state.Barriers, name)
+			s.checkpoint = nil
+		}
+		return gone
+	})
+}
+
+// readmit asks for a run of an entity that was captured before. Without one for whom it could be, there is nothing but to say so.
+func (s *Source) readmit(name string) {
+	at := slices.Index(s.state.Left, name)
+	if at < 0 {
+		return
+	}
+	s.state.Left = slices.Delete(s.state.Left, at, at+1)
+	routes, wanted := s.opt.InitialRoutes[name]
+	if s.opt.Snapshot == "never" || s.opt.InitialRoutes != nil && !wanted {
+		s.log.Warn("entity is captured again: what changed meanwhile is not known", "entity", name)
+		return
+	}
+	s.log.Warn("entity is captured again: it is read anew, because what changed meanwhile is not known", "entity", name)
+	s.state.Runs = append(s.state.Runs, &progress{Run: "again." + name + "." + rand.Text(), Kind: syncline.RunFull, Entity: name, Routes: routes})
+	s.noteRuns()
 }
 
 // walEnd is where the server's durable WAL ends; on a standby, what it has replayed.

@@ -85,7 +85,7 @@ func CheckTarget(ctx context.Context, dsn string) []syncline.Finding {
 	if err != nil {
 		return []syncline.Finding{syncline.Failure(err, fix)}
 	}
-	defer db.Close() //nolint:errcheck // nothing was written
+	defer db.Close()                //nolint:errcheck // nothing was written
 	tx, err := db.BeginTx(ctx, nil) // takes the lock of a writer
 	if err == nil {
 		err = tx.Rollback()

@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"context"
+	"crypto/rand"
 	"database/sql"
 	"encoding/json"
 	"errors"
@@ -119,7 +120,10 @@ type checkpoint struct {
 	Mark string `json:"mark,omitempty"`
 	// Shape is the highest shape that is known; later ones may ask for a table to be read again.
 	Shape int64 `json:"shape"`
-	Runs  []run `json:"runs,omitempty"`
+	// Entities are captured. Left were once, and their changes are not in the log since then.
+	Entities []string `json:"entities,omitempty"`
+	Left     []string `json:"left,omitempty"`
+	Runs     []run    `json:"runs,omitempty"`
 	// Done are the runs that ended last, oldest first, at most maxDone.
 	Done []string `json:"done,omitempty"`
 }
@@ -181,7 +185,11 @@ func (s *Source) open(ctx context.Context, data []byte, last syncline.Position) 
 		return err
 	}
 	if s.begun {
-		return s.checkPosition(ctx)
+		if err := s.checkPosition(ctx); err != nil {
+			return err
+		}
+		s.admitEntities()
+		return nil
 	}
 	return s.start(ctx)
 }
@@ -194,7 +202,7 @@ func (s *Source) start(ctx context.Context) (err error) {
 	if s.at, err = s.end(ctx); err != nil {
 		return err
 	}
-	s.confirmed = s.at
+	s.confirmed, s.checkpoint.Entities = s.at, s.entities()
 	for id := range s.layouts {
 		s.checkpoint.Shape = max(s.checkpoint.Shape, id)
 	}
@@ -211,6 +219,33 @@ func (s *Source) start(ctx context.Context) (err error) {
 			Empty: true, Contains: keyless})
 	}
 	return nil
+}
+
+// admitEntities notes which entities have left the configuration and which have come. One that comes back is read anew for the
+// routes that copies are for, which go on from where they were and know nothing of the time between; without one, there is nothing but
+// to say so.
+func (s *Source) admitEntities() {
+	c := &s.checkpoint
+	for _, e := range c.Entities {
+		if _, here := s.opt.Entities[e]; !here {
+			c.Left = append(c.Left, e)
+		}
+	}
+	c.Entities = s.entities()
+	c.Left = slices.DeleteFunc(c.Left, func(e string) bool {
+		if _, here := s.opt.Entities[e]; !here {
+			return false
+		}
+		routes, wanted := s.opt.InitialRoutes[e]
+		if !s.opt.Snapshot || s.opt.InitialRoutes != nil && !wanted {
+			s.log.Warn("entity is captured again: what changed meanwhile is not known", "system", s.opt.Name, "entity", e)
+			return true
+		}
+		s.log.Warn("entity is captured again: it is read anew, because what changed meanwhile is not known", "system", s.opt.Name, "entity", e)
+		s.queue(run{ID: "again-" + e + "-" + rand.Text(), Kind: syncline.RunFull, Entity: e, Routes: slices.Clone(routes),
+			Reset: len(s.tables[e].key) == 0})
+		return true
+	})
 }
 
 func (s *Source) entities() []string { return sortedNames(s.opt.Entities) }
