@@ -110,7 +110,7 @@ func (f *field) setMark(ctx context.Context) error {
 func (f *field) marked(s side) func(context.Context) (bool, error) {
 	return func(ctx context.Context) (bool, error) {
 		var score int
-		err := s.copy().QueryRow(ctx, "SELECT score FROM account WHERE id = 0").Scan(&score)
+		err := s.copy().QueryRow(ctx, "SELECT score FROM account WHERE id = 0", pgx.QueryExecModeExec).Scan(&score)
 		if errors.Is(err, pgx.ErrNoRows) {
 			return false, nil
 		}
