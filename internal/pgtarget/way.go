@@ -1,11 +1,15 @@
 package pgtarget
 
 import (
+	"cmp"
 	"context"
+	"encoding/binary"
 	"errors"
 	"slices"
 
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"syncline"
 )
 
 // way is how the rows of a group get to the table.
@@ -46,9 +50,43 @@ func (x *transaction) choose(groups []*group) []*group {
 		if g.way != wayDirect {
 			g.way = g.best(x.t.copyMin)
 		}
+		if g.way != wayArrays && g.kind != kindInsert {
+			x.sort(g)
+		}
 		g.shape = x.t.shape(g.b, g.kind, g.mask, g.way, nil)
 	}
 	return groups
+}
+
+// sort puts the group's rows into the order of the key's first column, roughly. Neighbours in a table and in its index are then
+// written one after the other, which costs the server little more than half as much as jumping about, and writers that meet
+// take their locks in one order.
+func (x *transaction) sort(g *group) {
+	type place struct {
+		key    uint64
+		member int
+	}
+	col := g.b.cols[g.b.key[0]].src
+	places := make([]place, len(g.members))
+	for i, m := range g.members {
+		places[i] = place{sortKey(x.w.Changes[m].Row.Values[col]), m}
+	}
+	slices.SortFunc(places, func(a, b place) int { return cmp.Or(cmp.Compare(a.key, b.key), cmp.Compare(a.member, b.member)) })
+	for i := range places {
+		g.members[i] = places[i].member
+	}
+}
+
+// sortKey grows with the value, as far as eight bytes can tell.
+func sortKey(v syncline.Value) uint64 {
+	if v.Kind() == syncline.KindInt {
+		if n, err := v.AsInt(); err == nil {
+			return uint64(n) ^ 1<<63
+		}
+	}
+	var first [8]byte
+	copy(first[:], v.Bytes())
+	return binary.BigEndian.Uint64(first[:])
 }
 
 func (g *group) best(copyMin int) way {

@@ -151,3 +151,32 @@ func TestManyDeletesAndPartialUpdates(t *testing.T) {
 	}
 	r.rows("SELECT count(*), count(*) FILTER (WHERE id % 2 = 1 AND v = 'v' AND w = 'new') FROM a", "(1000,1000)")
 }
+
+func TestLargeGroupsAreWrittenInTheOrderOfTheirKeys(t *testing.T) {
+	const n = 2 * defaultCopyMin
+	ints, texts := cols(1, "id", "v"), cols(1, "id", "v")
+	ints.Columns[0].Kind = syncline.KindInt
+	for _, c := range []struct {
+		typ    string
+		schema *syncline.Schema
+		key    func(i int) syncline.Value
+	}{
+		{"int", ints, func(i int) syncline.Value { return syncline.Int(int64(i*7919%n - n/2)) }},
+		{"text COLLATE \"C\"", texts, func(i int) syncline.Value { return syncline.Text(fmt.Sprintf("%08d", i*7919%n)) }},
+	} {
+		t.Run(c.typ, func(t *testing.T) {
+			r := newRig(t, Options{}, "CREATE TABLE a (id "+c.typ+" PRIMARY KEY, v text)")
+			for _, fresh := range []bool{true, false} {
+				r.must(true, syncline.Change{Op: syncline.ChangeTruncate, Object: "a"})
+				var changes []syncline.Change
+				for i := range n {
+					changes = append(changes, syncline.Change{Op: syncline.ChangePut, Object: "a", Fresh: fresh,
+						Row: syncline.Row{Schema: c.schema, Values: []syncline.Value{c.key(i), syncline.Text("x")}}})
+				}
+				r.must(false, changes...)
+				r.rows("SELECT count(*), bool_and(before IS NULL OR before < id) FROM (SELECT id, lag(id) OVER (ORDER BY ctid) AS before FROM a) x",
+					fmt.Sprintf("(%d,t)", n))
+			}
+		})
+	}
+}
