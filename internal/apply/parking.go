@@ -185,13 +185,13 @@ func (pk *parking) wake() (at time.Time, ok bool) {
 	return at, ok
 }
 
-// find returns the slot that holds the task, or nil.
-func (pk *parking) find(x *state.Exception) *parked {
-	s, ok := pk.slotOf(x)
-	if !ok {
-		return nil
+// find returns the slot that holds the task, or nil; known is false where the route has no such rule.
+func (pk *parking) find(x *state.Exception) (k *parked, known bool) {
+	s, known := pk.slotOf(x)
+	if !known {
+		return nil, false
 	}
-	return pk.slots[s]
+	return pk.slots[s], true
 }
 
 // asks lists, per entity, the source keys that have to be read because of these tasks.

@@ -267,9 +267,9 @@ func (r *Route) whileStopped(ctx context.Context, c command, why error) bool {
 		c.answer <- syncline.Errorf(syncline.Rejected, "route_stopped", "route %s does not work now: %v", r.o.ID, why)
 		return false
 	}
-	err := c.whileStopped(ctx)
+	begin, err := c.whileStopped(ctx)
 	c.answer <- err
-	return err == nil
+	return begin && err == nil
 }
 
 // meter is a rate over the last seconds.

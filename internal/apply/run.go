@@ -9,28 +9,37 @@ import (
 	"syncline/internal/state"
 )
 
-// command is what an operator asks of a route. Exactly one of the functions is called, in the route's loop; the answer goes to
-// answer, which has room for it.
+// command is what an operator asks of a route. One of the functions is called, in the route's loop; the answer goes to answer, which
+// has room for it.
 type command struct {
 	whileRunning func(context.Context, *Session) error
-	whileStopped func(context.Context) error
+	// settled: whileRunning waits until the batch in hand is settled, and keeps the next one from beginning.
+	settled bool
+	// whileStopped tells whether that is a reason to begin a session now. nil = the route must run.
+	whileStopped func(context.Context) (begin bool, err error)
 	answer       chan error
+	// gone is closed when nobody waits for the answer any more: the command is not carried out.
+	gone <-chan struct{}
 }
 
 // do hands the command to Run and waits for the answer.
 func (r *Route) do(ctx context.Context, c command) error {
-	c.answer = make(chan error, 1)
+	c.answer, c.gone = make(chan error, 1), ctx.Done()
 	select {
 	case r.commands <- c:
 	case <-ctx.Done():
-		return syncline.Errorf(syncline.Transient, "route_busy", "route %s did not take the command: %w", r.o.ID, ctx.Err())
+		return r.busy()
 	}
 	select {
 	case err := <-c.answer:
 		return err
 	case <-ctx.Done():
-		return ctx.Err()
+		return r.busy()
 	}
+}
+
+func (r *Route) busy() error {
+	return syncline.Errorf(syncline.Transient, "route_busy", "route %s has a batch in hand that takes long", r.o.ID).WithFix("give the command again")
 }
 
 // Retry tries a parked task now. It returns once the route has taken note; the outcome is the task's status.
@@ -40,9 +49,13 @@ func (r *Route) Retry(ctx context.Context, x state.Exception) error {
 
 // Retry is Route.Retry for whoever steps the session.
 func (s *Session) Retry(x state.Exception) error {
-	k := s.m.parking.find(&x)
-	if k == nil {
-		return syncline.Errorf(syncline.Rejected, "task_not_parked", "task %s does not wait any more", x.Task)
+	k, known := s.m.parking.find(&x)
+	switch {
+	case !known:
+		return syncline.Errorf(syncline.Rejected, "route_unknown", "task %s is of rule %s, which route %s does not have any more",
+			x.Task, x.Rule, s.r.o.ID).WithFix("bring the rule back, or cancel the task")
+	case k == nil:
+		return notParked(x)
 	}
 	if err := s.m.unretryable(k); err != nil {
 		return err
@@ -51,46 +64,11 @@ func (s *Session) Retry(x state.Exception) error {
 	return nil
 }
 
-// Cancel gives a parked task up; what was held behind it goes on.
-func (r *Route) Cancel(ctx context.Context, x state.Exception, reason string) error {
-	return r.do(ctx, command{whileRunning: func(ctx context.Context, s *Session) error { return s.Cancel(ctx, x, reason) }})
-}
-
-// Cancel is Route.Cancel for whoever steps the session.
-func (s *Session) Cancel(ctx context.Context, x state.Exception, reason string) error {
-	k := s.m.parking.find(&x)
-	if k == nil {
-		return syncline.Errorf(syncline.Rejected, "task_not_parked", "task %s does not wait any more", x.Task)
-	}
-	if s.m.inflight != nil {
-		return syncline.Errorf(syncline.Transient, "route_busy", "route %s is in the middle of a batch; try again", s.r.o.ID)
-	}
-	now := s.r.o.Now()
-	c := &state.Commit{Slice: s.r.slice}
-	for i := range k.tasks {
-		t := k.tasks[i]
-		if t.Task == x.Task {
-			t.Status, t.Error, t.Updated = state.StatusCancelled, "cancelled: "+reason, now
-			c.Update = append(c.Update, t)
-			if i == 0 && len(k.tasks) > 1 {
-				next := k.tasks[1]
-				next.Status, next.NextTry, next.Updated = state.StatusRetrying, now, now
-				c.Update = append(c.Update, next)
-			}
-		}
-	}
-	if err := s.r.o.State.Commit(ctx, *c); err != nil {
-		return err
-	}
-	s.m.parking.fold(c)
-	s.m.forget()
-	return nil
-}
-
 // Restart begins a stopped route anew at the log's end and asks for all records of its entities: the way out of needs_sync, a
 // lost cursor and a lost log. Where the source cannot read its records it begins with the oldest change that the log still has.
 func (r *Route) Restart(ctx context.Context) error {
-	return r.do(ctx, command{whileStopped: r.anew, whileRunning: func(context.Context, *Session) error {
+	begin := func(ctx context.Context) (bool, error) { return true, r.anew(ctx) }
+	return r.do(ctx, command{whileStopped: begin, whileRunning: func(context.Context, *Session) error {
 		return syncline.Errorf(syncline.Rejected, "route_running", "route %s is running; it needs no restart", r.o.ID)
 	}})
 }
@@ -114,7 +92,8 @@ func (r *Route) anew(ctx context.Context) error {
 
 // Recheck ends the present session, if there is one, and looks again at what the state store says of the route.
 func (r *Route) Recheck(ctx context.Context) error {
-	return r.do(ctx, command{whileStopped: func(context.Context) error { return nil }, whileRunning: func(_ context.Context, s *Session) error {
+	begin := func(context.Context) (bool, error) { return true, nil }
+	return r.do(ctx, command{whileStopped: begin, whileRunning: func(_ context.Context, s *Session) error {
 		s.over = true
 		return nil
 	}})
@@ -128,10 +107,15 @@ func (s *Session) run(ctx, hard context.Context) (progress bool, err error) {
 	entries := make(chan Fed)        // sent by the reader; unbuffered: the window bounds what is read ahead
 	readErr := make(chan error, 1)   // the reader's last word; has room so that it can always leave
 	results := make(chan applied, 1) // sent by the applier; has room so that it can always leave
+	commands := s.r.commands         // nil while one of them waits
+	var waiting command              // for the batch in hand
 	defer func() {
 		stopReading()
 		workers.Wait()
 		_ = s.target.Close()
+		if commands == nil {
+			waiting.answer <- s.r.busy()
+		}
 	}()
 	reader := s.r.o.Feed.Reader(s.m.committed.Seq)
 	workers.Go(func() {
@@ -153,6 +137,10 @@ func (s *Session) run(ctx, hard context.Context) (progress bool, err error) {
 	defer timer.Stop()
 	flying := false
 	for {
+		if commands == nil && !flying {
+			commands = s.r.commands
+			s.obey(hard, waiting)
+		}
 		for !flying && ctx.Err() == nil {
 			move := s.m.next(s.r.o.Now())
 			if move == moveWait {
@@ -206,17 +194,26 @@ func (s *Session) run(ctx, hard context.Context) (progress bool, err error) {
 			}
 			progress = true
 			s.r.update(func(st *Status) { st.Oldest = s.m.oldest() })
-		case c := <-s.r.commands:
-			if c.whileRunning == nil {
-				c.answer <- syncline.Errorf(syncline.Rejected, "route_running", "route %s is running", s.r.o.ID)
+		case c := <-commands:
+			if c.settled && flying {
+				waiting, commands = c, nil
 				continue
 			}
-			c.answer <- c.whileRunning(hard, s)
+			s.obey(hard, c)
 			if s.over {
 				return progress, nil
 			}
 		case <-timer.C:
 		}
+	}
+}
+
+// obey carries out a command, unless whoever gave it has gone.
+func (s *Session) obey(ctx context.Context, c command) {
+	select {
+	case <-c.gone:
+	default:
+		c.answer <- c.whileRunning(ctx, s)
 	}
 }
 
