@@ -53,7 +53,7 @@ func (s *Session) Retry(x state.Exception) error {
 	switch {
 	case !known:
 		return syncline.Errorf(syncline.Rejected, "route_unknown", "task %s is of rule %s, which route %s does not have any more",
-			x.Task, x.Rule, s.r.o.ID).WithFix("bring the rule back, or cancel the task")
+			x.Task, x.Rule, s.r.o.ID).WithFix("bring the rule back, then retry the task; or cancel it")
 	case k == nil:
 		return notParked(x)
 	}

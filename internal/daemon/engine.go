@@ -157,26 +157,37 @@ func (e engine) Task(ctx context.Context, id string) (state.Exception, error) {
 const commandTimeout = 10 * time.Second
 
 func (e engine) RetryTask(ctx context.Context, id string) error {
-	return e.command(ctx, id, func(ctx context.Context, r *apply.Route, x state.Exception) error { return r.Retry(ctx, x) })
+	return e.command(ctx, id, func(ctx context.Context, r *apply.Route, x state.Exception) error {
+		if r == nil {
+			return syncline.Errorf(syncline.Rejected, "route_unknown", "task %s is of route %s, which the configuration does not have", id, x.Route).
+				WithFix("bring the rule back, then retry the task; or cancel it")
+		}
+		return r.Retry(ctx, x)
+	})
 }
 
 func (e engine) CancelTask(ctx context.Context, id, reason string) error {
-	return e.command(ctx, id, func(ctx context.Context, r *apply.Route, x state.Exception) error { return r.Cancel(ctx, x, reason) })
+	return e.command(ctx, id, func(ctx context.Context, r *apply.Route, x state.Exception) error {
+		if r == nil { // nobody else will
+			return apply.Cancel(ctx, e.state, x, reason, time.Now())
+		}
+		return r.Cancel(ctx, x, reason)
+	})
 }
 
+// command finds the task and its route, which is nil where the configuration does not have it.
 func (e engine) command(ctx context.Context, id string, do func(context.Context, *apply.Route, state.Exception) error) error {
 	x, err := e.state.Exception(ctx, id)
 	if err != nil {
 		return err
 	}
-	r := e.route(x.Route)
-	if r == nil {
-		return syncline.Errorf(syncline.Rejected, "route_unknown", "task %s is of route %s, which the configuration does not have", id, x.Route).
-			WithFix("bring the rule back, then retry the task")
-	}
 	ctx, cancel := context.WithTimeout(ctx, commandTimeout)
 	defer cancel()
-	return do(ctx, r.apply, x)
+	var r *apply.Route
+	if of := e.route(x.Route); of != nil {
+		r = of.apply
+	}
+	return do(ctx, r, x)
 }
 
 func (d *Daemon) route(id string) *route {

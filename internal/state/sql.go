@@ -48,6 +48,7 @@ const (
 	sqlAddTask = `INSERT INTO task (task, route, slice, rule, source, entity, object, record_key, seq, idx, status, pending,
 		outcome, code, error, attempts, next_try, created, updated, resolved_log, resolved_seq, resolved_idx, resolved_epoch, record)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
+	sqlTakeOver   = `DELETE FROM task WHERE task = ? AND NOT (route = ? AND slice = ?) RETURNING route, slice, status, outcome`
 	sqlTaskState  = `SELECT route, slice, status, outcome FROM task WHERE task = ?`
 	sqlChangeTask = `UPDATE task SET status = ?, pending = ?, outcome = ?, code = ?, error = ?, attempts = ?, next_try = ?,
 		updated = ?, resolved_log = ?, resolved_seq = ?, resolved_idx = ?, resolved_epoch = ?,

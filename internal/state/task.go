@@ -84,9 +84,35 @@ func scanTask(rows *sql.Rows) (*Exception, int64, error) {
 }
 
 func (w *writer) park(ctx context.Context, sl Slice, e *Exception) error {
+	if err := w.takeOver(ctx, sl, e.Task); err != nil {
+		return err
+	}
 	_, err := w.exec(ctx, sqlAddTask, e.Task, sl.Route, sl.Slice, e.Rule, e.Source, e.Entity, e.Object, string(e.Key), int64(e.Seq),
 		e.Index, e.Status, e.pending(), e.Outcome, e.Code, e.Error, e.Attempts, micros(e.NextTry), micros(e.Created), micros(e.Updated),
 		e.ResolvedAt.Log, int64(e.ResolvedAt.Seq), e.ResolvedAt.Index, int64(e.ResolvedAt.Epoch), e.Record)
+	return err
+}
+
+// takeOver removes the task of this id that another slice has: its rule was moved from there to this one, which has read the event
+// again. There it counts as superseded.
+func (w *writer) takeOver(ctx context.Context, sl Slice, task string) error {
+	var was []Exception
+	err := w.each(ctx, func(rows *sql.Rows) error {
+		e := Exception{}
+		err := rows.Scan(&e.Route, &e.Slice.Slice, &e.Status, &e.Outcome)
+		was = append(was, e)
+		return err
+	}, sqlTakeOver, task, sl.Route, sl.Slice)
+	for i := range was {
+		if err != nil {
+			break
+		}
+		var r *row
+		if r, err = w.route(ctx, was[i].Slice); err == nil {
+			r.moved(was[i].outcome(), Superseded)
+			err = w.moveRoute(ctx, r)
+		}
+	}
 	return err
 }
 

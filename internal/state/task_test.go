@@ -119,11 +119,38 @@ func TestChangedRecordIsKept(t *testing.T) {
 	}
 }
 
+// TestATaskFollowsItsRuleToAnotherRoute: a rule that was moved into a group reads its events again from the oldest on, and parks
+// under the same ids.
+func TestATaskFollowsItsRuleToAnotherRoute(t *testing.T) {
+	s := openNew(t)
+	ctx := t.Context()
+	group := Slice{Route: "group"}
+	place1(t, s, sl)
+	place1(t, s, group)
+	must(t, s.Commit(ctx, Commit{Slice: sl, Journal: journal(1, 2, Parked, Parked), Park: []Exception{
+		task("a", 1, 0, StatusFailed), task("b", 1, 1, StatusFailed)}}))
+	moved := task("a", 1, 0, StatusFailed)
+	moved.Slice = group
+	c := Commit{Slice: group, Journal: journal(1, 2, Parked, Applied), Park: []Exception{moved}}
+	must(t, s.Commit(ctx, c))
+	must(t, s.Commit(ctx, c)) // repeating it changes nothing
+	got, err := s.Exception(ctx, "a")
+	must(t, err)
+	if diff := cmp.Diff(moved, got); diff != "" {
+		t.Errorf("Exception (-want +got):\n%s", diff)
+	}
+	for slice, want := range map[Slice]Counts{sl: {Read: 2, Superseded: 1, Parked: 1}, group: {Read: 2, Applied: 1, Parked: 1}} {
+		if totals, _, err := s.Totals(ctx, slice); err != nil || totals != want {
+			t.Errorf("totals of %s = %+v, %v, want %+v", slice, totals, err, want)
+		}
+	}
+}
+
 // TestNoQueryReadsAWholeTable holds every statement to an index: a route that was left alone for a while has a hundred
 // thousand tasks and a million journal rows.
 func TestNoQueryReadsAWholeTable(t *testing.T) {
 	s := openNew(t)
-	queries := []string{sqlRoute, sqlTask, sqlTaskState, sqlPending, sqlCutTasks, sqlReopenable, sqlReopen, sqlChangeTask, sqlDropTasks,
+	queries := []string{sqlRoute, sqlTask, sqlTaskState, sqlTakeOver, sqlPending, sqlCutTasks, sqlReopenable, sqlReopen, sqlChangeTask, sqlDropTasks,
 		sqlForgetTasks, sqlForgetJournal, sqlJournalAt, sqlJournalBefore, sqlCutJournal, sqlFoldable, sqlFold, sqlKnowsLog,
 		sqlOpenRun, sqlRuns, sqlSetRun, sqlSeenIDs + "?, ?)", sqlTrimIDs, sqlTasks + sqlTasksEnd}
 	for _, column := range []string{"status", "rule", "record_key", "code"} {
