@@ -56,6 +56,9 @@ func DecideStart(f StartFacts) StartDecision {
 		if f.Keeps && f.Found && f.HeldState != f.State && !f.Anew {
 			return foreignCursor(f)
 		}
+		if d, ok := f.inLog(f.Cursor); !ok {
+			return d
+		}
 		c := f.Cursor
 		c.Epoch = max(c.Epoch, f.Held.Epoch)
 		return StartDecision{Move: StartPlace, Cursor: c}
@@ -77,22 +80,30 @@ func DecideStart(f StartFacts) StartDecision {
 				f.Held.Seq, f.Cursor.Seq), "restore the newer state store, or "+anew)
 		}
 	}
-	if at.Log != f.Log {
-		return halt("log_replaced", "the log is not the one that the cursor counts in", "restore the log directory, or "+anew)
-	}
-	if at.Seq > f.Bounds.Last+1 || at.Seq == f.Bounds.Last+1 && at.Index > 0 {
-		return halt("log_lost", fmt.Sprintf("the cursor stands at sequence %d, the log ends at %d: it has lost its end", at.Seq, f.Bounds.Last),
-			"restore the log directory; the target holds changes that the log no longer has")
-	}
-	if at.Seq < f.Bounds.First {
-		return StartDecision{Move: StartNeedsSync, Cursor: at, Err: syncline.Errorf(syncline.Fatal, "needs_sync",
-			"the log begins at sequence %d, the cursor stands at %d: the changes between are gone", f.Bounds.First, at.Seq).
-			WithFix("%s", anew)}
+	if d, ok := f.inLog(at); !ok {
+		return d
 	}
 	if refill {
 		return StartDecision{Move: StartRefill, Cursor: at}
 	}
 	return StartDecision{Move: StartRun, Cursor: at}
+}
+
+// inLog reports whether the log has all that stands at the cursor and after it, and what is to be done if not.
+func (f *StartFacts) inLog(at syncline.Cursor) (StartDecision, bool) {
+	if at.Log != f.Log {
+		return halt("log_replaced", "the log is not the one that the cursor counts in", "restore the log directory, or "+anew), false
+	}
+	if at.Seq > f.Bounds.Last+1 || at.Seq == f.Bounds.Last+1 && at.Index > 0 {
+		return halt("log_lost", fmt.Sprintf("the cursor stands at sequence %d, the log ends at %d: it has lost its end", at.Seq, f.Bounds.Last),
+			"restore the log directory; the target holds changes that the log no longer has"), false
+	}
+	if at.Seq < f.Bounds.First {
+		return StartDecision{Move: StartNeedsSync, Cursor: at, Err: syncline.Errorf(syncline.Fatal, "needs_sync",
+			"the log begins at sequence %d, the cursor stands at %d: the changes between are gone", f.Bounds.First, at.Seq).
+			WithFix("%s", anew)}, false
+	}
+	return StartDecision{}, true
 }
 
 // foreignCursor refuses a target whose cursor another state store wrote: what that store still had to apply is not known here, and

@@ -37,6 +37,12 @@ func TestDecideStart(t *testing.T) {
 		{"the store is an older copy", func(f *StartFacts) { f.Held = at(7, 0) }, StartHalt, "state_lost", syncline.Cursor{}},
 		{"begins", func(f *StartFacts) { f.Placing, f.Found = true, false }, StartPlace, "", at(5, 2)},
 		{"begins again after a crash in between", func(f *StartFacts) { f.Placing = true }, StartPlace, "", at(5, 2)},
+		{"begins in a log that was replaced meanwhile", func(f *StartFacts) { f.Placing, f.Found = true, false; f.Log = "other" }, StartHalt, "log_replaced", syncline.Cursor{}},
+		{"begins beyond the end of a log that was restored", func(f *StartFacts) { f.Placing, f.Found = true, false; f.Bounds.Last = 3 }, StartHalt, "log_lost", syncline.Cursor{}},
+		{"begins below what is left of the log", func(f *StartFacts) { f.Placing, f.Found = true, false; f.Bounds.First = 6 }, StartNeedsSync, "needs_sync", at(5, 2)},
+		{"begins in a log that is empty yet", func(f *StartFacts) {
+			f.Placing, f.Found, f.Cursor, f.Bounds = true, false, at(1, 0), syncline.Bounds{}
+		}, StartPlace, "", at(1, 0)},
 		{"begins where another state store's cursor stands", func(f *StartFacts) { f.Placing = true; f.HeldState = "other" }, StartHalt, "state_lost", syncline.Cursor{}},
 		{"begins anew over it because an operator said so", func(f *StartFacts) { f.Placing, f.Anew = true, true; f.HeldState = "other" }, StartPlace, "", at(5, 2)},
 		{"the store holds the cursor", func(f *StartFacts) { f.Keeps, f.Found, f.Held = false, false, syncline.Cursor{} }, StartRun, "", at(5, 2)},
