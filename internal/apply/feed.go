@@ -11,8 +11,8 @@ import (
 // feedBytes is how much of the log's end, in stored bytes, a Feed keeps decoded.
 const feedBytes = 4 << 20
 
-// Feed reads and decodes a log once for all routes that stand at its end. A route that is behind reads for itself until it has
-// caught up with the others.
+// Feed reads and decodes a log once for all routes that stand at its end. The shared reader goes with the route that is ahead of the
+// others; a route that is behind reads for itself until it has caught up.
 type Feed struct {
 	log syncline.Log
 
@@ -84,13 +84,11 @@ func (r *FeedReader) Next(ctx context.Context) (Fed, error) {
 			r.seq++
 			return d, nil
 		}
-		if f.tail == nil {
-			tail, err := f.log.Read(ctx, r.seq)
-			if err != nil {
+		if f.tail == nil || f.next < r.seq && !f.reading { // whoever opened it may read no further
+			if err := f.open(ctx, r.seq); err != nil {
 				f.mu.Unlock()
 				return Fed{}, err
 			}
-			f.tail, f.next, f.ring, f.bytes = tail, r.seq, nil, 0
 		}
 		if r.seq != f.next {
 			f.mu.Unlock()
@@ -125,6 +123,19 @@ func (r *FeedReader) Next(ctx context.Context) (Fed, error) {
 			return Fed{}, err
 		}
 	}
+}
+
+// open has the shared reader begin at seq.
+func (f *Feed) open(ctx context.Context, seq syncline.Seq) error {
+	tail, err := f.log.Read(ctx, seq)
+	if err != nil {
+		return err
+	}
+	if f.tail != nil {
+		_ = f.tail.Close() // it holds nothing that could be lost
+	}
+	f.tail, f.next, f.ring, f.bytes = tail, seq, nil, 0
+	return nil
 }
 
 // readOwn reads the next entry for this route alone.
