@@ -24,9 +24,23 @@ func (l *loader) checkListen(v value, text string) {
 		"the API may listen on a loopback address only")
 }
 
+const (
+	// stateRows is the default of batch.max_rows.
+	stateRows = 5000
+	// eventRows is that of targets which are sent each event by itself: what was sent of a Write that an end or a crash cuts off is
+	// sent again, and a Write must fit into the time that a process has to come to its end.
+	eventRows = 100
+)
+
 // checkRule checks what a rule names, and fills in how it starts.
 func (l *loader) checkRule(r *ruleSource) {
 	to := l.checkTarget(r)
+	if r.Batch.MaxRows == 0 {
+		r.Batch.MaxRows = stateRows
+		if to != nil && to.Type.Events() {
+			r.Batch.MaxRows = eventRows
+		}
+	}
 	push, never := false, ""
 	for i, ref := range r.From {
 		s := l.checkSource(r.from[i], ref)

@@ -42,7 +42,7 @@ func (l *loader) rule(v value) {
 		Enabled: true,
 		On:      On{Deleted: ActionHard, Archived: ActionSoft, Merged: ActionRedirect, Left: ActionHard},
 		Retry:   Retry{Max: 5, Delay: time.Second, MaxDelay: 5 * time.Minute},
-		Batch:   Batch{MaxRows: 5000, MaxWait: 50 * time.Millisecond},
+		Batch:   Batch{MaxWait: 50 * time.Millisecond},
 	}}
 	l.cfg.Rules = append(l.cfg.Rules, r.Rule)
 	l.rules = append(l.rules, r)
