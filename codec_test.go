@@ -212,6 +212,27 @@ func FuzzDecodeBatch(f *testing.F) {
 	})
 }
 
+func FuzzDecodeSchema(f *testing.F) {
+	s := sample().Events[0].Schema
+	f.Add(AppendSchema(nil, s))
+	if _, err := DecodeSchema(appendSchema(nil, s)); err == nil {
+		f.Error("DecodeSchema reads what does not begin as a stored schema")
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		s, err := DecodeSchema(data)
+		if err != nil {
+			return
+		}
+		again, err := DecodeSchema(AppendSchema(nil, s))
+		if err != nil {
+			t.Fatalf("what was decoded and encoded does not decode: %v", err)
+		}
+		if diff := cmp.Diff(s, again); diff != "" {
+			t.Errorf("schema (-decoded +again):\n%s", diff)
+		}
+	})
+}
+
 func TestEqual(t *testing.T) {
 	for _, test := range []struct {
 		a, b Value

@@ -1,6 +1,10 @@
 package syncline
 
-import "hash/fnv"
+import (
+	"bytes"
+	"errors"
+	"hash/fnv"
+)
 
 // Schema is the shape that the rows of one entity have from some position on. A schema is never changed once rows refer to
 // it; a source that sees its table altered makes a new one.
@@ -58,6 +62,23 @@ func (s *Schema) Fingerprint() uint64 {
 	h := fnv.New64a()
 	h.Write(appendSchema(nil, s)) //nolint:errcheck // a hash never fails
 	return h.Sum64()
+}
+
+// schemaMagic begins the stored form of a schema, version 1: that of a record batch's schemas follows.
+const schemaMagic = "SLS\x01"
+
+// AppendSchema appends the stored form of s.
+func AppendSchema(dst []byte, s *Schema) []byte { return appendSchema(append(dst, schemaMagic...), s) }
+
+// DecodeSchema reads what AppendSchema wrote.
+func DecodeSchema(data []byte) (*Schema, error) {
+	rest, ok := bytes.CutPrefix(data, []byte(schemaMagic))
+	r := reader{data: rest}
+	s := r.schema()
+	if !ok || r.bad || len(r.data) > 0 {
+		return nil, errors.New("corrupt schema")
+	}
+	return s, nil
 }
 
 // Row is a record: one value for each column of its schema.

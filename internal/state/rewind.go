@@ -14,7 +14,7 @@ const trimStep = 500
 // Rewind takes the slice back to where its target stands: journal rows and tasks of events at or beyond `to` go, because
 // the events will be read again, and the cursor becomes `to`. Tasks that were resolved by something beyond it are pending
 // again (retrying, at once) and are returned with their records, in the order of their events. What a person cancelled
-// stays cancelled. Events that Trim has folded are never read again: their tasks stay.
+// stays cancelled. What the store knew of a rule's schema from beyond it is forgotten. Events that Trim has folded are never read again: their tasks stay.
 //
 // A fatal state_lost says that this store did not write that cursor: the slice is unknown or stands before it, the log is
 // another, or a batch was committed across it.
@@ -35,6 +35,9 @@ func (s *Store) Rewind(ctx context.Context, sl Slice, to syncline.Cursor) (reope
 			return followsCursor(sl, r.Cursor, to)
 		}
 		if err := w.cut(ctx, r, placeOf(to)); err != nil {
+			return err
+		}
+		if _, err := w.exec(ctx, sqlCutSchemas, sl.Route, sl.Slice, int64(to.Seq), to.Index); err != nil {
 			return err
 		}
 		if reopened, err = w.reopen(ctx, r, placeOf(to)); err != nil {

@@ -165,7 +165,8 @@ func (s *Store) Routes(ctx context.Context) (map[Slice]Route, error) {
 	return all, err
 }
 
-// PlaceRoute begins the slice anew at r.Cursor, whatever stood there: its journal, its tasks and its totals go.
+// PlaceRoute begins the slice anew at r.Cursor, whatever stood there: its journal, its tasks and its totals go. The schemas of
+// its rules stay: the target's objects are as they were.
 func (s *Store) PlaceRoute(ctx context.Context, sl Slice, r Route) error {
 	r.Known = true
 	return s.write(ctx, "place route "+sl.String(), func(ctx context.Context, w *writer) error {
@@ -173,6 +174,9 @@ func (s *Store) PlaceRoute(ctx context.Context, sl Slice, r Route) error {
 			if _, err := w.exec(ctx, forget, sl.Route, sl.Slice); err != nil {
 				return err
 			}
+		}
+		if _, err := w.exec(ctx, sqlMoveSchemas, int64(r.Cursor.Seq), r.Cursor.Index, sl.Route, sl.Slice); err != nil {
+			return err
 		}
 		return w.writeRoute(ctx, &row{slice: sl, Route: r})
 	})

@@ -66,6 +66,13 @@ const (
 	sqlDropTasks = `DELETE FROM task WHERE n IN (SELECT n FROM task WHERE route = ? AND slice = ? AND pending = 0
 		AND (seq, idx) < (?, ?) AND resolved_seq < ? LIMIT ?)`
 
+	sqlSchemas    = `SELECT rule, object, source, made FROM rule_schema WHERE route = ? AND slice = ?`
+	sqlSaveSchema = `INSERT INTO rule_schema (route, slice, rule, object, source, made, seq, idx) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+		ON CONFLICT (route, slice, rule) DO UPDATE SET object = excluded.object, source = excluded.source, made = excluded.made,
+		seq = excluded.seq, idx = excluded.idx`
+	sqlMoveSchemas = `UPDATE rule_schema SET seq = ?, idx = ? WHERE route = ? AND slice = ?`
+	sqlCutSchemas  = `DELETE FROM rule_schema WHERE route = ? AND slice = ? AND (seq, idx) > (?, ?)`
+
 	sqlKnowsLog = `SELECT 1 FROM source_log WHERE source = ? AND log = ?`
 	sqlAddLog   = `INSERT INTO source_log (source, log) VALUES (?, ?) ON CONFLICT (source, log) DO NOTHING`
 

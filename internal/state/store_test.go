@@ -194,10 +194,34 @@ func TestMigrationsRunOnce(t *testing.T) {
 	n := 0
 	must(t, s.read(t.Context(), "test", func(r *sql.Rows) error { return r.Scan(&n) },
 		"SELECT count(*) FROM "+versionTable+" WHERE version_id > 0"))
-	files, err := os.ReadDir("migrations/sqlite")
+	files, err := sqliteMigrations.ReadDir("migrations/sqlite")
 	must(t, err)
 	if n != len(files) {
 		t.Errorf("applied migrations = %d, want %d", n, len(files))
+	}
+}
+
+// A store that an older version wrote keeps what it has and learns what is new.
+func TestAnOlderStoreIsBroughtUpToDate(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "state.db")
+	s, err := Open(t.Context(), Options{Path: path})
+	must(t, err)
+	place1(t, s, sl)
+	must(t, s.write(t.Context(), "test", func(ctx context.Context, w *writer) error {
+		for _, q := range []string{"DROP TABLE rule_schema", "DELETE FROM " + versionTable + " WHERE version_id > 3"} {
+			if _, err := w.exec(ctx, q); err != nil {
+				return err
+			}
+		}
+		return nil
+	}))
+	must(t, s.Close())
+	s = openAt(t, path)
+	if r, err := s.Route(t.Context(), sl); err != nil || !r.Known || r.Cursor != cur(1, 0) {
+		t.Errorf("Route = %+v, %v, want it as it was", r, err)
+	}
+	if all, err := s.Schemas(t.Context(), sl); err != nil || len(all) != 0 {
+		t.Errorf("Schemas = %v, %v, want none yet", all, err)
 	}
 }
 
