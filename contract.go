@@ -184,17 +184,25 @@ const (
 type Definition struct {
 	Object string
 	Schema *Schema
-	// Previous is the schema of the rows so far; nil when the route starts.
+	// Previous is the schema that the object was last made to fit, by this process or one before it; nil where that is not known.
 	Previous *Schema
 	// Create: make the object if it is missing.
 	Create bool
 	Policy SchemaPolicy
+	// Reread is called, at most once and before anything is altered, where records that are there will lack the value of a column
+	// of Schema that Previous did not have: they must be read from the source again, whoever added the column and whatever becomes
+	// of this process. Its error is Define's, and nothing is altered. nil = nobody asks.
+	Reread func(context.Context) error
+}
+
+// Regains reports whether a column that the object has is one that records did not get until now: it holds what somebody else
+// wrote, or what it held before the source dropped it.
+func (d *Definition) Regains(column string) bool {
+	return d.Policy == SchemaEvolve && d.Previous != nil && d.Previous.Index(column) < 0
 }
 
 // Defined is what Define did.
 type Defined struct {
-	// NeedsSync: a column was added whose value older rows do not have; they must be read from the source again.
-	NeedsSync bool
 	// Warnings are for the operator: a type that became text, a column that the target lacks.
 	Warnings []string
 }

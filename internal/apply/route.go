@@ -23,6 +23,8 @@ type State interface {
 	Commit(context.Context, state.Commit) error
 	Rewind(ctx context.Context, sl state.Slice, to syncline.Cursor) ([]state.Exception, error)
 	Pending(context.Context, state.Slice) ([]state.Exception, error)
+	Schemas(context.Context, state.Slice) (map[string]state.RuleSchema, error)
+	SaveSchema(context.Context, state.Slice, state.RuleSchema) error
 }
 
 // Start says where a route begins that has never run.
@@ -77,6 +79,10 @@ type Route struct {
 	slice state.Slice
 	rules []Rule
 	log   *slog.Logger
+
+	// refused is what the route halted at because of a changed schema, accepted what an operator resumed it after. They belong to
+	// the goroutine of Run.
+	refused, accepted refusal
 
 	commands chan command // sent by operators, received by Run; unbuffered: a command is taken when the loop can carry it out
 

@@ -80,6 +80,13 @@ func (b *bench) start() {
 	if err := b.route.Prepare(b.ctx, false); err != nil {
 		b.t.Fatal(err)
 	}
+	b.begin()
+}
+
+// begin begins a session of the route that is there.
+func (b *bench) begin() {
+	b.t.Helper()
+	var err error
 	if b.s, err = b.route.Begin(b.ctx); err != nil {
 		b.t.Fatal(err)
 	}

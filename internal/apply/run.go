@@ -90,6 +90,17 @@ func (r *Route) anew(ctx context.Context) error {
 		Version: r.o.Version, Cursor: at})
 }
 
+// Resume has a stopped route go on at once, because an operator has set right what it stopped for. A schema that it halted at is
+// taken as it is from then on.
+func (r *Route) Resume(ctx context.Context) error {
+	return r.do(ctx, command{whileStopped: r.resume})
+}
+
+func (r *Route) resume(context.Context) error {
+	r.accepted = r.refused
+	return nil
+}
+
 // Recheck ends the present session, if there is one, and looks again at what the state store says of the route.
 func (r *Route) Recheck(ctx context.Context) error {
 	begin := func(context.Context) (bool, error) { return true, nil }

@@ -24,6 +24,8 @@ type Session struct {
 	keys map[string]state.KeyMapping
 	// mixed: the target holds records of older versions of the rules too.
 	mixed bool
+	// schemas are what the rules' objects fit, by rule, as the state store has it.
+	schemas map[string]state.RuleSchema
 }
 
 // Prepare registers a route that has never run, or whose signature changed, at the place where it begins. It needs the state
@@ -150,6 +152,9 @@ func (s *Session) start(ctx context.Context, known state.Route) error {
 	}
 	if len(reopened) > 0 {
 		r.log.Info("tasks that were resolved after the target's cursor are applied again", "tasks", len(reopened))
+	}
+	if s.schemas, err = r.o.State.Schemas(ctx, r.slice); err != nil {
+		return err
 	}
 	pending, err := r.o.State.Pending(ctx, r.slice)
 	if err != nil {
@@ -311,43 +316,6 @@ func (s *Session) show() {
 			st.State = RouteDegraded
 		}
 	})
-}
-
-// define binds the rule to the wanted schema and tells the target.
-func (s *Session) define(ctx context.Context) error {
-	rule, schema := s.m.rules[s.m.wantRule], s.m.wantSchema
-	binding, err := rule.Bind(schema)
-	if err != nil {
-		if syncline.CodeOf(err) == "unknown" {
-			err = syncline.Errorf(syncline.Fatal, "rule_does_not_fit", "rule %s does not fit the columns of %s: %w", rule.ID, schema.Table, err)
-		}
-		return err
-	}
-	if err := s.keyed(ctx, rule.ID, schema, binding); err != nil {
-		return err
-	}
-	if d, ok := s.target.(syncline.Definer); ok {
-		var previous *syncline.Schema
-		if rule.binding != nil {
-			previous = rule.binding.Out
-		}
-		made, err := d.Define(ctx, syncline.Definition{Object: rule.Object, Schema: binding.Out, Previous: previous, Create: rule.Create, Policy: rule.Rule.Schema})
-		if err != nil {
-			return err
-		}
-		for _, w := range made.Warnings {
-			s.r.log.Warn("target does not fit the source exactly", "rule", rule.ID, "warning", w)
-		}
-		s.r.warn(made.Warnings...)
-		if made.NeedsSync && !s.r.o.LogOnly {
-			run := syncline.Run{ID: runID("schema", s.r.o.ID, rule.Entity, s.m.committed), Kind: syncline.RunFull, Entity: rule.Entity, Routes: []string{s.r.o.ID}}
-			if err := s.r.o.RequestRun(ctx, run); err != nil {
-				return err
-			}
-		}
-	}
-	s.m.defined(binding)
-	return nil
 }
 
 // applied is what came of applying a plan.

@@ -34,7 +34,10 @@ func (t *Target) Define(ctx context.Context, d syncline.Definition) (syncline.De
 		return syncline.Defined{}, syncline.Errorf(syncline.Fatal, "key_index_missing", "object %s has another key", d.Object)
 	}
 	o := &object{columns: slices.Clone(old.columns), key: old.key, records: old.records, heap: old.heap}
-	done, changed, err := o.evolve(d)
+	done, changed, reread, err := o.evolve(d)
+	if err == nil && reread && d.Reread != nil {
+		err = d.Reread(ctx)
+	}
 	if err != nil || !changed {
 		return done, err
 	}
@@ -42,9 +45,10 @@ func (t *Target) Define(ctx context.Context, d syncline.Definition) (syncline.De
 	return done, nil
 }
 
-func (o *object) evolve(d syncline.Definition) (done syncline.Defined, changed bool, err error) {
+func (o *object) evolve(d syncline.Definition) (done syncline.Defined, changed, reread bool, err error) {
 	for _, c := range d.Schema.Columns {
 		at := slices.IndexFunc(o.columns, func(have syncline.Column) bool { return have.Name == c.Name })
+		reread = reread || at >= 0 && d.Regains(c.Name)
 		switch {
 		case at < 0 && d.Policy != syncline.SchemaEvolve:
 			done.Warnings = append(done.Warnings, fmt.Sprintf("object %s has no column %q: it is not written", d.Object, c.Name))
@@ -54,18 +58,18 @@ func (o *object) evolve(d syncline.Definition) (done syncline.Defined, changed b
 			if v, ok := constant(c); ok {
 				o.fill(c.Name, v)
 			} else {
-				done.NeedsSync = true
+				reread = true
 			}
 		case o.columns[at].Kind == c.Kind:
 		case d.Policy == syncline.SchemaEvolve && widens(o.columns[at].Kind, c.Kind):
 			changed = true
 			o.columns[at] = c
 		case d.Policy == syncline.SchemaEvolve:
-			return done, false, syncline.Errorf(syncline.Fatal, "schema_retyped", "column %q of %s does not widen from %s to %s",
+			return done, false, false, syncline.Errorf(syncline.Fatal, "schema_retyped", "column %q of %s does not widen from %s to %s",
 				c.Name, d.Object, o.columns[at].Kind, c.Kind)
 		}
 	}
-	return done, changed, nil
+	return done, changed, reread, nil
 }
 
 func widens(from, to syncline.Kind) bool {

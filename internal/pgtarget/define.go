@@ -41,6 +41,8 @@ type definition struct {
 	name name
 	done syncline.Defined
 	ddl  []string
+	// reread: records that are there lack a column's value.
+	reread bool
 }
 
 func (f *definition) run(ctx context.Context) error {
@@ -58,6 +60,11 @@ func (f *definition) run(ctx context.Context) error {
 	}
 	if err != nil {
 		return err
+	}
+	if f.reread && f.d.Reread != nil {
+		if err := f.d.Reread(ctx); err != nil {
+			return err
+		}
 	}
 	if tab == nil || len(f.ddl) > 0 {
 		if err := f.execute(ctx); err != nil {
@@ -167,6 +174,7 @@ func (f *definition) evolve(ctx context.Context, tab *table) error {
 			if err := f.retype(ctx, alter, c, tc); err != nil {
 				return err
 			}
+			f.reread = f.reread || !tc.gen && f.d.Regains(c.Name)
 			continue
 		}
 		constant := f.t.o.defaultOf(c)
@@ -183,7 +191,7 @@ func (f *definition) evolve(ctx context.Context, tab *table) error {
 			f.ddl = append(f.ddl, alter+"ADD COLUMN "+sql+" DEFAULT "+constant, alter+"ALTER COLUMN "+quote(c.Name)+" DROP DEFAULT")
 		default:
 			f.ddl = append(f.ddl, alter+"ADD COLUMN "+sql)
-			f.done.NeedsSync = true
+			f.reread = true
 		}
 	}
 	if f.t.o.Guard && len(s.Key) > 0 && tab.column(guardColumn) == nil {

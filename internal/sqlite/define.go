@@ -53,8 +53,14 @@ func (t *Target) Define(ctx context.Context, d syncline.Definition) (syncline.De
 	if missing {
 		ddl, done.Warnings = []string{createTable(name, d.Schema, t.opt.Guard)}, renamed(d.Schema)
 	} else if d.Policy == syncline.SchemaEvolve {
-		if ddl, done.NeedsSync, err = evolve(tab, d, t.opt.Guard); err != nil {
+		var reread bool
+		if ddl, reread, err = evolve(tab, d, t.opt.Guard); err != nil {
 			return syncline.Defined{}, err
+		}
+		if reread && d.Reread != nil {
+			if err := d.Reread(ctx); err != nil {
+				return syncline.Defined{}, err
+			}
 		}
 	}
 	delete(t.bindings, d.Object)
@@ -132,8 +138,8 @@ func renamed(s *syncline.Schema) (warnings []string) {
 	return warnings
 }
 
-// evolve returns what the table lacks, and whether older rows then lack a value.
-func evolve(tab *table, d syncline.Definition, guard bool) (ddl []string, needsSync bool, err error) {
+// evolve returns what the table lacks, and whether the records that are there lack a column's value.
+func evolve(tab *table, d syncline.Definition, guard bool) (ddl []string, reread bool, err error) {
 	s, names := d.Schema, columnNames(d.Schema)
 	alter := "ALTER TABLE " + quote(tab.name) + " ADD COLUMN "
 	for i := range s.Columns {
@@ -144,11 +150,12 @@ func evolve(tab *table, d syncline.Definition, guard bool) (ddl []string, needsS
 			if def := defaultOf(c); def != "" {
 				text += " DEFAULT " + def
 			} else {
-				needsSync = true
+				reread = true
 			}
 			ddl = append(ddl, text)
 			continue
 		}
+		reread = reread || d.Regains(c.Name)
 		if d.Previous == nil {
 			continue
 		}
@@ -160,7 +167,7 @@ func evolve(tab *table, d syncline.Definition, guard bool) (ddl []string, needsS
 	if guard && len(s.Key) > 0 && index(tab.columns, guardColumn) < 0 {
 		ddl = append(ddl, alter+guardColumn+" INTEGER")
 	}
-	return ddl, needsSync, nil
+	return ddl, reread, nil
 }
 
 // widens reports whether a column of this declared type, which held the kind of was, holds the kind of is.

@@ -1,10 +1,18 @@
 package targettest
 
 import (
+	"context"
+	"errors"
 	"testing"
 
 	"syncline"
 )
+
+// defined is what came of a Define, and whether it asked for the records to be read again.
+type defined struct {
+	syncline.Defined
+	reread bool
+}
 
 // runDefine checks how objects are made and follow their schema.
 func runDefine(t *testing.T, h Harness) {
@@ -14,13 +22,15 @@ func runDefine(t *testing.T, h Harness) {
 	base := customer()
 	wider := customer()
 	wider.Columns = append(wider.Columns, syncline.Column{Name: "city", Kind: syncline.KindText, Nullable: true})
-	define := func(e *env, s, previous *syncline.Schema, create bool, p syncline.SchemaPolicy) (syncline.Defined, error) {
-		return e.Target.(syncline.Definer).Define(t.Context(), syncline.Definition{Object: base.Entity, Schema: s, Previous: previous, Create: create, Policy: p})
+	define := func(e *env, s, previous *syncline.Schema, create bool, p syncline.SchemaPolicy) (d defined, err error) {
+		d.Defined, err = e.Target.(syncline.Definer).Define(t.Context(), syncline.Definition{Object: base.Entity, Schema: s, Previous: previous,
+			Create: create, Policy: p, Reread: func(context.Context) error { d.reread = true; return nil }})
+		return d, err
 	}
 	// made opens an instance with an object of the base schema and one record.
 	made := func(t *testing.T) *env {
 		e := open(t, h)
-		if d, err := define(e, base, nil, true, syncline.SchemaEvolve); err != nil || d.NeedsSync {
+		if d, err := define(e, base, nil, true, syncline.SchemaEvolve); err != nil || d.reread {
 			t.Fatalf("Define of a new object = %+v, %v", d, err)
 		}
 		e.applied(false, put(base.Entity, base, syncline.Int(1), syncline.Text("one"), syncline.Null))
@@ -37,7 +47,7 @@ func runDefine(t *testing.T, h Harness) {
 	t.Run("again changes nothing", func(t *testing.T) {
 		e := made(t)
 		for _, create := range []bool{true, false} {
-			if d, err := define(e, base, nil, create, syncline.SchemaEvolve); err != nil || d.NeedsSync || len(d.Warnings) > 0 {
+			if d, err := define(e, base, nil, create, syncline.SchemaEvolve); err != nil || d.reread || len(d.Warnings) > 0 {
 				t.Errorf("Define of what is there (create %v) = %+v, %v, want nothing", create, d, err)
 			}
 		}
@@ -46,8 +56,8 @@ func runDefine(t *testing.T, h Harness) {
 	t.Run("evolve adds a column whose old values must be read", func(t *testing.T) {
 		e := made(t)
 		d, err := define(e, wider, base, true, syncline.SchemaEvolve)
-		if err != nil || !d.NeedsSync {
-			t.Fatalf("Define with a new column = %+v, %v, want NeedsSync", d, err)
+		if err != nil || !d.reread {
+			t.Fatalf("Define with a new column = %+v, %v, want a reread", d, err)
 		}
 		e.applied(false, ann(wider))
 		e.holds(base.Entity, wider,
@@ -59,8 +69,8 @@ func runDefine(t *testing.T, h Harness) {
 		filled := customer()
 		filled.Columns = append(filled.Columns, syncline.Column{Name: "city", Kind: syncline.KindText, Default: "'Rome'"})
 		d, err := define(e, filled, base, true, syncline.SchemaEvolve)
-		if err != nil || d.NeedsSync {
-			t.Fatalf("Define with a new column = %+v, %v, want no sync", d, err)
+		if err != nil || d.reread {
+			t.Fatalf("Define with a new column = %+v, %v, want no reread", d, err)
 		}
 		e.applied(false, ann(filled))
 		e.holds(base.Entity, filled,
@@ -70,7 +80,7 @@ func runDefine(t *testing.T, h Harness) {
 	t.Run("ignore leaves a new column out and says so", func(t *testing.T) {
 		e := made(t)
 		d, err := define(e, wider, base, false, syncline.SchemaIgnore)
-		if err != nil || d.NeedsSync || len(d.Warnings) == 0 {
+		if err != nil || d.reread || len(d.Warnings) == 0 {
 			t.Fatalf("Define with a new column = %+v, %v, want a warning", d, err)
 		}
 		e.applied(false, ann(wider))
@@ -87,12 +97,49 @@ func runDefine(t *testing.T, h Harness) {
 		wantError(t, err, syncline.Fatal, "schema_changed")
 		e.holds(base.Entity, base, vals(syncline.Int(1), syncline.Text("one"), syncline.Null))
 	})
+	t.Run("halt stops at a change that came while nobody looked", func(t *testing.T) {
+		e := made(t)
+		if _, err := define(e, base, nil, false, syncline.SchemaHalt); err != nil {
+			t.Errorf("Define at the start: %v", err)
+		}
+		e.reopen()
+		_, err := define(e, wider, base, false, syncline.SchemaHalt)
+		wantError(t, err, syncline.Fatal, "schema_changed")
+		if _, err := define(e, base, base, false, syncline.SchemaHalt); err != nil {
+			t.Errorf("Define without a change: %v", err)
+		}
+	})
+	t.Run("what must be read again is asked for before anything is altered", func(t *testing.T) {
+		e := made(t)
+		no := errors.New("not now")
+		_, err := e.Target.(syncline.Definer).Define(t.Context(), syncline.Definition{Object: base.Entity, Schema: wider, Previous: base, Create: true,
+			Policy: syncline.SchemaEvolve, Reread: func(context.Context) error { return no }})
+		if !errors.Is(err, no) {
+			t.Errorf("Define = %v, want the error of Reread", err)
+		}
+		if d, err := define(e, wider, nil, false, syncline.SchemaIgnore); err != nil || len(d.Warnings) == 0 {
+			t.Errorf("Define = %+v, %v, want a warning: the column is not there", d, err)
+		}
+	})
+	t.Run("a column that another process added is asked for again", func(t *testing.T) {
+		e := made(t)
+		if _, err := define(e, wider, base, true, syncline.SchemaEvolve); err != nil {
+			t.Fatal(err)
+		}
+		e.reopen()
+		if d, err := define(e, wider, base, true, syncline.SchemaEvolve); err != nil || !d.reread {
+			t.Errorf("Define = %+v, %v, want a reread", d, err)
+		}
+		if d, err := define(e, wider, wider, true, syncline.SchemaEvolve); err != nil || d.reread {
+			t.Errorf("Define = %+v, %v, want no reread", d, err)
+		}
+	})
 	t.Run("a dropped column stays with what it has", func(t *testing.T) {
 		e := made(t)
 		narrow := customer()
 		narrow.Columns = narrow.Columns[:2]
 		e.applied(false, put(base.Entity, base, syncline.Int(2), syncline.Text("two"), syncline.Decimal("2")))
-		if d, err := define(e, narrow, base, true, syncline.SchemaEvolve); err != nil || d.NeedsSync {
+		if d, err := define(e, narrow, base, true, syncline.SchemaEvolve); err != nil || d.reread {
 			t.Fatalf("Define with a column less = %+v, %v", d, err)
 		}
 		e.applied(false, put(base.Entity, narrow, syncline.Int(2), syncline.Text("TWO")), put(base.Entity, narrow, syncline.Int(3), syncline.Text("three")))
@@ -107,6 +154,7 @@ func runDefine(t *testing.T, h Harness) {
 	})
 	t.Run("a type that does not widen halts", func(t *testing.T) {
 		e := made(t)
+		e.reopen()
 		retyped := customer()
 		retyped.Columns[1].Kind = syncline.KindInt
 		for _, p := range []syncline.SchemaPolicy{syncline.SchemaEvolve, syncline.SchemaHalt} {

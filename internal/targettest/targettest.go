@@ -109,6 +109,15 @@ func (e *env) own(k syncline.CursorKeeper) {
 	e.cursor = c
 }
 
+// reopen goes on with another instance, as a process that starts again does.
+func (e *env) reopen() {
+	e.t.Helper()
+	e.Target = e.Reopen()
+	if k, ok := e.Target.(syncline.CursorKeeper); ok {
+		e.own(k)
+	}
+}
+
 // object makes an object for the schema.
 func (e *env) object(s *syncline.Schema) string {
 	e.t.Helper()

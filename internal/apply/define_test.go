@@ -1,0 +1,195 @@
+package apply
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"syncline"
+	"syncline/internal/memtarget"
+	"syncline/internal/state"
+)
+
+// wider is customers with a column more.
+var wider = func() *syncline.Schema {
+	s := *customers
+	s.Columns = append(append([]syncline.Column(nil), s.Columns...), syncline.Column{Name: "city", Kind: syncline.KindText, Type: "text", Nullable: true})
+	return &s
+}()
+
+func moved(id int64, city string) syncline.Event {
+	return syncline.Event{Op: syncline.OpUpdated, Schema: wider, After: append(record(id, "n", "x"), syncline.Text(city))}
+}
+
+func wantCode(t *testing.T, err error, code string) {
+	t.Helper()
+	if syncline.CodeOf(err) != code {
+		t.Fatalf("drain = %v, want %s", err, code)
+	}
+}
+
+func TestASchemaThatHaltsDoesSoAfterARestart(t *testing.T) {
+	b := newBench(t, func(o *Options) { o.Rules[0].Schema = syncline.SchemaHalt })
+	b.append(created(1, "a", "x"))
+	b.mustDrain()
+	b.start()
+	b.append(moved(1, "Bern"))
+	wantCode(t, b.drain(), "schema_changed")
+	b.start()
+	wantCode(t, b.drain(), "schema_changed")
+	b.want(map[string]string{"1": "a/x"})
+
+	if err := b.route.resume(b.ctx); err != nil {
+		t.Fatal(err)
+	}
+	b.begin()
+	b.mustDrain()
+	b.want(map[string]string{"1": "n/x"})
+	b.append(updated(1, "b", "y")) // and back: another change
+	wantCode(t, b.drain(), "schema_changed")
+	if err := b.route.resume(b.ctx); err != nil {
+		t.Fatal(err)
+	}
+	b.begin()
+	b.mustDrain()
+	b.append(moved(1, "Rome")) // what was accepted once is not accepted for good
+	wantCode(t, b.drain(), "schema_changed")
+}
+
+func TestAnEditedRuleIsNoChangedSchema(t *testing.T) {
+	b := newBench(t, func(o *Options) { o.Rules[0].Schema = syncline.SchemaHalt })
+	b.append(created(1, "a", "x"))
+	b.mustDrain()
+	b.options.Rules[0].Bind = func(*syncline.Schema) (*Binding, error) {
+		out := *customers
+		out.Table = "renamed"
+		return &Binding{Out: &out}, nil
+	}
+	b.start()
+	b.append(updated(1, "b", "y"))
+	b.mustDrain()
+	b.want(map[string]string{"1": "b/y"})
+}
+
+// spy notes what a target is told of schemas.
+type spy struct {
+	*memtarget.Target
+	told *[]*syncline.Schema
+}
+
+func (s spy) Define(ctx context.Context, d syncline.Definition) (syncline.Defined, error) {
+	*s.told = append(*s.told, d.Previous)
+	return s.Target.Define(ctx, d)
+}
+
+func TestATargetIsToldWhatItFittedBeforeTheRestart(t *testing.T) {
+	var told []*syncline.Schema
+	b := newBench(t, func(o *Options) {
+		open := o.Open
+		o.Open = func(ctx context.Context) (syncline.Target, error) {
+			target, err := open(ctx)
+			return spy{target.(*memtarget.Target), &told}, err
+		}
+	})
+	b.append(created(1, "a", "x"))
+	b.mustDrain()
+	b.start()
+	b.append(moved(1, "Bern"))
+	b.mustDrain()
+	b.options.Rules[0].Object = "other"
+	b.start()
+	b.append(moved(2, "Rome"))
+	b.mustDrain()
+	if diff := cmp.Diff([]*syncline.Schema{nil, customers, nil}, told); diff != "" {
+		t.Errorf("Previous of each Define (-want +got):\n%s", diff)
+	}
+}
+
+// forgetful is a state store that a crash keeps from saving a schema.
+type forgetful struct {
+	*state.Store
+	fail bool
+}
+
+func (f *forgetful) SaveSchema(ctx context.Context, sl state.Slice, r state.RuleSchema) error {
+	if f.fail {
+		return errors.New("killed")
+	}
+	return f.Store.SaveSchema(ctx, sl, r)
+}
+
+// TestRecordsThatLackAColumnAreAskedFor: whatever fails between the event that brings the column and the first record that has it,
+// the column is not there without the run, and the run is one.
+func TestRecordsThatLackAColumnAreAskedFor(t *testing.T) {
+	for _, baseline := range []bool{true, false} {
+		refuse := errors.New("no room")
+		store := &forgetful{}
+		b := newBench(t, func(o *Options) {
+			o.Rules[0].Schema = syncline.SchemaEvolve
+			store.Store = o.State.(*state.Store)
+			o.State = store
+			request := o.RequestRun
+			o.RequestRun = func(ctx context.Context, r syncline.Run) error {
+				if refuse != nil {
+					return refuse
+				}
+				return request(ctx, r)
+			}
+		})
+		store.fail = !baseline // an older version did not save it
+		b.append(created(1, "a", "x"))
+		if err := b.drain(); (err == nil) != baseline {
+			t.Fatalf("drain = %v", err)
+		}
+		store.fail = false
+		b.append(moved(1, "Bern"))
+		if !baseline {
+			b.options.Start = StartNow
+			if err := b.state.PlaceRoute(b.ctx, b.route.slice, state.Route{Placing: true, Signature: "1",
+				Cursor: syncline.Cursor{Log: b.log.ID(), Seq: 2, Epoch: 1}}); err != nil {
+				t.Fatal(err)
+			}
+			b.start()
+		}
+		if err := b.drain(); !errors.Is(err, refuse) {
+			t.Fatalf("drain = %v, want that the run is refused", err)
+		}
+		b.start()
+		if err := b.drain(); !errors.Is(err, refuse) {
+			t.Fatalf("drain again = %v, want that the run is refused: no column without it", err)
+		}
+		refuse = nil
+		store.fail = true
+		b.start()
+		if err := b.drain(); err == nil {
+			t.Fatal("drain did not meet the crash")
+		}
+		store.fail = false
+		b.start()
+		b.mustDrain()
+		ids := map[string]bool{}
+		for _, r := range b.runs {
+			ids[r.ID] = true
+			if r.Kind != syncline.RunFull || r.Entity != "customer" || len(r.Routes) != 1 {
+				t.Errorf("run = %+v, want all customers for the route", r)
+			}
+		}
+		if len(ids) != 1 {
+			t.Errorf("runs = %+v, want one, however often it is asked for", b.runs)
+		}
+	}
+}
+
+func TestASourceThatCannotReadHoldsNoColumnBack(t *testing.T) {
+	b := newBench(t, func(o *Options) {
+		o.Rules[0].Schema = syncline.SchemaEvolve
+		o.RequestRun = func(context.Context, syncline.Run) error {
+			return syncline.Errorf(syncline.Rejected, "source_cannot_read", "no")
+		}
+	})
+	b.append(created(1, "a", "x"), moved(2, "Bern"))
+	b.mustDrain()
+	b.want(map[string]string{"1": "a/x", "2": "n/x"})
+}
