@@ -212,7 +212,8 @@ type Current interface {
 	Current(ctx context.Context, object string, s *Schema, keys []Row) ([][]Value, error)
 }
 
-// Scanner is a Target that can list an object's records, in the terms of the given schema and in any order.
+// Scanner is a Target that can list an object's records, in the terms of the given schema and in any order. A schema without
+// columns asks only how many there are: each is a row without values.
 type Scanner interface {
 	Scan(ctx context.Context, object string, s *Schema, each func(Row) error) error
 }

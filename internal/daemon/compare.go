@@ -64,19 +64,23 @@ func (d *Daemon) compare(ctx context.Context, source syncline.RunReader, r *rout
 		rule := &r.compiled[i]
 		var schema *syncline.Schema
 		wanted := func(ctx context.Context, f func(syncline.Row) error) error {
-			return wantedBy(ctx, source, rule, func(row syncline.Row) error {
-				schema = row.Schema
-				return f(row)
-			})
+			return wantedBy(ctx, source, rule, func(out *syncline.Schema) { schema = out }, f)
 		}
 		held := func(ctx context.Context, f func(syncline.Row) error) error {
 			switch {
-			case schema == nil:
-				return nil // no record is wanted, and without one nobody knows the columns
-			case readable:
+			case !readable && schema == nil:
+				return nil // nobody knows the columns
+			case !readable:
+				return other(schema)(ctx, f)
+			case schema != nil:
 				return scanner.Scan(ctx, rule.Object, schema, f)
 			}
-			return other(schema)(ctx, f)
+			// The source has no record at all: whatever is there should not be.
+			err := scanner.Scan(ctx, rule.Object, &syncline.Schema{Entity: rule.Entity, Version: -1}, f)
+			if syncline.CodeOf(err) == "object_missing" {
+				return nil
+			}
+			return err
 		}
 		res, err := verify.Compare(ctx, wanted, held)
 		if err != nil {
@@ -87,8 +91,9 @@ func (d *Daemon) compare(ctx context.Context, source syncline.RunReader, r *rout
 	return list, nil
 }
 
-// wantedBy calls f for everything that the rule makes of the source's records as they are now.
-func wantedBy(ctx context.Context, source syncline.RunReader, rule *apply.Rule, f func(syncline.Row) error) error {
+// wantedBy calls f for everything that the rule makes of the source's records as they are now, and before it bound with the columns
+// that come out, also where no record does.
+func wantedBy(ctx context.Context, source syncline.RunReader, rule *apply.Rule, bound func(*syncline.Schema), f func(syncline.Row) error) error {
 	run := syncline.Run{ID: "compare-" + uuid.NewString(), Kind: syncline.RunFull, Entity: rule.Entity, Routes: []string{"_compare"}}
 	if err := source.StartRun(run); err != nil {
 		return err
@@ -108,6 +113,7 @@ func wantedBy(ctx context.Context, source syncline.RunReader, rule *apply.Rule, 
 				if bindings[s], err = rule.Bind(s); err != nil {
 					return err
 				}
+				bound(bindings[s].Out)
 			}
 			if err := wantedOf(bindings[s], b, i, f); err != nil {
 				return err

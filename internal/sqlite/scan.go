@@ -47,6 +47,9 @@ func (b *binding) query(ctx context.Context, q querier, where string, args []any
 	for i, c := range b.columns {
 		names[i], into[i] = quote(c.name), &stored[i]
 	}
+	if len(names) == 0 { // SQL has no rows without columns
+		names, into = []string{"NULL"}, []any{new(any)}
+	}
 	rows, err := q.QueryContext(ctx, "SELECT "+plain(names)+" FROM "+quote(b.table.name)+where, args...)
 	if err != nil {
 		return classify(err, "read %s", b.object)

@@ -369,6 +369,30 @@ func runCurrent(t *testing.T, h Harness) {
 	}
 }
 
+// runCount asks a Scanner only how many records there are.
+func runCount(t *testing.T, h Harness) {
+	e := open(t, h)
+	sc, ok := e.Target.(syncline.Scanner)
+	if !ok {
+		return
+	}
+	s := customer()
+	o := e.object(s)
+	e.applied(false, put(o, s, syncline.Int(1), syncline.Text("a"), syncline.Null), put(o, s, syncline.Int(2), syncline.Null, syncline.Null),
+		put(o, s, syncline.Int(3), syncline.Null, syncline.Null))
+	e.applied(false, remove(o, s, syncline.Int(3)))
+	n := 0
+	err := sc.Scan(t.Context(), o, &syncline.Schema{Entity: s.Entity, Version: -1}, func(r syncline.Row) error {
+		if n++; len(r.Values) != 0 {
+			t.Errorf("Scan without columns = a row of %d values", len(r.Values))
+		}
+		return nil
+	})
+	if err != nil || n != 2 {
+		t.Errorf("Scan without columns = %d rows, %v, want 2", n, err)
+	}
+}
+
 // composite has a key whose order is not that of the columns.
 func composite() *syncline.Schema {
 	return &syncline.Schema{Entity: "line_item", Table: "public.line_item", Key: []int{2, 0}, Version: -1, Columns: []syncline.Column{

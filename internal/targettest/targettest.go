@@ -71,6 +71,7 @@ func Run(t *testing.T, h Harness) {
 	t.Run("epochs", func(t *testing.T) { runEpochs(t, h) })
 	t.Run("reject", func(t *testing.T) { runReject(t, h) })
 	t.Run("hostile", func(t *testing.T) { runHostile(t, h) })
+	t.Run("count", func(t *testing.T) { runCount(t, h) })
 	t.Run("current", func(t *testing.T) { runCurrent(t, h) })
 	t.Run("keyless", func(t *testing.T) { runKeyless(t, h) })
 	t.Run("define", func(t *testing.T) { runDefine(t, h) })
