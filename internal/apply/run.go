@@ -93,7 +93,7 @@ func (r *Route) anew(ctx context.Context) error {
 // Resume has a stopped route go on at once, because an operator has set right what it stopped for. A schema that it halted at is
 // taken as it is from then on.
 func (r *Route) Resume(ctx context.Context) error {
-	return r.do(ctx, command{whileStopped: r.resume})
+	return r.do(ctx, command{whileStopped: func(ctx context.Context) (bool, error) { return true, r.resume(ctx) }})
 }
 
 func (r *Route) resume(context.Context) error {
