@@ -43,6 +43,7 @@ type Daemon struct {
 	started  time.Time
 
 	logs     *jetlog.Server
+	room     func() (int64, error) // bytes that the disk still has for logs
 	state    *state.Store
 	intake   *push.Intake
 	sources  []*source // in the order of the configuration
@@ -88,6 +89,7 @@ func Open(ctx context.Context, o Options) (d *Daemon, err error) {
 	if d.logs, err = jetlog.Open(ctx, jetlog.Options{Dir: o.Config.Log.Dir, MaxBytes: d.quota(), Logger: o.Logger}); err != nil {
 		return d, fmt.Errorf("open the log: %w", err)
 	}
+	d.room = d.logs.Room
 	if d.state, err = state.Open(ctx, state.Options{Path: o.Config.State.Path, Logger: o.Logger}); err != nil {
 		return d, err
 	}

@@ -59,9 +59,13 @@ func (d *Daemon) keep(ctx context.Context, s *source, round bool) error {
 	if err != nil || bounds.Last == 0 {
 		return err
 	}
+	limit, err := d.limit(ctx)
+	if err != nil {
+		return err
+	}
 	// A large batch is refused long before the log is full to the brim.
-	refused, quota := s.refused.Swap(false), d.quota()
-	full := refused || quota > 0 && float64(bounds.Bytes) > fullAt*float64(quota)
+	refused := s.refused.Swap(false)
+	full := refused || float64(bounds.Bytes) > fullAt*float64(limit)
 	slowest, cursor, err := d.slowest(ctx, s, bounds, nil)
 	if err != nil {
 		return err
@@ -102,6 +106,23 @@ func (d *Daemon) keep(ctx context.Context, s *source, round bool) error {
 	}
 	d.log.Info("log purged", "source", s.system.Name, "below", below)
 	return nil
+}
+
+// limit is how large each source's log may be: its share of max_bytes, or of half of what the disk has for logs where that is less.
+// A log that is smaller than what is worth a purge has its disk filled by others, and to give it up would free nothing.
+func (d *Daemon) limit(ctx context.Context) (int64, error) {
+	disk, err := d.room()
+	if err != nil {
+		return 0, err
+	}
+	for _, s := range d.sources {
+		b, err := s.log.Bounds(ctx)
+		if err != nil {
+			return 0, err
+		}
+		disk += b.Bytes
+	}
+	return min(d.quota(), max(disk/2/int64(len(d.sources)), purgeStep)), nil
 }
 
 // slowest returns the source's route whose stored cursor is lowest and that still has a hold on the log, but for one; nil and the

@@ -28,6 +28,7 @@ type house struct {
 	*Daemon
 	log  *memlog.Log
 	now  time.Time // of what is appended next
+	free int64     // on the disk
 	open openTarget
 	read syncline.Log // what routes read
 }
@@ -43,13 +44,13 @@ func (l sized) Bounds(ctx context.Context) (syncline.Bounds, error) {
 
 func newHouse(t *testing.T, log config.Log) *house {
 	t.Helper()
-	h := &house{t: t, now: time.Now(), open: func(context.Context) (syncline.Target, error) {
+	h := &house{t: t, now: time.Now(), free: 1 << 50, open: func(context.Context) (syncline.Target, error) {
 		return nil, syncline.Errorf(syncline.Transient, "down", "the target is down")
 	}}
 	h.log = memlog.New(memlog.Options{Now: func() time.Time { return h.now }}).Log("crm")
 	system := &config.System{Name: "crm", Capture: &config.Capture{}}
 	h.Daemon = &Daemon{o: Options{Config: &config.Config{Log: log, Systems: []*config.System{system}}}, log: slog.New(slog.DiscardHandler),
-		housework: make(chan struct{}, 1)}
+		housework: make(chan struct{}, 1), room: func() (int64, error) { return h.free, nil }}
 	var err error
 	if h.state, err = state.Open(t.Context(), state.Options{Path: filepath.Join(t.TempDir(), "state.db")}); err != nil {
 		t.Fatal(err)
@@ -163,6 +164,32 @@ func TestWhatIsPurged(t *testing.T) {
 			for i, at := range tc.at {
 				h.route(string(rune('a'+i)), at)
 			}
+			h.keep(true)
+			h.want(tc.first, tc.gaps)
+		})
+	}
+}
+
+// TestASmallDiskIsAQuota: a log may take half of what its disk has, whatever max_bytes says. What the others on a full disk have
+// taken cannot be got back by giving a small log up.
+func TestASmallDiskIsAQuota(t *testing.T) {
+	for _, tc := range []struct {
+		name          string
+		entries, free int // MiB
+		first         syncline.Seq
+		gaps          string
+	}{
+		{"half of it", 200, 180, 190, "a 7-189"},
+		{"less than half of it", 200, 240, 1, ""},
+		{"full", 200, 0, 190, "a 7-189"},
+		{"full of something else", 60, 0, 1, ""},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			h := newHouse(t, config.Log{Retain: 24 * hour, MaxBytes: 1 << 40, OnFull: config.OnFullRelease})
+			h.free = int64(tc.free) << 20
+			h.append(tc.entries, hour)
+			h.route("a", 7)
+			h.route("b", syncline.Seq(tc.entries-10))
 			h.keep(true)
 			h.want(tc.first, tc.gaps)
 		})

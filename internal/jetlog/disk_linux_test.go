@@ -22,6 +22,9 @@ func TestFullDisk(t *testing.T) {
 	}
 	defer r.Close()
 	empty := testserver.FillDisk(t, dir, 1<<20)
+	if room, err := s.Room(); room != 0 || err != nil {
+		t.Errorf("Room on a full disk = %d, %v, want 0", room, err)
+	}
 	for range 3 {
 		_, err := l.Append(t.Context(), batch(11, 100_000))
 		wantError(t, "Append to a full disk", err, syncline.Transient, "log_disk")
@@ -31,6 +34,9 @@ func TestFullDisk(t *testing.T) {
 		t.Fatalf("Purge on a full disk = %v", err)
 	}
 	empty()
+	if room, err := s.Room(); room < 32<<20 || err != nil {
+		t.Errorf("Room on an empty disk of 64 MiB = %d, %v", room, err)
+	}
 	mustAppend(t, l, 11, 12, 100_000)
 	wantCommits(t, l, 6, 7, 8, 9, 10, 11, 12)
 }

@@ -152,14 +152,20 @@ func (e *embedded) InProcessConn() (net.Conn, error) {
 
 // room returns an error where a write of n bytes could fill the disk.
 func (e *embedded) room(n int) error {
+	free, err := e.free()
+	if err == nil && free < int64(n) {
+		err = diskError("append to log", fmt.Errorf("%d bytes are free beside the reserve, %d are needed", free, n))
+	}
+	return err
+}
+
+// free returns the bytes that logs may still take on the disk, without the reserve; below 0 where that is in use.
+func (e *embedded) free() (int64, error) {
 	free, total, err := space(e.dir)
 	if err != nil {
-		return diskError("measure the log's disk", err)
+		return 0, diskError("measure the log's disk", err)
 	}
-	if need := uint64(n) + min(reserve, total/16); free < need {
-		return diskError("append to log", fmt.Errorf("%d bytes are free, %d are needed", free, need))
-	}
-	return nil
+	return int64(min(free, unmeasured)) - int64(min(reserve, total/16)), nil
 }
 
 func (e *embedded) failedChan() <-chan struct{} {

@@ -165,6 +165,18 @@ func (s *Server) Log(ctx context.Context, source string) (syncline.Log, error) {
 	return l, nil
 }
 
+// unmeasured stands for the space of a disk that nobody here can measure.
+const unmeasured = 1 << 60
+
+// Room returns how many bytes logs may still take on the disk. The disks of a cluster are its own concern.
+func (s *Server) Room() (int64, error) {
+	if s.embedded == nil {
+		return unmeasured, nil
+	}
+	free, err := s.embedded.free()
+	return max(free, 0), err
+}
+
 // Sources lists the sources that have a log, sorted.
 func (s *Server) Sources(ctx context.Context) ([]string, error) {
 	list := s.js.ListStreams(ctx, jetstream.WithStreamListSubject(subjectPrefix+"*"))
