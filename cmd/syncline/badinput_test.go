@@ -1,0 +1,121 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"syncline/internal/ops"
+	"syncline/internal/testserver"
+)
+
+// TestBadInputHarmsNobodyElse: each thing that is wrong stops its own source or route with one code and a way out, and the rest works.
+func TestBadInputHarmsNobodyElse(t *testing.T) {
+	t.Parallel()
+	pg := testserver.NewPostgres(t, "fsync=off")
+	srcURL, dstURL := pg.Database(t), pg.Database(t)
+	src, dst := connect(t, srcURL), connect(t, dstURL)
+	mustExec(t, src, `CREATE TABLE good (id int PRIMARY KEY, body text)`)
+	mustExec(t, src, `CREATE TABLE retyped (id int PRIMARY KEY, n text)`)
+	mustExec(t, src, `CREATE TABLE cut (id int PRIMARY KEY, body text)`)
+	for _, name := range []string{"good", "retyped", "cut"} {
+		mustExec(t, src, `INSERT INTO `+name+` VALUES (1, '1')`)
+	}
+	const secret = "geheim"
+	source := func(name, url, table string) string {
+		return fmt.Sprintf("  %s: {type: postgres, url: %q, capture: {manage: true, slot: bad_%[1]s, publication: bad_%[1]s, entities: {%[3]s: {table: %[3]s}}}}\n",
+			name, url, table)
+	}
+	p := newProgram(t, "systems:\n"+source("crm", srcURL, "good")+source("evolving", srcURL, "retyped")+source("cutoff", srcURL, "cut")+
+		source("refused", strings.Replace(srcURL, "postgres@", "nobody_of_that_name:${PASSWORD}@", 1), "good")+
+		source("misspelt", srcURL, "goood")+
+		fmt.Sprintf("  dw: {type: postgres, url: %q}\n", dstURL)+`rules:
+  - {id: good, from: crm/good, to: dw/good, create: true}
+  - {id: retyped, from: evolving/retyped, to: dw/retyped, create: true}
+  - {id: cut, from: cutoff/cut, to: dw/cut, create: true}
+  - {id: refused, from: refused/good, to: dw/refused, create: true}
+  - {id: misspelt, from: misspelt/goood, to: dw/misspelt, create: true}
+`, "PASSWORD="+secret)
+	halted := func(system, code string) {
+		t.Helper()
+		eventually(t, system+" halts", func(context.Context) error {
+			st := p.system(system)
+			if st.State != "halted" || st.Error == nil || st.Error.Code != code || st.Error.Fix == "" || strings.Contains(st.Error.Text, secret) {
+				return fmt.Errorf("it is %+v, error %+v, want code %s and a way out", st, st.Error, code)
+			}
+			return nil
+		})
+	}
+	p.start()
+	p.answers()
+	halted("refused", "login_refused")
+	halted("misspelt", "table_missing")
+	for _, name := range []string{"good", "retyped", "cut"} {
+		copied(t, src, dst, name)
+	}
+
+	// A row of 20 MB is a row.
+	mustExec(t, src, `INSERT INTO good VALUES (2, repeat('名', 7000000))`)
+	copied(t, src, dst, "good")
+
+	// A column whose new type does not take every old value halts its route before the first row of the new shape.
+	mustExec(t, src, `ALTER TABLE retyped ALTER n TYPE int USING n::int`)
+	mustExec(t, src, `INSERT INTO retyped VALUES (2, 2)`)
+	eventually(t, "the route of the retyped column halts", func(context.Context) error {
+		r := p.routes()["retyped"]
+		if r.State != ops.RouteHalted || r.Error == nil || r.Error.Code != "schema_retyped" || r.Error.Fix == "" {
+			return fmt.Errorf("it is %+v, error %+v", r, r.Error)
+		}
+		return nil
+	})
+	if rows, err := table(t.Context(), dst, "id", "retyped"); err != nil || len(rows) != 1 {
+		t.Errorf("the target has %v, %v, want the row that was there", rows, err)
+	}
+
+	// A slot that is dropped took changes with it: nothing is skipped silently, what was applied stays.
+	p.kill()
+	mustExec(t, src, `INSERT INTO cut VALUES (2, 'lost with the slot')`)
+	eventually(t, "the slot is free", func(ctx context.Context) error {
+		_, err := src.Exec(ctx, `SELECT pg_drop_replication_slot('bad_cutoff')`)
+		return err
+	})
+	mustExec(t, dst, `ALTER TABLE retyped ALTER n TYPE int USING n::int`) // the way out of the retyped column
+	p.start()
+	p.answers()
+	halted("cutoff", "slot_missing")
+	if rows, err := table(t.Context(), dst, "id", "cut"); err != nil || len(rows) != 1 {
+		t.Errorf("the target has %v, %v, want the row that was there", rows, err)
+	}
+	mustExec(t, src, `INSERT INTO good VALUES (3, 'the rest goes on')`)
+	copied(t, src, dst, "good")
+	copied(t, src, dst, "retyped")
+	if err := p.stop(); err != nil {
+		t.Errorf("stop = %v, want a clean exit", err)
+	}
+	if strings.Contains(p.log.String(), secret) {
+		t.Error("the log tells the password")
+	}
+}
+
+// copied waits until the target's table equals the source's.
+func copied(t *testing.T, src, dst *pgxpool.Pool, name string) {
+	t.Helper()
+	eventually(t, name+" is copied", func(ctx context.Context) error {
+		want, err := table(ctx, src, "id, md5(t::text)", name+" t")
+		if err != nil {
+			return err
+		}
+		got, err := table(ctx, dst, "id, md5(t::text)", name+" t")
+		if err != nil {
+			return err
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			return fmt.Errorf("(-source +target):\n%s", diff)
+		}
+		return nil
+	})
+}
