@@ -41,7 +41,7 @@ func TestASchemaThatHaltsDoesSoAfterARestart(t *testing.T) {
 	wantCode(t, b.drain(), "schema_changed")
 	b.want(map[string]string{"1": "a/x"})
 
-	if err := b.route.resume(b.ctx); err != nil {
+	if _, err := b.route.resume(b.ctx); err != nil {
 		t.Fatal(err)
 	}
 	b.begin()
@@ -49,7 +49,7 @@ func TestASchemaThatHaltsDoesSoAfterARestart(t *testing.T) {
 	b.want(map[string]string{"1": "n/x"})
 	b.append(updated(1, "b", "y")) // and back: another change
 	wantCode(t, b.drain(), "schema_changed")
-	if err := b.route.resume(b.ctx); err != nil {
+	if _, err := b.route.resume(b.ctx); err != nil {
 		t.Fatal(err)
 	}
 	b.begin()

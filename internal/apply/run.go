@@ -93,12 +93,14 @@ func (r *Route) anew(ctx context.Context) error {
 // Resume has a stopped route go on at once, because an operator has set right what it stopped for. A schema that it halted at is
 // taken as it is from then on.
 func (r *Route) Resume(ctx context.Context) error {
-	return r.do(ctx, command{whileStopped: func(ctx context.Context) (bool, error) { return true, r.resume(ctx) }})
+	return r.do(ctx, command{whileStopped: r.resume, whileRunning: func(context.Context, *Session) error {
+		return syncline.Errorf(syncline.Rejected, "route_running", "route %s is running; there is nothing to resume", r.o.ID)
+	}})
 }
 
-func (r *Route) resume(context.Context) error {
+func (r *Route) resume(context.Context) (begin bool, err error) {
 	r.accepted = r.refused
-	return nil
+	return true, nil
 }
 
 // Recheck ends the present session, if there is one, and looks again at what the state store says of the route.
