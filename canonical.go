@@ -11,7 +11,7 @@ import (
 // 3/2 as a float), times without regard to trailing zeros, JSON by content (object keys in any order, the last of a
 // duplicated key). Null equals null; unset equals only unset; text never equals a number.
 func Equal(a, b Value) bool {
-	if a.kind == b.kind && bytes.Equal(a.b, b.b) {
+	if a.Identical(b) {
 		return true
 	}
 	if class(a.kind) != class(b.kind) {
@@ -26,13 +26,13 @@ func AppendCanonical(dst []byte, v Value) []byte {
 	dst = append(dst, class(v.kind))
 	switch class(v.kind) {
 	case 'n':
-		return appendNumber(dst, v.b)
+		return appendNumber(dst, v.Bytes())
 	case 't', 's', 'z':
-		return appendTrimmedFraction(dst, v.b)
+		return appendTrimmedFraction(dst, v.Bytes())
 	case 'j':
-		return appendJSON(dst, v.b)
+		return appendJSON(dst, v.Bytes())
 	}
-	return append(dst, v.b...)
+	return append(dst, v.Bytes()...)
 }
 
 // class groups the kinds whose values can be equal to each other.

@@ -195,16 +195,16 @@ func appendRow(dst []byte, s *Schema, values []Value) []byte {
 			dst = append(dst, 1)
 			continue
 		case v.kind == s.Columns[i].Kind:
-			if n := len(v.b); n < 0x80-3 {
+			if n := len(v.Bytes()); n < 0x80-3 {
 				dst = append(dst, byte(n+3))
 			} else {
 				dst = binary.AppendUvarint(dst, uint64(n)+3)
 			}
 		default:
 			dst = append(dst, 2, byte(v.kind))
-			dst = binary.AppendUvarint(dst, uint64(len(v.b)))
+			dst = binary.AppendUvarint(dst, uint64(len(v.Bytes())))
 		}
-		dst = append(dst, v.b...)
+		dst = append(dst, v.Bytes()...)
 	}
 	return dst
 }

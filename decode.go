@@ -202,7 +202,7 @@ func (r *reader) row(s *Schema, arena []Value) (row, rest []Value) {
 			r.bad = true
 			return nil, rest
 		}
-		row[i] = Value{kind: kind, b: data[:h:h]}
+		row[i] = Raw(kind, data[:h])
 		data = data[h:]
 	}
 	r.data = data

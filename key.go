@@ -29,15 +29,15 @@ func appendKeyPart(dst []byte, v Value) []byte {
 	case KindNull, KindUnset:
 		return append(dst, "%N"...)
 	case KindInt, KindUint:
-		return append(dst, v.b...)
+		return append(dst, v.Bytes()...)
 	case KindFloat, KindDecimal:
-		return appendPlainNumber(dst, v.b)
+		return appendPlainNumber(dst, v.Bytes())
 	case KindTime, KindTimestamp, KindTimestampTZ:
-		return appendEscaped(dst, appendTrimmedFraction(nil, v.b))
+		return appendEscaped(dst, appendTrimmedFraction(nil, v.Bytes()))
 	case KindJSON:
-		return appendEscaped(dst, appendJSON(nil, v.b))
+		return appendEscaped(dst, appendJSON(nil, v.Bytes()))
 	}
-	return appendEscaped(dst, v.b)
+	return appendEscaped(dst, v.Bytes())
 }
 
 // appendPlainNumber writes an integral amount without its fraction, so that a key of 7 is 7 whatever the kind.

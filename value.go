@@ -1,11 +1,13 @@
 package syncline
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"math"
 	"strconv"
 	"time"
+	"unsafe"
 )
 
 // Kind says what a value's bytes mean. The numbers are part of the record batch format: they are never reused.
@@ -69,9 +71,14 @@ func (k Kind) Valid() bool { return k < kindEnd }
 // Value is one field: a kind and the source's validated text or bytes, which nobody parses until somebody needs the
 // typed form. The bytes belong to the batch that the value came from and must not be changed; they stay valid for as
 // long as anything refers to them.
+//
+// A batch holds tens of thousands of values, so that a slice's capacity would be a third of its memory: the length is kept
+// instead of the slice.
 type Value struct {
+	_    [0]func() // not comparable: Equal and Identical compare
+	data *byte
+	size uint32
 	kind Kind
-	b    []byte
 }
 
 // Null and Unset are the two values without bytes.
@@ -82,32 +89,37 @@ var (
 
 // Raw returns a value of the kind with these bytes. It does not copy and does not validate: the caller vouches that b is
 // the text form of k.
-func Raw(k Kind, b []byte) Value { return Value{kind: k, b: b} }
+func Raw(k Kind, b []byte) Value {
+	if uint64(len(b)) > math.MaxUint32 {
+		panic("syncline: a value of more than 4 GiB")
+	}
+	return Value{data: unsafe.SliceData(b), size: uint32(len(b)), kind: k}
+}
 
 // Text returns a text value.
-func Text(s string) Value { return Value{kind: KindText, b: []byte(s)} }
+func Text(s string) Value { return Raw(KindText, []byte(s)) }
 
 // Bytes returns a value that holds b itself.
-func Bytes(b []byte) Value { return Value{kind: KindBytes, b: b} }
+func Bytes(b []byte) Value { return Raw(KindBytes, b) }
 
 // Bool returns a bool value.
 func Bool(v bool) Value {
 	if v {
-		return Value{kind: KindBool, b: trueText}
+		return Raw(KindBool, trueText)
 	}
-	return Value{kind: KindBool, b: falseText}
+	return Raw(KindBool, falseText)
 }
 
 var trueText, falseText = []byte("true"), []byte("false")
 
 // Int returns a signed integer value.
-func Int(v int64) Value { return Value{kind: KindInt, b: strconv.AppendInt(nil, v, 10)} }
+func Int(v int64) Value { return Raw(KindInt, strconv.AppendInt(nil, v, 10)) }
 
 // Uint returns an unsigned integer value.
-func Uint(v uint64) Value { return Value{kind: KindUint, b: strconv.AppendUint(nil, v, 10)} }
+func Uint(v uint64) Value { return Raw(KindUint, strconv.AppendUint(nil, v, 10)) }
 
 // Float returns a float64 value.
-func Float(v float64) Value { return Value{kind: KindFloat, b: AppendFloat(nil, v)} }
+func Float(v float64) Value { return Raw(KindFloat, AppendFloat(nil, v)) }
 
 // AppendFloat appends the text form of KindFloat.
 func AppendFloat(dst []byte, v float64) []byte {
@@ -123,10 +135,10 @@ func AppendFloat(dst []byte, v float64) []byte {
 }
 
 // Decimal returns a decimal value; text must be the form of KindDecimal.
-func Decimal(text string) Value { return Value{kind: KindDecimal, b: []byte(text)} }
+func Decimal(text string) Value { return Raw(KindDecimal, []byte(text)) }
 
 // JSON returns a JSON value; text must be valid JSON.
-func JSON(text []byte) Value { return Value{kind: KindJSON, b: text} }
+func JSON(text []byte) Value { return Raw(KindJSON, text) }
 
 const (
 	layoutDate        = "2006-01-02"
@@ -136,7 +148,7 @@ const (
 
 // TimestampTZ returns an instant, with microseconds.
 func TimestampTZ(t time.Time) Value {
-	return Value{kind: KindTimestampTZ, b: t.UTC().AppendFormat(nil, layoutTimestampTZ)}
+	return Raw(KindTimestampTZ, t.UTC().AppendFormat(nil, layoutTimestampTZ))
 }
 
 // Kind returns what the value is.
@@ -149,10 +161,13 @@ func (v Value) IsNull() bool { return v.kind == KindNull }
 func (v Value) IsUnset() bool { return v.kind == KindUnset }
 
 // Bytes returns the value's own text or bytes, nil for null and unset. The caller must not change them.
-func (v Value) Bytes() []byte { return v.b }
+func (v Value) Bytes() []byte { return unsafe.Slice(v.data, v.size) }
+
+// Identical reports whether both are of one kind and have the same bytes. See Equal for what is equal to a system.
+func (v Value) Identical(w Value) bool { return v.kind == w.kind && bytes.Equal(v.Bytes(), w.Bytes()) }
 
 // Text returns a copy of the value's text, "" for null and unset.
-func (v Value) Text() string { return string(v.b) }
+func (v Value) Text() string { return string(v.Bytes()) }
 
 // String is for people and test failures; secrets and row values do not belong in logs.
 func (v Value) String() string {
@@ -160,9 +175,9 @@ func (v Value) String() string {
 		return v.kind.String()
 	}
 	if v.kind == KindBytes {
-		return fmt.Sprintf("bytes(%x)", v.b)
+		return fmt.Sprintf("bytes(%x)", v.Bytes())
 	}
-	return v.kind.String() + "(" + string(v.b) + ")"
+	return v.kind.String() + "(" + string(v.Bytes()) + ")"
 }
 
 var errKind = errors.New("value has another kind")
@@ -172,7 +187,7 @@ func (v Value) AsBool() (bool, error) {
 	if v.kind != KindBool {
 		return false, v.wrong(KindBool)
 	}
-	return len(v.b) > 0 && v.b[0] == 't', nil
+	return len(v.Bytes()) > 0 && v.Bytes()[0] == 't', nil
 }
 
 // AsInt returns an integer value that fits int64.
@@ -180,14 +195,14 @@ func (v Value) AsInt() (int64, error) {
 	if v.kind != KindInt && v.kind != KindUint {
 		return 0, v.wrong(KindInt)
 	}
-	return strconv.ParseInt(string(v.b), 10, 64)
+	return strconv.ParseInt(string(v.Bytes()), 10, 64)
 }
 
 // AsFloat returns the nearest float64 of any number.
 func (v Value) AsFloat() (float64, error) {
 	switch v.kind {
 	case KindInt, KindUint, KindFloat, KindDecimal:
-		return strconv.ParseFloat(string(v.b), 64)
+		return strconv.ParseFloat(string(v.Bytes()), 64)
 	}
 	return 0, v.wrong(KindFloat)
 }
@@ -197,11 +212,11 @@ func (v Value) AsFloat() (float64, error) {
 func (v Value) AsTime() (time.Time, error) {
 	switch v.kind {
 	case KindDate:
-		return time.Parse(layoutDate, string(v.b))
+		return time.Parse(layoutDate, string(v.Bytes()))
 	case KindTimestamp:
-		return time.Parse(layoutTimestamp, string(v.b))
+		return time.Parse(layoutTimestamp, string(v.Bytes()))
 	case KindTimestampTZ:
-		return time.Parse(layoutTimestampTZ, string(v.b))
+		return time.Parse(layoutTimestampTZ, string(v.Bytes()))
 	}
 	return time.Time{}, v.wrong(KindTimestampTZ)
 }

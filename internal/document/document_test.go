@@ -130,7 +130,7 @@ func TestParseTakesWhatJSONShowsWhereItIsNotTheColumnsKind(t *testing.T) {
 		{syncline.KindJSON, `null`, syncline.Null},
 	} {
 		column := col("c", c.kind)
-		if got, err := ParseValue(&column, []byte(c.in)); err != nil || !cmp.Equal(got, c.want, cmp.AllowUnexported(syncline.Value{})) {
+		if got, err := ParseValue(&column, []byte(c.in)); err != nil || !cmp.Equal(got, c.want, cmp.Comparer(syncline.Value.Identical)) {
 			t.Errorf("ParseValue(%s, %s) = %s, %v, want %s", c.kind, c.in, got, err, c.want)
 		}
 	}

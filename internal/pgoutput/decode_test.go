@@ -127,7 +127,7 @@ func TestRowMessages(t *testing.T) {
 			if err := d.Decode(bytes.Clone(tc.in), &m); err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff([][]syncline.Value{tc.before, tc.after}, [][]syncline.Value{m.Before, m.After}, cmp.AllowUnexported(syncline.Value{})); diff != "" {
+			if diff := cmp.Diff([][]syncline.Value{tc.before, tc.after}, [][]syncline.Value{m.Before, m.After}, cmp.Comparer(syncline.Value.Identical)); diff != "" {
 				t.Error(diff)
 			}
 			if m.Whole != tc.whole {
