@@ -39,9 +39,9 @@ func (c *Capture) appendSmaller(ctx context.Context, b *syncline.Batch, refused 
 }
 
 // fit returns the batch with so much left out of its largest events that its stored form has at most limit bytes, and the indexes
-// of the events that are stubs now. Nothing that a target needs is left out before everything else:
+// of the events that are stubs now. What no target can do without is left out last:
 //
-//  1. what the old row has beside its key, as if the source did not log old rows. What remains is an ordinary update or delete;
+//  1. what a large old row has beside its key, as if the source did not log old rows. What remains is an ordinary update or delete;
 //  2. large values that the update did not change, as PostgreSQL does where it does not log old rows. What remains is an update with
 //     columns that were not sent;
 //  3. everything but the key: the event becomes a stub.
@@ -60,48 +60,55 @@ func fit(b *syncline.Batch, limit int) (smaller *syncline.Batch, stubs []int, ok
 	for i := range order {
 		order[i] = i
 	}
-	slices.SortStableFunc(order, func(i, j int) int { return cmp.Compare(eventBytes(&out.Events[j]), eventBytes(&out.Events[i])) })
-	for _, i := range order {
-		if over <= 0 {
-			break
+	for _, lighter := range []func(was, now *syncline.Event) syncline.Event{withoutOldRow, withoutUnchanged, asStub} {
+		slices.SortStableFunc(order, func(i, j int) int { return cmp.Compare(eventBytes(&out.Events[j]), eventBytes(&out.Events[i])) })
+		for _, i := range order {
+			if over <= 0 {
+				break
+			}
+			now := lighter(&b.Events[i], &out.Events[i])
+			saved := eventBytes(&out.Events[i]) - eventBytes(&now)
+			if now.Stub > 0 {
+				saved -= stubBytes
+			}
+			if saved > 0 {
+				out.Events[i], over = now, over-saved
+			}
 		}
-		e := &out.Events[i]
-		before := eventBytes(e)
-		if *e = lighten(e, over); e.Stub > 0 {
-			stubs = append(stubs, i)
-			over += stubBytes
-		}
-		over -= before - eventBytes(e)
 	}
-	slices.Sort(stubs)
+	for i := range out.Events {
+		if out.Events[i].Stub > 0 {
+			stubs = append(stubs, i)
+		}
+	}
 	return &out, stubs, over <= 0, nil
 }
 
-// lighten takes the first of the three steps that saves as many bytes, else the last one that there is.
-func lighten(e *syncline.Event, over int) syncline.Event {
-	least, lighter := eventBytes(e)-over, *e
-	if len(e.Schema.Key) > 0 {
-		lighter.Before = syncline.Row{Schema: e.Schema, Values: e.Before}.KeyOnly()
-		if eventBytes(&lighter) <= least || e.After == nil {
-			return lighter
-		}
-		lighter.After = changed(e)
-		if eventBytes(&lighter) <= least {
-			return lighter
-		}
+func withoutOldRow(_, now *syncline.Event) syncline.Event {
+	e := *now
+	if len(e.Schema.Key) > 0 && (rowBytes(e.Before) > toasted || e.After == nil) {
+		e.Before = syncline.Row{Schema: e.Schema, Values: e.Before}.KeyOnly()
 	}
-	stub := e.AsStub(max(rowBytes(e.Before), rowBytes(e.After)))
-	if eventBytes(&stub)+stubBytes >= eventBytes(e) {
-		return *e // there is nothing to be saved
+	return e
+}
+
+func withoutUnchanged(was, now *syncline.Event) syncline.Event {
+	e := *now
+	if len(e.Schema.Key) > 0 && was.Before != nil && e.After != nil {
+		e.After = changed(was)
 	}
-	return stub
+	return e
+}
+
+func asStub(was, now *syncline.Event) syncline.Event {
+	if len(now.Schema.Key) > 0 && now.After == nil {
+		return *now // a delete has its key only, and needs no more
+	}
+	return now.AsStub(max(rowBytes(was.Before), rowBytes(was.After)))
 }
 
 // changed returns the record without large values that the old row has too.
 func changed(e *syncline.Event) []syncline.Value {
-	if e.Before == nil {
-		return e.After
-	}
 	after := slices.Clone(e.After)
 	for i, v := range after {
 		if len(v.Bytes()) > toasted && !slices.Contains(e.Schema.Key, i) && v.Kind() == e.Before[i].Kind() && bytes.Equal(v.Bytes(), e.Before[i].Bytes()) {

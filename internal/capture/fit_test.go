@@ -73,6 +73,8 @@ func TestWhatIsLeftOutOfALargeBatch(t *testing.T) {
 			[]string{"updated 1,-,- > 2,b,xxxxxxxxxx"}},
 		{"then what did not change", []syncline.Event{updated(row(1, "a", 2*large), row(1, "b", 2*large))},
 			[]string{"updated 1,-,- > 1,b,-"}},
+		{"no stub where the old row is the culprit", []syncline.Event{updated(nil, row(2, "c", 2*large)), updated(row(1, "a", 2*large), row(1, "b", 10))},
+			[]string{"updated nil > 2,-,- stub", "updated 1,-,- > 1,b,xxxxxxxxxx"}},
 		{"a stub where both changed", []syncline.Event{updated(row(1, "a", 2*large), row(1, "b", 2*large+1))},
 			[]string{"updated 1,-,- > 1,-,- stub"}},
 		{"a delete needs its key only", []syncline.Event{deleted}, []string{"deleted 4,-,- > nil"}},
