@@ -143,8 +143,10 @@ func (d *Daemon) slowest(ctx context.Context, s *source, bounds syncline.Bounds,
 			continue
 		}
 		at := known.Cursor.Seq
-		if st.Cursor.Seq > 0 && st.Cursor.Seq < at {
-			at = st.Cursor.Seq // the target is behind the store's copy: a refill
+		if st.Cursor.Seq > 0 {
+			at = min(at, st.Cursor.Seq) // the target is behind the store's copy: a refill
+		} else {
+			at = min(at, known.Settled) // nobody has asked the target yet, and a crash may have left the copy ahead of it
 		}
 		if at < cursor || slow == nil {
 			slow, cursor = r, min(at, cursor)

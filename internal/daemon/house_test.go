@@ -170,6 +170,22 @@ func TestWhatIsPurged(t *testing.T) {
 	}
 }
 
+// TestTheCopyIsNotTheCursor: a crash may leave the store's copy ahead of the target. Nothing in between is purged before the target was
+// asked.
+func TestTheCopyIsNotTheCursor(t *testing.T) {
+	h := newHouse(t, config.Log{Retain: hour, MaxBytes: 1 << 40, OnFull: config.OnFullRelease})
+	h.append(200, 25*hour)
+	r := h.route("r", 80)
+	for _, seq := range []syncline.Seq{120, 201} {
+		c := state.Commit{Slice: state.Slice{Route: r.id}, Cursor: syncline.Cursor{Log: h.log.ID(), Seq: seq, Epoch: 1}}
+		if err := h.state.Commit(t.Context(), c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	h.keep(true)
+	h.want(120, "")
+}
+
 // TestASmallDiskIsAQuota: a log may take half of what its disk has, whatever max_bytes says. What the others on a full disk have
 // taken cannot be got back by giving a small log up.
 func TestASmallDiskIsAQuota(t *testing.T) {

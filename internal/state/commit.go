@@ -55,7 +55,9 @@ func (s *Store) Commit(ctx context.Context, c Commit) error {
 		if !r.Known {
 			return routeUnknown(c.Slice)
 		}
+		was := r.Cursor
 		if c.Journal != nil {
+			was = c.Journal.From
 			if err := w.addJournal(ctx, r, c.Journal); err != nil {
 				return err
 			}
@@ -73,6 +75,9 @@ func (s *Store) Commit(ctx context.Context, c Commit) error {
 		if to := c.end(); to.Log != "" {
 			if err := followsCursor(c.Slice, r.Cursor, to); err != nil {
 				return err
+			}
+			if placeOf(was) != placeOf(to) {
+				r.Settled = was.Seq
 			}
 			r.Cursor = to
 		}

@@ -41,6 +41,7 @@ func TestRoutes(t *testing.T) {
 	must(t, s.PlaceRoute(ctx, other, Route{Cursor: cur(1, 0)}))
 	must(t, s.UpdateRoute(ctx, sl, func(r *Route) { r.Cursor.Epoch++ }))
 	want.Cursor.Epoch++
+	want.Settled = 4
 	all, err := s.Routes(ctx)
 	must(t, err)
 	got := all[sl]

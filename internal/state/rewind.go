@@ -43,7 +43,7 @@ func (s *Store) Rewind(ctx context.Context, sl Slice, to syncline.Cursor) (reope
 		if reopened, err = w.reopen(ctx, r, placeOf(to)); err != nil {
 			return err
 		}
-		r.Cursor = to
+		r.Cursor, r.Settled = to, to.Seq
 		return w.moveRoute(ctx, r)
 	})
 	if err != nil {

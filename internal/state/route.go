@@ -26,7 +26,10 @@ type Route struct {
 	Placing bool
 	// Cursor is the copy of the target's cursor, or the cursor itself where the target can hold none.
 	Cursor syncline.Cursor
-	Source string
+	// Settled is what the target has reached for certain: the copy is moved before the target commits, and after the move before
+	// it has been. Set by the store.
+	Settled syncline.Seq
+	Source  string
 	// Signature is of the rules' from, to and declared keys: with another one the route starts anew.
 	Signature string
 	// Keys say, by rule, how target keys are made: a rule that makes others of the same source key has the route start anew.
@@ -84,7 +87,7 @@ func scanRoute(rows *sql.Rows) (*row, error) {
 	err := rows.Scan(&r.slice.Route, &r.slice.Slice, &r.Known, &r.Placing, &r.Source, &r.Signature, &r.Run, &r.Cursor.Log, &r.Cursor.Seq,
 		&r.Cursor.Index, &r.Cursor.Epoch, &r.Halt, &r.HaltText, &r.HaltFix, &haltAt, &r.GapFrom, &r.GapTo, &r.Mixed, &updated,
 		&r.folded.seq, &r.folded.idx, &r.totals.Read, &r.totals.Applied, &r.totals.Filtered, &r.totals.Superseded,
-		&r.totals.Parked, &r.totals.Skipped, &latency, &r.Version, &keys)
+		&r.totals.Parked, &r.totals.Skipped, &latency, &r.Version, &keys, &r.Settled)
 	if err != nil {
 		return nil, err
 	}
@@ -122,13 +125,13 @@ func (w *writer) writeRoute(ctx context.Context, r *row) error {
 		int64(r.Cursor.Seq), r.Cursor.Index, int64(r.Cursor.Epoch), r.Halt, r.HaltText, r.HaltFix, micros(r.HaltAt),
 		int64(r.GapFrom), int64(r.GapTo), r.Mixed, micros(time.Now()), int64(r.folded.seq), r.folded.idx,
 		r.totals.Read, r.totals.Applied, r.totals.Filtered, r.totals.Superseded, r.totals.Parked, r.totals.Skipped,
-		appendHistogram(nil, &r.latency), r.Version, string(keys))
+		appendHistogram(nil, &r.latency), r.Version, string(keys), int64(r.Settled))
 	return err
 }
 
 // moveRoute writes what a commit changes.
 func (w *writer) moveRoute(ctx context.Context, r *row) error {
-	_, err := w.exec(ctx, sqlMoveRoute, int64(r.Cursor.Seq), r.Cursor.Index, int64(r.Cursor.Epoch), micros(time.Now()),
+	_, err := w.exec(ctx, sqlMoveRoute, int64(r.Cursor.Seq), r.Cursor.Index, int64(r.Cursor.Epoch), int64(r.Settled), micros(time.Now()),
 		r.totals.Read, r.totals.Applied, r.totals.Filtered, r.totals.Superseded, r.totals.Parked, r.totals.Skipped,
 		appendHistogram(nil, &r.latency), r.slice.Route, r.slice.Slice)
 	return err
@@ -168,7 +171,7 @@ func (s *Store) Routes(ctx context.Context) (map[Slice]Route, error) {
 // PlaceRoute begins the slice anew at r.Cursor, whatever stood there: its journal, its tasks and its totals go. The schemas of
 // its rules stay: the target's objects are as they were.
 func (s *Store) PlaceRoute(ctx context.Context, sl Slice, r Route) error {
-	r.Known = true
+	r.Known, r.Settled = true, r.Cursor.Seq
 	return s.write(ctx, "place route "+sl.String(), func(ctx context.Context, w *writer) error {
 		for _, forget := range []string{sqlForgetJournal, sqlForgetTasks} {
 			if _, err := w.exec(ctx, forget, sl.Route, sl.Slice); err != nil {
@@ -197,6 +200,9 @@ func (s *Store) UpdateRoute(ctx context.Context, sl Slice, change func(*Route)) 
 			if err := followsCursor(sl, was.Cursor, r.Cursor); err != nil {
 				return err
 			}
+		}
+		if r.Settled = was.Settled; r.Cursor.Seq != was.Cursor.Seq {
+			r.Settled = r.Cursor.Seq // no batch moves it: it is what the target said
 		}
 		return w.writeRoute(ctx, r)
 	})

@@ -8,19 +8,20 @@ const (
 
 	routeColumns = `route, slice, known, placing, source, signature, run, log, seq, idx, epoch, halt, halt_text, halt_fix, halt_at,
 		gap_from, gap_to, mixed, updated, folded_seq, folded_idx,
-		n_read, n_applied, n_filtered, n_superseded, n_parked, n_skipped, latency, version, keys`
+		n_read, n_applied, n_filtered, n_superseded, n_parked, n_skipped, latency, version, keys, settled_seq`
 	sqlRoute      = `SELECT ` + routeColumns + ` FROM route WHERE route = ? AND slice = ?`
 	sqlRoutes     = `SELECT ` + routeColumns + ` FROM route`
 	sqlWriteRoute = `INSERT INTO route (` + routeColumns + `)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 		ON CONFLICT (route, slice) DO UPDATE SET known = excluded.known, placing = excluded.placing, source = excluded.source, signature = excluded.signature,
 		run = excluded.run, log = excluded.log, seq = excluded.seq, idx = excluded.idx, epoch = excluded.epoch,
 		halt = excluded.halt, halt_text = excluded.halt_text, halt_fix = excluded.halt_fix, halt_at = excluded.halt_at,
 		gap_from = excluded.gap_from, gap_to = excluded.gap_to, mixed = excluded.mixed, updated = excluded.updated,
 		folded_seq = excluded.folded_seq, folded_idx = excluded.folded_idx, n_read = excluded.n_read,
 		n_applied = excluded.n_applied, n_filtered = excluded.n_filtered, n_superseded = excluded.n_superseded,
-		n_parked = excluded.n_parked, n_skipped = excluded.n_skipped, latency = excluded.latency, version = excluded.version, keys = excluded.keys`
-	sqlMoveRoute = `UPDATE route SET seq = ?, idx = ?, epoch = ?, updated = ?,
+		n_parked = excluded.n_parked, n_skipped = excluded.n_skipped, latency = excluded.latency, version = excluded.version, keys = excluded.keys,
+		settled_seq = excluded.settled_seq`
+	sqlMoveRoute = `UPDATE route SET seq = ?, idx = ?, epoch = ?, settled_seq = ?, updated = ?,
 		n_read = ?, n_applied = ?, n_filtered = ?, n_superseded = ?, n_parked = ?, n_skipped = ?, latency = ?
 		WHERE route = ? AND slice = ?`
 	sqlForgetJournal = `DELETE FROM journal WHERE route = ? AND slice = ?`

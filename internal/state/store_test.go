@@ -208,7 +208,7 @@ func TestAnOlderStoreIsBroughtUpToDate(t *testing.T) {
 	must(t, err)
 	place1(t, s, sl)
 	must(t, s.write(t.Context(), "test", func(ctx context.Context, w *writer) error {
-		for _, q := range []string{"DROP TABLE rule_schema", "DELETE FROM " + versionTable + " WHERE version_id > 3"} {
+		for _, q := range []string{"DROP TABLE rule_schema", "ALTER TABLE route DROP COLUMN settled_seq", "DELETE FROM " + versionTable + " WHERE version_id > 3"} {
 			if _, err := w.exec(ctx, q); err != nil {
 				return err
 			}
@@ -217,7 +217,7 @@ func TestAnOlderStoreIsBroughtUpToDate(t *testing.T) {
 	}))
 	must(t, s.Close())
 	s = openAt(t, path)
-	if r, err := s.Route(t.Context(), sl); err != nil || !r.Known || r.Cursor != cur(1, 0) {
+	if r, err := s.Route(t.Context(), sl); err != nil || !r.Known || r.Cursor != cur(1, 0) || r.Settled != 1 {
 		t.Errorf("Route = %+v, %v, want it as it was", r, err)
 	}
 	if all, err := s.Schemas(t.Context(), sl); err != nil || len(all) != 0 {
