@@ -47,7 +47,13 @@ func classify(attempt string, err error) error {
 		return syncline.Errorf(syncline.Transient, "connection_lost", "%s: %w", attempt, err)
 	}
 	code := pg.Code
-	switch code[:min(2, len(code))] {
+	if raised(pg) || !strings.Contains(serverClasses, " "+classOf(code)+" ") {
+		if classOf(code) == "40" {
+			return &syncline.Error{Class: syncline.Transient, Code: "serialization", Change: -1, Msg: attempt + ": a trigger asks to try again (SQLSTATE " + code + ")"}
+		}
+		return rejection(attempt, pg)
+	}
+	switch classOf(code) {
 	case "08", "57":
 		if code == "57014" {
 			return said(syncline.Transient, "timeout", attempt, pg)
@@ -59,8 +65,6 @@ func classify(attempt string, err error) error {
 		return said(syncline.Transient, "serialization", attempt, pg)
 	case "53":
 		return said(syncline.Transient, "out_of_resources", attempt, pg)
-	case "22", "23", "21", "44", "54", "P0":
-		return rejection(attempt, pg)
 	case "42":
 		return structural(attempt, pg)
 	}
@@ -79,6 +83,15 @@ func classify(attempt string, err error) error {
 	return said(syncline.Transient, "server_error", attempt, pg)
 }
 
+// serverClasses are the classes of SQLSTATE by which PostgreSQL speaks of itself, the connection or a statement. All others are
+// those of data, of functions and triggers, and whatever a trigger makes up.
+const serverClasses = " 01 02 03 08 0A 0B 0F 0L 0P 24 25 26 28 2B 34 3B 3D 3F 40 42 53 55 57 58 72 F0 HV XX "
+
+func classOf(code string) string { return code[:min(2, len(code))] }
+
+// raised reports whether a function or a trigger raised the error. It may have any code, and any value in its message and names.
+func raised(pg *pgconn.PgError) bool { return pg.Routine == "exec_stmt_raise" }
+
 // said quotes the server, whose messages outside of data errors hold names only.
 func said(class syncline.Class, code, attempt string, pg *pgconn.PgError) *syncline.Error {
 	return &syncline.Error{Class: class, Code: code, Change: -1, Err: pg, Msg: attempt + ": " + pg.Message + " (SQLSTATE " + pg.Code + ")"}
@@ -86,16 +99,20 @@ func said(class syncline.Class, code, attempt string, pg *pgconn.PgError) *syncl
 
 func rejection(attempt string, pg *pgconn.PgError) *syncline.Error {
 	r, ok := reasons[pg.Code]
+	class := classOf(pg.Code)
 	switch {
 	case ok:
-	case strings.HasPrefix(pg.Code, "P0"):
+	case raised(pg), !strings.Contains(" 21 22 23 44 54 ", " "+class+" "):
 		r.code, r.text = "trigger_refused", "a trigger refuses the record"
-	case strings.HasPrefix(pg.Code, "23"):
+	case class == "23":
 		r.code, r.text = "constraint_violation", "a constraint refuses the record"
 	default:
 		r.code, r.text = "value_refused", "the database refuses a value"
 	}
 	msg := attempt + ": " + r.text
+	if raised(pg) {
+		return &syncline.Error{Class: syncline.Rejected, Code: r.code, Change: -1, Msg: msg + " (SQLSTATE " + pg.Code + ")"}
+	}
 	for _, part := range []struct{ label, name string }{{"column", pg.ColumnName}, {"constraint", pg.ConstraintName}, {"table", pg.TableName}} {
 		if part.name != "" {
 			msg += ", " + part.label + " " + quote(part.name)

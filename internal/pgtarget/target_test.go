@@ -17,12 +17,16 @@ func TestRefusedDataIsRejectedWithoutItsValue(t *testing.T) {
 		`CREATE TABLE parent (id int PRIMARY KEY)`,
 		`CREATE TABLE a (id int PRIMARY KEY, n int, v varchar(5), s short, b bit(3), u int UNIQUE, c int CHECK (c > 0), nn text NOT NULL DEFAULT '',
 			p int REFERENCES parent, d date, num numeric(4,2), vs varchar(3)[])`,
-		`CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN IF NEW.n = 666 THEN RAISE EXCEPTION ''secret 666''; END IF; RETURN NEW; END'`,
+		`CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN IF NEW.n = 666 THEN RAISE EXCEPTION ''secret 666''; END IF;
+			IF NEW.n = 667 THEN RAISE EXCEPTION ''limit of % exceeded'', NEW.n USING ERRCODE = ''CR001'', COLUMN = ''secret''; END IF;
+			IF NEW.n = 668 THEN RAISE lock_not_available USING MESSAGE = ''secret''; END IF; RETURN NEW; END'`,
 		`CREATE TRIGGER refuse BEFORE INSERT OR UPDATE ON a FOR EACH ROW EXECUTE FUNCTION refuse()`)
 	for _, c := range []struct{ column, value, code string }{
 		{"n", "secret", "value_invalid"},
 		{"n", "99999999999", "value_out_of_range"},
 		{"n", "666", "trigger_refused"},
+		{"n", "667", "trigger_refused"},
+		{"n", "668", "trigger_refused"},
 		{"v", "secret", "value_too_long"},
 		{"s", "secret", "value_too_long"},
 		{"vs", "{a,secret}", "value_too_long"},
@@ -49,7 +53,7 @@ func TestRefusedDataIsRejectedWithoutItsValue(t *testing.T) {
 			err := r.apply(false, changes...)
 			wantError(t, err, syncline.Rejected, c.code)
 			for e := err; e != nil; e = errors.Unwrap(e) {
-				if strings.Contains(e.Error(), "secret") || strings.Contains(e.Error(), "666") {
+				if strings.Contains(e.Error(), "secret") || strings.Contains(e.Error(), "66") {
 					t.Errorf("%s = %q: the message holds the value", c.column, e)
 				}
 			}

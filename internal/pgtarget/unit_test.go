@@ -144,11 +144,21 @@ func TestClassify(t *testing.T) {
 		"22001": "rejected value_too_long", "22012": "rejected value_refused", "23503": "rejected dependency", "23505": "rejected unique_violation",
 		"23999": "rejected constraint_violation", "54000": "rejected value_refused", "P0001": "rejected trigger_refused", "21000": "rejected key_collision",
 		"42P01": "fatal object_missing", "42703": "fatal column_missing", "42501": "fatal permission_denied", "42804": "fatal statement_refused",
+		"CR001": "rejected trigger_refused", "38001": "rejected trigger_refused", "09000": "rejected trigger_refused",
 		"42P10": "fatal key_index_missing", "3F000": "fatal schema_missing", "0A000": "fatal unsupported",
 	} {
 		err := classify("try", fmt.Errorf("wrapped: %w", &pgconn.PgError{Code: code, Message: "m"}))
 		if got := syncline.ClassOf(err).String() + " " + syncline.CodeOf(err); got != want {
 			t.Errorf("classify(%s) = %s, want %s", code, got, want)
+		}
+	}
+	for code, want := range map[string]string{
+		"CR001": "rejected trigger_refused", "55P03": "rejected trigger_refused", "42501": "rejected trigger_refused", "57014": "rejected trigger_refused",
+		"23505": "rejected unique_violation", "40001": "transient serialization",
+	} {
+		err := classify("try", &pgconn.PgError{Code: code, Message: "secret", ColumnName: "secret", Routine: "exec_stmt_raise"})
+		if got := syncline.ClassOf(err).String() + " " + syncline.CodeOf(err); got != want || strings.Contains(fmt.Sprintf("%+v", err), "secret") {
+			t.Errorf("classify(%s of a trigger) = %s, %v, want %s without its words", code, got, err, want)
 		}
 	}
 	if err := classify("try", context.Canceled); syncline.CodeOf(err) != "canceled" || !errors.Is(err, context.Canceled) {
