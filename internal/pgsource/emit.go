@@ -62,6 +62,11 @@ func snapshotEvent(sc *syncline.Schema, row []syncline.Value, n int) syncline.Ev
 	return syncline.Event{Op: syncline.OpSnapshot, Schema: sc, Ordinal: uint32(n + 1), After: row}
 }
 
+// repairEvent answers for a key that was asked for.
+func repairEvent(sc *syncline.Schema, row []syncline.Value, n int) syncline.Event {
+	return syncline.Event{Op: syncline.OpRepair, Schema: sc, Ordinal: uint32(n + 1), After: row}
+}
+
 // emitKeys answers for every key of the chunk that no unseen transaction touched.
 func (s *Source) emitKeys(c *chunk) {
 	p := c.run
@@ -75,11 +80,11 @@ func (s *Source) emitKeys(c *chunk) {
 		}
 		found[key] = true
 		if row = merged.of(c.schema, row); row != nil {
-			events = append(events, snapshotEvent(c.schema, row, len(events)))
+			events = append(events, repairEvent(c.schema, row, len(events)))
 		}
 	}
 	for _, row := range merged.moved {
-		events = append(events, snapshotEvent(c.schema, row, len(events)))
+		events = append(events, repairEvent(c.schema, row, len(events)))
 	}
 	for _, key := range c.keys {
 		if row := keyRow(c.schema, key); row != nil && !found[key] && !c.truncated && c.touched[key] == nil {

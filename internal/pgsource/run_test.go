@@ -300,7 +300,7 @@ func TestKeysThatCannotBe(t *testing.T) {
 	keys := []syncline.Key{syncline.MakeKey(syncline.Int(1), syncline.Bytes([]byte{0, ','})), "2,", "abc,x", "99999999999999,x", "1", "%", "3,%N"}
 	p.start(syncline.Run{ID: "k", Kind: syncline.RunKeys, Entity: "t", Keys: keys})
 	p.until(p.ended("k"))
-	want := []string{"snapshot t [] [1,\x00,]", "snapshot t [] [2,]", "absent t [abc,x] []", "absent t [99999999999999,x] []"}
+	want := []string{"repair t [] [1,\x00,]", "repair t [] [2,]", "absent t [abc,x] []", "absent t [99999999999999,x] []"}
 	got := p.rowsOf("k")
 	slices.Sort(got)
 	slices.Sort(want)
@@ -358,7 +358,7 @@ func TestKeysOfLongRows(t *testing.T) {
 	for _, row := range p.rowsOf("k") {
 		seen[row] = true
 	}
-	if len(seen) != 12 || !seen["absent t [0,unset] []"] || !seen["snapshot t [] [10,xxxx…300000]"] {
+	if len(seen) != 12 || !seen["absent t [0,unset] []"] || !seen["repair t [] [10,xxxx…300000]"] {
 		t.Errorf("rows = %v", seen)
 	}
 	for _, b := range p.log {

@@ -217,7 +217,7 @@ func (r *recorder) checkChunk(b *syncline.Batch) {
 		}
 		keys := c.Kind == syncline.RunKeys
 		switch {
-		case e.Op == syncline.OpSnapshot && e.Row().Whole(), keys && e.Op == syncline.OpRepair && e.Row().Whole():
+		case !keys && e.Op == syncline.OpSnapshot && e.Row().Whole(), keys && e.Op == syncline.OpRepair && e.Row().Whole():
 		case keys && e.Op == syncline.OpAbsent:
 			if _, ok := e.Key(); !ok || e.After != nil {
 				r.t.Errorf("run %s: an absent record without its key, or with a row", c.Run)
