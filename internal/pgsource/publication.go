@@ -71,7 +71,7 @@ func (s *Source) publications() []string {
 func (t *table) appendOnly() bool { return len(t.identified()) == 0 }
 
 func (c coverage) enough(t *table) bool {
-	return c.insert && !c.partial && (t.appendOnly() || c.update && c.delete && c.truncate)
+	return c.insert && c.truncate && !c.partial && (t.appendOnly() || c.update && c.delete)
 }
 
 // statements are what makes the publications cover every table.
