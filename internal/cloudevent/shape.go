@@ -11,16 +11,17 @@ import (
 	"syncline"
 )
 
-// Shapes gives the records of one source their schemas. JSON has no schema: an event's columns are the fields that it has,
-// in the order of their names, so that a field that was not sent is not touched at a target. Each column's kind is what the
-// fields of that name have held so far, remembered over restarts by Append and ParseShapes, for otherwise a null would give
-// the column another kind than the number before it, and the target's table would be altered back and forth.
+// Shapes gives the records of one source their schemas. JSON has no schema: an entity's columns are all fields that its events
+// have had, in the order of their names, so that events with and without an optional field have one schema and no target is
+// altered back and forth. What an event did not send is unset, and not touched at a target; what a created record did not send is
+// null, because there was nothing before. Each column's kind is what the fields of that name have held so far. Names and kinds are
+// remembered over restarts by Append and ParseShapes.
 //
 // A kind only widens: int to decimal, everything that does not fit together to text. A field that was null at first is
 // text: whatever comes fits into it. Not safe for concurrent use.
 type Shapes struct {
 	kinds map[string]map[string]syncline.Kind // by entity and column
-	// schemas are those given out with the current kinds, by entity and columns.
+	// schemas are those given out with the current kinds, by entity, and by its columns too where they are not shared.
 	schemas map[string]*syncline.Schema
 }
 
@@ -28,6 +29,9 @@ type Shapes struct {
 const (
 	maxKinds   = 2 * maxColumns
 	maxSchemas = 256
+	// maxShared bounds the columns of a schema that all events of an entity share. Those of an entity with more have the columns
+	// that they bring.
+	maxShared = 256
 )
 
 // NewShapes returns Shapes that have seen nothing.
@@ -128,23 +132,30 @@ func widen(a, b syncline.Kind) syncline.Kind {
 func (s *Shapes) Event(r *Record) syncline.Event {
 	schema := s.schema(r)
 	meta := r.Meta
-	return syncline.Event{Op: r.Op, Schema: schema, Meta: &meta,
-		Before: row(schema, r.before), After: row(schema, r.after)}
-}
-
-// schema returns the schema of the columns that the record has before or after.
-func (s *Shapes) schema(r *Record) *syncline.Schema {
-	names := make([]string, 0, len(r.before)+len(r.after))
-	for _, fields := range [][]field{r.before, r.after} {
-		for i := range fields {
-			names = append(names, fields[i].name)
+	e := syncline.Event{Op: r.Op, Schema: schema, Meta: &meta, Before: row(schema, r.before), After: row(schema, r.after)}
+	if r.Op == syncline.OpCreated {
+		for i := range e.After {
+			if e.After[i].IsUnset() {
+				e.After[i] = syncline.Null
+			}
 		}
 	}
-	slices.Sort(names)
-	names = slices.Compact(names)
-	id := r.Entity.Name + "\x00" + strings.Join(names, "\x00")
+	return e
+}
+
+// schema returns the schema of the record's entity.
+func (s *Shapes) schema(r *Record) *syncline.Schema {
+	id, shared := r.Entity.Name, len(s.kinds[r.Entity.Name]) <= maxShared
+	var names []string
+	if !shared {
+		names = r.fieldNames()
+		id += "\x00" + strings.Join(names, "\x00")
+	}
 	if known, ok := s.schemas[id]; ok {
 		return known
+	}
+	if shared {
+		names = slices.Sorted(maps.Keys(s.kinds[r.Entity.Name]))
 	}
 	schema := &syncline.Schema{Entity: r.Entity.Name, Table: r.Entity.Name, Version: -1, Columns: make([]syncline.Column, len(names))}
 	for i, name := range names {
@@ -165,6 +176,18 @@ func (s *Shapes) schema(r *Record) *syncline.Schema {
 	}
 	s.schemas[id] = schema
 	return schema
+}
+
+// fieldNames are the names of the fields that the record has before or after, sorted.
+func (r *Record) fieldNames() []string {
+	names := make([]string, 0, len(r.before)+len(r.after))
+	for _, fields := range [][]field{r.before, r.after} {
+		for i := range fields {
+			names = append(names, fields[i].name)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
 }
 
 // row puts sorted fields under the schema's sorted columns; nil stays nil.

@@ -40,9 +40,9 @@ func TestKindsOnlyWiden(t *testing.T) {
 		{[]string{`{"id":1,"n":1.5}`}, "id:int n:decimal "},
 		{[]string{`{"id":1,"n":2}`}, "id:int n:decimal "},
 		{[]string{`{"id":"x","n":true}`}, "id:text n:text "},
-		{[]string{`{"id":1,"first":null,"o":{}}`}, "first:text id:text o:json "},
-		{[]string{`{"id":1,"later":null}`, `{"id":1,"later":1}`}, "id:text later:int "},
-		{[]string{`{"id":1,"o":7}`}, "id:text o:text "},
+		{[]string{`{"id":1,"first":null,"o":{}}`}, "first:text id:text n:text o:json "},
+		{[]string{`{"id":1,"later":null}`, `{"id":1,"later":1}`}, "first:text id:text later:int n:text o:json "},
+		{[]string{`{"id":1,"o":7}`}, "first:text id:text later:int n:text o:text "},
 	} {
 		if got := columns(t, s, step.data...); got != step.want {
 			t.Errorf("columns after %v = %s, want %s", step.data, got, step.want)
@@ -52,8 +52,9 @@ func TestKindsOnlyWiden(t *testing.T) {
 
 func TestSchemaIsSharedWhileItIsTheSame(t *testing.T) {
 	s := NewShapes()
+	op := "updated"
 	event := func(data string) syncline.Event {
-		r, err := parseOne(t, `"type":"order.updated","data":`+data)
+		r, err := parseOne(t, `"type":"order.`+op+`","data":`+data)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -64,8 +65,16 @@ func TestSchemaIsSharedWhileItIsTheSame(t *testing.T) {
 	if a.Schema != b.Schema {
 		t.Error("two records with the same fields have two schemas")
 	}
-	if c := event(`{"id":1,"a":1}`); c.Schema == a.Schema || c.Schema.Version != -1 {
-		t.Errorf("a record with other fields has the schema %+v", c.Schema)
+	if c := event(`{"id":1,"a":1}`); c.Schema != a.Schema || !c.After[2].IsUnset() {
+		t.Errorf("an update without a field is %s with the schema %+v, want the same one", show(&c), c.Schema)
+	}
+	op = "deleted"
+	if c := event(`{"id":1}`); c.Schema != a.Schema || !c.Before[0].IsUnset() {
+		t.Errorf("a removal is %s with the schema %+v, want the same one", show(&c), c.Schema)
+	}
+	op = "created"
+	if c := event(`{"id":1,"a":1}`); c.Schema != a.Schema || !c.After[2].IsNull() {
+		t.Errorf("a new record without a field is %s with the schema %+v, want it null", show(&c), c.Schema)
 	}
 	want := &syncline.Schema{Entity: "order", Table: "order", Version: 2, Key: []int{1}, Columns: []syncline.Column{
 		{Name: "a", Kind: syncline.KindInt, Nullable: true}, {Name: "id", Kind: syncline.KindInt}, {Name: "rev", Kind: syncline.KindInt, Nullable: true}}}
