@@ -6,6 +6,7 @@ import (
 
 	"syncline"
 	"syncline/internal/config"
+	"syncline/internal/redis"
 )
 
 // Finding is what a check found about one system.
@@ -24,6 +25,7 @@ const checkTimeout = 20 * time.Second
 // Check connects to every system of the configuration and tells what will not work. It changes nothing anywhere: what would be
 // made at the first use is not made.
 func Check(ctx context.Context, c *config.Config) []Finding {
+	redis.LogTo(nil)
 	d := &Daemon{o: Options{Config: c}}
 	var found []Finding
 	for _, sys := range c.Systems {

@@ -22,6 +22,7 @@ import (
 	"syncline/internal/jetlog"
 	"syncline/internal/ops"
 	"syncline/internal/push"
+	"syncline/internal/redis"
 	"syncline/internal/search"
 	"syncline/internal/state"
 )
@@ -78,6 +79,7 @@ func Open(ctx context.Context, o Options) (d *Daemon, err error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
+	redis.LogTo(o.Logger)
 	d = &Daemon{o: o, log: o.Logger, registry: prometheus.NewRegistry(), started: time.Now(),
 		housework: make(chan struct{}, 1), indexes: make(map[string]*search.Directory)}
 	defer func() {
