@@ -10,7 +10,8 @@ import (
 )
 
 // Fingerprint tells two bodies of one event id apart. It is made of what an event says, not of how it was written: order,
-// space, escapes, the mode it came in, the way a number is written and the trace context do not count. The stored event
+// space, escapes, the mode it came in, the way a number is written and the trace context do not count, nor whether a created record
+// says of a field that it is null or nothing at all. The stored event
 // has the same one (FingerprintOf), whatever kinds its columns had by then.
 func (r *Record) Fingerprint() []byte {
 	return fingerprint(r.Entity.Name, r.Entity.Key, r.Op, &r.Meta, r.before, r.after)
@@ -51,6 +52,9 @@ func fingerprint(entity string, key []string, op syncline.Op, m *syncline.Meta, 
 	putCount(h, len(m.Tags))
 	for _, t := range m.Tags {
 		put(h, []byte(t))
+	}
+	if op == syncline.OpCreated {
+		after = slices.DeleteFunc(slices.Clone(after), func(f field) bool { return f.value.IsNull() })
 	}
 	for _, fields := range [][]field{before, after} {
 		if fields == nil {

@@ -1,6 +1,7 @@
 package cloudevent
 
 import (
+	"bytes"
 	"fmt"
 	"testing"
 
@@ -75,6 +76,15 @@ func TestSchemaIsSharedWhileItIsTheSame(t *testing.T) {
 	op = "created"
 	if c := event(`{"id":1,"a":1}`); c.Schema != a.Schema || !c.After[2].IsNull() {
 		t.Errorf("a new record without a field is %s with the schema %+v, want it null", show(&c), c.Schema)
+	}
+	for op, data := range map[string]string{"created": `{"id":1}`, "updated": `{"id":1,"a":null}`} {
+		r, err := parseOne(t, `"type":"order.`+op+`","data":`+data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if e := s.Event(r); !bytes.Equal(FingerprintOf(&e), r.Fingerprint()) {
+			t.Errorf("the stored form of a record that is %s without a field has another fingerprint: %s", op, show(&e))
+		}
 	}
 	want := &syncline.Schema{Entity: "order", Table: "order", Version: 2, Key: []int{1}, Columns: []syncline.Column{
 		{Name: "a", Kind: syncline.KindInt, Nullable: true}, {Name: "id", Kind: syncline.KindInt}, {Name: "rev", Kind: syncline.KindInt, Nullable: true}}}
