@@ -35,7 +35,8 @@ type RunReader interface {
 	Source
 	// StartRun asks for a run; it does not block and is safe beside Next. A run that the source has finished or is working
 	// on (by its id, also from the checkpoint) is not started again. A run that cannot be done ends with a chunk marked Last
-	// or with the error of Next.
+	// or with the error of Next. It refuses (rejected) what the source will never do: another entity, keys with a wrong number of
+	// parts (code "bad_key").
 	StartRun(Run) error
 }
 

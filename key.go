@@ -118,6 +118,24 @@ func (k Key) Parts() ([]string, error) {
 	return raw, nil
 }
 
+// CheckKeys refuses keys that no record of the entity can have, because its key has another number of parts.
+func CheckKeys(entity string, keys []Key, parts int) error {
+	for i, k := range keys {
+		list, err := k.Parts()
+		n := max(len(list), 1) // the empty key is one empty text
+		switch {
+		case parts == 0:
+			return Errorf(Rejected, "bad_key", "records of %s have no key", entity).WithFix("read all of them again")
+		case err != nil:
+			return Errorf(Rejected, "bad_key", "key %d of %d for %s: %w", i+1, len(keys), entity, err).WithFix("write a percent sign as %%25")
+		case n != parts:
+			return Errorf(Rejected, "bad_key", "key %d of %d has %d parts, those of %s have %d", i+1, len(keys), n, entity, parts).
+				WithFix("join the parts of one key by commas, and write a comma inside a part as %%2C")
+		}
+	}
+	return nil
+}
+
 func unhex(c byte) int {
 	switch {
 	case c >= '0' && c <= '9':

@@ -2,10 +2,17 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"syncline/internal/ops"
 )
 
 // TestExitCodes: what a script can rely on.
@@ -35,5 +42,26 @@ func TestExitCodes(t *testing.T) {
 		if code := run(t.Context(), test.args, &stdout, &stderr); code != test.code || !strings.Contains(stderr.String(), test.stderr) {
 			t.Errorf("syncline %s = %d, %q, want %d and %q", strings.Join(test.args, " "), code, stderr.String(), test.code, test.stderr)
 		}
+	}
+}
+
+// TestSyncKeys: a key of several parts stays one.
+func TestSyncKeys(t *testing.T) {
+	var got ops.SyncRequest
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if err := json.NewDecoder(r.Body).Decode(&got); err != nil {
+			t.Error(err)
+		}
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(http.StatusAccepted)
+		w.Write([]byte(`{"id": "sync-1"}`))
+	}))
+	defer server.Close()
+	var stdout, stderr bytes.Buffer
+	if code := run(t.Context(), []string{"sync", "crm/line", "--key", "42,7", "--key", "43,1", "--server", server.URL}, &stdout, &stderr); code != exitOK {
+		t.Fatalf("exit code %d: %s", code, stderr.String())
+	}
+	if diff := cmp.Diff([]string{"42,7", "43,1"}, got.Keys); diff != "" {
+		t.Errorf("keys (-want +got):\n%s", diff)
 	}
 }

@@ -35,7 +35,7 @@ func syncCommand(g *globals) *cobra.Command {
 		},
 	}
 	cmd.Flags().StringSliceVar(&req.Routes, "route", nil, "only for these routes")
-	cmd.Flags().StringSliceVar(&req.Keys, "key", nil, "only these records")
+	cmd.Flags().StringArrayVar(&req.Keys, "key", nil, "only this record, its key's parts joined by commas; may be repeated")
 	cmd.AddCommand(&cobra.Command{
 		Use:   "list",
 		Short: "List the latest syncs",

@@ -33,6 +33,11 @@ func (s *Source) StartRun(r syncline.Run) error {
 	if slices.Contains(s.checkpoint.Done, r.ID) || slices.ContainsFunc(s.checkpoint.Runs, known) {
 		return nil
 	}
+	if schema := s.schemas[r.Entity]; schema != nil && r.Kind == syncline.RunKeys {
+		if err := syncline.CheckKeys(r.Entity, r.Keys, len(schema.Key)); err != nil {
+			return err
+		}
+	}
 	s.checkpoint.Runs = append(s.checkpoint.Runs, run{ID: r.ID, Kind: r.Kind, Entity: r.Entity,
 		Keys: slices.Clone(r.Keys), Routes: slices.Clone(r.Routes), Reset: r.Reset})
 	sys.wakeLocked()

@@ -226,6 +226,9 @@ func (s *Source) shape(ctx context.Context, t *table, rel *pgoutput.Relation) (*
 		sc = t.current
 	} else {
 		t.current = sc
+		s.mu.Lock()
+		s.keyParts[t.entity.Name] = len(sc.Key)
+		s.mu.Unlock()
 	}
 	return sc, pgoutput.NewLayout(layout, len(sc.Columns), bound{t, sc}), nil
 }

@@ -10,7 +10,7 @@ import (
 
 // Check implements syncline.Checker. It changes nothing and may run beside anything: it has a connection of its own.
 func (s *Source) Check(ctx context.Context) []syncline.Finding {
-	probe := &Source{opt: s.opt, log: s.log, config: s.config, types: map[uint32]typeInfo{}, known: map[string]struct{}{}}
+	probe := &Source{opt: s.opt, log: s.log, config: s.config, types: map[uint32]typeInfo{}, known: map[string]struct{}{}, keyParts: map[string]int{}}
 	defer func() { hangUp(probe.sql) }()
 	var err error
 	if probe.sql, err = probe.connect(ctx); err == nil {

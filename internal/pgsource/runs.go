@@ -38,6 +38,11 @@ func (s *Source) StartRun(r syncline.Run) error {
 	if _, ok := s.known[r.ID]; ok {
 		return nil
 	}
+	if parts, seen := s.keyParts[r.Entity]; seen && r.Kind == syncline.RunKeys {
+		if err := syncline.CheckKeys(r.Entity, r.Keys, parts); err != nil {
+			return err
+		}
+	}
 	if len(s.requests) >= maxRequests {
 		return syncline.Errorf(syncline.Transient, "runs_exhausted", "source %s: %d runs wait already", s.opt.Name, maxRequests)
 	}

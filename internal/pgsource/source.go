@@ -113,6 +113,7 @@ type Source struct {
 	mu       sync.Mutex
 	requests []syncline.Run      // not yet seen by Next
 	known    map[string]struct{} // ids of runs that are requested, going on or finished
+	keyParts map[string]int      // of each entity's key
 	wake     chan struct{}       // a request waits; sent by StartRun, never closed, one is enough
 }
 
@@ -159,7 +160,7 @@ func New(o Options) (*Source, error) {
 	}
 	sessionSettings(config)
 	return &Source{opt: o, log: o.Logger.With("source", o.Name), config: config, types: map[uint32]typeInfo{},
-		known: map[string]struct{}{}, wake: make(chan struct{}, 1)}, nil
+		known: map[string]struct{}{}, keyParts: map[string]int{}, wake: make(chan struct{}, 1)}, nil
 }
 
 func slotName(s string) bool {

@@ -175,6 +175,12 @@ func testKeysRun(t *testing.T, h Harness) {
 	r.catchUp(ctx, app)
 
 	s := Tables[Pair]
+	for _, k := range []syncline.Key{"", "4", "4,b,c", "%4"} {
+		err := r.src.(syncline.RunReader).StartRun(syncline.Run{ID: "bad", Kind: syncline.RunKeys, Entity: Pair, Keys: []syncline.Key{k}})
+		if syncline.ClassOf(err) != syncline.Rejected || syncline.CodeOf(err) != "bad_key" {
+			t.Errorf("run of key %q, which has not two parts = %v, want bad_key", k, err)
+		}
+	}
 	run := syncline.Run{ID: "keys-1", Kind: syncline.RunKeys, Entity: Pair, Routes: []string{"only"}}
 	want := map[syncline.Key][]syncline.Value{}
 	for _, row := range app.rows[Pair][:25] {

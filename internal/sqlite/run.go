@@ -44,6 +44,12 @@ type run struct {
 // StartRun implements syncline.RunReader.
 func (s *Source) StartRun(r syncline.Run) error {
 	s.mu.Lock()
+	if parts, known := s.keyParts[r.Entity]; known && r.Kind == syncline.RunKeys {
+		if err := syncline.CheckKeys(r.Entity, r.Keys, parts); err != nil {
+			s.mu.Unlock()
+			return err
+		}
+	}
 	if !slices.ContainsFunc(s.requests, func(o run) bool { return o.ID == r.ID }) {
 		s.requests = append(s.requests, run{ID: r.ID, Kind: r.Kind, Entity: r.Entity,
 			Keys: slices.Clone(r.Keys), Routes: slices.Clone(r.Routes), Reset: r.Reset})

@@ -94,6 +94,12 @@ func (s *Source) loadLayouts(ctx context.Context, q querier) error {
 		}
 	}
 	s.layouts, s.current = layouts, current
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.keyParts = make(map[string]int, len(current))
+	for e, l := range current {
+		s.keyParts[e] = len(l.schema.Key)
+	}
 	return nil
 }
 

@@ -108,6 +108,7 @@ type Source struct {
 	mu        sync.Mutex
 	confirmed uint64
 	requests  []run
+	keyParts  map[string]int // of each entity's key
 	// wake has room for one signal: StartRun sends, Next receives, nobody closes.
 	wake chan struct{}
 }
