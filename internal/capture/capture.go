@@ -133,21 +133,38 @@ func (c *Capture) RequestRun(ctx context.Context, r syncline.Run) error {
 	if err := c.o.Runs.AddRun(ctx, c.o.Source, r); err != nil {
 		return err
 	}
+	return c.startRun(ctx, state.RunRow{Run: r, Source: c.o.Source, Status: state.RunRequested})
+}
+
+// startRun hands the run to the source; one that is not open gets every open run when it is. What the source refuses has failed:
+// nobody asks for it again.
+func (c *Capture) startRun(ctx context.Context, row state.RunRow) error {
+	err := c.handOver(row)
+	if err == nil || syncline.ClassOf(err) != syncline.Rejected {
+		return err
+	}
+	row.Status, row.Error = state.RunFailed, err.Error()
+	if e := c.o.Runs.UpdateRun(ctx, row); e != nil {
+		return e
+	}
+	return err
+}
+
+func (c *Capture) handOver(row state.RunRow) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.source == nil {
-		return nil // every open run is started when the source is
+		return nil
 	}
-	return c.startRunLocked(state.RunRow{Run: r, Source: c.o.Source, Status: state.RunRequested})
-}
-
-func (c *Capture) startRunLocked(row state.RunRow) error {
 	reader, ok := c.source.(syncline.RunReader)
 	if !ok {
 		return syncline.Errorf(syncline.Rejected, "source_cannot_read", "source %s cannot read records again", c.o.Source)
 	}
+	if err := reader.StartRun(row.Run); err != nil {
+		return err
+	}
 	c.runs.admit(row)
-	return reader.StartRun(row.Run)
+	return nil
 }
 
 // Reader opens the source at the log's end to read records from it while Run does not work. What Next returns is not appended

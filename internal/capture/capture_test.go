@@ -3,6 +3,7 @@ package capture
 import (
 	"context"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -181,6 +182,41 @@ type watched struct {
 func (w *watched) Next(ctx context.Context) (*syncline.Batch, error) {
 	w.asked <- struct{}{}
 	return w.Source.Next(ctx)
+}
+
+// TestARunThatIsRefusedHasFailed: the source is not asked for it again, by whoever and however often it is opened.
+func TestARunThatIsRefusedHasFailed(t *testing.T) {
+	db := system(3)
+	c := newCapture(t, memlog.New(memlog.Options{}).Log("crm"), db)
+	bad := syncline.Run{ID: "bad", Kind: syncline.RunKeys, Entity: "customer", Keys: []syncline.Key{"1,2"}}
+	store := c.o.Runs.(*state.Store)
+	early := bad
+	early.ID = "early"
+	run(t, c)
+	db.Advance(3)
+	eventually(t, "the source knows its records", func() bool { return c.Status().Events == 3 })
+	if err := c.RequestRun(t.Context(), bad); syncline.CodeOf(err) != "bad_key" {
+		t.Errorf("RequestRun of a key with too many parts = %v, want bad_key", err)
+	}
+	if err := store.AddRun(t.Context(), "crm", early); err != nil { // as if it had been asked for while the source was not open
+		t.Fatal(err)
+	}
+	if err := c.startRuns(t.Context(), &syncline.Batch{}); err != nil {
+		t.Fatal(err)
+	}
+	rows, err := store.Runs(t.Context(), "crm", 10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	failed := 0
+	for _, r := range rows {
+		if r.Status == state.RunFailed && strings.HasPrefix(r.Error, "bad_key: ") {
+			failed++
+		}
+	}
+	if open, err := store.OpenRuns(t.Context(), "crm"); failed != 2 || len(open) != 0 || err != nil {
+		t.Errorf("runs = %+v, open %+v, %v, want the two refused ones to have failed", rows, open, err)
+	}
 }
 
 // memory is a state store for runs that is not slowed down by a disk.

@@ -64,10 +64,7 @@ func (c *Capture) startRuns(ctx context.Context, end *syncline.Batch) error {
 				continue
 			}
 		}
-		c.mu.Lock()
-		err := c.startRunLocked(row)
-		c.mu.Unlock()
-		if err != nil {
+		if err := c.startRun(ctx, row); err != nil {
 			c.log.Error("run cannot be started", "run", row.ID, "err", err)
 		}
 	}

@@ -13,7 +13,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 	_ "modernc.org/sqlite"
 
+	"syncline"
 	"syncline/internal/config"
+	"syncline/internal/ops"
 )
 
 // load reads a configuration whose $DIR is dir.
@@ -100,5 +102,33 @@ rules:
 	}
 	if diff := cmp.Diff(before, contents(t, dir)); diff != "" {
 		t.Errorf("check changed files (-before +after):\n%s", diff)
+	}
+}
+
+// TestSyncOfAPushedSource is refused, and nothing is left that would be tried at every start.
+func TestSyncOfAPushedSource(t *testing.T) {
+	c := load(t, t.TempDir(), `
+version: 1
+http: {listen: "127.0.0.1:0"}
+log: {dir: "$DIR/log"}
+state: {url: "sqlite:$DIR/state.db"}
+systems:
+  pos: {type: http, capture: {mode: push, entities: {order: {key: [id]}}}}
+  target: {type: sqlite, url: "sqlite:$DIR/target.db"}
+rules:
+  - {id: orders, from: pos/order, to: target/orders, create: true}
+`)
+	d, err := Open(t.Context(), Options{Config: c})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	for _, req := range []ops.SyncRequest{{Source: "pos", Entity: "order"}, {Source: "pos", Entity: "order", Keys: []string{"1"}}} {
+		if _, err := d.Engine().StartSync(t.Context(), req); syncline.CodeOf(err) != "source_cannot_read" || syncline.ClassOf(err) != syncline.Rejected {
+			t.Errorf("sync %+v = %v, want source_cannot_read", req, err)
+		}
+	}
+	if runs, err := d.Engine().Syncs(t.Context()); err != nil || len(runs) > 0 {
+		t.Errorf("syncs = %+v, %v, want none", runs, err)
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"syncline"
 	"syncline/internal/apply"
 	"syncline/internal/capture"
+	"syncline/internal/config"
 	"syncline/internal/ops"
 	"syncline/internal/state"
 )
@@ -226,6 +227,10 @@ func (e engine) StartSync(ctx context.Context, req ops.SyncRequest) (string, err
 		if len(restarted) > 0 && len(restarted) == len(req.Routes) {
 			return "start-" + restarted[0], nil // a route that begins anew asks for the records of all its entities
 		}
+	}
+	if src.system.Capture.Mode == config.ModePush {
+		return "", syncline.Errorf(syncline.Rejected, "source_cannot_read", "source %s cannot read records again", req.Source).
+			WithFix("send the records again under new event ids")
 	}
 	return run.ID, src.capture.RequestRun(ctx, run)
 }

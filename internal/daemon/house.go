@@ -101,6 +101,9 @@ func (d *Daemon) keep(ctx context.Context, s *source, round bool) error {
 	if err := d.state.Trim(ctx, s.system.Name, below); err != nil {
 		return err
 	}
+	if err := d.state.TrimRuns(ctx, s.system.Name, time.Now().Add(-d.o.Config.Log.Retain)); err != nil {
+		return err
+	}
 	if err := d.state.TrimIDs(ctx, s.system.Name, below); err != nil {
 		return err
 	}

@@ -86,6 +86,14 @@ func (s *Store) runs(ctx context.Context, query string, args ...any) ([]RunRow, 
 	return list, err
 }
 
+// TrimRuns forgets the source's runs that ended before this time, with their keys.
+func (s *Store) TrimRuns(ctx context.Context, source string, before time.Time) error {
+	return s.write(ctx, "trim runs of "+source, func(ctx context.Context, w *writer) error {
+		_, err := w.exec(ctx, sqlTrimRuns, source, micros(before))
+		return err
+	})
+}
+
 // UpdateRun writes status, chunks, rows and error of a run; ErrNotFound is in the chain where there is none.
 func (s *Store) UpdateRun(ctx context.Context, r RunRow) error {
 	return s.write(ctx, "update run "+r.ID, func(ctx context.Context, w *writer) error {

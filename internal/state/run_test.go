@@ -92,3 +92,24 @@ func TestEventIDs(t *testing.T) {
 		t.Errorf("SeenIDs after a trim = %d, %v, want %d", len(seen), err, n/3)
 	}
 }
+
+// TestTrimRuns: what has not ended stays, however old.
+func TestTrimRuns(t *testing.T) {
+	s := openNew(t)
+	for id, status := range map[string]string{"a": RunDone, "b": RunFailed, "c": RunRunning, "d": RunRequested} {
+		must(t, s.AddRun(t.Context(), "crm", syncline.Run{ID: id, Kind: syncline.RunKeys, Keys: []syncline.Key{"1"}}))
+		must(t, s.UpdateRun(t.Context(), RunRow{Run: syncline.Run{ID: id}, Status: status}))
+	}
+	must(t, s.AddRun(t.Context(), "shop", syncline.Run{ID: "e"}))
+	must(t, s.UpdateRun(t.Context(), RunRow{Run: syncline.Run{ID: "e"}, Status: RunDone}))
+	count := func(want int) {
+		t.Helper()
+		if runs, err := s.Runs(t.Context(), "", 10); err != nil || len(runs) != want {
+			t.Errorf("%d runs, %v, want %d", len(runs), err, want)
+		}
+	}
+	must(t, s.TrimRuns(t.Context(), "crm", time.Now().Add(-time.Hour)))
+	count(5)
+	must(t, s.TrimRuns(t.Context(), "crm", time.Now().Add(time.Hour)))
+	count(3)
+}

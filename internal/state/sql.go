@@ -77,12 +77,13 @@ const (
 	sqlKnowsLog = `SELECT 1 FROM source_log WHERE source = ? AND log = ?`
 	sqlAddLog   = `INSERT INTO source_log (source, log) VALUES (?, ?) ON CONFLICT (source, log) DO NOTHING`
 
-	runColumns = `id, source, kind, entity, keys, routes, reset, status, chunks, rows, error, created, updated`
-	sqlAddRun  = `INSERT INTO run (` + runColumns + `) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING`
-	sqlOpenRun = `SELECT ` + runColumns + ` FROM run WHERE source = ? AND status IN ('requested', 'running') ORDER BY n`
-	sqlRuns    = `SELECT ` + runColumns + ` FROM run WHERE source = ? ORDER BY n DESC LIMIT ?`
-	sqlAllRuns = `SELECT ` + runColumns + ` FROM run ORDER BY n DESC LIMIT ?`
-	sqlSetRun  = `UPDATE run SET status = ?, chunks = ?, rows = ?, error = ?, updated = ? WHERE id = ?`
+	runColumns  = `id, source, kind, entity, keys, routes, reset, status, chunks, rows, error, created, updated`
+	sqlAddRun   = `INSERT INTO run (` + runColumns + `) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING`
+	sqlOpenRun  = `SELECT ` + runColumns + ` FROM run WHERE source = ? AND status IN ('requested', 'running') ORDER BY n`
+	sqlRuns     = `SELECT ` + runColumns + ` FROM run WHERE source = ? ORDER BY n DESC LIMIT ?`
+	sqlAllRuns  = `SELECT ` + runColumns + ` FROM run ORDER BY n DESC LIMIT ?`
+	sqlTrimRuns = `DELETE FROM run WHERE source = ? AND status IN ('done', 'failed') AND updated < ?`
+	sqlSetRun   = `UPDATE run SET status = ?, chunks = ?, rows = ?, error = ?, updated = ? WHERE id = ?`
 
 	sqlSeenIDs = `SELECT id, hash FROM event_id WHERE source = ? AND id IN (`
 	sqlSaveID  = `INSERT INTO event_id (source, id, seq, hash) VALUES (?, ?, ?, ?)
