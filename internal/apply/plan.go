@@ -192,6 +192,22 @@ func (p *plan) pending(rule int, key syncline.Key) *syncline.Change {
 	return nil
 }
 
+// fillFrom is fill where the older row may have another schema: what its columns have in common with the newer one is taken.
+func fillFrom(s *syncline.Schema, values []syncline.Value, olderSchema *syncline.Schema, older []syncline.Value) []syncline.Value {
+	if len(older) == 0 || s == olderSchema || s.Fingerprint() == olderSchema.Fingerprint() {
+		return fill(values, older)
+	}
+	fitted := make([]syncline.Value, len(values))
+	for i := range fitted {
+		fitted[i] = syncline.Unset
+		c := &s.Columns[i]
+		if j := olderSchema.Index(c.Name); j >= 0 && olderSchema.Columns[j].Kind == c.Kind && olderSchema.Columns[j].Type == c.Type {
+			fitted[i] = older[j]
+		}
+	}
+	return fill(values, fitted)
+}
+
 // fill returns values with the unset ones taken from older. It copies only where it changes something.
 func fill(values, older []syncline.Value) []syncline.Value {
 	if len(older) != len(values) {

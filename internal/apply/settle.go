@@ -119,9 +119,8 @@ func (s *settling) parkChange(i int, older []int, codes []state.Outcome) {
 	after := ev.After
 	for j := len(older) - 1; j >= 0; j-- {
 		o := &s.p.tasks[older[j]]
-		if oe := &o.entry.batch.Events[o.event]; oe.Schema == ev.Schema || oe.Schema.Fingerprint() == ev.Schema.Fingerprint() {
-			after = fill(after, oe.After)
-		}
+		oe := &o.entry.batch.Events[o.event]
+		after = fillFrom(ev.Schema, after, oe.Schema, oe.After)
 	}
 	key, ok := t.key, t.key != ""
 	if !ok {
@@ -191,8 +190,8 @@ func (s *settling) inherit(x, old *state.Exception) {
 				return
 			case o.Stub > 0:
 				s.follow(x, n, old, o)
-			case n.After != nil && n.Schema.Fingerprint() == o.Schema.Fingerprint():
-				n.After = fill(n.After, o.After)
+			case n.After != nil:
+				n.After = fillFrom(n.Schema, n.After, o.Schema, o.After)
 			}
 			if rec, err := syncline.AppendBatch(nil, nb); err == nil {
 				x.Record = rec
