@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -37,6 +38,9 @@ type field struct {
 	cache    *goredis.Client
 	hook     *receiver
 	program  *program
+
+	mu     sync.Mutex
+	extras []string // columns of reg that come and go
 
 	commits atomic.Int64 // transactions that writers have committed
 	version atomic.Int64
@@ -125,10 +129,56 @@ func (f *field) write(n int) {
 	}
 }
 
-// conflict reports whether two writers met.
+// conflict reports whether two writers met, or one met a change of the table.
 func conflict(err error) bool {
 	var pg *pgconn.PgError
-	return errors.As(err, &pg) && (pg.Code == "40P01" || pg.Code == "23505")
+	return errors.As(err, &pg) && (pg.Code == "40P01" || pg.Code == "23505" || pg.Code == "42703")
+}
+
+// alter adds, drops or renames a column of reg. No name is used twice.
+func (f *field) alter(rnd *rand.Rand) {
+	f.t.Helper()
+	extras := slices.Clone(f.columns()) // nobody else changes it; writers must not wait for the table's lock and for mu
+	at, name := -1, fmt.Sprint("extra", f.version.Add(1))
+	if len(extras) > 0 {
+		at = rnd.IntN(len(extras))
+	}
+	sql := "ADD COLUMN " + name + " text"
+	switch n := rnd.IntN(8); {
+	case n == 0 && at >= 0:
+		sql = "RENAME COLUMN " + extras[at] + " TO " + name
+		extras[at] = name
+	case n < 4 && at >= 0:
+		sql = "DROP COLUMN " + extras[at]
+		extras = slices.Delete(extras, at, at+1)
+	default:
+		// none, one that is not the same for every row, and a constant
+		sql += []string{"", " DEFAULT gen_random_uuid()::text", " NOT NULL DEFAULT 'constant'", " DEFAULT 'constant'"}[n%4]
+		extras = append(extras, name)
+	}
+	eventually(f.t, sql, func(ctx context.Context) error {
+		_, err := f.src.Exec(ctx, "ALTER TABLE reg "+sql)
+		return err // a deadlock with writers
+	})
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.extras = extras
+}
+
+// columns are those of reg that come and go.
+func (f *field) columns() []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.extras
+}
+
+// touch writes a record of reg, so that the last change of the table is seen.
+func (f *field) touch() {
+	f.t.Helper()
+	ver := f.version.Add(1)
+	if _, err := f.src.Exec(f.t.Context(), `INSERT INTO reg VALUES (-1, $1, 'last') ON CONFLICT (k) DO UPDATE SET ver = EXCLUDED.ver`, ver); err != nil {
+		f.t.Fatal(err)
+	}
 }
 
 func (f *field) change(ctx context.Context, tx pgx.Tx, rnd *rand.Rand) error {
@@ -139,7 +189,10 @@ func (f *field) change(ctx context.Context, tx pgx.Tx, rnd *rand.Rand) error {
 	}
 	ver := f.version.Add(1)
 	var err error
+	extras := f.columns()
 	switch n := rnd.IntN(20); {
+	case n < 12 && n > 9 && len(extras) > 0:
+		_, err = tx.Exec(ctx, `UPDATE reg SET ver = $2, `+extras[rnd.IntN(len(extras))]+` = 'written' WHERE k = $1`, k, ver)
 	case n < 3:
 		_, err = tx.Exec(ctx, `DELETE FROM reg WHERE k = $1`, k)
 	case n < 5:
@@ -172,6 +225,7 @@ func (f *field) settle() {
 	f.t.Helper()
 	f.stop()
 	f.writers.Wait()
+	f.touch()
 	f.program.ready()
 	eventually(f.t, "targets equal the source", f.differs)
 	f.program.caughtUp()
@@ -189,11 +243,12 @@ func (f *field) settle() {
 
 // differs compares every target with the source.
 func (f *field) differs(ctx context.Context) error {
-	want, err := table(ctx, f.src, "k, ver, val, md5(big)", "reg")
+	columns := strings.Join(append([]string{"k, ver, val, md5(big)"}, f.columns()...), ", ")
+	want, err := table(ctx, f.src, columns, "reg")
 	if err != nil {
 		return err
 	}
-	got, err := table(ctx, f.dst, "k, ver, val, md5(big)", "reg")
+	got, err := table(ctx, f.dst, columns, "reg")
 	if err != nil {
 		return err
 	}
@@ -318,7 +373,7 @@ func (r *receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	w.WriteHeader(http.StatusNoContent)
 }
 
-// TestKillAtRandomMoments kills the real binary again and again under load: G6.
+// TestKillAtRandomMoments kills the real binary again and again under load, while the table's columns change: G6 and G14.
 func TestKillAtRandomMoments(t *testing.T) {
 	f := newField(t)
 	rnd := rand.New(rand.NewPCG(25, uint64(time.Now().UnixNano())))
@@ -326,8 +381,13 @@ func TestKillAtRandomMoments(t *testing.T) {
 	f.program.ready() // the webhook gets what is committed from here on
 	f.write(3)
 	for range 25 {
-		f.after(10 + rnd.Int64N(150))
+		f.after(10 + rnd.Int64N(75))
+		f.alter(rnd)
+		f.after(rnd.Int64N(75))
 		f.program.kill()
+		if rnd.IntN(3) == 0 {
+			f.alter(rnd) // nobody looks
+		}
 		f.program.start()
 	}
 	f.settle()

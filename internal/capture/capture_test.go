@@ -370,3 +370,35 @@ func TestAFinishedRunIsNotForgotten(t *testing.T) {
 		t.Errorf("Runs = %+v, %v, and %d open, want one that is done, of 3 rows", runs, err, second.Status().Runs)
 	}
 }
+
+// requesting is a state store in which a run is requested just after the open runs were read.
+type requesting struct {
+	memory
+	request func()
+}
+
+func (r *requesting) OpenRuns(ctx context.Context, source string) ([]state.RunRow, error) {
+	open, err := r.memory.OpenRuns(ctx, source)
+	if r.request != nil {
+		r.request()
+	}
+	return open, err
+}
+
+func TestARunRequestedWhileTheSourceOpensIsStarted(t *testing.T) {
+	runs := &requesting{memory: make(memory)}
+	c := New(Options{Source: "crm", Log: memlog.New(memlog.Options{}).Log("crm"), Runs: runs, Open: func() (syncline.Source, error) {
+		return memsource.New(memsource.Options{Name: "crm", System: system(0)}), nil
+	}})
+	runs.request = func() {
+		if err := c.RequestRun(t.Context(), syncline.Run{ID: "r", Kind: syncline.RunFull, Entity: "customer"}); err != nil {
+			t.Error(err)
+		}
+	}
+	if _, err := c.Step(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if n := c.Status().Runs; n != 1 {
+		t.Errorf("the source works on %d runs, want 1", n)
+	}
+}

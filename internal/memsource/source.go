@@ -150,7 +150,7 @@ func (s *Source) stream() *syncline.Batch {
 		for ; ordinal < len(t.Changes) && len(b.Events) < s.opt.MaxEvents; ordinal++ {
 			c := &t.Changes[ordinal]
 			s.take(c)
-			if s.inCopy(c) {
+			if c.Op == 0 || s.inCopy(c) {
 				continue
 			}
 			b.Events = append(b.Events, syncline.Event{Op: c.Op, Schema: c.Schema, Txn: len(b.Txns) - 1, Ordinal: uint32(ordinal + 1), Before: c.Before, After: c.After})

@@ -14,9 +14,11 @@ import (
 
 // Change is one change of a transaction.
 type Change struct {
-	// Op is OpCreated, OpUpdated, OpDeleted or OpTruncated.
+	// Op is OpCreated, OpUpdated, OpDeleted or OpTruncated; 0 = the table has Schema from here on, which is no event.
 	Op     syncline.Op
 	Schema *syncline.Schema
+	// Reshape makes of a row of the table as it was one of Schema, where Op is 0.
+	Reshape func(syncline.Row) []syncline.Value
 	// Before is what the source sends of the row before; a delete, and an update that changes the key, have at least the key.
 	// A keyless table has the whole row.
 	Before []syncline.Value
@@ -126,6 +128,8 @@ func (c content) apply(ch *Change) {
 	t := c.table(ch.Schema.Entity)
 	before, after := syncline.Row{Schema: ch.Schema, Values: ch.Before}, syncline.Row{Schema: ch.Schema, Values: ch.After}
 	switch {
+	case ch.Op == 0:
+		t.reshape(ch)
 	case ch.Op == syncline.OpTruncated:
 		*t = table{keyed: map[syncline.Key]syncline.Row{}}
 	case len(ch.Schema.Key) == 0:
@@ -145,6 +149,17 @@ func (c content) apply(ch *Change) {
 		is, _ := after.Key()
 		t.keyed[is] = merged(old, after)
 	}
+}
+
+func (t *table) reshape(ch *Change) {
+	for k, r := range t.keyed {
+		t.keyed[k] = syncline.Row{Schema: ch.Schema, Values: ch.Reshape(r)}
+	}
+	loose := make([]syncline.Row, len(t.loose))
+	for i, r := range t.loose {
+		loose[i] = syncline.Row{Schema: ch.Schema, Values: ch.Reshape(r)}
+	}
+	t.loose = loose
 }
 
 func (t *table) replaceLoose(before, after syncline.Row) {

@@ -26,17 +26,25 @@ var (
 
 // history makes transactions that could have been committed: it knows what the tables hold.
 type history struct {
-	rnd   *rand.Rand
-	now   time.Time
-	rows  map[int64][]syncline.Value
-	audit [][]syncline.Value
-	ver   int64
+	rnd      *rand.Rand
+	now      time.Time
+	customer *syncline.Schema // as it is now
+	told     *syncline.Schema // as the last event of the table had it
+	rows     map[int64][]syncline.Value
+	audit    [][]syncline.Value
+	ver      int64
 	// huge: now and then a customer has notes that the log does not take.
 	huge bool
 }
 
 func newHistory(rnd *rand.Rand, now time.Time, huge bool) *history {
-	return &history{rnd: rnd, now: now, huge: huge, rows: make(map[int64][]syncline.Value)}
+	return &history{rnd: rnd, now: now, huge: huge, customer: customerSchema, told: customerSchema, rows: make(map[int64][]syncline.Value)}
+}
+
+// last returns a transaction after which every change of the customer's table has been seen.
+func (h *history) last() memsource.Txn {
+	h.ver++
+	return memsource.Txn{Time: h.now, Changes: []memsource.Change{h.customerChange()}}
 }
 
 // next returns a transaction of one to six changes.
@@ -52,12 +60,20 @@ func (h *history) next() memsource.Txn {
 func (h *history) change() memsource.Change {
 	h.ver++
 	switch n := h.rnd.IntN(40); {
-	case n == 0:
-		clear(h.rows)
-		return memsource.Change{Op: syncline.OpTruncated, Schema: customerSchema}
 	case n < 6:
 		return h.auditChange()
+	case n == 6:
+		return h.alter()
+	case n == 7:
+		clear(h.rows)
+		h.told = h.customer
+		return memsource.Change{Op: syncline.OpTruncated, Schema: h.customer}
 	}
+	return h.customerChange()
+}
+
+func (h *history) customerChange() memsource.Change {
+	h.told = h.customer
 	id := int64(h.rnd.IntN(keys))
 	row, there := h.rows[id]
 	switch {
@@ -65,7 +81,7 @@ func (h *history) change() memsource.Change {
 		return h.insert(id)
 	case h.rnd.IntN(5) == 0:
 		delete(h.rows, id)
-		return memsource.Change{Op: syncline.OpDeleted, Schema: customerSchema, Before: h.before(id, row)}
+		return memsource.Change{Op: syncline.OpDeleted, Schema: h.customer, Before: h.before(id, row)}
 	case h.rnd.IntN(6) == 0:
 		return h.rekey(id, row)
 	}
@@ -73,21 +89,27 @@ func (h *history) change() memsource.Change {
 }
 
 func (h *history) insert(id int64) memsource.Change {
-	row := []syncline.Value{syncline.Int(id), syncline.Int(h.ver), h.tier(), h.notes()}
+	row := []syncline.Value{syncline.Int(id), h.version(), h.tier(), h.notes()}
+	for range h.customer.Columns[len(row):] {
+		row = append(row, h.extra())
+	}
 	h.rows[id] = row
-	return memsource.Change{Op: syncline.OpCreated, Schema: customerSchema, After: row}
+	return memsource.Change{Op: syncline.OpCreated, Schema: h.customer, After: row}
 }
 
 // update changes the version, sometimes the tier, and sends the notes only where they changed, as PostgreSQL does with large values.
 func (h *history) update(id int64, row []syncline.Value) memsource.Change {
-	after := []syncline.Value{row[0], syncline.Int(h.ver), row[2], syncline.Unset}
+	after := []syncline.Value{row[0], h.version(), row[2], syncline.Unset}
 	if h.rnd.IntN(3) == 0 {
 		after[2] = h.tier()
 	}
 	if h.rnd.IntN(3) == 0 {
 		after[3] = h.notes()
 	}
-	c := memsource.Change{Op: syncline.OpUpdated, Schema: customerSchema, After: after}
+	for i := range row[len(after):] {
+		after = append(after, [...]syncline.Value{syncline.Unset, row[4+i], h.extra()}[h.rnd.IntN(3)])
+	}
+	c := memsource.Change{Op: syncline.OpUpdated, Schema: h.customer, After: after}
 	if h.rnd.IntN(4) == 0 {
 		c.Before = row
 	}
@@ -100,13 +122,14 @@ func (h *history) rekey(id int64, row []syncline.Value) memsource.Change {
 	if _, taken := h.rows[to]; taken {
 		return h.update(id, row)
 	}
-	after := []syncline.Value{syncline.Int(to), syncline.Int(h.ver), row[2], syncline.Unset}
+	after := []syncline.Value{syncline.Int(to), h.version(), row[2], syncline.Unset}
 	if h.rnd.IntN(2) == 0 {
 		after[3] = row[3]
 	}
+	after = append(after, row[len(after):]...)
 	delete(h.rows, id)
 	h.rows[to] = whole(after, row)
-	return memsource.Change{Op: syncline.OpUpdated, Schema: customerSchema, Before: h.before(id, row), After: after}
+	return memsource.Change{Op: syncline.OpUpdated, Schema: h.customer, Before: h.before(id, row), After: after}
 }
 
 // before is the old row as a source sends it: only its key, or all of it.
@@ -114,7 +137,11 @@ func (h *history) before(id int64, row []syncline.Value) []syncline.Value {
 	if h.rnd.IntN(3) == 0 {
 		return row
 	}
-	return []syncline.Value{syncline.Int(id), syncline.Unset, syncline.Unset, syncline.Unset}
+	key := []syncline.Value{syncline.Int(id)}
+	for range row[1:] {
+		key = append(key, syncline.Unset)
+	}
+	return key
 }
 
 func (h *history) notes() syncline.Value {
@@ -125,14 +152,16 @@ func (h *history) notes() syncline.Value {
 	return syncline.Text(text)
 }
 
-// shrink returns a transaction that makes every huge record a small one.
+// shrink returns a transaction that writes every record whole and small, where there were huge ones: what waits behind one of those is
+// obsolete then.
 func (h *history) shrink() memsource.Txn {
 	t := memsource.Txn{Time: h.now}
 	for id := range int64(keys) {
-		if row, there := h.rows[id]; there && len(row[3].Bytes()) > maxBatch {
+		if row, there := h.rows[id]; there && h.huge {
 			h.ver++
-			h.rows[id] = []syncline.Value{row[0], syncline.Int(h.ver), row[2], syncline.Text("small")}
-			t.Changes = append(t.Changes, memsource.Change{Op: syncline.OpUpdated, Schema: customerSchema, After: h.rows[id]})
+			h.rows[id] = append([]syncline.Value{row[0], h.version(), row[2], syncline.Text("small")}, row[own:]...)
+			h.told = h.customer
+			t.Changes = append(t.Changes, memsource.Change{Op: syncline.OpUpdated, Schema: h.customer, After: h.rows[id]})
 		}
 	}
 	return t

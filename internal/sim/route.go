@@ -21,6 +21,8 @@ type route struct {
 	entity   string
 	object   string
 	keep     func(syncline.Row) bool // which source rows the rule wants
+	policy   syncline.SchemaPolicy
+	halted   *syncline.Cursor // the event whose schema stopped the route
 	events   bool
 	txn      bool
 	bornAt   int // steps before the route exists
@@ -40,11 +42,12 @@ type route struct {
 // that is born late, and a recorder of events.
 func (w *world) addRoutes() {
 	onlyTiers := func(r syncline.Row) bool { return r.Values[2].Text() != "test" }
-	w.add(&route{id: "mirror", entity: "customer", txn: true})
-	w.add(&route{id: "kv", entity: "customer"})
+	w.add(&route{id: "mirror", entity: "customer", txn: true, policy: syncline.SchemaEvolve})
+	w.add(&route{id: "kv", entity: "customer", policy: syncline.SchemaEvolve})
 	w.add(&route{id: "filter", entity: "customer", txn: true, keep: onlyTiers})
+	w.add(&route{id: "strict", entity: "customer", txn: true, policy: syncline.SchemaHalt})
 	w.add(&route{id: "audit", entity: "audit", txn: true})
-	w.add(&route{id: "late", entity: "customer", txn: w.rnd.IntN(2) == 0, bornAt: 20 + w.rnd.IntN(100)})
+	w.add(&route{id: "late", entity: "customer", policy: syncline.SchemaEvolve, txn: w.rnd.IntN(2) == 0, bornAt: 20 + w.rnd.IntN(100)})
 	w.add(&route{id: "hook", entity: "customer", events: true})
 }
 
@@ -53,7 +56,7 @@ func (w *world) add(r *route) {
 	r.versions = make(map[string]int64)
 	r.refused = make(map[syncline.Key]bool)
 	r.store, r.recorder = memtarget.NewStore(), memtarget.NewRecorder()
-	rule := apply.Rule{ID: r.id, Entity: r.entity, Object: r.object, Create: true, Bind: r.bind}
+	rule := apply.Rule{ID: r.id, Entity: r.entity, Object: r.object, Create: true, Schema: r.policy, Bind: r.bind}
 	start := apply.StartFull
 	if r.events {
 		start = apply.StartEarliest
@@ -146,11 +149,35 @@ func (r *route) step() error {
 	}
 	before, waited := r.session.Cursor(), r.session.Parked()
 	if err := r.session.Step(r.w.ctx); err != nil {
+		at := r.session.Cursor()
 		r.close()
+		if r.policy == syncline.SchemaHalt && syncline.CodeOf(err) == "schema_changed" {
+			return r.halt(at)
+		}
 		return err
+	}
+	if r.halted != nil && r.halted.Before(r.session.Cursor()) {
+		return syncline.Errorf(syncline.Fatal, "promise_broken", "G14: %s goes on where a changed schema had stopped it, at %d.%d", r.id, r.halted.Seq, r.halted.Index)
 	}
 	if after := r.session.Cursor(); after != before || waited != r.session.Parked() {
 		r.w.note("%s at %d.%d, %d parked", r.id, after.Seq, after.Index, r.session.Parked())
+	}
+	return nil
+}
+
+// halt takes note of the event whose schema stopped the route: the first that has another one, and the same each time.
+func (r *route) halt(at syncline.Cursor) error {
+	place, err := r.w.changeAfter(at)
+	if err != nil {
+		return err
+	}
+	if r.halted == nil {
+		r.halted = place
+		r.w.note("%s halts at %d.%d", r.id, place.Seq, place.Index)
+	}
+	if *r.halted != *place {
+		return syncline.Errorf(syncline.Fatal, "promise_broken", "G14: %s halts at %d.%d, and halted at %d.%d before", r.id, place.Seq, place.Index,
+			r.halted.Seq, r.halted.Index)
 	}
 	return nil
 }
@@ -246,7 +273,7 @@ func (r *route) heal() {
 func (r *route) rows() (map[string]string, error) {
 	out := make(map[string]string)
 	err := r.store.Open(memtarget.Options{Route: "reader"}).Scan(r.w.ctx, r.object, r.schema(), func(row syncline.Row) error {
-		out[r.name(row)] = fmt.Sprint(row.Values)
+		out[r.name(row)] = printed(row.Values)
 		return nil
 	})
 	return out, err
@@ -255,6 +282,9 @@ func (r *route) rows() (map[string]string, error) {
 func (r *route) schema() *syncline.Schema {
 	if r.entity == "audit" {
 		return auditSchema
+	}
+	if r.policy == syncline.SchemaEvolve {
+		return r.w.history.customer
 	}
 	return customerSchema
 }

@@ -76,6 +76,7 @@ func Run(ctx context.Context, o Options) (Result, error) {
 	for range o.Txns {
 		w.system.Append(w.history.next())
 	}
+	w.system.Append(w.history.last())
 	w.system.Advance(w.rnd.IntN(o.Txns / 2)) // what the first snapshot finds
 	ids := 0
 	w.logs = memlog.New(memlog.Options{MaxBatch: maxBatch, Now: func() time.Time { return w.now }, NewID: func() string { ids++; return fmt.Sprint("log", ids) }})
