@@ -53,6 +53,7 @@ var kinds = map[string]kind{
 
 	"internal/backoff":    pure,
 	"internal/cloudevent": pure,
+	"internal/dialer":     pure,
 	"internal/document":   pure,
 	"internal/expression": pure,
 	"internal/failpoint":  pure,

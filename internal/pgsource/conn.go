@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5/pgproto3"
 
 	"syncline"
+	"syncline/internal/dialer"
 )
 
 // sessionSettings makes every session render values in the one form that value.go fixes, whatever the role's or the
@@ -29,6 +30,7 @@ func sessionSettings(c *pgx.ConnConfig) {
 	if c.RuntimeParams["application_name"] == "" {
 		c.RuntimeParams["application_name"] = "syncline"
 	}
+	c.DialFunc = dialer.Dial
 	c.DefaultQueryExecMode = pgx.QueryExecModeExec
 }
 

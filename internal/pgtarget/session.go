@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"syncline"
+	"syncline/internal/dialer"
 )
 
 // settings make the server read and write values in the forms of syncline.Value, and let go of what hangs. What the URL
@@ -61,6 +62,7 @@ func connect(ctx context.Context, url string) (*session, error) {
 	if c.ConnectTimeout == 0 {
 		c.ConnectTimeout = connectTimeout
 	}
+	c.DialFunc = dialer.Dial
 	c.DefaultQueryExecMode = pgx.QueryExecModeExec
 	c.StatementCacheCapacity, c.DescriptionCacheCapacity = 0, 0
 	conn, err := pgx.ConnectConfig(ctx, c)
