@@ -1,10 +1,12 @@
 package daemon
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"database/sql"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -131,4 +133,51 @@ rules:
 	if runs, err := d.Engine().Syncs(t.Context()); err != nil || len(runs) > 0 {
 		t.Errorf("syncs = %+v, %v, want none", runs, err)
 	}
+}
+
+// TestAbandonedSource is told at each start, until its log is removed as the documents say.
+func TestAbandonedSource(t *testing.T) {
+	dir := t.TempDir()
+	start := func(systems string) string {
+		t.Helper()
+		var log bytes.Buffer
+		c := load(t, dir, `
+version: 1
+http: {listen: "127.0.0.1:0"}
+log: {dir: "$DIR/log"}
+state: {url: "sqlite:$DIR/state.db"}
+systems:
+  pos: {type: http, capture: {mode: push, entities: {order: {key: [id]}}}}
+  crm: {type: sqlite, url: "sqlite:$DIR/crm.db"`+systems)
+		d, err := Open(t.Context(), Options{Config: c, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+		if err == nil {
+			err = d.Close()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return log.String()
+	}
+	const warning = "source is not in the configuration any more"
+	if log := start(", capture: {entities: {lead: {table: lead}}}}"); strings.Contains(log, warning) {
+		t.Errorf("a start with all sources warns: %s", log)
+	}
+	for range 2 {
+		if log := start("}"); strings.Count(log, warning) != 1 || !strings.Contains(log, "source=crm") {
+			t.Errorf("a start without crm says %s", log)
+		}
+	}
+	for _, pattern := range []string{"log/jetstream/*/streams/SYNCLINE_crm_*", "log/ends/crm_*"} {
+		found, err := filepath.Glob(filepath.Join(dir, pattern))
+		if err != nil || len(found) != 1 {
+			t.Fatalf("%s finds %q, %v", pattern, found, err)
+		}
+		if err := os.RemoveAll(found[0]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if log := start("}"); strings.Contains(log, warning) {
+		t.Errorf("a start without crm's log says %s", log)
+	}
+	start(", capture: {entities: {lead: {table: lead}}}}")
 }

@@ -98,6 +98,9 @@ func Open(ctx context.Context, o Options) (d *Daemon, err error) {
 	if err := d.addSources(ctx); err != nil {
 		return d, err
 	}
+	if err := d.warnOfAbandoned(ctx); err != nil {
+		return d, err
+	}
 	if err := d.addRoutes(); err != nil {
 		return d, err
 	}
@@ -121,6 +124,21 @@ func (d *Daemon) quota() int64 {
 
 // Addr is the address that the API listens on.
 func (d *Daemon) Addr() string { return d.listener.Addr().String() }
+
+// warnOfAbandoned tells of sources that were captured here once. Slots and triggers that nobody reads any more harm them.
+func (d *Daemon) warnOfAbandoned(ctx context.Context) error {
+	names, err := d.logs.Sources(ctx)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if d.source(name) == nil {
+			d.log.Warn("source is not in the configuration any more: the slot or the triggers that captured it go on costing it space", "source", name,
+				"fix", "bring it back, or take it away as docs/operations.md tells")
+		}
+	}
+	return nil
+}
 
 // addSources opens the log of every source, then makes their captures.
 func (d *Daemon) addSources(ctx context.Context) error {

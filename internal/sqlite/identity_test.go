@@ -383,3 +383,48 @@ func TestCheck(t *testing.T) {
 		t.Errorf("check of no file = %q, want %q", got, want)
 	}
 }
+
+// TestTakenAway: what docs/operations.md shows removes everything of ours, and the application goes on.
+func TestTakenAway(t *testing.T) {
+	page, err := os.ReadFile("../../docs/operations.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, text, _ := strings.Cut(string(page), "In the SQLite database;")
+	_, text, _ = strings.Cut(text, "```sql\n")
+	text, _, _ = strings.Cut(text, "```")
+	triggers, tables, found := strings.Cut(text, ";\n")
+	if !found {
+		t.Fatal("the page has no SQL")
+	}
+	shop := newMarkedShop(t, `CREATE TABLE "it""em" (id INTEGER PRIMARY KEY)`)
+	f := follow(t, shop, "mark")
+	f.close()
+	shop.opt.Entities["item"] = Entity{Table: `"it""em"`}
+	f.open()
+	f.upTo()
+	f.close()
+	rows, err := shop.db.QueryContext(t.Context(), triggers)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var statements []string
+	for rows.Next() {
+		var s string
+		if err := rows.Scan(&s); err != nil {
+			t.Fatal(err)
+		}
+		statements = append(statements, s)
+	}
+	rows.Close()
+	for _, s := range append(statements, strings.Split(strings.TrimSpace(tables), "\n")...) {
+		shop.exec(t, s)
+	}
+	var left int
+	if err := shop.db.QueryRowContext(t.Context(), `SELECT count(*) FROM sqlite_schema WHERE name LIKE '%syncline%' OR sql LIKE '%syncline%'`).Scan(&left); err != nil || left > 0 {
+		t.Errorf("%d things of ours are left, %v", left, err)
+	}
+	shop.exec(t, `INSERT INTO "it""em" VALUES (1)`)
+	f.log = nil
+	f.open() // the cleanup closes it
+}
