@@ -16,7 +16,8 @@ func TaskID(rule, source string, seq syncline.Seq, index int) string {
 	return fmt.Sprintf("%s:%s:%d.%d", rule, source, seq, index)
 }
 
-// runID derives the id of a run that a route asks for, so that asking again after a crash is the same run.
+// runID derives the id of a run that a route asks for. The cursor is one that is in the state store before the route asks, so that
+// asking again after a crash is the same run.
 func runID(why, route, entity string, at syncline.Cursor) string {
 	return fmt.Sprintf("%s-%s-%s-%d-%d.%d", why, route, entity, at.Epoch, at.Seq, at.Index)
 }

@@ -179,7 +179,7 @@ func (s *Session) place(ctx context.Context, known state.Route, at syncline.Curs
 	}
 	if known.Run != "" && !r.o.LogOnly {
 		for _, rule := range r.rules {
-			run := syncline.Run{ID: runID("start", r.o.ID, rule.Entity, at), Kind: syncline.RunFull, Entity: rule.Entity, Routes: []string{r.o.ID}}
+			run := syncline.Run{ID: runID("start", r.o.ID, rule.Entity, known.Cursor), Kind: syncline.RunFull, Entity: rule.Entity, Routes: []string{r.o.ID}}
 			if err := r.o.RequestRun(ctx, run); err != nil {
 				return at, err
 			}

@@ -166,3 +166,39 @@ func TestAnEventRouteSaysThatItsStateStoreIsAnother(t *testing.T) {
 		}
 	}
 }
+
+// TestARouteThatIsPlacedAgainAsksForTheSameRun: a crash while it was placed must not have every record read twice, but a route that
+// an operator begins anew later has them read again.
+func TestARouteThatIsPlacedAgainAsksForTheSameRun(t *testing.T) {
+	b := newBench(t, func(o *Options) { o.Start = StartFull })
+	first := b.runs[0].ID
+	b.append(created(1, "a", "x"))
+	b.mustDrain()
+	request := b.route.o.RequestRun
+	crash := true
+	b.route.o.RequestRun = func(ctx context.Context, r syncline.Run) error {
+		if err := request(ctx, r); err != nil || !crash {
+			return err
+		}
+		return syncline.Errorf(syncline.Transient, "state_io", "the answer was lost")
+	}
+	if err := b.route.anew(b.ctx); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if _, err := b.route.Begin(b.ctx); err == nil {
+			t.Fatal("the route has begun")
+		}
+	}
+	crash = false
+	if _, err := b.route.Begin(b.ctx); err != nil {
+		t.Fatal(err)
+	}
+	ids := make(map[string]bool)
+	for _, r := range b.runs[1:] {
+		ids[r.ID] = true
+	}
+	if len(b.runs) != 4 || len(ids) != 1 || ids[first] {
+		t.Errorf("runs = %+v, want one more than the first, asked for three times", b.runs)
+	}
+}
