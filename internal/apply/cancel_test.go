@@ -119,6 +119,9 @@ func TestCancelWithoutASession(t *testing.T) {
 		if err := b.route.Cancel(b.ctx, x, "given up"); err != nil {
 			t.Error(err)
 		}
+		if err := b.route.Cancel(b.ctx, x, "again"); syncline.CodeOf(err) != "task_not_parked" {
+			t.Errorf("cancelling it again = %v, want task_not_parked", err)
+		}
 		stop()
 		<-ran
 		b.cancelled()
