@@ -65,7 +65,8 @@ func (s *Session) Retry(x state.Exception) error {
 }
 
 // Restart begins a stopped route anew at the log's end and asks for all records of its entities: the way out of needs_sync, a
-// lost cursor and a lost log. Where the source cannot read its records it begins with the oldest change that the log still has.
+// lost cursor and a lost log (see Lost), and of nothing else: what was not applied yet and what was parked is forgotten. Where the
+// source cannot read its records it begins with the oldest change that the log still has.
 func (r *Route) Restart(ctx context.Context) error {
 	begin := func(ctx context.Context) (bool, error) { return true, r.anew(ctx) }
 	return r.do(ctx, command{whileStopped: begin, whileRunning: func(context.Context, *Session) error {

@@ -2,6 +2,7 @@ package apply
 
 import (
 	"fmt"
+	"strings"
 
 	"syncline"
 )
@@ -111,6 +112,17 @@ func (f *StartFacts) inLog(at syncline.Cursor) (StartDecision, bool) {
 func foreignCursor(f StartFacts) StartDecision {
 	return halt("state_lost", fmt.Sprintf("the target holds a cursor of another state store (%s, ours is %s)", f.HeldState, f.State),
 		"restore the state store that belongs to this target, or "+anew)
+}
+
+// Lost reports whether a route that stopped with this error has lost its place, so that only a new beginning helps. After any other
+// error it goes on where it stood.
+func Lost(err error) bool {
+	switch code := syncline.CodeOf(err); code {
+	case "needs_sync", "cursor_lost", "cursor_damaged", "search_damaged", "state_lost", "journal_trimmed":
+		return true
+	default:
+		return strings.HasPrefix(code, "log_")
+	}
 }
 
 // anew is how an operator has a halted route begin again; only a route that is named does.

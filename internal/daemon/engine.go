@@ -215,8 +215,9 @@ func (e engine) StartSync(ctx context.Context, req ops.SyncRequest) (string, err
 	}
 	for _, id := range req.Routes {
 		r := e.route(id)
-		if r == nil || r.source != src {
-			return "", syncline.Errorf(syncline.Rejected, "unknown_route", "route %s does not exist or does not read %s: %w", id, req.Source, state.ErrNotFound)
+		if r == nil || !r.reads(src, req.Entity) {
+			return "", syncline.Errorf(syncline.Rejected, "unknown_route", "route %s does not exist or does not read %s/%s: %w", id, req.Source, req.Entity,
+				state.ErrNotFound)
 		}
 	}
 	if run.Kind == syncline.RunFull {
@@ -224,9 +225,12 @@ func (e engine) StartSync(ctx context.Context, req ops.SyncRequest) (string, err
 		if err != nil {
 			return "", err
 		}
-		if len(restarted) > 0 && len(restarted) == len(req.Routes) {
-			return "start-" + restarted[0], nil // a route that begins anew asks for the records of all its entities
+		// A route that begins anew asks for the records of all its entities, or has them in its log.
+		logOnly := src.system.Capture.Mode == config.ModePush
+		if len(restarted) > 0 && (logOnly || len(restarted) == len(req.Routes)) {
+			return "start-" + restarted[0], nil
 		}
+		run.Routes = slices.DeleteFunc(slices.Clone(req.Routes), func(id string) bool { return slices.Contains(restarted, id) })
 	}
 	if src.system.Capture.Mode == config.ModePush {
 		return "", syncline.Errorf(syncline.Rejected, "source_cannot_read", "source %s cannot read records again", req.Source).
@@ -235,14 +239,15 @@ func (e engine) StartSync(ctx context.Context, req ops.SyncRequest) (string, err
 	return run.ID, src.capture.RequestRun(ctx, run)
 }
 
-// restart begins the named routes of the entity anew that are stopped for want of a sync.
+// restart begins routes of the entity anew that have lost their place: those that need a sync, and of the others the named ones.
 func (e engine) restart(ctx context.Context, src *source, req ops.SyncRequest) (restarted []string, err error) {
 	for _, r := range e.routes {
-		if r.source != src || len(req.Routes) > 0 && !slices.Contains(req.Routes, r.id) {
+		if !r.reads(src, req.Entity) || len(req.Routes) > 0 && !slices.Contains(req.Routes, r.id) {
 			continue
 		}
 		st := r.apply.Status()
-		if st.State != apply.RouteNeedsSync && (st.State != apply.RouteHalted || len(req.Routes) == 0) {
+		halted := st.State == apply.RouteHalted && len(req.Routes) > 0
+		if st.State != apply.RouteNeedsSync && !halted || !apply.Lost(st.Err) {
 			continue
 		}
 		ctx, cancel := context.WithTimeout(ctx, commandTimeout)

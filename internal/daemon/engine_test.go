@@ -1,11 +1,15 @@
 package daemon
 
 import (
+	"context"
 	"path/filepath"
 	"testing"
 	"time"
 
 	"syncline"
+	"syncline/internal/apply"
+	"syncline/internal/memlog"
+	"syncline/internal/ops"
 	"syncline/internal/state"
 )
 
@@ -37,5 +41,61 @@ func TestATaskOfARouteThatIsGone(t *testing.T) {
 	}
 	if x, err := store.Exception(ctx, "gone:crm:1.0"); err != nil || x.Status != state.StatusCancelled {
 		t.Errorf("the task is %s, %v, want cancelled", x.Status, err)
+	}
+}
+
+// TestASyncBeginsAnewOnlyWhatHasLostItsPlace and reads the entity that is asked for.
+func TestASyncBeginsAnewOnlyWhatHasLostItsPlace(t *testing.T) {
+	ctx := t.Context()
+	store, err := state.Open(ctx, state.Options{Path: filepath.Join(t.TempDir(), "state.db")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = store.Close() })
+	src := &source{log: memlog.New(memlog.Options{}).Log("crm")}
+	d := &Daemon{state: store}
+	for _, one := range []struct{ id, entity, code string }{
+		{"lead", "lead", "needs_sync"}, {"customer", "customer", "needs_sync"}, {"lost", "lead", "cursor_lost"}, {"denied", "lead", "permission_denied"},
+	} {
+		rules := []apply.Rule{{ID: one.id, Entity: one.entity}}
+		r, err := apply.New(apply.Options{ID: one.id, Source: "crm", Rules: rules, Start: apply.StartNow, Log: src.log, State: store,
+			Open: func(context.Context) (syncline.Target, error) {
+				return nil, syncline.Errorf(syncline.Fatal, one.code, "no")
+			}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := r.Prepare(ctx, false); err != nil {
+			t.Fatal(err)
+		}
+		runCtx, stop := context.WithCancel(ctx)
+		ran := make(chan error, 1) // Run's one word
+		go func() { ran <- r.Run(runCtx, runCtx) }()
+		t.Cleanup(func() {
+			stop()
+			<-ran
+		})
+		if err := r.Resume(ctx); err != nil { // taken, so it has halted, and stays so
+			t.Fatal(err)
+		}
+		d.routes = append(d.routes, &route{id: one.id, source: src, compiled: rules, apply: r})
+	}
+	for _, test := range []struct {
+		routes []string
+		anew   map[string]bool
+	}{
+		{[]string{"denied"}, nil},
+		{nil, map[string]bool{"lead": true}},
+		{[]string{"lost"}, map[string]bool{"lead": true, "lost": true}},
+	} {
+		if _, err := (engine{d}).restart(ctx, src, ops.SyncRequest{Source: "crm", Entity: "lead", Routes: test.routes}); err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range d.routes {
+			row, err := store.Route(ctx, state.Slice{Route: r.id})
+			if err != nil || (row.Run == "sync") != test.anew[r.id] {
+				t.Errorf("after a sync of leads for %q: route %s begins anew: %v, %v, want %v", test.routes, r.id, row.Run == "sync", err, test.anew[r.id])
+			}
+		}
 	}
 }

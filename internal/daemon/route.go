@@ -83,6 +83,11 @@ func (d *Daemon) build(rt *route, rules []apply.Rule) error {
 	return err
 }
 
+// reads reports whether the route applies this entity of this source.
+func (rt *route) reads(s *source, entity string) bool {
+	return rt.source == s && slices.ContainsFunc(rt.compiled, func(r apply.Rule) bool { return r.Entity == entity })
+}
+
 // startOf is where the rule's route begins. A pushed source has no records to read: all there is is in its log.
 func startOf(r *config.Rule, source *config.System) apply.Start {
 	if source.Capture.Mode == config.ModePush && r.Start == config.StartFull {
