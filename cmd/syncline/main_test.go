@@ -35,6 +35,9 @@ func TestExitCodes(t *testing.T) {
 		{[]string{"status", "--server", "http://127.0.0.1:1"}, exitUnreachable, "unreachable"},
 		{[]string{"frobnicate"}, exitUsage, "unknown command"},
 		{[]string{"tasks", "retry"}, exitUsage, "accepts 1 arg"},
+		{[]string{"resume"}, exitUsage, "a route or --system"},
+		{[]string{"resume", "r", "--system", "s"}, exitUsage, "not both"},
+		{[]string{"resume", "r", "--server", "http://127.0.0.1:1"}, exitUnreachable, "unreachable"},
 		{[]string{"validate", "--nonsense"}, exitUsage, "unknown flag"},
 		{[]string{"version"}, exitOK, ""},
 	} {

@@ -16,7 +16,8 @@ func syncCommand(g *globals) *cobra.Command {
 		Use:   "sync SYSTEM/ENTITY",
 		Short: "Read records from the source again, beside the live changes",
 		Long: "Reads all records of an entity (or those of --key) from the source again and applies them through the normal path. A\n" +
-			"route that needs a sync, or that is named by --route and has halted, begins anew with it.",
+			"route that needs a sync begins anew with it, as does one that has lost its place and is named by --route. After any other\n" +
+			"halt a route goes on where it stood: see `syncline resume`.",
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var ok bool

@@ -124,6 +124,17 @@ type Status struct {
 	Oldest time.Time
 }
 
+// Waits reports whether the route has stopped, or waits before it tries again.
+func (s Status) Waits(now time.Time) bool {
+	switch s.State {
+	case RouteHalted, RouteNeedsSync:
+		return true
+	case RouteDegraded:
+		return s.NextTry.After(now)
+	}
+	return false
+}
+
 // New returns a route that has not begun.
 func New(o Options) (*Route, error) {
 	if len(o.Rules) == 0 {
@@ -193,7 +204,7 @@ func (r *Route) update(change func(*Status)) {
 }
 
 // Run applies until ctx ends; then it finishes the batch in hand and returns nil. hard is the deadline of that: when it ends
-// Run gives up. A route that cannot go on stays in Run, halted, until Resume or the end.
+// Run gives up. A route that cannot go on stays in Run, halted, until Resume, Restart or the end.
 func (r *Route) Run(ctx, hard context.Context) error {
 	defer r.update(func(s *Status) { s.State = RouteStopped })
 	failures := 0

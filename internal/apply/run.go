@@ -39,7 +39,7 @@ func (r *Route) do(ctx context.Context, c command) error {
 }
 
 func (r *Route) busy() error {
-	return syncline.Errorf(syncline.Transient, "route_busy", "route %s has a batch in hand that takes long", r.o.ID).WithFix("give the command again")
+	return syncline.Errorf(syncline.Transient, "route_busy", "route %s waits for its target, or has a batch in hand that takes long", r.o.ID).WithFix("give the command again")
 }
 
 // Retry tries a parked task now. It returns once the route has taken note; the outcome is the task's status.
@@ -91,12 +91,10 @@ func (r *Route) anew(ctx context.Context) error {
 		Version: r.o.Version, Cursor: at})
 }
 
-// Resume has a stopped route go on at once, because an operator has set right what it stopped for. A schema that it halted at is
-// taken as it is from then on.
+// Resume has a route that has stopped, or waits after an error, go on at once where it stood, because an operator has set right what
+// was wrong. A schema that it halted at is taken as it is from then on. For a route that works it does nothing.
 func (r *Route) Resume(ctx context.Context) error {
-	return r.do(ctx, command{whileStopped: r.resume, whileRunning: func(context.Context, *Session) error {
-		return syncline.Errorf(syncline.Rejected, "route_running", "route %s is running; there is nothing to resume", r.o.ID)
-	}})
+	return r.do(ctx, command{whileStopped: r.resume, whileRunning: func(context.Context, *Session) error { return nil }})
 }
 
 func (r *Route) resume(context.Context) (begin bool, err error) {

@@ -353,7 +353,7 @@ func (s *Session) settled(ctx context.Context, done applied) error {
 		}
 		if done.plan.resets != nil {
 			return syncline.Errorf(syncline.Fatal, "reset_refused", "the target does not let the object be emptied for the copy that follows: %w", done.err).
-				WithFix("empty it by hand or remove what refers to it, then restart")
+				WithFix("empty it by hand or remove what refers to it, then `syncline resume ROUTE`")
 		}
 		culprit := -1
 		var e *syncline.Error

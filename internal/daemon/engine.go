@@ -200,6 +200,37 @@ func (d *Daemon) route(id string) *route {
 	return nil
 }
 
+func (e engine) ResumeRoute(ctx context.Context, id string) error {
+	r := e.route(id)
+	if r == nil {
+		return syncline.Errorf(syncline.Rejected, "route_not_found", "route %s does not exist or is disabled: %w", id, state.ErrNotFound)
+	}
+	ctx, cancel := context.WithTimeout(ctx, commandTimeout)
+	defer cancel()
+	return r.apply.Resume(ctx)
+}
+
+func (e engine) ResumeSystem(ctx context.Context, name string) error {
+	sys := e.o.Config.System(name)
+	if sys == nil {
+		return syncline.Errorf(syncline.Rejected, "system_not_found", "system %s: %w", name, state.ErrNotFound)
+	}
+	if src := e.source(name); src != nil {
+		src.capture.Resume()
+	}
+	ctx, cancel := context.WithTimeout(ctx, commandTimeout)
+	defer cancel()
+	for _, r := range e.routes {
+		if r.target != sys || !r.apply.Status().Waits(time.Now()) {
+			continue // one that is trying at this moment takes no commands
+		}
+		if err := r.apply.Resume(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func (e engine) Syncs(ctx context.Context) ([]state.RunRow, error) { return e.state.Runs(ctx, "", 200) }
 
 // StartSync asks the source for records. A route that has stopped because its cursor or its log is lost begins anew with it.

@@ -35,7 +35,7 @@ func (t *Target) readCursor(ctx context.Context) (c cursorRecord, revision uint6
 	}
 	if err := json.Unmarshal(s.data, &c); err != nil {
 		return c, 0, false, syncline.Errorf(syncline.Fatal, "cursor_damaged", "read the cursor in bucket %s: %w", t.bucket, err).
-			WithFix("find out who changed it, then sync the route in full")
+			WithFix("find out who changed it, then `syncline sync SYSTEM/ENTITY --route ROUTE`")
 	}
 	return c, s.revision, true, nil
 }
@@ -120,7 +120,7 @@ func (t *Target) fence(c cursorRecord, found bool, epoch uint64) error {
 	switch {
 	case !found:
 		return syncline.Errorf(syncline.Fatal, "cursor_lost", "the cursor is gone from bucket %s", t.bucket).
-			WithFix("find out who removed it, then sync the route in full")
+			WithFix("find out who removed it, then `syncline sync SYSTEM/ENTITY --route ROUTE`")
 	case c.Epoch != epoch:
 		return syncline.Errorf(syncline.Fatal, "fenced", "another instance owns this slice of bucket %s", t.bucket)
 	}

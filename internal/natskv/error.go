@@ -29,7 +29,7 @@ func classify(err error, doing string) error {
 			WithFix("enable JetStream on the NATS server and for the account")
 	case errors.Is(err, jetstream.ErrStreamNotFound):
 		return syncline.Errorf(syncline.Fatal, "cursor_lost", "%s: the bucket is gone, and the cursor with it", doing).
-			WithFix("find out who removed it, then sync the route in full")
+			WithFix("find out who removed it, then `syncline sync SYSTEM/ENTITY --route ROUTE`")
 	case errors.As(err, &api):
 		return syncline.Errorf(syncline.Transient, "natskv_error", "%s: the NATS server answered %d: %w", doing, api.ErrorCode, err)
 	}

@@ -73,6 +73,8 @@ func (a *api) register(mux *http.ServeMux, o Options) ([]byte, error) {
 	add(h, op(h, "systems", "GET", "/v1/systems", "The systems"), a.systems)
 	add(h, op(h, "routes", "GET", "/v1/routes", "The routes"), a.routes)
 	add(h, op(h, "route", "GET", "/v1/routes/{id}", "One route"), a.route)
+	add(h, op(h, "resume-system", "POST", "/v1/systems/{name}/resume", "Have a stopped source, and the stopped routes to a target, try again now"), a.resumeSystem)
+	add(h, op(h, "resume-route", "POST", "/v1/routes/{id}/resume", "Have a stopped route try again now"), a.resumeRoute)
 	add(h, op(h, "tasks", "GET", "/v1/tasks", "The tasks that are not simply done, without their records"), a.tasks)
 	add(h, op(h, "task", "GET", "/v1/tasks/{id}", "One task with its record"), a.task)
 	add(h, op(h, "retry-task", "POST", "/v1/tasks/{id}/retry", "Try a pending task now"), a.retry)
@@ -193,6 +195,16 @@ func (a *api) route(ctx context.Context, in *taskID) (*reply[RouteStatus], error
 		}
 	}
 	return answer(ctx, a, RouteStatus{}, syncline.Errorf(syncline.Rejected, "route_not_found", "route %s: %w", in.ID, state.ErrNotFound))
+}
+
+func (a *api) resumeSystem(ctx context.Context, in *struct {
+	Name string `path:"name"`
+}) (*struct{}, error) {
+	return a.done(ctx, a.engine.ResumeSystem(ctx, in.Name))
+}
+
+func (a *api) resumeRoute(ctx context.Context, in *taskID) (*struct{}, error) {
+	return a.done(ctx, a.engine.ResumeRoute(ctx, in.ID))
 }
 
 func (a *api) tasks(ctx context.Context, in *taskQuery) (*reply[List[Task]], error) {

@@ -64,6 +64,18 @@ func (c *Client) Route(ctx context.Context, id string) (RouteStatus, error) {
 	return call[RouteStatus](ctx, c, "GET", "/v1/routes/"+url.PathEscape(id), nil)
 }
 
+// ResumeRoute has a stopped route try again now.
+func (c *Client) ResumeRoute(ctx context.Context, id string) error {
+	_, err := call[struct{}](ctx, c, "POST", "/v1/routes/"+url.PathEscape(id)+"/resume", nil)
+	return err
+}
+
+// ResumeSystem has a stopped source, and the stopped routes to a target, try again now.
+func (c *Client) ResumeSystem(ctx context.Context, name string) error {
+	_, err := call[struct{}](ctx, c, "POST", "/v1/systems/"+url.PathEscape(name)+"/resume", nil)
+	return err
+}
+
 // Tasks returns a page of tasks, without their records.
 func (c *Client) Tasks(ctx context.Context, f state.Filter) (List[Task], error) {
 	q := url.Values{}

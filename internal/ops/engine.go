@@ -15,6 +15,10 @@ type Engine interface {
 	Status(context.Context) (Status, error)
 	// Routes are in the order of the configuration.
 	Routes(context.Context) ([]RouteStatus, error)
+	// ResumeRoute has a route that has stopped, or waits after an error, try again now. For one that works it does nothing.
+	ResumeRoute(ctx context.Context, id string) error
+	// ResumeSystem does the same for a system as a source, and for the routes that write to it.
+	ResumeSystem(ctx context.Context, name string) error
 	// Tasks returns a page of tasks and the cursor of the next one.
 	Tasks(context.Context, state.Filter) ([]state.Exception, string, error)
 	// Task returns one task with its record.

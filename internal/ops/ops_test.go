@@ -57,6 +57,14 @@ func (f *fake) Task(_ context.Context, id string) (state.Exception, error) {
 	}
 	return state.Exception{}, syncline.Errorf(syncline.Rejected, "task_not_found", "task %s: %w", id, state.ErrNotFound)
 }
+func (f *fake) ResumeRoute(_ context.Context, id string) error {
+	f.asked = append(f.asked, "resume "+id)
+	return f.err
+}
+func (f *fake) ResumeSystem(_ context.Context, name string) error {
+	f.asked = append(f.asked, "resume system "+name)
+	return f.err
+}
 func (f *fake) RetryTask(_ context.Context, id string) error {
 	f.asked = append(f.asked, "retry "+id)
 	return f.err
@@ -203,7 +211,9 @@ func TestCommandsReachTheEngine(t *testing.T) {
 	ctx := t.Context()
 	must(t, c.RetryTask(ctx, "a/b"))
 	must(t, c.CancelTask(ctx, "a b", "sent by hand"))
-	if diff := cmp.Diff([]string{"retry a/b", "cancel a b: sent by hand"}, f.asked); diff != "" {
+	must(t, c.ResumeRoute(ctx, "a/b@crm"))
+	must(t, c.ResumeSystem(ctx, "crm"))
+	if diff := cmp.Diff([]string{"retry a/b", "cancel a b: sent by hand", "resume a/b@crm", "resume system crm"}, f.asked); diff != "" {
 		t.Errorf("asked (-want +got):\n%s", diff)
 	}
 	request := SyncRequest{Source: "shop", Entity: "order", Routes: []string{"r"}, Keys: []string{"1"}}

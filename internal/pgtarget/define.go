@@ -19,7 +19,7 @@ func (t *Target) Define(ctx context.Context, d syncline.Definition) (syncline.De
 	}
 	if d.Policy == syncline.SchemaHalt && d.Previous != nil && d.Previous.Fingerprint() != d.Schema.Fingerprint() {
 		return syncline.Defined{}, syncline.Errorf(syncline.Fatal, "schema_changed", "the schema of %s changed, and the rule says to halt", d.Schema.Entity).
-			WithFix("bring %s in line, then resume the route", d.Object)
+			WithFix("bring %s in line, then `syncline resume ROUTE`", d.Object)
 	}
 	s, err := t.session(ctx)
 	if err != nil {
@@ -110,7 +110,7 @@ func (f *definition) execute(ctx context.Context) error {
 	classified := classify("define "+f.d.Object, err)
 	var e *syncline.Error
 	if errors.As(classified, &e) && e.Class == syncline.Fatal {
-		return e.WithFix("run this as the owner, then resume the route:\n%s", strings.Join(f.ddl, ";\n"))
+		return e.WithFix("run this as the owner, then `syncline resume ROUTE`:\n%s", strings.Join(f.ddl, ";\n"))
 	}
 	return classified
 }
@@ -249,7 +249,7 @@ func (f *definition) retype(ctx context.Context, alter string, c *syncline.Colum
 		return nil
 	}
 	return syncline.Errorf(syncline.Fatal, "schema_retyped", "column %q of %s became %s at the source, which not every value of %s fits",
-		c.Name, f.d.Object, typ, tc.typ).WithFix("alter it by hand, then resume the route: %s", sql)
+		c.Name, f.d.Object, typ, tc.typ).WithFix("alter it by hand, then `syncline resume ROUTE`: %s", sql)
 }
 
 func (f *definition) inKey(column string) bool {

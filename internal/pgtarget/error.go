@@ -130,7 +130,7 @@ func structural(attempt string, pg *pgconn.PgError) *syncline.Error {
 	case "42P10":
 		return said(syncline.Fatal, "key_index_missing", attempt, pg).WithFix("create a unique index on the target key")
 	case "42501":
-		return said(syncline.Fatal, "permission_denied", attempt, pg).WithFix("grant the target's user the right, then resume the route")
+		return said(syncline.Fatal, "permission_denied", attempt, pg).WithFix("grant the target's user the right, then `syncline resume ROUTE`")
 	}
 	return said(syncline.Fatal, "statement_refused", attempt, pg)
 }

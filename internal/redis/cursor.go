@@ -28,7 +28,7 @@ func (t *Target) Own(ctx context.Context, atLeast uint64) (syncline.Cursor, stri
 func parseCursor(f []string) (syncline.Cursor, string, error) {
 	damaged := func(err error) (syncline.Cursor, string, error) {
 		return syncline.Cursor{}, "", syncline.Errorf(syncline.Fatal, "cursor_damaged", "read the cursor at Redis: %w", err).
-			WithFix("find out who changed it, then sync the route in full")
+			WithFix("find out who changed it, then `syncline sync SYSTEM/ENTITY --route ROUTE`")
 	}
 	if len(f) != 5 {
 		return damaged(fmt.Errorf("%d fields, not 5", len(f)))

@@ -30,7 +30,7 @@ func classify(err error, doing string) error {
 		return syncline.Errorf(syncline.Fatal, "fenced", "%s: another instance owns this slice", doing)
 	case is("SYNCLINECURSORLOST"):
 		return syncline.Errorf(syncline.Fatal, "cursor_lost", "%s: the cursor is gone from the Redis server", doing).
-			WithFix("find out who removed it (FLUSHDB, eviction, another database), then sync the route in full")
+			WithFix("find out who removed it (FLUSHDB, eviction, another database), then `syncline sync SYSTEM/ENTITY --route ROUTE`")
 	case redis.IsOOMError(err):
 		return syncline.Errorf(syncline.Transient, "redis_oom", "%s: the Redis server is out of memory", doing).
 			WithFix("raise maxmemory")

@@ -39,7 +39,7 @@ func (t *Target) Apply(ctx context.Context, w *syncline.Write) (syncline.Result,
 	switch {
 	case c == nil:
 		return syncline.Result{}, syncline.Errorf(syncline.Fatal, "cursor_lost", "the cursor is gone from index %s", t.home.name).
-			WithFix("find out who removed the index, then sync the route in full")
+			WithFix("find out who removed the index, then `syncline sync SYSTEM/ENTITY --route ROUTE`")
 	case c.Epoch != w.Cursor.Epoch:
 		return syncline.Result{}, syncline.Errorf(syncline.Fatal, "fenced", "another instance owns this slice of index %s", t.home.name)
 	}

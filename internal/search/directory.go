@@ -101,7 +101,7 @@ func openError(name string, err error) error {
 	switch {
 	case errors.Is(err, bleve.ErrorIndexMetaMissing), errors.Is(err, bleve.ErrorIndexMetaCorrupt), errors.Is(err, bleve.ErrorUnknownIndexType):
 		return syncline.Errorf(syncline.Fatal, "search_damaged", "open index %s: %w", name, err).
-			WithFix("move the index's directory away, and sync the route in full")
+			WithFix("move the index's directory away, then `syncline sync SYSTEM/ENTITY --route ROUTE`")
 	}
 	return syncline.Errorf(syncline.Transient, "search_unavailable", "open index %s: %w", name, err).
 		WithFix("check that the directory can be written and that no other process has the index open")

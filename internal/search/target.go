@@ -97,7 +97,7 @@ func (t *Target) readCursorLocked(ix *Index) (*cursorRecord, error) {
 	c := new(cursorRecord)
 	if err := json.Unmarshal(data, c); err != nil {
 		return nil, syncline.Errorf(syncline.Fatal, "cursor_damaged", "read the cursor in index %s: %w", ix.name, err).
-			WithFix("sync the route in full")
+			WithFix("`syncline sync SYSTEM/ENTITY --route ROUTE`")
 	}
 	return c, nil
 }

@@ -84,7 +84,7 @@ func (x *writer) fence(epoch uint64) error {
 	var e *sqlite.Error
 	if row == nil && err == nil || errors.As(err, &e) && e.Code() == sqlite3.SQLITE_ERROR {
 		return syncline.Errorf(syncline.Fatal, "cursor_lost", "route %s, slice %d has no cursor at the target", x.t.opt.Route, x.t.opt.Slice).
-			WithFix("if the target was restored or emptied on purpose, start the route anew")
+			WithFix("if the target was restored or emptied on purpose, `syncline sync SYSTEM/ENTITY --route ROUTE`")
 	}
 	if err != nil {
 		return classify(err, "read the cursor of route %s", x.t.opt.Route)

@@ -38,7 +38,7 @@ func (t *Target) Define(ctx context.Context, d syncline.Definition) (syncline.De
 	}
 	if d.Policy == syncline.SchemaHalt && d.Previous != nil && d.Previous.Fingerprint() != d.Schema.Fingerprint() {
 		return syncline.Defined{}, syncline.Errorf(syncline.Fatal, "schema_changed", "the schema of %s changed, and the rule says to halt", d.Schema.Entity).
-			WithFix("bring %s in line, then resume the route", d.Object)
+			WithFix("bring %s in line, then `syncline resume ROUTE`", d.Object)
 	}
 	tab, err := loadTable(ctx, t.conn, name)
 	missing := errors.Is(err, errNoTable)
@@ -161,7 +161,7 @@ func evolve(tab *table, d syncline.Definition, guard bool) (ddl []string, reread
 		}
 		if was := d.Previous.Index(c.Name); was >= 0 && !widens(&d.Previous.Columns[was], c, tab.columns[at].Type) {
 			return nil, false, syncline.Errorf(syncline.Fatal, "schema_retyped", "column %q of %s became %s at the source, which %s does not hold exactly",
-				names[i], d.Object, c.Kind, tab.columns[at].Type).WithFix("make the table anew with a fitting column, then resume the route")
+				names[i], d.Object, c.Kind, tab.columns[at].Type).WithFix("make the table anew with a fitting column, then `syncline resume ROUTE`")
 		}
 	}
 	if guard && len(s.Key) > 0 && index(tab.columns, guardColumn) < 0 {
