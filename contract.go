@@ -82,7 +82,7 @@ type LogReader interface {
 	Close() error
 }
 
-// Entry is a stored batch. Data is what Batch.Append made: DecodeBatch reads it whole, DecodeDirectory only what it holds.
+// Entry is a stored batch. Data is what AppendBatch made: DecodeBatch reads it whole, DecodeDirectory only what it holds.
 // The reader does not touch Data again.
 type Entry struct {
 	Seq  Seq
