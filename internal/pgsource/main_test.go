@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"strconv"
 	"testing"
 	"time"
 
@@ -41,6 +42,16 @@ type db struct {
 	t    testing.TB
 	url  string
 	conn *pgx.Conn
+}
+
+// majorVersion is that of the server: the tests run on every version that the source supports.
+func majorVersion(t testing.TB) int {
+	t.Helper()
+	n, err := strconv.Atoi(newDB(t).text("SELECT current_setting('server_version_num')"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n / 10000
 }
 
 func newDB(t testing.TB, statements ...string) *db {

@@ -297,7 +297,10 @@ func TestKeysThatCannotBe(t *testing.T) {
 	d := newDB(t, "CREATE TABLE t (id int, b bytea, PRIMARY KEY (id, b))", `INSERT INTO t VALUES (1, '\x002c'), (2, '')`)
 	p := record(t, d.options("t"))
 	p.copied()
-	keys := []syncline.Key{syncline.MakeKey(syncline.Int(1), syncline.Bytes([]byte{0, ','})), "2,", "abc,x", "99999999999999,x", "1", "%", "3,%N"}
+	keys := []syncline.Key{syncline.MakeKey(syncline.Int(1), syncline.Bytes([]byte{0, ','})), "2,", "abc,x", "99999999999999,x", "3,%N"}
+	for _, k := range []syncline.Key{"1", "%"} {
+		wantCode(t, p.src.StartRun(syncline.Run{ID: "w", Kind: syncline.RunKeys, Entity: "t", Keys: append(keys, k)}), "bad_key")
+	}
 	p.start(syncline.Run{ID: "k", Kind: syncline.RunKeys, Entity: "t", Keys: keys})
 	p.until(p.ended("k"))
 	want := []string{"repair t [] [1,\x00,]", "repair t [] [2,]", "absent t [abc,x] []", "absent t [99999999999999,x] []"}

@@ -294,7 +294,11 @@ func TestOrigins(t *testing.T) {
 			}
 		}
 	}
-	if diff := cmp.Diff([]string{"", "erp_" + d.slotOf(), "route-7"}, got); diff != "" {
+	mark := "route-7"
+	if majorVersion(t) < 14 {
+		mark = "" // messages are not in the stream
+	}
+	if diff := cmp.Diff([]string{"", "erp_" + d.slotOf(), mark}, got); diff != "" {
 		t.Errorf("origins differ (-want +got):\n%s", diff)
 	}
 }

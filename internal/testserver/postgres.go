@@ -155,5 +155,13 @@ func (s *Postgres) run(name string, args ...string) error {
 	return nil
 }
 
-// Program returns the path of one of the server's programs (pgbench, pg_basebackup).
-func (s *Postgres) Program(name string) string { return filepath.Join(s.bin, name) }
+// Program returns the path of one of the server's programs (pgbench, pg_basebackup), or that in PATH where the server came without.
+func (s *Postgres) Program(name string) string {
+	path := filepath.Join(s.bin, name)
+	if _, err := os.Stat(path); err != nil {
+		if found, err := find(name, "/usr/lib/postgresql/*/bin/"+name); err == nil {
+			return found
+		}
+	}
+	return path
+}
