@@ -299,7 +299,10 @@ func TestKeysThatCannotBe(t *testing.T) {
 	p.copied()
 	keys := []syncline.Key{syncline.MakeKey(syncline.Int(1), syncline.Bytes([]byte{0, ','})), "2,", "abc,x", "99999999999999,x", "3,%N"}
 	for _, k := range []syncline.Key{"1", "%"} {
-		wantCode(t, p.src.StartRun(syncline.Run{ID: "w", Kind: syncline.RunKeys, Entity: "t", Keys: append(keys, k)}), "bad_key")
+		err := p.src.StartRun(syncline.Run{ID: "w", Kind: syncline.RunKeys, Entity: "t", Keys: []syncline.Key{"2,", k}})
+		if syncline.CodeOf(err) != "bad_key" || syncline.ClassOf(err) != syncline.Rejected {
+			t.Errorf("keys %q: error = %v, want it rejected as bad_key", k, err)
+		}
 	}
 	p.start(syncline.Run{ID: "k", Kind: syncline.RunKeys, Entity: "t", Keys: keys})
 	p.until(p.ended("k"))
