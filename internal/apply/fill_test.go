@@ -48,8 +48,8 @@ func TestRouteThatIsBehindFillsItsBatch(t *testing.T) {
 	b.want(map[string]string{})
 	b.offer()
 	b.want(map[string]string{"1": "a/", "2": "b/", "3": "c/"})
-	if j, ok, err := b.state.JournalAt(b.ctx, b.route.slice, 1, 0); err != nil || !ok || j.To.Seq != 4 {
-		t.Errorf("the first batch ends at %d (%v, %v), want all in one", j.To.Seq, ok, err)
+	if r, err := b.state.Route(b.ctx, b.route.slice); err != nil || r.Settled != 1 || r.Cursor.Seq != 4 {
+		t.Errorf("the last batch was from %d to %d (%v), want all in one, from 1 to 4", r.Settled, r.Cursor.Seq, err)
 	}
 }
 

@@ -90,9 +90,6 @@ func (r *Route) Begin(ctx context.Context) (*Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	if known.Halt != "" {
-		return nil, syncline.Errorf(syncline.Fatal, known.Halt, "%s", known.HaltText).WithFix("%s", known.HaltFix)
-	}
 	if known.GapTo > 0 {
 		return nil, syncline.Errorf(syncline.Fatal, "needs_sync", "the log gave up sequences %d to %d before this route had applied them",
 			known.GapFrom, known.GapTo).WithFix("%s", anew)

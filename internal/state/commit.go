@@ -179,20 +179,6 @@ func scanJournal(rows *sql.Rows) (*Journal, error) {
 	return j, nil
 }
 
-// JournalAt returns the row of the batch that read the event at this place of the slice's log, and false if none did or the
-// row was trimmed. The row's cursors carry no log id, and From no epoch.
-func (s *Store) JournalAt(ctx context.Context, sl Slice, seq syncline.Seq, index int) (Journal, bool, error) {
-	var found *Journal
-	err := s.read(ctx, "read journal of "+sl.String(), func(rows *sql.Rows) (err error) {
-		found, err = scanJournal(rows)
-		return err
-	}, sqlJournalAt, sl.Route, sl.Slice, int64(seq), index)
-	if err != nil || found == nil || !(place{seq, index}).before(placeOf(found.To)) {
-		return Journal{}, false, err
-	}
-	return *found, true, nil
-}
-
 func routeUnknown(sl Slice) error {
 	return syncline.Errorf(syncline.Fatal, "route_unknown", "route %s: %w", sl, ErrNotFound)
 }

@@ -29,12 +29,12 @@ func TestRoutes(t *testing.T) {
 	if r, err := s.Route(ctx, sl); err != nil || cmp.Diff(Route{}, r) != "" {
 		t.Errorf("Route of an unknown slice = %+v, %v, want nothing", r, err)
 	}
-	must(t, s.UpdateRoute(ctx, sl, func(r *Route) { r.Halt, r.HaltText = "state_lost", "unknown" }))
-	if r, _ := s.Route(ctx, sl); r.Known || r.Halt != "state_lost" {
-		t.Errorf("Route = %+v, want an unknown one that is halted", r)
+	must(t, s.UpdateRoute(ctx, sl, func(r *Route) { r.Mixed = true }))
+	if r, _ := s.Route(ctx, sl); r.Known || !r.Mixed {
+		t.Errorf("Route = %+v, want an unknown one that is mixed", r)
 	}
-	want := Route{Known: true, Placing: true, Cursor: cur(4, 2), Source: "crm", Signature: "s", Run: "run-1", Halt: "h", HaltText: "t", HaltFix: "f",
-		HaltAt: time.UnixMicro(7).UTC(), GapFrom: 2, GapTo: 3, Mixed: true, Version: "v",
+	want := Route{Known: true, Placing: true, Cursor: cur(4, 2), Source: "crm", Signature: "s", Run: "run-1",
+		GapFrom: 2, GapTo: 3, Mixed: true, Version: "v",
 		Keys: map[string]KeyMapping{"r": {Source: "id", Target: "customer_id = id"}}}
 	other := Slice{Route: "customer-warehouse", Slice: 1}
 	must(t, s.PlaceRoute(ctx, sl, want))

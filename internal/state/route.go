@@ -38,9 +38,6 @@ type Route struct {
 	Version string
 	// Run is the run that the route began with; "" = none.
 	Run string
-	// Halt is the code of why the route stopped, HaltText and HaltFix what a person reads; "" = it runs.
-	Halt, HaltText, HaltFix string
-	HaltAt                  time.Time
 	// GapFrom and GapTo are the first and the last entry of the log that were released before the route had read them; 0, 0 =
 	// none. The route needs a sync.
 	GapFrom, GapTo syncline.Seq
@@ -82,10 +79,10 @@ const noKeys = "{}"
 
 func scanRoute(rows *sql.Rows) (*row, error) {
 	r := &row{}
-	var haltAt, updated int64
+	var updated int64
 	var latency, keys []byte
 	err := rows.Scan(&r.slice.Route, &r.slice.Slice, &r.Known, &r.Placing, &r.Source, &r.Signature, &r.Run, &r.Cursor.Log, &r.Cursor.Seq,
-		&r.Cursor.Index, &r.Cursor.Epoch, &r.Halt, &r.HaltText, &r.HaltFix, &haltAt, &r.GapFrom, &r.GapTo, &r.Mixed, &updated,
+		&r.Cursor.Index, &r.Cursor.Epoch, &r.GapFrom, &r.GapTo, &r.Mixed, &updated,
 		&r.folded.seq, &r.folded.idx, &r.totals.Read, &r.totals.Applied, &r.totals.Filtered, &r.totals.Superseded,
 		&r.totals.Parked, &r.totals.Skipped, &latency, &r.Version, &keys, &r.Settled)
 	if err != nil {
@@ -96,7 +93,7 @@ func scanRoute(rows *sql.Rows) (*row, error) {
 			return nil, corrupt(err)
 		}
 	}
-	r.HaltAt, r.Updated = fromMicros(haltAt), fromMicros(updated)
+	r.Updated = fromMicros(updated)
 	if r.latency, err = decodeHistogram(latency); err != nil {
 		return nil, corrupt(err)
 	}
@@ -122,7 +119,7 @@ func (w *writer) writeRoute(ctx context.Context, r *row) error {
 		}
 	}
 	_, err := w.exec(ctx, sqlWriteRoute, r.slice.Route, r.slice.Slice, r.Known, r.Placing, r.Source, r.Signature, r.Run, r.Cursor.Log,
-		int64(r.Cursor.Seq), r.Cursor.Index, int64(r.Cursor.Epoch), r.Halt, r.HaltText, r.HaltFix, micros(r.HaltAt),
+		int64(r.Cursor.Seq), r.Cursor.Index, int64(r.Cursor.Epoch),
 		int64(r.GapFrom), int64(r.GapTo), r.Mixed, micros(time.Now()), int64(r.folded.seq), r.folded.idx,
 		r.totals.Read, r.totals.Applied, r.totals.Filtered, r.totals.Superseded, r.totals.Parked, r.totals.Skipped,
 		appendHistogram(nil, &r.latency), r.Version, string(keys), int64(r.Settled))

@@ -6,16 +6,15 @@ const (
 	sqlStoreID   = `SELECT id FROM store`
 	sqlNameStore = `INSERT INTO store (id, created) VALUES (?, ?)`
 
-	routeColumns = `route, slice, known, placing, source, signature, run, log, seq, idx, epoch, halt, halt_text, halt_fix, halt_at,
+	routeColumns = `route, slice, known, placing, source, signature, run, log, seq, idx, epoch,
 		gap_from, gap_to, mixed, updated, folded_seq, folded_idx,
 		n_read, n_applied, n_filtered, n_superseded, n_parked, n_skipped, latency, version, keys, settled_seq`
 	sqlRoute      = `SELECT ` + routeColumns + ` FROM route WHERE route = ? AND slice = ?`
 	sqlRoutes     = `SELECT ` + routeColumns + ` FROM route`
 	sqlWriteRoute = `INSERT INTO route (` + routeColumns + `)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 		ON CONFLICT (route, slice) DO UPDATE SET known = excluded.known, placing = excluded.placing, source = excluded.source, signature = excluded.signature,
 		run = excluded.run, log = excluded.log, seq = excluded.seq, idx = excluded.idx, epoch = excluded.epoch,
-		halt = excluded.halt, halt_text = excluded.halt_text, halt_fix = excluded.halt_fix, halt_at = excluded.halt_at,
 		gap_from = excluded.gap_from, gap_to = excluded.gap_to, mixed = excluded.mixed, updated = excluded.updated,
 		folded_seq = excluded.folded_seq, folded_idx = excluded.folded_idx, n_read = excluded.n_read,
 		n_applied = excluded.n_applied, n_filtered = excluded.n_filtered, n_superseded = excluded.n_superseded,
@@ -32,8 +31,6 @@ const (
 		n_read, n_applied, n_filtered, n_superseded, n_parked, n_skipped, outcomes, latency`
 	sqlAddJournal = `INSERT INTO journal (route, slice, ` + journalColumns + `)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
-	sqlJournalAt = `SELECT ` + journalColumns + ` FROM journal WHERE route = ? AND slice = ? AND (from_seq, from_idx) <= (?, ?)
-		ORDER BY from_seq DESC, from_idx DESC LIMIT 1`
 	sqlJournalBefore = `SELECT to_seq, to_idx FROM journal WHERE route = ? AND slice = ? AND (from_seq, from_idx) < (?, ?)
 		ORDER BY from_seq DESC, from_idx DESC LIMIT 1`
 	sqlCutJournal = `DELETE FROM journal WHERE route = ? AND slice = ? AND (from_seq, from_idx) >= (?, ?)

@@ -99,12 +99,16 @@ func TestStoreKeepsEverythingAcrossReopen(t *testing.T) {
 	if diff := cmp.Diff(task("a", 2, 0, StatusFailed), e); diff != "" {
 		t.Errorf("Exception (-want +got):\n%s", diff)
 	}
-	j, ok, err := s.JournalAt(t.Context(), sl, 2, 0)
-	if err != nil || !ok || j.RuleVersion != "v1" || !j.End.Equal(time.UnixMicro(2000)) || j.Counts.Parked != 1 {
-		t.Errorf("JournalAt(2, 0) = %+v, %v, %v", j, ok, err)
-	}
-	if _, ok, _ := s.JournalAt(t.Context(), sl, 3, 0); ok {
-		t.Error("JournalAt finds a row for an event that was not read")
+	want := journal(1, 3, Applied, Parked)
+	must(t, s.read(t.Context(), "test", func(rows *sql.Rows) error {
+		j, err := scanJournal(rows)
+		if err != nil || j.RuleVersion != want.RuleVersion || !j.End.Equal(want.End) || j.Counts != want.Counts || j.Latency != want.Latency {
+			t.Errorf("journal = %+v, %v, want %+v", j, err, want)
+		}
+		return nil
+	}, "SELECT "+journalColumns+" FROM journal"))
+	if n := countRows(t, s, "journal"); n != 1 {
+		t.Errorf("journal rows = %d, want 1", n)
 	}
 	if fi, err := os.Stat(path); err != nil || fi.Mode().Perm() != 0o600 {
 		t.Errorf("rights of the file = %v, %v, want 0600", fi.Mode().Perm(), err)
@@ -208,7 +212,10 @@ func TestAnOlderStoreIsBroughtUpToDate(t *testing.T) {
 	must(t, err)
 	place1(t, s, sl)
 	must(t, s.write(t.Context(), "test", func(ctx context.Context, w *writer) error {
-		for _, q := range []string{"DROP TABLE rule_schema", "ALTER TABLE route DROP COLUMN settled_seq", "DELETE FROM " + versionTable + " WHERE version_id > 3"} {
+		for _, q := range []string{"DROP TABLE rule_schema", "ALTER TABLE route DROP COLUMN settled_seq",
+			"ALTER TABLE route ADD COLUMN halt TEXT NOT NULL DEFAULT ''", "ALTER TABLE route ADD COLUMN halt_text TEXT NOT NULL DEFAULT ''",
+			"ALTER TABLE route ADD COLUMN halt_fix TEXT NOT NULL DEFAULT ''", "ALTER TABLE route ADD COLUMN halt_at BIGINT NOT NULL DEFAULT 0",
+			"DELETE FROM " + versionTable + " WHERE version_id > 3"} {
 			if _, err := w.exec(ctx, q); err != nil {
 				return err
 			}

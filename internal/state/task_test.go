@@ -151,7 +151,7 @@ func TestATaskFollowsItsRuleToAnotherRoute(t *testing.T) {
 func TestNoQueryReadsAWholeTable(t *testing.T) {
 	s := openNew(t)
 	queries := []string{sqlRoute, sqlTask, sqlTaskState, sqlTakeOver, sqlPending, sqlCutTasks, sqlReopenable, sqlReopen, sqlChangeTask, sqlDropTasks,
-		sqlForgetTasks, sqlForgetJournal, sqlJournalAt, sqlJournalBefore, sqlCutJournal, sqlFoldable, sqlFold, sqlKnowsLog,
+		sqlForgetTasks, sqlForgetJournal, sqlJournalBefore, sqlCutJournal, sqlFoldable, sqlFold, sqlKnowsLog,
 		sqlOpenRun, sqlRuns, sqlSetRun, sqlTrimRuns, sqlSeenIDs + "?, ?)", sqlTrimIDs, sqlTasks + sqlTasksEnd}
 	for _, column := range []string{"status", "rule", "record_key", "code"} {
 		queries = append(queries, sqlTasks+" AND "+column+" = ?"+sqlTasksEnd)
