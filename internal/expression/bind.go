@@ -24,9 +24,6 @@ func (e *UnsetError) Error() string { return fmt.Sprintf("%s: %s", ErrUnset, e.C
 // Is makes it an ErrUnset.
 func (e *UnsetError) Is(target error) bool { return target == ErrUnset }
 
-// UnsetColumn returns the column's name.
-func (e *UnsetError) UnsetColumn() string { return e.Column }
-
 // Input is what an expression is evaluated over. Batch, Index give the event; After and Before begin with a row of the
 // schemas that the program was bound to, nil where there is none.
 type Input struct {

@@ -286,7 +286,7 @@ func TestUnset(t *testing.T) {
 	} {
 		_, err := bind(t, tt.source).Value(tt.in)
 		var unset *UnsetError
-		if !errors.Is(err, ErrUnset) || !errors.As(err, &unset) || unset.UnsetColumn() != tt.column {
+		if !errors.Is(err, ErrUnset) || !errors.As(err, &unset) || unset.Column != tt.column {
 			t.Errorf("%s: %v, want ErrUnset of %s", tt.source, err, tt.column)
 		}
 	}

@@ -112,5 +112,3 @@ func quoteAll(idents []string) string {
 	}
 	return strings.Join(out, ", ")
 }
-
-func literal(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }

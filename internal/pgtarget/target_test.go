@@ -117,6 +117,8 @@ func TestBothWaysStoreTheSame(t *testing.T) {
 	wantError(t, r.apply(true, change), syncline.Rejected, "row_not_found")
 }
 
+func literal(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }
+
 func (r *rig) typeOf(column string) (typ string) {
 	r.t.Helper()
 	err := r.c.QueryRow(context.Background(), "SELECT format_type(atttypid, atttypmod) FROM pg_attribute WHERE attrelid = 'a'::regclass AND attname = $1", column).Scan(&typ)

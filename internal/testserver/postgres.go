@@ -91,9 +91,6 @@ func (s *Postgres) Start() error {
 	})
 }
 
-// Stop shuts the server down: fast, after a checkpoint.
-func (s *Postgres) Stop() { s.proc.stop(syscall.SIGINT) }
-
 // Kill ends the server as a crash would (immediate shutdown): recovery at the next Start.
 func (s *Postgres) Kill() { s.proc.stop(syscall.SIGQUIT) }
 
