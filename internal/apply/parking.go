@@ -60,6 +60,10 @@ func (k *parked) due() (at time.Time, ok bool) {
 type parking struct {
 	slots map[slot]*parked
 	rules map[string]int // index by rule id
+	// next is when the first slot is due, if isNext; stale asks to look for it again. Looking at all slots at each step would make
+	// a route that many wait on slow.
+	next          time.Time
+	isNext, stale bool
 	// asked are the tasks that wait for the source's answer, waiting all others.
 	asked, waiting load
 }
@@ -112,6 +116,7 @@ func (pk *parking) add(x state.Exception) {
 		pk.slots[s] = k
 	}
 	k.tasks = append(k.tasks, x)
+	pk.stale = true
 	pk.count(&x, 1)
 }
 
@@ -147,7 +152,7 @@ func (pk *parking) fold(c *state.Commit) {
 			}
 			break
 		}
-		k.forced = false
+		k.forced, pk.stale = false, true
 		if len(k.tasks) == 0 {
 			delete(pk.slots, s)
 		}
@@ -159,6 +164,9 @@ func (pk *parking) fold(c *state.Commit) {
 
 // ready returns up to n slots whose head is due, the longest overdue first.
 func (pk *parking) ready(now time.Time, n int) []*parked {
+	if at, ok := pk.wake(); !ok || at.After(now) {
+		return nil
+	}
 	var list []*parked
 	for _, k := range pk.slots {
 		if at, ok := k.due(); ok && !at.After(now) {
@@ -177,13 +185,20 @@ func (pk *parking) ready(now time.Time, n int) []*parked {
 
 // wake returns when the next slot is due; ok is false where none will be.
 func (pk *parking) wake() (at time.Time, ok bool) {
+	if !pk.stale {
+		return pk.next, pk.isNext
+	}
 	for _, k := range pk.slots {
 		if t, due := k.due(); due && (!ok || t.Before(at)) {
 			at, ok = t, true
 		}
 	}
+	pk.next, pk.isNext, pk.stale = at, ok, false
 	return at, ok
 }
+
+// force has the slot's head tried at once.
+func (pk *parking) force(k *parked) { k.forced, pk.stale = true, true }
 
 // find returns the slot that holds the task, or nil; known is false where the route has no such rule.
 func (pk *parking) find(x *state.Exception) (k *parked, known bool) {

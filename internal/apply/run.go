@@ -60,7 +60,7 @@ func (s *Session) Retry(x state.Exception) error {
 	if err := s.m.unretryable(k); err != nil {
 		return err
 	}
-	k.forced = true
+	s.m.parking.force(k)
 	return nil
 }
 
