@@ -74,7 +74,7 @@ func TestAChangedRuleKeepsItsCursorAndMarksTheTargetMixed(t *testing.T) {
 		b.commit++
 		b.store1(&syncline.Batch{Source: "crm", Position: syncline.Position{Epoch: 1, Commit: b.commit}, Txns: []syncline.Txn{{}},
 			Chunk:  &syncline.Chunk{Run: run, Kind: syncline.RunFull, Number: 1, Entity: "customer", First: first, Last: last},
-			Events: []syncline.Event{syncline.Event{Op: syncline.OpSnapshot, Schema: customers, After: record(1, "a", "x")}}})
+			Events: []syncline.Event{{Op: syncline.OpSnapshot, Schema: customers, After: record(1, "a", "x")}}})
 		b.mustDrain()
 	}
 	copied("cut", true, false)

@@ -87,6 +87,9 @@ func classify(attempt string, err error) error {
 // those of data, of functions and triggers, and whatever a trigger makes up.
 const serverClasses = " 01 02 03 08 0A 0B 0F 0L 0P 24 25 26 28 2B 34 3B 3D 3F 40 42 53 55 57 58 72 F0 HV XX "
 
+// dataClasses are the classes of what a record's own values can be refused for.
+const dataClasses = " 21 22 23 44 54 "
+
 func classOf(code string) string { return code[:min(2, len(code))] }
 
 // raised reports whether a function or a trigger raised the error. It may have any code, and any value in its message and names.
@@ -102,7 +105,7 @@ func rejection(attempt string, pg *pgconn.PgError) *syncline.Error {
 	class := classOf(pg.Code)
 	switch {
 	case ok:
-	case raised(pg), !strings.Contains(" 21 22 23 44 54 ", " "+class+" "):
+	case raised(pg), !strings.Contains(dataClasses, " "+class+" "):
 		r.code, r.text = "trigger_refused", "a trigger refuses the record"
 	case class == "23":
 		r.code, r.text = "constraint_violation", "a constraint refuses the record"
