@@ -79,7 +79,7 @@ func printRoutes(w io.Writer, routes []ops.RouteStatus) {
 	row(w, "ROUTE\tFROM\tTO\tSTATE\tLAG\tEVENTS/S\tAPPLIED\tPARKED\tP50\tP99")
 	for _, r := range routes {
 		row(w, "%s\t%s\t%s\t%s\t%s\t%.0f\t%d\t%d\t%s\t%s", r.ID, r.Source, r.Target, r.State, lag(r), r.Rate, r.Counts.Applied, r.Counts.Parked,
-			seconds(r.LatencyP50), seconds(r.LatencyP99))
+			ops.Seconds(r.LatencyP50), ops.Seconds(r.LatencyP99))
 		printFault(w, r.Error)
 		for _, warning := range r.Warnings {
 			row(w, "  warning: %s", warning)
@@ -101,20 +101,7 @@ func lag(r ops.RouteStatus) string {
 	if r.LagEvents == 0 {
 		return "0"
 	}
-	return fmt.Sprintf("%d (%s)", r.LagEvents, seconds(r.LagSeconds))
-}
-
-func seconds(s float64) string {
-	d := time.Duration(s * float64(time.Second))
-	switch {
-	case d == 0:
-		return "-"
-	case d < 10*time.Millisecond:
-		return d.Round(100 * time.Microsecond).String()
-	case d < time.Second:
-		return d.Round(time.Millisecond).String()
-	}
-	return d.Round(100 * time.Millisecond).String()
+	return fmt.Sprintf("%d (%s)", r.LagEvents, ops.Seconds(r.LagSeconds))
 }
 
 func size(n int64) string {

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"syncline/internal/daemon"
+	"syncline/internal/ops"
 	"syncline/internal/verify"
 )
 
@@ -91,7 +92,7 @@ func (r *runner) report(res Result) {
 	r.screen.line("")
 	arrival := ""
 	if r.first > 0 {
-		arrival = ", the first of them at a target after " + short(r.first.Seconds())
+		arrival = ", the first of them at a target after " + ops.Seconds(r.first.Seconds())
 	}
 	r.screen.line("%d changes made in this run%s.", r.workload.made.Load(), arrival)
 	if res.Equal() {

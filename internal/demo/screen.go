@@ -117,7 +117,7 @@ func (s snapshot) table(phase string, made int64, running time.Duration) []style
 			lag = fmt.Sprintf("%d", r.LagEvents)
 		}
 		lines = append(lines, styled{fmt.Sprintf("%-18s %-18s %10d %8d %8s %8s %8s  %s", r.ID, r.Source+" > "+r.Target, r.Counts.Applied, r.Counts.Parked, lag,
-			short(r.LatencyP50), short(r.LatencyP99), r.State), looks(r.State)})
+			ops.Seconds(r.LatencyP50), ops.Seconds(r.LatencyP99), r.State), looks(r.State)})
 		lines = append(lines, because(r.Error)...)
 	}
 	return append(lines, styled{"", plain}, styled{"Ctrl-C stops the business, waits until everything has arrived, and compares.", faint})

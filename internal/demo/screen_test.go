@@ -23,11 +23,3 @@ func TestFrames(t *testing.T) {
 		t.Errorf("colored = %q, want %q", got, want)
 	}
 }
-
-func TestShort(t *testing.T) {
-	for seconds, want := range map[float64]string{0: "-", -1: "-", 0.00123: "1.2ms", 0.0456: "46ms", 1.26: "1.3s", 65: "1m5s"} {
-		if got := short(seconds); got != want {
-			t.Errorf("short(%v) = %s, want %s", seconds, got, want)
-		}
-	}
-}

@@ -2,7 +2,6 @@ package demo
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"syncline/internal/ops"
@@ -97,7 +96,7 @@ func (r *runner) arrived(ctx context.Context, now snapshot) (bool, error) {
 		if err != nil {
 			return false, err
 		}
-		if captured(source.Log.Position) < written {
+		if source.Log.Commit < written {
 			return false, nil
 		}
 	}
@@ -107,16 +106,6 @@ func (r *runner) arrived(ctx context.Context, now snapshot) (bool, error) {
 		}
 	}
 	return true, nil
-}
-
-// captured returns the number of the last change that a SQLite source has captured, which is its commit position: the middle
-// one of epoch, commit and ordinal (syncline.Position). It is 0 before there is a position.
-func captured(position string) (commit uint64) {
-	var epoch, ordinal uint32
-	if n, _ := fmt.Sscanf(position, "%d/%X/%d", &epoch, &commit, &ordinal); n < 3 {
-		return 0
-	}
-	return commit
 }
 
 const (
@@ -167,19 +156,5 @@ func (r *runner) show(now snapshot) {
 	}
 	lag, seconds := now.lag()
 	r.screen.line("%s %s: %d changes made, %d captured, %d applied, lag %d (%s), %d parked", running, phase, made, now.captured(),
-		now.applied()-r.base.applied(), lag, short(seconds), now.parked())
-}
-
-// short writes a number of seconds for people.
-func short(seconds float64) string {
-	d := time.Duration(seconds * float64(time.Second))
-	switch {
-	case d <= 0:
-		return "-"
-	case d < 10*time.Millisecond:
-		return d.Round(100 * time.Microsecond).String()
-	case d < time.Second:
-		return d.Round(time.Millisecond).String()
-	}
-	return d.Round(100 * time.Millisecond).String()
+		now.applied()-r.base.applied(), lag, ops.Seconds(seconds), now.parked())
 }

@@ -71,6 +71,8 @@ type LogStatus struct {
 	Bytes int64  `json:"bytes"`
 	// Position is the source's own name for where capture stands.
 	Position string `json:"position"`
+	// Commit is its commit position alone, which grows: a log sequence number, or the number of a change.
+	Commit uint64 `json:"commit"`
 	// Captured is the number of events since the process began, Rate their number per second lately.
 	Captured int64   `json:"captured"`
 	Rate     float64 `json:"rate"`

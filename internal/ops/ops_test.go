@@ -137,7 +137,7 @@ func TestClientReadsWhatTheEngineSays(t *testing.T) {
 			Counts: state.Counts{Read: 2, Parked: 2}},
 		{ID: "x", State: RouteNeedsSync}, {ID: "y", State: RouteDegraded}, {ID: "z", State: RouteStarting}, {ID: "off", State: RouteDisabled},
 	}
-	systems := []SystemStatus{{Name: "crm", Type: "postgres", State: "running", Since: noon, Log: &LogStatus{1, 12, 4096, "1/AB/3", 77, 3.5}}}
+	systems := []SystemStatus{{Name: "crm", Type: "postgres", State: "running", Since: noon, Log: &LogStatus{First: 1, Last: 12, Bytes: 4096, Position: "1/AB/3", Commit: 0xAB, Captured: 77, Rate: 3.5}}}
 	f := &fake{status: Status{Version: "v1.2.3", Started: noon, UptimeSeconds: 60, Systems: systems}, list: routes}
 	c, _ := serve(t, f)
 	ctx := t.Context()
