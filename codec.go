@@ -23,18 +23,21 @@ import (
 // A row is one header per column: 0 null, 1 unset, 2 followed by a kind byte and a length, else length+3 of a value of the
 // column's own kind; the bytes follow the header.
 //
-// Version 2 has stubs: a flag and the size. A batch without a stub is written as version 1, which older programs read too.
+// Version 2 has stubs, a flag and the size, and superseded events, a flag in their priority. A batch without them is written as
+// version 1, which older programs read too.
 const (
 	batchMagic = "SLB\x01"
 	// versionAt is where the version stands in a batch.
-	versionAt    = len(batchMagic) - 1
-	versionStubs = 2
+	versionAt     = len(batchMagic) - 1
+	versionSecond = 2
 
 	flagPartial = 1
 	flagChunk   = 2
 	flagSync    = 4
 
 	chunkFirst, chunkReset, chunkLast, chunkEmpty = 1, 2, 4, 8
+
+	metaSuperseded = 0x80 // in the priority's byte
 
 	eventStub, eventBefore, eventAfter, eventMeta = 0x10, 0x20, 0x40, 0x80
 )
@@ -68,12 +71,12 @@ func AppendBatch(dst []byte, b *Batch) ([]byte, error) {
 		dst = binary.AppendVarint(dst, microseconds(t.Time))
 		dst = appendString(dst, t.Origin)
 	}
-	dst, stubs, err := appendEvents(dst, b, index)
+	dst, second, err := appendEvents(dst, b, index)
 	if err != nil {
 		return nil, err
 	}
-	if stubs {
-		dst[start+versionAt] = versionStubs
+	if second {
+		dst[start+versionAt] = versionSecond
 	}
 	return binary.LittleEndian.AppendUint32(dst, crc32.Checksum(dst[start:], castagnoli)), nil
 }
@@ -98,7 +101,7 @@ func batchSchemas(b *Batch) ([]*Schema, map[*Schema]int) {
 }
 
 // appendEvents appends everything behind the transactions, and reports whether any event is a stub.
-func appendEvents(dst []byte, b *Batch, index map[*Schema]int) (_ []byte, stubs bool, _ error) {
+func appendEvents(dst []byte, b *Batch, index map[*Schema]int) (_ []byte, second bool, _ error) {
 	nvalues, lo, hi := 0, PriorityNormal, PriorityNormal
 	for i := range b.Events {
 		e := &b.Events[i]
@@ -109,7 +112,7 @@ func appendEvents(dst []byte, b *Batch, index map[*Schema]int) (_ []byte, stubs 
 			return nil, false, fmt.Errorf("encode record batch: event %d names transaction %d of %d", i, e.Txn, len(b.Txns))
 		}
 		nvalues += len(e.Before) + len(e.After)
-		stubs = stubs || e.Stub > 0
+		second = second || e.Stub > 0 || e.Meta != nil && e.Meta.Superseded
 		lo, hi = min(lo, e.Priority()), max(hi, e.Priority())
 	}
 	dst = binary.AppendUvarint(dst, uint64(len(b.Events)))
@@ -158,7 +161,7 @@ func appendEvents(dst []byte, b *Batch, index map[*Schema]int) (_ []byte, stubs 
 			dst = appendMeta(dst, e.Meta)
 		}
 	}
-	return dst, stubs, nil
+	return dst, second, nil
 }
 
 // keyHash is Key.Hash of the event's key without making the key.
@@ -246,7 +249,7 @@ func appendMeta(dst []byte, m *Meta) []byte {
 	dst = appendString(dst, m.Session)
 	dst = appendString(dst, m.Reason)
 	dst = appendStrings(dst, m.Tags)
-	dst = append(dst, byte(m.Priority+8))
+	dst = append(dst, byte(m.Priority+8)|byte(bit(m.Superseded, metaSuperseded)))
 	dst = appendString(dst, string(m.Into))
 	dst = binary.AppendVarint(dst, m.Version)
 	return appendString(dst, m.Trace)

@@ -54,8 +54,15 @@ func stubs() *Batch {
 	return b
 }
 
+// superseded is sample with an event that nobody applies.
+func superseded() *Batch {
+	b := sample()
+	b.Events[1].Meta.Superseded = true
+	return b
+}
+
 func TestBatchSurvivesItsStoredForm(t *testing.T) {
-	for name, b := range map[string]*Batch{"full": sample(), "stubs": stubs(), "marker": {Source: "crm", Position: Position{Epoch: 1, Commit: 9}}} {
+	for name, b := range map[string]*Batch{"full": sample(), "stubs": stubs(), "superseded": superseded(), "marker": {Source: "crm", Position: Position{Epoch: 1, Commit: 9}}} {
 		data, err := AppendBatch(nil, b)
 		if err != nil {
 			t.Fatal(err)

@@ -72,11 +72,11 @@ type reader struct {
 
 func (r *reader) directory() (*Batch, *Directory, int) {
 	if len(r.data) < len(batchMagic) || string(r.data[:versionAt]) != batchMagic[:versionAt] ||
-		r.data[versionAt] < batchMagic[versionAt] || r.data[versionAt] > versionStubs {
+		r.data[versionAt] < batchMagic[versionAt] || r.data[versionAt] > versionSecond {
 		r.bad = true
 		return nil, nil, 0
 	}
-	r.stubs = r.data[versionAt] == versionStubs
+	r.stubs = r.data[versionAt] == versionSecond
 	r.data = r.data[len(batchMagic):]
 	b, d := &Batch{}, &Directory{}
 	b.Source = r.string()
@@ -244,8 +244,11 @@ func (r *reader) schema() *Schema {
 }
 
 func (r *reader) meta() *Meta {
-	return &Meta{ID: r.string(), Time: r.time(), Correlation: r.string(), User: r.string(), Session: r.string(), Reason: r.string(),
-		Tags: r.strings(), Priority: Priority(r.byte()) - 8, Into: Key(r.string()), Version: r.varint(), Trace: r.string()}
+	m := &Meta{ID: r.string(), Time: r.time(), Correlation: r.string(), User: r.string(), Session: r.string(), Reason: r.string(), Tags: r.strings()}
+	priority := r.byte()
+	m.Priority, m.Superseded = Priority(priority&^metaSuperseded)-8, priority&metaSuperseded != 0
+	m.Into, m.Version, m.Trace = Key(r.string()), r.varint(), r.string()
+	return m
 }
 
 func (r *reader) uvarint() uint64 {

@@ -139,6 +139,8 @@ type Meta struct {
 	Into Key
 	// Version is the publisher's version of the record; 0 = none.
 	Version int64
+	// Superseded: an event of the same key with a higher version came before. No rule applies it.
+	Superseded bool
 	// Trace is the W3C traceparent.
 	Trace string
 }

@@ -135,6 +135,10 @@ type place struct {
 }
 
 func (pl *planner) plan(p *plan, it item) {
+	if ev := it.event(); ev.Meta != nil && ev.Meta.Superseded {
+		p.note(it, state.Superseded)
+		return
+	}
 	if pl.traits.Events {
 		pl.send(p, it)
 	} else {

@@ -230,6 +230,18 @@ func TestCoalescingKeepsColumnsThatLaterEventsDidNotSend(t *testing.T) {
 	b.want(map[string]string{"1": "e/long"})
 }
 
+func TestASupersededEventIsNotApplied(t *testing.T) {
+	b := newBench(t, nil)
+	late := updated(1, "old", "old")
+	late.Meta = &syncline.Meta{ID: "late", Version: 1, Superseded: true}
+	b.append(created(1, "a", "x"), late)
+	b.mustDrain()
+	b.want(map[string]string{"1": "a/x"})
+	if c := b.balanced(); c.Applied != 1 || c.Superseded != 1 {
+		t.Errorf("counts = %+v, want one applied and one superseded", c)
+	}
+}
+
 func TestKeyChangeCarriesColumnsOver(t *testing.T) {
 	b := newBench(t, nil)
 	b.append(created(1, "a", "long"), rekeyed(1, 2, "b", "-")) // in one batch

@@ -79,7 +79,7 @@ func parse(ev *Event, entities map[string]*Entity) (*Record, *Error) {
 	if err := r.parseSubject(ev.Subject); err != nil {
 		return nil, err
 	}
-	if op == syncline.OpMerged && r.Meta.Into == r.key() {
+	if op == syncline.OpMerged && r.Meta.Into == r.Key() {
 		return nil, unprocessable("bad_value", "into", "a record cannot be merged into itself")
 	}
 	return r, nil
@@ -275,7 +275,7 @@ func (r *Record) parseSubject(subject string) *Error {
 			*image.fields = slices.Insert(*image.fields, at, f)
 		}
 	}
-	if subject == "" || r.key() == key {
+	if subject == "" || r.Key() == key {
 		return nil
 	}
 	e := unprocessable("subject_mismatch", "subject", "the subject is not the key of the record in the data")
@@ -293,8 +293,8 @@ func checkKeyValue(v syncline.Value) *Error {
 	return nil
 }
 
-// key returns the identity after the event.
-func (r *Record) key() syncline.Key {
+// Key returns the identity after the event.
+func (r *Record) Key() syncline.Key {
 	fields := r.after
 	if fields == nil {
 		fields = r.before

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"maps"
 	"net/http"
 	"slices"
 	"syscall"
@@ -72,10 +73,14 @@ func (s *Source) admit(ctx context.Context, records []*cloudevent.Record, size i
 
 	s.gate.RLock()
 	defer s.gate.RUnlock()
-	seen, err := s.in.opts.Index.SeenIDs(ctx, s.sys.name, ids)
+	own.versions = versionIDs(own.records)
+	seen, err := s.in.opts.Index.SeenIDs(ctx, s.sys.name, slices.AppendSeq(slices.Clone(ids), maps.Keys(own.versions)))
 	if err != nil {
 		s.log.Warn("ids of events cannot be looked up", "code", syncline.CodeOf(err), "err", err)
 		return nil, nil, nil, unavailable("index_unavailable", "the ids of events cannot be looked up")
+	}
+	for id := range own.versions {
+		own.versions[id] = readVersion(seen[id])
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -1,6 +1,7 @@
 package push
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"fmt"
@@ -96,6 +97,9 @@ func (ix *indexer) catchUp(ctx context.Context) error {
 		for i := range b.Events {
 			if e := &b.Events[i]; e.Meta != nil && e.Meta.ID != "" {
 				ids[e.Meta.ID] = cloudevent.FingerprintOf(e)
+				if key, ok := e.Key(); ok && e.Meta.Version > 0 && !e.Meta.Superseded {
+					ids[versionID(e.Schema.Entity, key)] = versionValue(e.Meta.Version)
+				}
 			}
 		}
 		ix.mark = entry.Seq + 1
@@ -164,9 +168,12 @@ func (ix *indexer) save(ctx context.Context) error {
 
 	s.gate.Lock()
 	s.mu.Lock()
-	for id := range ids {
-		delete(s.unsaved, id)
+	for id, value := range ids {
+		if bytes.Equal(s.unsaved[id], value) { // a key's version may have been raised meanwhile
+			delete(s.unsaved, id)
+		}
 		delete(s.ids, id)
+		s.savedLocked(id, value)
 	}
 	s.mu.Unlock()
 	s.gate.Unlock()

@@ -30,7 +30,7 @@ import (
 	"syncline/internal/cloudevent"
 )
 
-// Index remembers the ids of the events in the logs, with the fingerprints of their bodies.
+// Index remembers the ids of the events in the logs, with the fingerprints of their bodies; and beside them the versions of keys.
 type Index interface {
 	// SeenIDs returns those of the ids that are known.
 	SeenIDs(ctx context.Context, source string, ids []string) (map[string][]byte, error)

@@ -46,6 +46,8 @@ type Source struct {
 	ids    map[string]entry
 	// unsaved are the durable ids that the index lacks.
 	unsaved map[string][]byte
+	// versions are the highest ones that were handed out and that the index may lack, by versionID.
+	versions map[string]int64
 	// commit is that of the last request handed out, confirmed that of the last durable one.
 	commit, confirmed uint64
 	stalled           error         // why nothing can be appended, or nil
@@ -59,9 +61,16 @@ type request struct {
 	prints   [][]byte // the fingerprints of the bodies
 	bytes    int
 	received time.Time
-	commit   uint64        // of its transaction, once it is in flight
-	done     chan struct{} // closed when err is final
-	err      error         // nil = durable; read after done
+	// versions are the highest versions so far of the keys whose records have one, by versionID: those in the index when the request
+	// was admitted, and what was saved since.
+	versions map[string]int64
+	// superseded and raised are decided when the request leaves the queue: its records that are older than one before them, and the
+	// versions that are the highest after it.
+	superseded []bool
+	raised     map[string]int64
+	commit     uint64        // of its transaction, once it is in flight
+	done       chan struct{} // closed when err is final
+	err        error         // nil = durable; read after done
 }
 
 // entry is an id that is in memory.
@@ -72,7 +81,7 @@ type entry struct {
 
 func newSource(in *Intake, sys *system) *Source {
 	return &Source{in: in, sys: sys, log: in.opts.Logger.With("source", sys.name), wake: make(chan struct{}, 1), closed: make(chan struct{}),
-		confirm: make(chan struct{}, 1), ids: map[string]entry{}, unsaved: map[string][]byte{}, stall: make(chan struct{})}
+		confirm: make(chan struct{}, 1), ids: map[string]entry{}, versions: map[string]int64{}, unsaved: map[string][]byte{}, stall: make(chan struct{})}
 }
 
 // Open makes the index complete and begins to take events.
@@ -139,6 +148,7 @@ func (s *Source) take() []*request {
 		n, bytes, events = n+1, bytes+r.bytes, events+len(r.records)
 		s.commit++
 		r.commit = s.commit
+		s.judgeLocked(r)
 	}
 	requests := s.queue[:n:n]
 	s.queue = s.queue[n:]
@@ -157,7 +167,7 @@ func (s *Source) batch(requests []*request) *syncline.Batch {
 		b.Txns[txn] = syncline.Txn{Commit: r.commit, Time: r.received}
 		for i, record := range r.records {
 			e := s.shapes.Event(record)
-			e.Txn, e.Ordinal = txn, r.ordinals[i]
+			e.Txn, e.Ordinal, e.Meta.Superseded = txn, r.ordinals[i], r.superseded[i]
 			b.Events = append(b.Events, e)
 		}
 	}
@@ -176,6 +186,9 @@ func (s *Source) Confirm(p syncline.Position) {
 		r := s.flight[n]
 		for i, record := range r.records {
 			s.unsaved[record.Meta.ID] = r.prints[i]
+		}
+		for id, version := range r.raised {
+			s.unsaved[id] = versionValue(version)
 		}
 		s.confirmed = r.commit
 		close(r.done)
