@@ -3,6 +3,7 @@ package apply
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"syncline"
 	"syncline/internal/state"
@@ -21,10 +22,8 @@ func (s *Session) define(ctx context.Context) error {
 	if err := s.keyed(ctx, rule.ID, schema, binding); err != nil {
 		return err
 	}
-	if d, ok := s.target.(syncline.Definer); ok {
-		if err := s.fit(ctx, d, rule.Rule, schema, binding.Out); err != nil {
-			return err
-		}
+	if err := s.fit(ctx, rule.Rule, schema, binding.Out); err != nil {
+		return err
 	}
 	s.m.defined(binding)
 	return nil
@@ -32,7 +31,7 @@ func (s *Session) define(ctx context.Context) error {
 
 // fit has the target make the rule's object fit records of the schema made, which come of rows of source. What it fits is in the
 // state store, so that a change which came while nobody looked is the same as one in mid-stream.
-func (s *Session) fit(ctx context.Context, d syncline.Definer, rule *Rule, source, made *syncline.Schema) error {
+func (s *Session) fit(ctx context.Context, rule *Rule, source, made *syncline.Schema) error {
 	was, known := s.schemas[rule.ID]
 	known = known && was.Object == rule.Object
 	def := syncline.Definition{Object: rule.Object, Schema: made, Create: rule.Create, Policy: rule.Schema}
@@ -44,7 +43,7 @@ func (s *Session) fit(ctx context.Context, d syncline.Definer, rule *Rule, sourc
 		def.Previous = nil // the rule itself was edited, or a person has seen to it
 	}
 	def.Reread = func(ctx context.Context) error { return s.reread(ctx, rule) }
-	done, err := d.Define(ctx, def)
+	done, err := s.follow(ctx, def)
 	if err != nil {
 		if syncline.CodeOf(err) == "schema_changed" {
 			s.r.refused = halted
@@ -64,6 +63,39 @@ func (s *Session) fit(ctx context.Context, d syncline.Definer, rule *Rule, sourc
 	}
 	s.schemas[rule.ID], s.r.accepted = now, refusal{}
 	return nil
+}
+
+// follow has the target follow the schema. A column that comes as another goes may be the other by a new name: then records that
+// are there have values for it that no default tells. A target without a shape of its own holds documents: those that are there
+// lack what is new.
+func (s *Session) follow(ctx context.Context, def syncline.Definition) (syncline.Defined, error) {
+	gone, come := difference(def.Previous, def.Schema)
+	d, shaped := s.target.(syncline.Definer)
+	if def.Policy == syncline.SchemaEvolve && come && (gone || !shaped) && !s.m.traits.Events {
+		if err := def.Reread(ctx); err != nil {
+			return syncline.Defined{}, err
+		}
+		def.Reread = nil
+	}
+	if shaped {
+		return d.Define(ctx, def)
+	}
+	if def.Policy == syncline.SchemaHalt && def.Previous != nil && def.Previous.Fingerprint() != def.Schema.Fingerprint() {
+		return syncline.Defined{}, syncline.Errorf(syncline.Fatal, "schema_changed", "the schema of %s changed, and the rule says to halt", def.Schema.Entity).
+			WithFix("see to those who read %s, then resume the route", def.Object)
+	}
+	return syncline.Defined{}, nil
+}
+
+// difference reports whether columns have gone or come since the previous schema, if there is one.
+func difference(previous, now *syncline.Schema) (gone, come bool) {
+	if previous == nil {
+		return false, false
+	}
+	lacks := func(s *syncline.Schema) func(syncline.Column) bool {
+		return func(c syncline.Column) bool { return s.Index(c.Name) < 0 }
+	}
+	return slices.ContainsFunc(previous.Columns, lacks(now)), slices.ContainsFunc(now.Columns, lacks(previous))
 }
 
 // reread asks for all records of the rule's entity, because those at the target lack a column. Asking again for the same event is

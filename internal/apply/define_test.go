@@ -193,3 +193,52 @@ func TestASourceThatCannotReadHoldsNoColumnBack(t *testing.T) {
 	b.mustDrain()
 	b.want(map[string]string{"1": "a/x", "2": "n/x"})
 }
+
+// A column that comes as another goes may be that one renamed: no default tells what its records hold.
+func TestARenamedColumnIsReadAnew(t *testing.T) {
+	b := newBench(t, func(o *Options) { o.Rules[0].Schema = syncline.SchemaEvolve })
+	b.append(created(1, "a", "x"))
+	b.mustDrain()
+	renamed := *customers
+	renamed.Columns = append([]syncline.Column(nil), renamed.Columns...)
+	last := &renamed.Columns[len(renamed.Columns)-1]
+	last.Name, last.Default = "renamed", "0"
+	b.append(syncline.Event{Op: syncline.OpUpdated, Schema: &renamed, After: record(2, "n", "y")})
+	b.mustDrain()
+	if len(b.runs) != 1 || b.runs[0].Kind != syncline.RunFull {
+		t.Errorf("runs = %+v, want one of all customers", b.runs)
+	}
+}
+
+// documents is a target without a shape.
+type documents struct {
+	syncline.Target
+	syncline.CursorKeeper
+}
+
+func TestPoliciesOfATargetWithoutAShape(t *testing.T) {
+	for policy, want := range map[syncline.SchemaPolicy]struct {
+		code string
+		runs int
+	}{syncline.SchemaIgnore: {"", 0}, syncline.SchemaEvolve: {"", 1}, syncline.SchemaHalt: {"schema_changed", 0}} {
+		b := newBench(t, func(o *Options) {
+			o.Rules[0].Schema = policy
+			open := o.Open
+			o.Open = func(ctx context.Context) (syncline.Target, error) {
+				target, err := open(ctx)
+				if err == nil {
+					made := syncline.Definition{Object: o.Rules[0].Object, Schema: wider, Create: true, Policy: syncline.SchemaEvolve}
+					_, err = target.(syncline.Definer).Define(ctx, made)
+				}
+				return documents{target, target.(syncline.CursorKeeper)}, err
+			}
+		})
+		b.append(created(1, "a", "x"))
+		b.mustDrain()
+		b.append(moved(1, "Bern"))
+		err := b.drain()
+		if (err == nil) != (want.code == "") || err != nil && syncline.CodeOf(err) != want.code || len(b.runs) != want.runs {
+			t.Errorf("policy %v: drain = %v, runs %+v, want code %q and %d runs", policy, err, b.runs, want.code, want.runs)
+		}
+	}
+}
