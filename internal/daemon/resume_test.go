@@ -78,10 +78,11 @@ rules:
 	if now, err := d.state.Route(ctx, state.Slice{Route: "r"}); err != nil || now.Placing || now.Cursor != before.Cursor {
 		t.Errorf("a sync of a route that has not lost its place moved it to %+v, %v", now.Cursor, err)
 	}
+	first := d.route("r").apply.Status().Since
 	if err := e.ResumeRoute(ctx, "r"); err != nil {
 		t.Error(err)
 	}
-	eventually(t, "halt again, because nothing was mended", halted)
+	eventually(t, "halt again, because nothing was mended", func() bool { return halted() && d.route("r").apply.Status().Since.After(first) })
 
 	makeDatabase(t, filepath.Join(dir, "late.db"))
 	write("late.db", "INSERT INTO customer VALUES (3, 'c')")
