@@ -16,9 +16,6 @@ import (
 	"syncline"
 )
 
-// minVersion is the first SQLite whose write-ahead log cannot be corrupted by a reset under a reader.
-const minVersion = "3.51.3"
-
 // busyTimeout is how long, in milliseconds, a statement waits for another process's lock.
 const busyTimeout = 5000
 
@@ -52,30 +49,11 @@ func openFile(ctx context.Context, path string, create bool, conns int) (*sql.DB
 	}
 	db.SetMaxOpenConns(conns)
 	db.SetMaxIdleConns(conns)
-	var version string
-	if err := db.QueryRowContext(ctx, "SELECT sqlite_version()").Scan(&version); err != nil {
+	if err := db.PingContext(ctx); err != nil {
 		_ = db.Close() // the reason is err
 		return nil, classify(err, "open %s", path)
 	}
-	if olderThan(version, minVersion) {
-		_ = db.Close() // the reason is the version
-		return nil, syncline.Errorf(syncline.Fatal, "sqlite_too_old", "this program was built with SQLite %s, which can corrupt a write-ahead log", version).
-			WithFix("build it with SQLite %s or later", minVersion)
-	}
 	return db, nil
-}
-
-// olderThan compares dotted version numbers.
-func olderThan(a, b string) bool {
-	as, bs := strings.Split(a, "."), strings.Split(b, ".")
-	for i := range min(len(as), len(bs)) {
-		x, _ := strconv.Atoi(as[i])
-		y, _ := strconv.Atoi(bs[i])
-		if x != y {
-			return x < y
-		}
-	}
-	return len(as) < len(bs)
 }
 
 // classify says how an error of SQLite is to be taken. The message of a constraint names the column and not the value.

@@ -243,14 +243,3 @@ func TestPath(t *testing.T) {
 		t.Errorf("the file has another name: %v", err)
 	}
 }
-
-func TestOlderThan(t *testing.T) {
-	for _, c := range []struct {
-		a, b string
-		want bool
-	}{{"3.51.2", "3.51.3", true}, {"3.51.3", "3.51.3", false}, {"3.9.9", "3.51.3", true}, {"3.53", "3.51.3", false}, {"3.51", "3.51.3", true}, {"4.0.0", "3.51.3", false}} {
-		if got := olderThan(c.a, c.b); got != c.want {
-			t.Errorf("olderThan(%s, %s) = %v", c.a, c.b, got)
-		}
-	}
-}

@@ -109,7 +109,8 @@ func openWriter(ctx context.Context, path string) (*sql.DB, error) {
 		err = syncline.Errorf(syncline.Fatal, "state_no_wal", "the file system allows no write-ahead log").
 			WithFix("put the state store on a local disk")
 	} else if !atLeast(version, minSQLite) {
-		err = syncline.Errorf(syncline.Fatal, "state_sqlite_old", "SQLite %s is older than %s", version, minSQLite)
+		err = syncline.Errorf(syncline.Fatal, "state_sqlite_old", "this program was built with SQLite %s, which can damage a write-ahead log", version).
+			WithFix("build it with SQLite %s or later", minSQLite)
 	}
 	if err != nil {
 		return nil, errors.Join(err, db.Close())
