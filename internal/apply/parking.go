@@ -144,7 +144,7 @@ func (pk *parking) fold(c *state.Commit) {
 				continue
 			}
 			pk.count(&k.tasks[j], -1)
-			if pending(x.Status) {
+			if x.Pending() {
 				k.tasks[j] = *x
 				pk.count(x, 1)
 			} else {
@@ -229,13 +229,4 @@ func asks(tasks []state.Exception) map[string][]syncline.Key {
 		}
 	}
 	return keys
-}
-
-// pending reports whether a task of this status still waits.
-func pending(status string) bool {
-	switch status {
-	case state.StatusRetrying, state.StatusHeld, state.StatusReading, state.StatusFailed:
-		return true
-	}
-	return false
 }

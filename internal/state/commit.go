@@ -118,7 +118,7 @@ func (c *Commit) check() error {
 	from, to := placeOf(j.From), placeOf(j.To)
 	for i := range c.Park {
 		e := &c.Park[i]
-		if at := (place{e.Seq, e.Index}); at.before(from) || !at.before(to) || !e.pending() {
+		if at := (place{e.Seq, e.Index}); at.before(from) || !at.before(to) || !e.Pending() {
 			return bad("task %s (%s) of event %d.%d is not one that this batch can park", e.Task, e.Status, e.Seq, e.Index)
 		}
 	}

@@ -43,7 +43,7 @@ func (m *model) pending() []*Exception {
 	var list []*Exception
 	for _, b := range m.batches {
 		for _, e := range b.parked {
-			if e.pending() {
+			if e.Pending() {
 				list = append(list, e)
 			}
 		}
@@ -154,7 +154,7 @@ func resolveSome(t *testing.T, rt *rapid.T, s *Store, m *model) {
 	}
 	e := rapid.SampledFrom(pending).Draw(rt, "task")
 	e.Status = rapid.SampledFrom([]string{StatusRetrying, StatusFailed, StatusResolved, StatusCancelled}).Draw(rt, "status")
-	if !e.pending() {
+	if !e.Pending() {
 		e.ResolvedAt = m.cursor
 		e.ResolvedAt.Index++
 	}

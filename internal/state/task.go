@@ -54,7 +54,8 @@ type Exception struct {
 	ResolvedAt syncline.Cursor
 }
 
-func (e *Exception) pending() bool {
+// Pending reports whether the task waits: it holds what comes later of its key back.
+func (e *Exception) Pending() bool {
 	switch e.Status {
 	case StatusRetrying, StatusHeld, StatusReading, StatusFailed:
 		return true
@@ -65,7 +66,7 @@ func (e *Exception) pending() bool {
 // outcome is how the task is counted.
 func (e *Exception) outcome() Outcome {
 	switch {
-	case e.pending():
+	case e.Pending():
 		return Parked
 	case e.Status == StatusCancelled:
 		return Skipped
@@ -88,7 +89,7 @@ func (w *writer) park(ctx context.Context, sl Slice, e *Exception) error {
 		return err
 	}
 	_, err := w.exec(ctx, sqlAddTask, e.Task, sl.Route, sl.Slice, e.Rule, e.Source, e.Entity, e.Object, string(e.Key), int64(e.Seq),
-		e.Index, e.Status, e.pending(), e.Outcome, e.Code, e.Error, e.Attempts, micros(e.NextTry), micros(e.Created), micros(e.Updated),
+		e.Index, e.Status, e.Pending(), e.Outcome, e.Code, e.Error, e.Attempts, micros(e.NextTry), micros(e.Created), micros(e.Updated),
 		e.ResolvedAt.Log, int64(e.ResolvedAt.Seq), e.ResolvedAt.Index, int64(e.ResolvedAt.Epoch), e.Record)
 	return err
 }
@@ -137,7 +138,7 @@ func (w *writer) changeTask(ctx context.Context, r *row, e *Exception) error {
 		return syncline.Errorf(syncline.Fatal, "task_status", "task %s cannot be resolved as %s", e.Task, e.Outcome)
 	}
 	r.moved(was.outcome(), e.outcome())
-	_, err = w.exec(ctx, sqlChangeTask, e.Status, e.pending(), e.Outcome, e.Code, e.Error, e.Attempts, micros(e.NextTry),
+	_, err = w.exec(ctx, sqlChangeTask, e.Status, e.Pending(), e.Outcome, e.Code, e.Error, e.Attempts, micros(e.NextTry),
 		micros(e.Updated), e.ResolvedAt.Log, int64(e.ResolvedAt.Seq), e.ResolvedAt.Index, int64(e.ResolvedAt.Epoch), e.Record, e.Task)
 	return err
 }
