@@ -116,10 +116,10 @@ func (r Row) Key() (Key, bool) {
 	return Key(buf), true
 }
 
-// Whole reports whether every column was sent.
+// Whole reports whether every column that somebody can write was sent.
 func (r Row) Whole() bool {
 	for i := range r.Values {
-		if r.Values[i].kind == KindUnset {
+		if r.Values[i].kind == KindUnset && r.Schema.Columns[i].Generated == "" {
 			return false
 		}
 	}

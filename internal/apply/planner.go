@@ -191,7 +191,7 @@ func (pl *planner) barrier(p *plan, ev *syncline.Event, rules []int) bool {
 // carries reports whether the event moves the record to another key and some column must be carried over from the old
 // record, because neither this event nor one before it in the plan sent it.
 func (pl *planner) carries(p *plan, ev *syncline.Event, r int) bool {
-	if _, moved := ev.OldKey(); !moved || complete(ev.Schema, ev.After) {
+	if _, moved := ev.OldKey(); !moved || ev.Row().Whole() {
 		return false
 	}
 	old, _, err := pl.rules[r].key(ev.Before)
@@ -199,17 +199,7 @@ func (pl *planner) carries(p *plan, ev *syncline.Event, r int) bool {
 		return false
 	}
 	c := p.pending(r, old)
-	return c == nil || c.Op != syncline.ChangePut || !complete(c.Row.Schema, c.Row.Values)
-}
-
-// complete reports whether every column that somebody can write was sent.
-func complete(s *syncline.Schema, values []syncline.Value) bool {
-	for i := range values {
-		if values[i].IsUnset() && s.Columns[i].Generated == "" {
-			return false
-		}
-	}
-	return values != nil
+	return c == nil || c.Op != syncline.ChangePut || !c.Row.Whole()
 }
 
 // held reports whether events of the slot must wait, as things stand after everything planned so far.
@@ -318,7 +308,7 @@ func (pl *planner) put(p *plan, it item, values []syncline.Value) {
 	if before != nil && before.Op == syncline.ChangePut && !held { // else it is older than what waits
 		row.Values = fill(row.Values, before.Row.Values)
 	}
-	whole := complete(row.Schema, row.Values)
+	whole := row.Whole()
 	if held {
 		if !whole || !pl.parking.reading(s) {
 			pl.hold(p, it, key, "held", nil)
@@ -348,7 +338,7 @@ func (pl *planner) move(p *plan, it item, old syncline.Key, oldRow []syncline.Va
 	if c := p.pending(it.r, old); c != nil && c.Op == syncline.ChangePut && !held {
 		row.Values = fill(row.Values, c.Row.Values)
 	}
-	if p.ordered && pl.traits.Rekey && !complete(row.Schema, row.Values) && !held {
+	if p.ordered && pl.traits.Rekey && !row.Whole() && !held {
 		return keyValues(it.rule.binding.Out, oldRow)
 	}
 	pl.clear(p, s)
@@ -444,7 +434,7 @@ func (pl *planner) send(p *plan, it item) {
 	}
 	values, before, key := ev.After, ev.Before, syncline.Key("")
 	if ev.Op != syncline.OpTruncated {
-		if binding.Match != nil && (ev.After != nil || complete(ev.Schema, ev.Before)) {
+		if binding.Match != nil && (ev.After != nil || ev.Row().Whole()) {
 			if ok, err := binding.Match(it.e.batch, it.i); err != nil {
 				pl.cannot(p, it, err)
 				return

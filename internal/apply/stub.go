@@ -48,7 +48,7 @@ func (m *machine) unretryable(k *parked) error {
 // it is a stub too.
 func (s *settling) follow(x *state.Exception, e *syncline.Event, behind *state.Exception, stub *syncline.Event) {
 	switch {
-	case !complete(e.Schema, e.After):
+	case e.After == nil || !e.Row().Whole():
 		*e = e.AsStub(int(stub.Stub))
 		x.Status, x.Code, x.Error, x.Attempts, x.NextTry = behind.Status, behind.Code, behind.Error, behind.Attempts, behind.NextTry
 	case x.Status == state.StatusHeld:

@@ -98,7 +98,7 @@ func (m *Matcher) Match(b *syncline.Batch, i int) (bool, error) {
 // matchGone judges an event that leaves no record.
 func (m *Matcher) matchGone(b *syncline.Batch, i int) (bool, error) {
 	e := &b.Events[i]
-	if !m.wants(e.Op) || !(syncline.Row{Values: e.Before}).Whole() {
+	if !m.wants(e.Op) || !e.Row().Whole() {
 		return m.wants(e.Op), nil
 	}
 	ok, err := m.MatchRow(b, i, e.Before)

@@ -82,6 +82,17 @@ func runState(t *testing.T, h Harness) {
 		e.applied(false, put(o, s, syncline.Int(1)), remove(o, s, syncline.Int(2)))
 		e.holds(o, s, vals(syncline.Int(1)))
 	})
+	t.Run("a record is whole without what the target computes", func(t *testing.T) {
+		e := open(t, h)
+		if e.traits.Partial {
+			return // such a target takes any columns
+		}
+		s := customer()
+		s.Columns[2].Generated = "id * 2"
+		o := e.object(s)
+		e.applied(false, put(o, s, syncline.Int(1), syncline.Text("a"), syncline.Unset))
+		e.holds(o, s, vals(syncline.Int(1), syncline.Text("a"), syncline.Null))
+	})
 	t.Run("unset columns keep what they have", func(t *testing.T) { partial(t, h) })
 	t.Run("truncate", func(t *testing.T) {
 		e := open(t, h)
