@@ -191,8 +191,9 @@ type Definition struct {
 	Create bool
 	Policy SchemaPolicy
 	// Reread is called, at most once and before anything is altered, where records that are there will lack the value of a column
-	// of Schema that Previous did not have: they must be read from the source again, whoever added the column and whatever becomes
-	// of this process. Its error is Define's, and nothing is altered. nil = nobody asks.
+	// of Schema that Previous did not have, or where the object that fitted Previous is gone: they must be read from the source
+	// again, whoever added the column and whatever becomes of this process. Its error is Define's, and nothing is altered. nil =
+	// nobody asks.
 	Reread func(context.Context) error
 }
 

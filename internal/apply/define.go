@@ -2,6 +2,7 @@ package apply
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -39,22 +40,23 @@ func (s *Session) fit(ctx context.Context, rule *Rule, source, made *syncline.Sc
 		def.Previous = was.Made
 	}
 	halted := refusal{rule.ID, source.Fingerprint()}
-	if rule.Schema == syncline.SchemaHalt && known && (was.Source.Fingerprint() == halted.schema || s.r.accepted == halted) {
+	changed := known && was.Made.Fingerprint() != made.Fingerprint()
+	if rule.Schema == syncline.SchemaHalt && changed && (was.Source.Fingerprint() == halted.schema || s.r.accepted == halted) {
 		def.Previous = nil // the rule itself was edited, or a person has seen to it
 	}
-	def.Reread = func(ctx context.Context) error { return s.reread(ctx, rule) }
+	def.Reread = func(ctx context.Context) error { return s.reread(ctx, rule, s.m.at()) }
 	done, err := s.follow(ctx, def)
 	if err != nil {
 		if syncline.CodeOf(err) == "schema_changed" {
 			s.r.refused = halted
 		}
-		return err
+		return s.removed(ctx, err)
 	}
 	for _, w := range done.Warnings {
 		s.r.log.Warn("target does not fit the source exactly", "rule", rule.ID, "warning", w)
 	}
 	s.r.warn(done.Warnings...)
-	if known && was.Made.Fingerprint() == made.Fingerprint() && was.Source.Fingerprint() == halted.schema {
+	if known && !changed && was.Source.Fingerprint() == halted.schema {
 		return nil
 	}
 	now := state.RuleSchema{Rule: rule.ID, Object: rule.Object, Source: source, Made: made}
@@ -87,22 +89,45 @@ func (s *Session) follow(ctx context.Context, def syncline.Definition) (syncline
 	return syncline.Defined{}, nil
 }
 
-// difference reports whether columns have gone or come since the previous schema, if there is one.
+// difference reports whether columns have gone or come since the previous schema, if there is one. Columns that changed places have
+// changed names: no database moves a column.
 func difference(previous, now *syncline.Schema) (gone, come bool) {
 	if previous == nil {
 		return false, false
 	}
-	lacks := func(s *syncline.Schema) func(syncline.Column) bool {
-		return func(c syncline.Column) bool { return s.Index(c.Name) < 0 }
+	place := -1
+	for _, c := range now.Columns {
+		was := previous.Index(c.Name)
+		if was >= 0 && was < place {
+			return true, true
+		}
+		come = come || was < 0
+		place = max(place, was)
 	}
-	return slices.ContainsFunc(previous.Columns, lacks(now)), slices.ContainsFunc(now.Columns, lacks(previous))
+	gone = slices.ContainsFunc(previous.Columns, func(c syncline.Column) bool { return now.Index(c.Name) < 0 })
+	return gone, come
 }
 
-// reread asks for all records of the rule's entity, because those at the target lack a column. Asking again for the same event is
-// the same run. A source that cannot read has sent all that there is.
-func (s *Session) reread(ctx context.Context, rule *Rule) error {
-	at := s.m.window[s.m.planned.entry].seq
-	err := s.r.requestRun(ctx, syncline.Run{ID: fmt.Sprintf("schema-%s-%s-%s-%d.%d", s.r.o.ID, rule.Entity, s.r.o.Log.ID(), at, s.m.planned.event),
+// removed has the records of objects that the route has written read again where err says that an object is gone: whoever makes it
+// anew makes it empty. They wait in the log until the route goes on.
+func (s *Session) removed(ctx context.Context, err error) error {
+	if syncline.CodeOf(err) != "object_missing" {
+		return err
+	}
+	for _, rule := range s.m.rules {
+		if was, known := s.schemas[rule.ID]; known && was.Object == rule.Object {
+			if asked := s.reread(ctx, rule.Rule, s.m.committed); asked != nil {
+				return errors.Join(err, asked)
+			}
+		}
+	}
+	return err
+}
+
+// reread asks for all records of the rule's entity, because those at the target lack something. Asking again at the same place is the
+// same run. A source that cannot read has sent all that there is.
+func (s *Session) reread(ctx context.Context, rule *Rule, at syncline.Cursor) error {
+	err := s.r.requestRun(ctx, syncline.Run{ID: fmt.Sprintf("schema-%s-%s-%s-%d.%d", s.r.o.ID, rule.Entity, at.Log, at.Seq, at.Index),
 		Kind: syncline.RunFull, Entity: rule.Entity, Routes: []string{s.r.o.ID}})
 	if syncline.CodeOf(err) == "source_cannot_read" {
 		return nil

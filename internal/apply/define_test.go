@@ -242,3 +242,85 @@ func TestPoliciesOfATargetWithoutAShape(t *testing.T) {
 		}
 	}
 }
+
+// gone is a target whose object somebody removes.
+type gone struct {
+	*memtarget.Target
+	removed *bool
+}
+
+var errGone = syncline.Errorf(syncline.Fatal, "object_missing", "there is no object dim")
+
+func (g gone) Define(ctx context.Context, d syncline.Definition) (syncline.Defined, error) {
+	if *g.removed {
+		return syncline.Defined{}, errGone
+	}
+	return g.Target.Define(ctx, d)
+}
+
+func (g gone) Apply(ctx context.Context, w *syncline.Write) (syncline.Result, error) {
+	if *g.removed {
+		return syncline.Result{}, errGone
+	}
+	return g.Target.Apply(ctx, w)
+}
+
+// TestRecordsOfARemovedObjectAreReadAgain: whoever makes it anew makes it empty, whenever its absence is noticed.
+func TestRecordsOfARemovedObjectAreReadAgain(t *testing.T) {
+	for _, restart := range []bool{false, true} {
+		removed := false
+		b := newBench(t, func(o *Options) {
+			open := o.Open
+			o.Open = func(ctx context.Context) (syncline.Target, error) {
+				target, err := open(ctx)
+				return gone{target.(*memtarget.Target), &removed}, err
+			}
+		})
+		b.append(created(1, "a", "x"))
+		b.mustDrain()
+		removed = true
+		if restart {
+			b.start()
+		}
+		b.append(created(2, "b", "y"))
+		wantCode(t, b.drain(), "object_missing")
+		b.start()
+		wantCode(t, b.drain(), "object_missing")
+		removed = false
+		b.start()
+		b.mustDrain()
+		ids := map[string]bool{}
+		for _, r := range b.runs {
+			ids[r.ID] = true
+		}
+		if len(ids) != 1 || b.runs[0].Kind != syncline.RunFull || b.runs[0].Entity != "customer" {
+			t.Errorf("restart %t: runs = %+v, want one of all customers", restart, b.runs)
+		}
+	}
+}
+
+func TestDifference(t *testing.T) {
+	schema := func(names ...string) *syncline.Schema {
+		s := &syncline.Schema{}
+		for _, n := range names {
+			s.Columns = append(s.Columns, syncline.Column{Name: n})
+		}
+		return s
+	}
+	for _, c := range []struct {
+		was, now   *syncline.Schema
+		gone, come bool
+	}{
+		{nil, schema("a"), false, false},
+		{schema("a", "b"), schema("a", "b"), false, false},
+		{schema("a", "b"), schema("a", "b", "c"), false, true},
+		{schema("a", "b"), schema("a", "c", "b"), false, true},
+		{schema("a", "b"), schema("b"), true, false},
+		{schema("a", "b"), schema("a", "c"), true, true},
+		{schema("a", "b"), schema("b", "a"), true, true}, // swapped
+	} {
+		if gone, come := difference(c.was, c.now); gone != c.gone || come != c.come {
+			t.Errorf("difference(%v, %v) = %t, %t, want %t, %t", c.was, c.now, gone, come, c.gone, c.come)
+		}
+	}
+}

@@ -117,6 +117,14 @@ func (m *machine) crowded() error {
 		m.parking.asked.tasks).WithFix("%s", anew)
 }
 
+// at is the event that comes next into a plan.
+func (m *machine) at() syncline.Cursor {
+	if m.planned.entry >= len(m.window) {
+		return m.committed
+	}
+	return syncline.Cursor{Log: m.committed.Log, Seq: m.window[m.planned.entry].seq, Index: m.planned.event, Epoch: m.committed.Epoch}
+}
+
 // expects is the sequence number of the entry that comes next.
 func (m *machine) expects() syncline.Seq {
 	if n := len(m.window); n > 0 {

@@ -346,7 +346,7 @@ func (s *Session) settled(ctx context.Context, done applied) error {
 	now := s.r.o.Now()
 	if done.err != nil {
 		if syncline.ClassOf(done.err) != syncline.Rejected {
-			return done.err
+			return s.removed(ctx, done.err)
 		}
 		if done.plan.resets != nil {
 			return syncline.Errorf(syncline.Fatal, "reset_refused", "the target does not let the object be emptied for the copy that follows: %w", done.err).

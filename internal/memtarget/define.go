@@ -26,6 +26,11 @@ func (t *Target) Define(ctx context.Context, d syncline.Definition) (syncline.De
 		if !d.Create {
 			return syncline.Defined{}, missing(d.Object)
 		}
+		if d.Previous != nil && d.Reread != nil { // somebody removed it
+			if err := d.Reread(ctx); err != nil {
+				return syncline.Defined{}, err
+			}
+		}
 		o := &object{columns: slices.Clone(d.Schema.Columns), key: d.Schema.KeyNames(), records: map[syncline.Key]*record{}}
 		s.steps = append(s.steps, undo{s.setObjectLocked(d.Object, o)})
 		return syncline.Defined{}, nil

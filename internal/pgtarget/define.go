@@ -54,6 +54,7 @@ func (f *definition) run(ctx context.Context) error {
 	case tab == nil && !f.d.Create:
 		return objectMissing(f.d.Object)
 	case tab == nil:
+		f.reread = f.d.Previous != nil // somebody removed it
 		err = f.create(ctx)
 	case f.d.Policy == syncline.SchemaEvolve:
 		err = f.evolve(ctx, tab)

@@ -50,17 +50,18 @@ func (t *Target) Define(ctx context.Context, d syncline.Definition) (syncline.De
 	}
 	var done syncline.Defined
 	var ddl []string
+	reread := false
 	if missing {
+		reread = d.Previous != nil // somebody removed it
 		ddl, done.Warnings = []string{createTable(name, d.Schema, t.opt.Guard)}, renamed(d.Schema)
 	} else if d.Policy == syncline.SchemaEvolve {
-		var reread bool
 		if ddl, reread, err = evolve(tab, d, t.opt.Guard); err != nil {
 			return syncline.Defined{}, err
 		}
-		if reread && d.Reread != nil {
-			if err := d.Reread(ctx); err != nil {
-				return syncline.Defined{}, err
-			}
+	}
+	if reread && d.Reread != nil {
+		if err := d.Reread(ctx); err != nil {
+			return syncline.Defined{}, err
 		}
 	}
 	delete(t.bindings, d.Object)

@@ -121,6 +121,16 @@ func runDefine(t *testing.T, h Harness) {
 			t.Errorf("Define = %+v, %v, want a warning: the column is not there", d, err)
 		}
 	})
+	t.Run("an object that somebody removed is made anew and asked for", func(t *testing.T) {
+		e := open(t, h)
+		d, err := define(e, base, base, true, syncline.SchemaIgnore)
+		if err != nil || !d.reread {
+			t.Errorf("Define = %+v, %v, want that its records are asked for", d, err)
+		}
+		if d, err := define(e, base, base, true, syncline.SchemaIgnore); err != nil || d.reread {
+			t.Errorf("Define of an object that is there = %+v, %v, want nothing asked for", d, err)
+		}
+	})
 	t.Run("a column that another process added is asked for again", func(t *testing.T) {
 		e := made(t)
 		if _, err := define(e, wider, base, true, syncline.SchemaEvolve); err != nil {
