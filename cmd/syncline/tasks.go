@@ -36,7 +36,7 @@ func tasksCommand(g *globals) *cobra.Command {
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&f.Status, "status", "", "retrying, held, reading, failed, cancelled or resolved")
+	flags.StringVar(&f.Status, "status", "", "retrying, held, reading, failed, cancelled or resolved; without it all but the resolved")
 	flags.StringVar(&f.Rule, "rule", "", "only of this rule")
 	flags.StringVar(&f.Source, "source", "", "only from this system")
 	flags.StringVar(&f.Entity, "entity", "", "only of this entity")

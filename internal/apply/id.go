@@ -31,5 +31,5 @@ func readID(route, entity string, tasks []state.Exception) string {
 			fmt.Fprintf(h, "%s@%d;", tasks[i].Task, tasks[i].Updated.UnixMicro()) //nolint:errcheck // a hash never fails
 		}
 	}
-	return fmt.Sprintf("keys-%s-%s-%016x", route, entity, h.Sum64())
+	return fmt.Sprintf(state.ReadRun+"%s-%s-%016x", route, entity, h.Sum64())
 }

@@ -2,6 +2,7 @@ package capture
 
 import (
 	"context"
+	"log/slog"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -216,6 +217,35 @@ func TestARunThatIsRefusedHasFailed(t *testing.T) {
 	}
 	if open, err := store.OpenRuns(t.Context(), "crm"); failed != 2 || len(open) != 0 || err != nil {
 		t.Errorf("runs = %+v, open %+v, %v, want the two refused ones to have failed", rows, open, err)
+	}
+}
+
+// TestRoutesReadQuietly: what an operator asked for is a line of the log, what routes read by themselves is not.
+func TestRoutesReadQuietly(t *testing.T) {
+	db := system(3)
+	c := newCapture(t, memlog.New(memlog.Options{}).Log("crm"), db)
+	var logged strings.Builder // written by the goroutine of Run, read after its end
+	c.log = slog.New(slog.NewTextHandler(&logged, nil))
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- c.Run(ctx, context.WithoutCancel(ctx)) }()
+	db.Advance(3)
+	eventually(t, "the source knows its records", func() bool { return c.Status().Events == 3 })
+	for _, id := range []string{state.ReadRun + "1", "sync-1"} {
+		if err := c.RequestRun(t.Context(), syncline.Run{ID: id, Kind: syncline.RunKeys, Entity: "customer", Keys: []syncline.Key{"1"}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	eventually(t, "the runs are done", func() bool {
+		open, err := c.o.Runs.(*state.Store).OpenRuns(t.Context(), "crm")
+		return err == nil && len(open) == 0
+	})
+	stop()
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	if text := logged.String(); strings.Contains(text, state.ReadRun) || !strings.Contains(text, "run=sync-1") {
+		t.Errorf("the log says %q, want the run sync-1 and not what a route has read", text)
 	}
 }
 

@@ -2,6 +2,8 @@ package capture
 
 import (
 	"context"
+	"log/slog"
+	"strings"
 
 	"syncline"
 	"syncline/internal/failpoint"
@@ -125,7 +127,11 @@ func (c *Capture) record(ctx context.Context, b *syncline.Batch) error {
 	row, known := c.runs.progress(c.o.Source, b)
 	c.mu.Unlock()
 	if b.Chunk.Last {
-		c.log.Info("run is in the log", "run", row.ID, "entity", row.Entity, "rows", row.Rows)
+		level := slog.LevelInfo
+		if strings.HasPrefix(row.ID, state.ReadRun) {
+			level = slog.LevelDebug // a route's own reading: like an event
+		}
+		c.log.Log(ctx, level, "run is in the log", "run", row.ID, "entity", row.Entity, "rows", row.Rows)
 	}
 	if !known {
 		if err := c.o.Runs.AddRun(ctx, c.o.Source, row.Run); err != nil {

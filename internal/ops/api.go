@@ -44,7 +44,7 @@ type taskID struct {
 }
 
 type taskQuery struct {
-	Status string `query:"status" enum:"retrying,held,reading,failed,cancelled,resolved"`
+	Status string `query:"status" enum:"retrying,held,reading,failed,cancelled,resolved" doc:"Without it all but the resolved."`
 	Rule   string `query:"rule"`
 	Source string `query:"source"`
 	Entity string `query:"entity"`

@@ -112,7 +112,6 @@ func (s *Source) finishRun(p *progress) {
 			delete(s.known, id)
 		}
 	}
-	s.log.Info("run finished", "run", p.Run, "entity", p.Entity, "chunks", p.Chunk)
 }
 
 // nextRun is the run to serve now: one of keys first, because routes wait for it.

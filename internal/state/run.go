@@ -55,7 +55,12 @@ func (s *Store) OpenRuns(ctx context.Context, source string) ([]RunRow, error) {
 	return s.runs(ctx, sqlOpenRun, source)
 }
 
-// Runs returns the latest runs of the source, or of all for "", the newest first.
+// ReadRun begins the id of a run by which a route reads single records whose events did not have all of them. There can be many a
+// minute.
+const ReadRun = "keys-"
+
+// Runs returns the latest runs of the source, or of all for "", the newest first; of the routes' own reading only what is not done
+// or has failed.
 func (s *Store) Runs(ctx context.Context, source string, limit int) ([]RunRow, error) {
 	if source == "" {
 		return s.runs(ctx, sqlAllRuns, limit)

@@ -93,6 +93,33 @@ func TestEventIDs(t *testing.T) {
 	}
 }
 
+// TestRunsLeaveOutWhatRoutesHaveRead: however many records routes read by themselves, the list shows what somebody asked for.
+func TestRunsLeaveOutWhatRoutesHaveRead(t *testing.T) {
+	s := openNew(t)
+	add := func(id, status string) {
+		t.Helper()
+		must(t, s.AddRun(t.Context(), "crm", syncline.Run{ID: id, Kind: syncline.RunKeys, Keys: []syncline.Key{"1"}}))
+		must(t, s.UpdateRun(t.Context(), RunRow{Run: syncline.Run{ID: id}, Status: status}))
+	}
+	add("sync-1", RunDone)
+	add(ReadRun+"failed", RunFailed)
+	add(ReadRun+"running", RunRunning)
+	for i := range 5 {
+		add(fmt.Sprint(ReadRun, i), RunDone)
+	}
+	for _, source := range []string{"", "crm"} {
+		list, err := s.Runs(t.Context(), source, 3)
+		must(t, err)
+		var ids []string
+		for _, r := range list {
+			ids = append(ids, r.ID)
+		}
+		if diff := cmp.Diff([]string{ReadRun + "running", ReadRun + "failed", "sync-1"}, ids); diff != "" {
+			t.Errorf("Runs(%q) (-want +got):\n%s", source, diff)
+		}
+	}
+}
+
 // TestTrimRuns: what has not ended stays, however old.
 func TestTrimRuns(t *testing.T) {
 	s := openNew(t)

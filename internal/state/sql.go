@@ -53,11 +53,12 @@ const (
 		record = COALESCE(?, record) WHERE task = ?`
 	sqlPending = `SELECT ` + taskColumns + `, record FROM task
 		WHERE route = ? AND slice = ? AND pending = 1 ORDER BY seq, idx, n`
-	sqlTask     = `SELECT ` + taskColumns + `, record FROM task WHERE task = ?`
-	sqlTasks    = `SELECT ` + taskColumns + `, NULL FROM task WHERE n > ?`
-	sqlTasksEnd = ` ORDER BY n LIMIT ?`
-	sqlCutTasks = `DELETE FROM task WHERE route = ? AND slice = ? AND (seq, idx) >= (?, ?) RETURNING status, outcome`
-	sqlReopen   = `UPDATE task SET status = 'retrying', pending = 1, outcome = 0, next_try = 0, updated = ?,
+	sqlTask      = `SELECT ` + taskColumns + `, record FROM task WHERE task = ?`
+	sqlTasks     = `SELECT ` + taskColumns + `, NULL FROM task WHERE n > ?`
+	sqlTasksOpen = ` AND status <> 'resolved'`
+	sqlTasksEnd  = ` ORDER BY n LIMIT ?`
+	sqlCutTasks  = `DELETE FROM task WHERE route = ? AND slice = ? AND (seq, idx) >= (?, ?) RETURNING status, outcome`
+	sqlReopen    = `UPDATE task SET status = 'retrying', pending = 1, outcome = 0, next_try = 0, updated = ?,
 		resolved_log = '', resolved_seq = 0, resolved_idx = 0, resolved_epoch = 0 WHERE task = ?`
 	sqlReopenable = `SELECT ` + taskColumns + `, record FROM task WHERE route = ? AND slice = ? AND pending = 0
 		AND status = 'resolved' AND (resolved_seq, resolved_idx) > (?, ?) ORDER BY seq, idx, n`
@@ -74,13 +75,14 @@ const (
 	sqlKnowsLog = `SELECT 1 FROM source_log WHERE source = ? AND log = ?`
 	sqlAddLog   = `INSERT INTO source_log (source, log) VALUES (?, ?) ON CONFLICT (source, log) DO NOTHING`
 
-	runColumns  = `id, source, kind, entity, keys, routes, reset, status, chunks, rows, error, created, updated`
-	sqlAddRun   = `INSERT INTO run (` + runColumns + `) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING`
-	sqlOpenRun  = `SELECT ` + runColumns + ` FROM run WHERE source = ? AND status IN ('requested', 'running') ORDER BY n`
-	sqlRuns     = `SELECT ` + runColumns + ` FROM run WHERE source = ? ORDER BY n DESC LIMIT ?`
-	sqlAllRuns  = `SELECT ` + runColumns + ` FROM run ORDER BY n DESC LIMIT ?`
-	sqlTrimRuns = `DELETE FROM run WHERE source = ? AND status IN ('done', 'failed') AND updated < ?`
-	sqlSetRun   = `UPDATE run SET status = ?, chunks = ?, rows = ?, error = ?, updated = ? WHERE id = ?`
+	runColumns   = `id, source, kind, entity, keys, routes, reset, status, chunks, rows, error, created, updated`
+	sqlAddRun    = `INSERT INTO run (` + runColumns + `) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING`
+	sqlOpenRun   = `SELECT ` + runColumns + ` FROM run WHERE source = ? AND status IN ('requested', 'running') ORDER BY n`
+	worthListing = `NOT (status = 'done' AND id LIKE '` + ReadRun + `%')`
+	sqlRuns      = `SELECT ` + runColumns + ` FROM run WHERE source = ? AND ` + worthListing + ` ORDER BY n DESC LIMIT ?`
+	sqlAllRuns   = `SELECT ` + runColumns + ` FROM run WHERE ` + worthListing + ` ORDER BY n DESC LIMIT ?`
+	sqlTrimRuns  = `DELETE FROM run WHERE source = ? AND status IN ('done', 'failed') AND updated < ?`
+	sqlSetRun    = `UPDATE run SET status = ?, chunks = ?, rows = ?, error = ?, updated = ? WHERE id = ?`
 
 	sqlSeenIDs = `SELECT id, hash FROM event_id WHERE source = ? AND id IN (`
 	sqlSaveID  = `INSERT INTO event_id (source, id, seq, hash) VALUES (?, ?, ?, ?)

@@ -172,7 +172,8 @@ func (s *Store) Exception(ctx context.Context, task string) (Exception, error) {
 	return *found, nil
 }
 
-// Filter chooses tasks. Empty fields match all.
+// Filter chooses tasks. Empty fields match all, but an empty Status only those that are not resolved: what waits, and what was
+// given up.
 type Filter struct {
 	Status, Rule, Source, Entity, Key, Code string
 	// After is the cursor that the page before returned; "" = the first page.
@@ -204,6 +205,9 @@ func (s *Store) Exceptions(ctx context.Context, f Filter) (list []Exception, nex
 			query.WriteString(" AND " + c.column + " = ?")
 			args = append(args, c.value)
 		}
+	}
+	if f.Status == "" {
+		query.WriteString(sqlTasksOpen)
 	}
 	query.WriteString(sqlTasksEnd)
 	var last int64

@@ -90,6 +90,14 @@ func TestExceptionsFilterAndPage(t *testing.T) {
 			t.Errorf("Exceptions(%+v) = %d, %q, %v, want %d", c.f, len(list), next, err, c.want)
 		}
 	}
+	done := task("t00", 1, 0, StatusResolved)
+	must(t, s.Commit(ctx, Commit{Slice: sl, Update: []Exception{done}}))
+	if list, _, err := s.Exceptions(ctx, Filter{}); err != nil || len(list) != 24 {
+		t.Errorf("Exceptions = %d, %v, want the 24 that are not resolved", len(list), err)
+	}
+	if list, _, err := s.Exceptions(ctx, Filter{Status: StatusResolved}); err != nil || len(list) != 1 || list[0].Task != "t00" {
+		t.Errorf("Exceptions that are resolved = %+v, %v, want t00", list, err)
+	}
 	for _, after := range []string{"-1", "+1", "zzzzzzzzzzzzzzzzzzzz", "é"} {
 		_, _, err := s.Exceptions(ctx, Filter{After: after})
 		codeOf(t, err, syncline.Rejected, "cursor_invalid")
@@ -198,7 +206,7 @@ func TestManyTasks(t *testing.T) {
 	for _, c := range []struct {
 		f    Filter
 		want int
-	}{{Filter{Status: StatusResolved, Limit: 1000}, 10}, {Filter{Key: "3", Limit: 1000}, n / 1000}, {Filter{Limit: 5000}, maxPage}} {
+	}{{Filter{Status: StatusResolved, Limit: 1000}, 10}, {Filter{Key: "3", Limit: 1000}, n/1000 - 1}, {Filter{Limit: 5000}, maxPage}} {
 		if list, _, err := s.Exceptions(ctx, c.f); err != nil || len(list) != c.want {
 			t.Errorf("Exceptions(%+v) = %d, %v, want %d", c.f, len(list), err, c.want)
 		}
