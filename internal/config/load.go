@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"bytes"
 	"errors"
 	"fmt"
@@ -288,6 +289,8 @@ func (l *loader) has(code Code) bool {
 
 // conceal masks the document's secrets in the lines that its problems show.
 func (l *loader) conceal(doc *document) {
+	// A mask may be part of another one, which would not be found any more.
+	slices.SortFunc(doc.masks, func(a, b string) int { return cmp.Compare(len(b), len(a)) })
 	for i := range l.problems {
 		if l.problems[i].File != doc.name {
 			continue

@@ -64,7 +64,7 @@ var Codes = []struct {
 	{BadURL, "the URL has a form or scheme that the system does not take"},
 	{BadExpression, "the expression does not compile"},
 	{BadVersion, "the file is of a version that this program does not read"},
-	{PlainSecret, "a secret stands in the file instead of a reference to it"},
+	{PlainSecret, "a secret, or the password of a URL, stands in the file instead of a reference to it"},
 	{DuplicateID, "two things have the same name"},
 	{UnknownType, "there is no such type of system"},
 	{UnknownSystem, "no system has this name"},

@@ -263,17 +263,20 @@ func (l *loader) secret(v value, dst *Secret) {
 	if !ok {
 		return
 	}
-	if !strings.Contains(v.node.Value, "${") {
+	plain, _ := literal(blank(v.node.Value))
+	if plain != "" || !strings.Contains(v.node.Value, "${") {
+		v.doc.masks = append(v.doc.masks, plain)
 		l.report(v, PlainSecret, "put it in the environment or a file: ${NAME}, ${file:/run/secrets/name}", "%s stands in the file", v.path)
 		return
 	}
 	*dst = NewSecret(text)
 }
 
-// url reads a URL of one of the schemes; for PostgreSQL also keywords and values. What is wrong with it is told without
-// repeating it.
+// url reads a URL of one of the schemes; for PostgreSQL also keywords and values. A password in it must be a reference. What is
+// wrong with it is told without repeating it.
 func (l *loader) url(v value, dst *Secret, schemes ...string) {
 	l.mask(v)
+	l.plainPasswords(v, schemes[0])
 	text, ok := l.text(v)
 	if !ok {
 		return
