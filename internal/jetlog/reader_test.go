@@ -95,6 +95,35 @@ func TestDamageIsNotReadOver(t *testing.T) {
 	}
 }
 
+// TestAnEmptiedLogIsDamaged: a purge keeps the last entry, so a log that got somewhere and holds nothing has lost it.
+func TestAnEmptiedLogIsDamaged(t *testing.T) {
+	for name, empty := range map[string]func(file string) error{
+		"a block without content": func(file string) error { return os.Truncate(file, 0) },
+		"no block":                os.Remove,
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			s := mustOpen(t, Options{Dir: dir})
+			mustAppend(t, mustLog(t, s, "crm"), 1, 20, 100)
+			if err := s.Close(); err != nil {
+				t.Fatalf("Close = %v", err)
+			}
+			files, err := filepath.Glob(filepath.Join(dir, "jetstream", "*", "streams", "*", "msgs", "*.blk"))
+			if err != nil || len(files) != 1 {
+				t.Fatalf("Glob = %v, %v, want one block", files, err)
+			}
+			if err := empty(files[0]); err != nil {
+				t.Fatal(err)
+			}
+			if s, err = Open(t.Context(), Options{Dir: dir}); err == nil {
+				defer s.Close()
+				_, err = s.openLog(t.Context(), "crm")
+			}
+			wantDamage(t, err)
+		})
+	}
+}
+
 func wantDamage(t *testing.T, err error) {
 	t.Helper()
 	if code := syncline.CodeOf(err); syncline.ClassOf(err) != syncline.Fatal || code != "log_corrupt" && code != "log_lost" {

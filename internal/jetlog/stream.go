@@ -119,9 +119,15 @@ func quota(maxBytes int64) int64 {
 // encodeSource writes a source's name so that JSON keeps it, whatever its bytes. strconv.Unquote reads it.
 func encodeSource(source string) string { return strconv.QuoteToASCII(source) }
 
-// intact returns an error where entries are missing between the first and the last.
+// intact returns an error where entries are missing between the first and the last, or the last one itself, which no purge
+// takes.
 func intact(source string, state jetstream.StreamState) error {
-	if b := boundsOf(state); state.Msgs != uint64(b.Last+1-b.First) {
+	b := boundsOf(state)
+	if state.Msgs == 0 && b.Last > 0 {
+		return syncline.Errorf(syncline.Fatal, "log_corrupt", "the log of %s has lost its entries up to %d: none is left", source, b.Last).
+			WithFix("check the disk; restore the log directory, or move it away to begin new logs with a full sync")
+	}
+	if state.Msgs != uint64(b.Last+1-b.First) {
 		return syncline.Errorf(syncline.Fatal, "log_corrupt", "the log of %s has lost entries between %d and %d: %d of %d are left",
 			source, b.First, b.Last, state.Msgs, b.Last+1-b.First).
 			WithFix("check the disk; restore the log directory, or move it away to begin new logs with a full sync")
