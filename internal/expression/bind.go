@@ -75,6 +75,9 @@ func (p *Program) Bind(after, before *syncline.Schema) (*Bound, error) {
 			if l.column = l.schema.Index(r.field); l.column < 0 && !Open(before) {
 				return nil, p.unknownColumn(r, l.schema)
 			}
+			if l.column >= 0 && l.schema.Columns[l.column].Generated != "" {
+				return nil, Computed(l.schema, r.field)
+			}
 		}
 		b.loads = append(b.loads, l)
 	}
@@ -86,6 +89,13 @@ func (p *Program) Bind(after, before *syncline.Schema) (*Bound, error) {
 	}
 	b.env[envMeter] = &b.meter
 	return b, nil
+}
+
+// Computed is the error of a rule that needs a generated column. Its values are nowhere: asking the source for them would
+// bring the same answer again and again.
+func Computed(schema *syncline.Schema, column string) error {
+	return syncline.Errorf(syncline.Fatal, "column_computed", "column %q of %s is computed by the source, which does not send it", column, schema.Entity).
+		WithFix("use the columns that it is computed from: %s", schema.Columns[schema.Index(column)].Generated)
 }
 
 func (p *Program) unknownColumn(r ref, schema *syncline.Schema) error {
@@ -223,7 +233,7 @@ func (l *loading) value(in *Input) (any, error) {
 	}
 	record := make(map[string]any, len(l.schema.Columns))
 	for i := range l.schema.Columns {
-		if l.schema.Columns[i].Name == "" {
+		if c := &l.schema.Columns[i]; c.Name == "" || c.Generated != "" {
 			continue
 		}
 		if record[l.schema.Columns[i].Name], err = l.cell(row, i); err != nil {

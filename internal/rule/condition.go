@@ -67,6 +67,9 @@ func (c Condition) bind(schema *syncline.Schema) (bound, error) {
 	if b.column >= 0 {
 		column = &schema.Columns[b.column]
 	}
+	if column.Generated != "" {
+		return b, expression.Computed(schema, b.name)
+	}
 	b.elem = column.Elem
 	if len(b.path) > 0 && column.Kind != syncline.KindJSON && column.Kind != syncline.KindArray {
 		return b, syncline.Errorf(syncline.Fatal, "bad_condition", "condition on %s: column %s of %s is %s, which has no fields",

@@ -224,6 +224,17 @@ func TestCompileAndBindErrors(t *testing.T) {
 			t.Errorf("%+v: %v, want %s", tt.c, err, tt.want)
 		}
 	}
+	computed := &syncline.Schema{Entity: "line", Key: []int{0}, Version: -1, Columns: []syncline.Column{
+		{Name: "id", Kind: syncline.KindInt, Type: "bigint"}, {Name: "net", Kind: syncline.KindInt, Type: "bigint", Generated: "(id * 2)"}}}
+	for _, spec := range []Spec{{When: "after.net > 1"}, {When: "before.net > 1"}, {Conditions: []Condition{{"net", GreaterThan, []syncline.Value{syncline.Int(1)}}}}} {
+		r, err := Compile(spec)
+		if err == nil {
+			_, err = r.Bind(computed)
+		}
+		if syncline.CodeOf(err) != "column_computed" || syncline.ClassOf(err) != syncline.Fatal {
+			t.Errorf("%+v: %v, want fatal column_computed", spec, err)
+		}
+	}
 	if _, err := Compile(Spec{When: "after."}); !errors.As(err, new(*expression.Error)) {
 		t.Errorf("a bad expression: %v, want an *expression.Error", err)
 	}

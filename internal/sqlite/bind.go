@@ -16,7 +16,7 @@ type binding struct {
 	object string
 	table  *table
 	schema *syncline.Schema
-	// columns are those that both have; generated ones are only read.
+	// columns are those that both have; the table's generated ones are only read. The source's are left out: it sends no values.
 	columns []bound
 	// key are the places of the key among columns, in key order.
 	key []int
@@ -94,6 +94,9 @@ func bind(object string, tab *table, s *syncline.Schema, guard bool) (*binding, 
 	names := columnNames(s)
 	for i, c := range s.Columns {
 		place[i] = -1
+		if c.Generated != "" {
+			continue
+		}
 		at := index(tab.columns, names[i])
 		if at < 0 {
 			warnings = append(warnings, fmt.Sprintf("%s has no column %q: it is left out", object, names[i]))

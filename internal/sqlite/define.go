@@ -76,6 +76,11 @@ func (t *Target) Define(ctx context.Context, d syncline.Definition) (syncline.De
 	}
 	t.keep(b)
 	done.Warnings = append(done.Warnings, warnings...)
+	for i := range d.Schema.Columns {
+		if c := &d.Schema.Columns[i]; c.Generated != "" {
+			done.Warnings = append(done.Warnings, fmt.Sprintf("column %q is computed by the source, which does not send it: it is left out", c.Name))
+		}
+	}
 	return done, nil
 }
 
@@ -111,6 +116,9 @@ func createTable(name string, s *syncline.Schema, guard bool) string {
 	}
 	number := len(s.Key) == 1 && s.Columns[s.Key[0]].Kind == syncline.KindInt
 	for i := range s.Columns {
+		if s.Columns[i].Generated != "" {
+			continue
+		}
 		part := strings.TrimSpace(quote(names[i]) + " " + typeOf(&s.Columns[i]))
 		switch {
 		case number && i == s.Key[0]:
@@ -145,6 +153,9 @@ func evolve(tab *table, d syncline.Definition, guard bool) (ddl []string, reread
 	alter := "ALTER TABLE " + quote(tab.name) + " ADD COLUMN "
 	for i := range s.Columns {
 		c := &s.Columns[i]
+		if c.Generated != "" {
+			continue
+		}
 		at := index(tab.columns, names[i])
 		if at < 0 {
 			text := strings.TrimSpace(alter + quote(names[i]) + " " + typeOf(c))

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"syncline"
 )
 
@@ -73,6 +75,26 @@ func runState(t *testing.T, h Harness) {
 			vals(syncline.Text("a"), syncline.Text("two"), syncline.Int(2)),
 			vals(syncline.Text("a,1"), syncline.Text("3"), syncline.Int(1)),
 			vals(syncline.Text("1"), syncline.Text("4"), syncline.Int(11)))
+	})
+	t.Run("a column that the source computes is left out", func(t *testing.T) {
+		e := open(t, h)
+		s := &syncline.Schema{Entity: "computed", Table: "public.computed", Key: []int{0}, Version: -1, Columns: []syncline.Column{
+			{Name: "id", Kind: syncline.KindInt, Type: "bigint"},
+			{Name: "twice", Kind: syncline.KindInt, Type: "bigint", Nullable: true, Generated: "(id * 2)"},
+			{Name: "name", Kind: syncline.KindText, Type: "text", Nullable: true},
+		}}
+		o := e.object(s)
+		e.applied(false, put(o, s, syncline.Int(1), syncline.Unset, syncline.Text("a")), put(o, s, syncline.Int(2), syncline.Unset, syncline.Text("b")))
+		e.applied(true, put(o, s, syncline.Int(2), syncline.Unset, syncline.Text("c")), put(o, s, syncline.Int(3), syncline.Unset, syncline.Null))
+		var got []string
+		for _, r := range e.scan(o, s) {
+			got = append(got, line([]syncline.Value{r.Values[0], r.Values[2]}))
+		}
+		slices.Sort(got)
+		want := []string{line(vals(syncline.Int(1), syncline.Text("a"))), line(vals(syncline.Int(2), syncline.Text("c"))), line(vals(syncline.Int(3), syncline.Null))}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("records (-want +got):\n%s", diff)
+		}
 	})
 	t.Run("an object of nothing but its key", func(t *testing.T) {
 		e := open(t, h)

@@ -130,8 +130,25 @@ func (l *layout) lacks(p *expression.Program) bool {
 	return !all && len(names) > 0 && !slices.ContainsFunc(names, func(n string) bool { return l.index(n) >= 0 })
 }
 
+// untouched reports whether the record is the source's, column for column.
+func (l *layout) untouched() bool {
+	if len(l.fields) != len(l.in.Columns) {
+		return false
+	}
+	for i, f := range l.fields {
+		if f.register != i || f.Name != l.in.Columns[i].Name {
+			return false
+		}
+	}
+	return true
+}
+
 // plan finishes the layout: the shape of what comes out, and what has to be done for it.
 func (l *layout) plan() (*Plan, error) {
+	if !l.untouched() {
+		// The expression of a generated column may speak of columns by other names, and its source sends no value.
+		l.fields = slices.DeleteFunc(l.fields, func(f field) bool { return f.Generated != "" })
+	}
 	p := &Plan{in: l.in, ops: l.ops, registers: len(l.origins), gather: make([]int, len(l.fields))}
 	out := &syncline.Schema{Entity: l.in.Entity, Table: l.in.Table, Version: -1, Columns: make([]syncline.Column, len(l.fields))}
 	keys := make([]int, len(l.in.Key))
@@ -149,18 +166,8 @@ func (l *layout) plan() (*Plan, error) {
 		}
 		p.identity = p.identity && f.register == i
 	}
-	same := p.identity
-	for i := range l.in.Columns {
-		same = same && out.Columns[i].Name == l.in.Columns[i].Name
-	}
-	if same {
+	if p.out = out; l.untouched() {
 		p.out = l.in
-	} else {
-		// The expression of a generated column may speak of columns by other names: its value is written instead.
-		for i := range out.Columns {
-			out.Columns[i].Generated = ""
-		}
-		p.out = out
 	}
 	for k, i := range keys {
 		if i < 0 {
