@@ -66,7 +66,8 @@ func (s *Source) checkTable(ctx context.Context, t *table) (list []syncline.Find
 	if t.appendOnly() {
 		list = append(list, syncline.Finding{Level: "warn", Code: "replica_identity_missing",
 			What: t.String() + " has no replica identity: inserts and truncates are captured, updates and deletes are not",
-			Fix:  "add a primary key; or ALTER TABLE " + quote(t.schema, t.name) + " REPLICA IDENTITY FULL;"})
+			Fix: "add a primary key, or ALTER TABLE " + quote(t.schema, t.name) + " REPLICA IDENTITY FULL; then restart, and where rows were changed before, syncline sync " +
+				s.opt.Name + "/" + t.entity.Name})
 	}
 	if len(list) == 0 {
 		list = append(list, syncline.Finding{Level: "ok", What: "table " + t.String()})
@@ -80,26 +81,30 @@ func (s *Source) checkPublication(ctx context.Context) (list []syncline.Finding)
 		return []syncline.Finding{syncline.Failure(err, "")}
 	}
 	for _, t := range s.tables {
-		c, ok := p.tables[t.oid]
-		if ok && !c.enough(t) {
-			list = append(list, syncline.Finding{Level: "fail", Code: "publication_incomplete",
-				What: "the publication does not publish every insert, update, delete and truncate of " + t.String() + " with all columns",
-				Fix:  "remove its column list, row filter or publish option"})
+		if err := s.incomplete(p, t); err != nil {
+			list = append(list, syncline.Failure(err, ""))
 		}
-		if ok && t.appendOnly() && (c.update || c.delete) {
+		if c := p.tables[t.oid]; t.appendOnly() && (c.update || c.delete) {
 			list = append(list, syncline.Finding{Level: "warn", Code: "updates_refused",
 				What: "PostgreSQL refuses updates and deletes of " + t.String() + ": it is in a publication of updates and has no replica identity",
 				Fix:  "add a primary key; or take the table out of the publication"})
 		}
 	}
-	if todo := s.statements(p); len(todo) > 0 {
-		if s.opt.Manage {
-			return append(list, syncline.Finding{Level: "ok", What: "will run: " + strings.Join(todo, "; ")})
+	todo := s.statements(p)
+	switch {
+	case len(todo) > 0 && s.opt.Manage:
+		list = append(list, syncline.Finding{Level: "ok", What: "will run: " + strings.Join(todo, "; ")})
+		for _, name := range s.outgrown(p) {
+			list = append(list, syncline.Finding{Level: "warn", Code: "updates_missed",
+				What: name + " got a replica identity after it was published: its updates and deletes are captured from the next start on, those before were missed",
+				Fix:  "once it runs: syncline sync " + name})
 		}
-		return append(list, syncline.Finding{Level: "fail", Code: "publication_missing", What: "publication " + s.opt.Publication + " does not cover every table",
-			Fix: strings.Join(todo, "; ") + ";"})
+	case len(todo) > 0:
+		list = append(list, syncline.Failure(s.unpublished(p, todo), ""))
+	case len(list) == 0:
+		list = append(list, syncline.Finding{Level: "ok", What: "publication " + s.opt.Publication})
 	}
-	return append(list, syncline.Finding{Level: "ok", What: "publication " + s.opt.Publication})
+	return list
 }
 
 // checkRoom looks at the slot, or at the room for it.

@@ -12,7 +12,7 @@ import (
 
 // A table without a replica identity must not be in a publication that publishes updates or deletes: the application's own
 // UPDATE and DELETE would fail from then on. Such tables go to a second publication, which publishes inserts and truncates
-// only.
+// only. A table that gets a replica identity later moves to the first one.
 const appendSuffix = "_append"
 
 // published is what the server publishes of our tables under our publications' names.
@@ -26,6 +26,8 @@ type coverage struct {
 	insert, update, delete, truncate bool
 	// partial: a column list or a row filter.
 	partial bool
+	// main and appended tell which publication the table was found in, appended only where it is listed there by itself.
+	main, appended bool
 }
 
 func (s *Source) readPublications(ctx context.Context) (published, error) {
@@ -46,18 +48,20 @@ func (s *Source) readPublications(ctx context.Context) (published, error) {
 		partial = `t.rowfilter IS NOT NULL OR cardinality(t.attnames) < (SELECT count(*) FROM pg_attribute a
 			WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = '')`
 	}
-	rows, err = s.sql.Query(ctx, `SELECT c.oid, p.pubinsert, p.pubupdate, p.pubdelete, p.pubtruncate, `+partial+`
+	rows, err = s.sql.Query(ctx, `SELECT c.oid, p.pubinsert, p.pubupdate, p.pubdelete, p.pubtruncate, `+partial+`, p.pubname = $2,
+			p.pubname <> $2 AND EXISTS (SELECT FROM pg_publication_rel r WHERE r.prpubid = p.oid AND r.prrelid = c.oid)
 		FROM pg_publication_tables t JOIN pg_publication p USING (pubname)
 		JOIN pg_namespace n ON n.nspname = t.schemaname JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = t.tablename
-		WHERE t.pubname = ANY($1)`, s.publications())
+		WHERE t.pubname = ANY($1)`, s.publications(), s.opt.Publication)
 	if err != nil {
 		return p, s.fault("read the publications", err)
 	}
 	var oid uint32
 	var c coverage
-	_, err = pgx.ForEachRow(rows, []any{&oid, &c.insert, &c.update, &c.delete, &c.truncate, &c.partial}, func() error {
+	_, err = pgx.ForEachRow(rows, []any{&oid, &c.insert, &c.update, &c.delete, &c.truncate, &c.partial, &c.main, &c.appended}, func() error {
 		was := p.tables[oid]
-		p.tables[oid] = coverage{was.insert || c.insert, was.update || c.update, was.delete || c.delete, was.truncate || c.truncate, was.partial || c.partial}
+		p.tables[oid] = coverage{was.insert || c.insert, was.update || c.update, was.delete || c.delete, was.truncate || c.truncate,
+			was.partial || c.partial, was.main || c.main, was.appended || c.appended}
 		return nil
 	})
 	return p, s.fault("read the publications", err)
@@ -74,28 +78,57 @@ func (c coverage) enough(t *table) bool {
 	return c.insert && c.truncate && !c.partial && (t.appendOnly() || c.update && c.delete)
 }
 
-// statements are what makes the publications cover every table.
+// outgrown tells whether the table got its replica identity after it was put into the publication without updates.
+func (c coverage) outgrown(t *table) bool {
+	return c.appended && !c.main && !t.appendOnly() && !c.enough(t)
+}
+
+// outgrown returns the tables that have to move, as they are called in a sync.
+func (s *Source) outgrown(p published) (entities []string) {
+	for _, t := range s.tables {
+		if p.tables[t.oid].outgrown(t) {
+			entities = append(entities, s.opt.Name+"/"+t.entity.Name)
+		}
+	}
+	return entities
+}
+
+// statements are what makes the publications cover every table. At no moment between them is a table in neither, so that none
+// of its inserts is lost. A stream cannot bring what is older than a publication that it names: so the two are made together,
+// before the slot, even where one has no table yet.
 func (s *Source) statements(p published) []string {
 	var missing [2][]string // by publication: with and without updates
+	var outgrown []string
 	for _, t := range s.tables {
-		if _, ok := p.tables[t.oid]; !ok {
-			i := 0
-			if t.appendOnly() {
-				i = 1
-			}
-			missing[i] = append(missing[i], quote(t.schema, t.name))
+		c, ok := p.tables[t.oid]
+		name := quote(t.schema, t.name)
+		switch {
+		case c.outgrown(t):
+			missing[0], outgrown = append(missing[0], name), append(outgrown, name)
+		case ok:
+		case t.appendOnly():
+			missing[1] = append(missing[1], name)
+		default:
+			missing[0] = append(missing[0], name)
 		}
+	}
+	if len(missing[0])+len(missing[1]) == 0 {
+		return nil
 	}
 	options := [2]string{"publish_via_partition_root = true", "publish = 'insert, truncate', publish_via_partition_root = true"}
 	var list []string
 	for i, name := range s.publications() {
 		switch tables := strings.Join(missing[i], ", "); {
-		case len(missing[i]) == 0:
-		case p.exists[name]:
+		case p.exists[name] && tables != "":
 			list = append(list, "ALTER PUBLICATION "+quote(name)+" ADD TABLE "+tables)
-		default:
+		case !p.exists[name] && tables != "":
 			list = append(list, "CREATE PUBLICATION "+quote(name)+" FOR TABLE "+tables+" WITH ("+options[i]+")")
+		case !p.exists[name]:
+			list = append(list, "CREATE PUBLICATION "+quote(name)+" WITH ("+options[i]+")")
 		}
+	}
+	if len(outgrown) > 0 {
+		list = append(list, "ALTER PUBLICATION "+quote(s.opt.Publication+appendSuffix)+" DROP TABLE "+strings.Join(outgrown, ", "))
 	}
 	return list
 }
@@ -115,32 +148,75 @@ func (s *Source) ensurePublications(ctx context.Context) error {
 			return syncline.Errorf(syncline.Fatal, "publication_by_partition", "source %s: publication %s publishes the partitions of %s, not the table", s.opt.Name, s.opt.Publication, t).
 				WithFix("ALTER PUBLICATION %s SET (publish_via_partition_root = true);", quote(s.opt.Publication))
 		}
-		if c, ok := p.tables[t.oid]; ok && !c.enough(t) {
-			return syncline.Errorf(syncline.Fatal, "publication_incomplete",
-				"source %s: publication %s does not publish every insert, update, delete and truncate of %s with all columns", s.opt.Name, s.opt.Publication, t).
-				WithFix("remove its column list, row filter or publish option")
+		if err := s.incomplete(p, t); err != nil {
+			return err
 		}
 	}
 	if list := s.statements(p); len(list) > 0 {
 		if !s.opt.Manage {
-			code := "publication_incomplete"
-			if !p.exists[s.opt.Publication] {
-				code = "publication_missing"
-			}
-			return syncline.Errorf(syncline.Fatal, code, "source %s: publication %s does not cover every table of the configuration, and manage is off", s.opt.Name, s.opt.Publication).
-				WithFix("%s;", strings.Join(list, "; "))
+			return s.unpublished(p, list)
 		}
-		for _, sql := range list {
-			if _, err := s.sql.Exec(ctx, sql); err != nil {
-				return s.fault("publish the tables ("+sql+")", err)
-			}
-			s.log.Info("publication changed", "statement", sql)
+		if err := s.publish(ctx, p, list); err != nil {
+			return err
 		}
 		if p, err = s.readPublications(ctx); err != nil {
 			return err
 		}
 	}
 	s.names = slices.DeleteFunc(s.publications(), func(name string) bool { return !p.exists[name] })
+	return nil
+}
+
+// incomplete is the error of a table that is published in part, where no statement of ours would help.
+func (s *Source) incomplete(p published, t *table) error {
+	c, ok := p.tables[t.oid]
+	if !ok || c.enough(t) || c.outgrown(t) {
+		return nil
+	}
+	name := s.opt.Publication
+	if !c.main {
+		name += appendSuffix
+	}
+	return syncline.Errorf(syncline.Fatal, "publication_incomplete",
+		"source %s: publication %s does not publish every insert, update, delete and truncate of %s with all columns", s.opt.Name, name, t).
+		WithFix("remove its column list, row filter or publish option")
+}
+
+// unpublished is the error of tables that the statements would publish, which manage does not allow.
+func (s *Source) unpublished(p published, list []string) error {
+	fix := strings.Join(list, "; ") + ";"
+	if entities := s.outgrown(p); len(entities) > 0 {
+		return syncline.Errorf(syncline.Fatal, "publication_incomplete",
+			"source %s: publication %s has no updates and deletes of tables that have a replica identity now, and manage is off; after the statements, sync %s: what was missed is not in the log",
+			s.opt.Name, s.opt.Publication+appendSuffix, strings.Join(entities, ", ")).WithFix("%s", fix)
+	}
+	code := "publication_incomplete"
+	if !p.exists[s.opt.Publication] {
+		code = "publication_missing"
+	}
+	return syncline.Errorf(syncline.Fatal, code, "source %s: publication %s does not cover every table of the configuration, and manage is off", s.opt.Name, s.opt.Publication).
+		WithFix("%s", fix)
+}
+
+// publish runs the statements, all or none.
+func (s *Source) publish(ctx context.Context, p published, list []string) error {
+	err := pgx.BeginFunc(ctx, s.sql, func(tx pgx.Tx) error {
+		for _, sql := range list {
+			if _, err := tx.Exec(ctx, sql); err != nil {
+				return s.fault("publish the tables ("+sql+")", err)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return s.fault("publish the tables", err)
+	}
+	for _, sql := range list {
+		s.log.Info("publication changed", "statement", sql)
+	}
+	for _, name := range s.outgrown(p) {
+		s.log.Warn("table has a replica identity now: its updates and deletes are captured from here on, those before were missed", "entity", name, "fix", "syncline sync "+name)
+	}
 	return nil
 }
 

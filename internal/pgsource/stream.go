@@ -267,11 +267,16 @@ func (s *Source) relate(ctx context.Context, rel *pgoutput.Relation) error {
 		s.stream.dec.Bind(rel.ID, nil)
 		return nil
 	}
+	bare := t.appendOnly()
 	if t.oid = rel.ID; rel.Identity != 0 {
 		t.identity = rel.Identity
 	}
 	if err := s.loadTable(ctx, s.sql, t); err != nil {
 		return err
+	}
+	if bare && !t.appendOnly() {
+		s.log.Warn("table has a replica identity now: its updates and deletes are captured from the next start on", "entity", t.entity.Name, "table", t.String(),
+			"fix", "restart; then syncline sync "+s.opt.Name+"/"+t.entity.Name)
 	}
 	was := t.current
 	sc, layout, err := s.shape(ctx, t, rel)

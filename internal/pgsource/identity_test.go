@@ -1,0 +1,140 @@
+package pgsource
+
+import (
+	"bytes"
+	"log/slog"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"syncline"
+)
+
+// identified gives a table without a key the replica identity that the check asks for, after a change that was missed, and
+// leaves one that the stream has yet to bring.
+func identified(t *testing.T, o func(*db) Options) (*db, *tape) {
+	d := newDB(t, oneTable, "CREATE TABLE log (n int)")
+	p := record(t, o(d))
+	p.copied()
+	d.exec("INSERT INTO log VALUES (1)")
+	p.events(1)
+	p.close()
+	d.exec("INSERT INTO log VALUES (2)")
+	d.exec("ALTER TABLE log REPLICA IDENTITY FULL")
+	return d, p
+}
+
+// fixes returns the ways out of a check's findings of this code. A check that finds fault with the publication does not call it ok.
+func fixes(t *testing.T, o Options, code string) string {
+	t.Helper()
+	src, err := New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var list []string
+	for _, f := range src.Check(t.Context()) {
+		if f.Code == code {
+			list = append(list, f.Fix)
+		}
+		if f.Level == "ok" && strings.HasPrefix(f.What, "publication") {
+			t.Errorf("check says ok: %s", f.What)
+		}
+	}
+	return strings.Join(list, "\n")
+}
+
+// TestTableThatGetsAReplicaIdentity moves to the publication of updates: nothing that is inserted around the move is lost, and
+// updates and deletes come from then on. With and without the publication of updates, which a source of such tables alone lacks.
+func TestTableThatGetsAReplicaIdentity(t *testing.T) {
+	for _, tables := range [][]string{{"t", "log"}, {"log"}} {
+		t.Run(strings.Join(tables, "+"), func(t *testing.T) {
+			d, p := identified(t, func(d *db) Options { return d.options(tables...) })
+			var said bytes.Buffer
+			p.o.Logger = slog.New(slog.NewTextHandler(&said, &slog.HandlerOptions{Level: slog.LevelWarn}))
+			if got := fixes(t, p.o, "updates_missed"); got != "once it runs: syncline sync crm/log" {
+				t.Errorf("the check's way to what was missed = %q", got)
+			}
+			p.crash(0)
+			if got := said.String(); !strings.Contains(got, "syncline sync crm/log") {
+				t.Errorf("the log does not say that a sync is needed: %s", got)
+			}
+			d.exec("INSERT INTO log VALUES (3)")
+			d.exec("UPDATE log SET n = 4 WHERE n = 3")
+			d.exec("DELETE FROM log WHERE n = 1")
+			wantEvents(t, p.events(5), "created log [] [1]", "created log [] [2]", "created log [] [3]", "updated log [3] [4]", "deleted log [1] []")
+			p.crash(0)
+			d.exec("DELETE FROM log WHERE n = 2")
+			p.events(6)
+			var list []string
+			rows, err := d.conn.Query(t.Context(), "SELECT pubname || ' ' || tablename FROM pg_publication_tables WHERE tablename = 'log'")
+			for err == nil && rows.Next() {
+				var s string
+				err = rows.Scan(&s)
+				list = append(list, s)
+			}
+			if diff := cmp.Diff([]string{"pub log"}, list); diff != "" || err != nil {
+				t.Errorf("published (-want +got):\n%s%v", diff, err)
+			}
+		})
+	}
+}
+
+// TestReplicaIdentityWithoutManage: the error has the statements, and they are enough.
+func TestReplicaIdentityWithoutManage(t *testing.T) {
+	d, p := identified(t, func(d *db) Options { return d.options("t", "log") })
+	p.o.Manage = false
+	fix := fixes(t, p.o, "publication_incomplete")
+	err := p.tryOpen()
+	wantCode(t, err, "publication_incomplete")
+	want := `ALTER PUBLICATION "pub" ADD TABLE "public"."log"; ALTER PUBLICATION "pub_append" DROP TABLE "public"."log";`
+	if got := fixOf(err); got != want || fix != want {
+		t.Errorf("fix = %s, by the check %s, want %s", got, fix, want)
+	}
+	if !strings.Contains(err.Error(), "pub_append") || !strings.Contains(err.Error(), "sync") {
+		t.Errorf("error = %v, want the publication that has the table, and that a sync is needed", err)
+	}
+	for _, sql := range strings.Split(strings.TrimSuffix(want, ";"), ";") {
+		d.exec(sql)
+	}
+	p.crash(0)
+	d.exec("DELETE FROM log WHERE n = 1")
+	e := p.events(3)
+	if got := describe(e[2]); e[2].Op != syncline.OpDeleted {
+		t.Errorf("third event = %s, want the delete", got)
+	}
+}
+
+// TestPublicationThatComesLater is of the first table of its kind, which joins while the stream has changes to bring that are older.
+func TestPublicationThatComesLater(t *testing.T) {
+	for _, tables := range [][]string{{"t", "log"}, {"log", "t"}} {
+		t.Run(tables[1], func(t *testing.T) {
+			d := newDB(t, oneTable, "CREATE TABLE log (n int)")
+			p := record(t, d.options(tables[0]))
+			p.copied()
+			p.close()
+			d.exec("INSERT INTO " + tables[0] + " VALUES (1)")
+			p.o = d.options(tables...)
+			p.open()
+			p.events(1)
+			d.exec("INSERT INTO " + tables[1] + " VALUES (2)")
+			p.events(2)
+		})
+	}
+}
+
+// TestReplicaIdentityInMidStream is seen and said; until the next start only inserts come.
+func TestReplicaIdentityInMidStream(t *testing.T) {
+	d := newDB(t, oneTable, "CREATE TABLE log (n int)")
+	var said bytes.Buffer
+	o := d.options("t", "log")
+	o.Logger = slog.New(slog.NewTextHandler(&said, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	p := record(t, o)
+	p.copied()
+	d.exec("ALTER TABLE log REPLICA IDENTITY FULL")
+	d.exec("INSERT INTO log VALUES (1)")
+	p.events(1)
+	if got := said.String(); !strings.Contains(got, "restart; then syncline sync crm/log") {
+		t.Errorf("the log does not say what to do: %s", got)
+	}
+}
