@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"strconv"
 	"strings"
 
@@ -111,7 +112,11 @@ const (
 	codeInvalidName         = "42602"
 	codeInsufficientRights  = "42501"
 	codeUndefinedDatabase   = "3D000"
+	codeQueryCanceled       = "57014"
+	classConnection         = "08"
 	classInvalidAuth        = "28"
+	classResources          = "53"
+	classIntervention       = "57" // the server shuts down, starts or ended the session
 	classDataException      = "22"
 	codeConfigurationLimit  = "53400"
 	codeSyntaxError         = "42601"
@@ -143,8 +148,19 @@ func (s *Source) fault(doing string, err error) error {
 			WithFix("check user and password in the url, and that pg_hba.conf lets this host in, for replication connections too")
 	case state == codeUndefinedDatabase:
 		return syncline.Errorf(syncline.Fatal, "database_missing", "source %s: %s: %w", s.opt.Name, doing, err)
+	case strings.HasPrefix(state, classResources):
+		return syncline.Errorf(syncline.Transient, "out_of_resources", "source %s: %s: %w", s.opt.Name, doing, err).
+			WithFix("it is tried again; see to connections (max_connections), memory and disk of the server")
+	case state == "" && !errors.Is(err, context.Canceled), strings.HasPrefix(state, classConnection), strings.HasPrefix(state, classIntervention) && state != codeQueryCanceled:
+		return s.lost(doing, err)
 	}
 	return fmt.Errorf("source %s: %s: %w", s.opt.Name, doing, err)
+}
+
+// lost is the error of a server that does not answer.
+func (s *Source) lost(doing string, err error) error {
+	return syncline.Errorf(syncline.Transient, "connection_lost", "source %s: %s: %w", s.opt.Name, doing, err).
+		WithFix("it is tried again; see that the server runs and that %s is where it listens", net.JoinHostPort(s.config.Host, strconv.Itoa(int(s.config.Port))))
 }
 
 // quote makes an SQL identifier.

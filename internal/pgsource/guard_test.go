@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"syncline"
 	"syncline/internal/testserver"
@@ -321,7 +322,13 @@ func TestServerRestart(t *testing.T) {
 		if syncline.ClassOf(err) != syncline.Transient || errors.Is(err, context.DeadlineExceeded) {
 			t.Fatalf("next of a dead server = %v, want a transient error", err)
 		}
+		wantLost(t, "next", syncline.Failure(err, ""))
 		break
+	}
+	p.close()
+	wantLost(t, "open", syncline.Failure(p.tryOpen(), ""))
+	for _, f := range p.src.Check(t.Context()) {
+		wantLost(t, "check", f)
 	}
 	if err := s.Start(); err != nil {
 		t.Fatal(err)
@@ -333,6 +340,32 @@ func TestServerRestart(t *testing.T) {
 	for i, e := range p.streamed() {
 		if n, _ := e.After[0].AsInt(); n != int64(i) {
 			t.Errorf("event %d is of row %d", i, n)
+		}
+	}
+}
+
+// wantLost checks what an operator reads of a server that is down.
+func wantLost(t *testing.T, doing string, f syncline.Finding) {
+	t.Helper()
+	if f.Level != "fail" || f.Code != "connection_lost" || !strings.Contains(f.Fix, "127.0.0.1:") {
+		t.Errorf("%s of a dead server = %+v, want connection_lost with its address in the fix", doing, f)
+	}
+}
+
+// TestServerWithoutRoom is another thing than a server that is down, and nothing is told of an end that was asked for.
+func TestServerWithoutRoom(t *testing.T) {
+	src, err := New(newDB(t).options("t"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for want, err := range map[string]error{
+		"out_of_resources": &pgconn.PgError{Code: "53300"},
+		"connection_lost":  &pgconn.PgError{Code: "57P03"},
+		"canceled":         context.Canceled,
+		"unknown":          &pgconn.PgError{Code: "57014"},
+	} {
+		if err = src.fault("connect", err); syncline.CodeOf(err) != want || syncline.ClassOf(err) != syncline.Transient {
+			t.Errorf("error = %v, want transient %s", err, want)
 		}
 	}
 }

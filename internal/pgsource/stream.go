@@ -98,7 +98,7 @@ func (s *Source) broken(err error) error {
 	if err == nil {
 		err = errors.New("the server ended the stream")
 	}
-	return fmt.Errorf("source %s: read the replication stream: %w", s.opt.Name, err)
+	return s.lost("read the replication stream", err)
 }
 
 // frame takes one message of the connection. rest is true where the message must stay for later.

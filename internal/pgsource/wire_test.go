@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/jackc/pgx/v5"
 
 	"syncline"
 )
@@ -153,7 +154,7 @@ func TestKeepalives(t *testing.T) {
 		body := binary.BigEndian.AppendUint64([]byte{'k'}, walEnd)
 		return append(append(body, make([]byte, 8)...), reply)
 	}
-	s := &Source{stream: &stream{txn: -1}}
+	s := &Source{config: &pgx.ConnConfig{}, stream: &stream{txn: -1}}
 	begin := append(append([]byte("w"), make([]byte, 24)...), 'B')
 	begin = append(binary.BigEndian.AppendUint64(begin, 500), make([]byte, 12)...)
 	for _, body := range [][]byte{keepalive(100, 0), begin, keepalive(1000, 0)} {
@@ -187,12 +188,12 @@ func TestMalformedFrames(t *testing.T) {
 		"bad message":          {'d', append(append([]byte("w"), make([]byte, 24)...), "Bxx"...)},
 		"row without relation": {'d', append(append([]byte("w"), make([]byte, 24)...), "I\x00\x00\x00\x01N\x00\x00"...)},
 	} {
-		s := &Source{stream: &stream{txn: -1}}
+		s := &Source{config: &pgx.ConnConfig{}, stream: &stream{txn: -1}}
 		if _, err := s.frame(t.Context(), f.kind, f.body); syncline.CodeOf(err) != "stream_malformed" || syncline.ClassOf(err) != syncline.Fatal {
 			t.Errorf("%s: error = %v, want fatal stream_malformed", name, err)
 		}
 	}
-	s := &Source{stream: &stream{txn: -1}}
+	s := &Source{config: &pgx.ConnConfig{}, stream: &stream{txn: -1}}
 	for name, kind := range map[string]byte{"error without fields": 'E', "end of the stream": 'c'} {
 		if _, err := s.frame(t.Context(), kind, []byte{0}); err == nil || syncline.ClassOf(err) != syncline.Transient {
 			t.Errorf("%s: error = %v, want a transient one", name, err)
@@ -307,7 +308,7 @@ func FuzzFrame(f *testing.F) {
 	f.Add(byte('d'), []byte("w________________________B________________"))
 	f.Add(byte('E'), []byte("C42P01\x00\x00"))
 	f.Fuzz(func(t *testing.T, kind byte, body []byte) {
-		s := &Source{stream: &stream{txn: -1}}
+		s := &Source{config: &pgx.ConnConfig{}, stream: &stream{txn: -1}}
 		_, _ = s.frame(t.Context(), kind, body) // no input may panic
 	})
 }
