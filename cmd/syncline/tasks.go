@@ -1,11 +1,13 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
+	"syncline/internal/ops"
 	"syncline/internal/state"
 )
 
@@ -37,11 +39,7 @@ func tasksCommand(g *globals) *cobra.Command {
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&f.Status, "status", "", "retrying, held, reading, failed, cancelled or resolved; without it all but the resolved")
-	flags.StringVar(&f.Rule, "rule", "", "only of this rule")
-	flags.StringVar(&f.Source, "source", "", "only from this system")
-	flags.StringVar(&f.Entity, "entity", "", "only of this entity")
-	flags.StringVar(&f.Key, "key", "", "only of this target key")
-	flags.StringVar(&f.Code, "code", "", "only with this error code")
+	choose(cmd, &f.Route, &f.Rule, &f.Source, &f.Entity, &f.Key, &f.Code)
 	flags.StringVar(&f.After, "after", "", "cursor of the next page")
 	flags.IntVar(&f.Limit, "limit", 100, "size of a page")
 	cmd.AddCommand(taskShowCommand(g), taskRetryCommand(g), taskCancelCommand(g))
@@ -82,40 +80,103 @@ func taskShowCommand(g *globals) *cobra.Command {
 	}
 }
 
+// choose adds the flags that choose tasks.
+func choose(cmd *cobra.Command, route, rule, source, entity, key, code *string) {
+	flags := cmd.Flags()
+	flags.StringVar(route, "route", "", "only of this route")
+	flags.StringVar(rule, "rule", "", "only of this rule")
+	flags.StringVar(source, "source", "", "only from this system")
+	flags.StringVar(entity, "entity", "", "only of this entity")
+	flags.StringVar(key, "key", "", "only of this target key")
+	flags.StringVar(code, "code", "", "only with this error code")
+}
+
+// chooseMany adds the flags that choose tasks that wait.
+func chooseMany(cmd *cobra.Command, s *ops.Selection) {
+	cmd.Flags().StringVar(&s.Status, "status", "", "only the retrying, held, reading or failed")
+	choose(cmd, &s.Route, &s.Rule, &s.Source, &s.Entity, &s.Key, &s.Code)
+}
+
+// single reports whether the selection is one id, of which the server can say why it cannot be done.
+func single(s ops.Selection) bool {
+	one := len(s.IDs) == 1
+	s.IDs = nil
+	return one && s.Empty()
+}
+
+var errNoTask = errors.New("give the IDs of tasks, or choose tasks by --status, --route, --rule, --source, --entity, --key or --code")
+
+// tellChosen says how many tasks a command was carried out on.
+func tellChosen(cmd *cobra.Command, s ops.Selection, n int, done string) {
+	text := fmt.Sprintf("%d tasks %s", n, done)
+	if n == 1 {
+		text = "1 task " + done
+	}
+	if missing := len(s.IDs) - n; missing > 0 {
+		text += fmt.Sprintf("; %d of the IDs are not among those that wait", missing)
+	}
+	fmt.Fprintln(cmd.ErrOrStderr(), text) //nolint:errcheck // talk
+}
+
 func taskRetryCommand(g *globals) *cobra.Command {
-	return &cobra.Command{
-		Use:   "retry ID",
-		Short: "Try a waiting or failed task again now",
-		Args:  cobra.ExactArgs(1),
+	var s ops.Selection
+	cmd := &cobra.Command{
+		Use:   "retry ID... | --status failed --route ROUTE ...",
+		Short: "Try waiting or failed tasks again now",
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if s.IDs = args; s.Empty() {
+				return usage(errNoTask)
+			}
 			client, err := g.client()
 			if err != nil {
 				return err
 			}
-			if err := client.RetryTask(cmd.Context(), args[0]); err != nil {
-				return err
+			if single(s) {
+				if err := client.RetryTask(cmd.Context(), args[0]); err != nil {
+					return err
+				}
+				fmt.Fprintf(cmd.ErrOrStderr(), "%s is tried again; see `syncline tasks show %s`\n", args[0], args[0]) //nolint:errcheck // talk
+				return nil
 			}
-			fmt.Fprintf(cmd.ErrOrStderr(), "%s is tried again; see `syncline tasks show %s`\n", args[0], args[0]) //nolint:errcheck // talk
-			return nil
+			n, err := client.RetryTasks(cmd.Context(), s)
+			if err == nil {
+				tellChosen(cmd, s, n, "tried again; see `syncline tasks`")
+			}
+			return err
 		},
 	}
+	chooseMany(cmd, &s)
+	return cmd
 }
 
 func taskCancelCommand(g *globals) *cobra.Command {
 	var reason string
+	var s ops.Selection
 	cmd := &cobra.Command{
-		Use:   "cancel ID --reason TEXT",
-		Short: "Give a waiting or failed task up; what waits behind it goes on",
-		Args:  cobra.ExactArgs(1),
+		Use:   "cancel {ID... | --status failed --route ROUTE ...} --reason TEXT",
+		Short: "Give waiting or failed tasks up; what waits behind them goes on",
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if s.IDs = args; s.Empty() {
+				return usage(errNoTask)
+			}
+			if reason == "" {
+				return usage(errors.New("give --reason TEXT: it is kept with the task"))
+			}
 			client, err := g.client()
 			if err != nil {
 				return err
 			}
-			return client.CancelTask(cmd.Context(), args[0], reason)
+			if single(s) {
+				return client.CancelTask(cmd.Context(), args[0], reason)
+			}
+			n, err := client.CancelTasks(cmd.Context(), s, reason)
+			if err == nil {
+				tellChosen(cmd, s, n, "cancelled")
+			}
+			return err
 		},
 	}
-	cmd.Flags().StringVar(&reason, "reason", "", "why; it is kept with the task")
-	_ = cmd.MarkFlagRequired("reason")
+	cmd.Flags().StringVar(&reason, "reason", "", "why; it is kept with the task (required)")
+	chooseMany(cmd, &s)
 	return cmd
 }

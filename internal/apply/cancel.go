@@ -50,27 +50,43 @@ func (s *Session) Cancel(ctx context.Context, x state.Exception, reason string) 
 	if err := s.r.o.State.Commit(ctx, *c); err != nil {
 		return err
 	}
-	s.m.parking.fold(c)
-	s.m.forget()
+	s.taken(c)
 	return nil
 }
 
 // cancellation gives up x, which is among the tasks of its slot, and lets the next one go on.
 func cancellation(tasks []state.Exception, x state.Exception, reason string, now time.Time) (*state.Commit, error) {
-	i := slices.IndexFunc(tasks, func(t state.Exception) bool { return t.Task == x.Task })
-	if i < 0 {
+	changed := giveUp(tasks, func(t *state.Exception) bool { return t.Task == x.Task }, reason, now)
+	if len(changed) == 0 {
 		return nil, notParked(x)
 	}
-	c := &state.Commit{Slice: x.Slice}
-	t := tasks[i]
-	t.Status, t.Error, t.Updated = state.StatusCancelled, "cancelled: "+reason, now
-	c.Update = append(c.Update, t)
-	if i == 0 && len(tasks) > 1 {
-		next := tasks[1]
-		next.Status, next.NextTry, next.Updated = state.StatusRetrying, now, now
-		c.Update = append(c.Update, next)
+	return &state.Commit{Slice: x.Slice, Update: changed}, nil
+}
+
+// giveUp returns the chosen tasks of a slot given up and, where the first of the slot is among them, the first that stays, which goes on.
+func giveUp(tasks []state.Exception, chosen func(*state.Exception) bool, reason string, now time.Time) (changed []state.Exception) {
+	first := -1 // that stays
+	for i := range tasks {
+		if !chosen(&tasks[i]) {
+			if first < 0 {
+				first = i
+			}
+			continue
+		}
+		t := tasks[i]
+		was := t.Error
+		t.Status, t.Error, t.Updated = state.StatusCancelled, "cancelled: "+reason, now
+		if was != "" {
+			t.Error += "; before: " + was
+		}
+		changed = append(changed, t)
 	}
-	return c, nil
+	if first > 0 {
+		next := tasks[first]
+		next.Status, next.NextTry, next.Updated = state.StatusRetrying, now, now
+		changed = append(changed, next)
+	}
+	return changed
 }
 
 func notParked(x state.Exception) error {

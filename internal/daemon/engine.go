@@ -176,6 +176,58 @@ func (e engine) CancelTask(ctx context.Context, id, reason string) error {
 	})
 }
 
+func (e engine) RetryTasks(ctx context.Context, s ops.Selection) (int, error) {
+	return e.onTasks(ctx, s, func(ctx context.Context, sl state.Slice, r *apply.Route) (int, error) {
+		if r == nil {
+			return 0, nil
+		}
+		return r.RetryAll(ctx, s.Chooser())
+	})
+}
+
+func (e engine) CancelTasks(ctx context.Context, s ops.Selection, reason string) (int, error) {
+	return e.onTasks(ctx, s, func(ctx context.Context, sl state.Slice, r *apply.Route) (int, error) {
+		if r == nil { // nobody else will
+			return apply.CancelAll(ctx, e.state, sl, s.Chooser(), reason, time.Now)
+		}
+		return r.CancelAll(ctx, s.Chooser(), reason)
+	})
+}
+
+// onTasks calls do for each slice that has waiting tasks among which there can be chosen ones, and adds what it returns up. The route is
+// nil where the configuration does not have it. An error does not keep the other routes from their part.
+func (e engine) onTasks(ctx context.Context, s ops.Selection, do func(context.Context, state.Slice, *apply.Route) (int, error)) (int, error) {
+	routes, err := e.state.Routes(ctx)
+	if err != nil {
+		return 0, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, commandTimeout)
+	defer cancel()
+	chosen, total := s.Chooser(), 0
+	var failed error
+	for sl := range routes {
+		if s.Route != "" && s.Route != sl.Route {
+			continue
+		}
+		pending, err := e.state.Pending(ctx, sl)
+		if err != nil {
+			return total, err
+		}
+		if !slices.ContainsFunc(pending, func(x state.Exception) bool { return chosen(&x) }) {
+			continue
+		}
+		var r *apply.Route
+		if of := e.route(sl.Route); of != nil {
+			r = of.apply
+		}
+		n, err := do(ctx, sl, r)
+		if total += n; err != nil && failed == nil {
+			failed = err
+		}
+	}
+	return total, failed
+}
+
 // command finds the task and its route, which is nil where the configuration does not have it.
 func (e engine) command(ctx context.Context, id string, do func(context.Context, *apply.Route, state.Exception) error) error {
 	x, err := e.state.Exception(ctx, id)

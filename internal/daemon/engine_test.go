@@ -36,11 +36,21 @@ func TestATaskOfARouteThatIsGone(t *testing.T) {
 	if err := e.RetryTask(ctx, "gone:crm:1.0"); syncline.CodeOf(err) != "route_unknown" {
 		t.Errorf("retry = %v, want route_unknown", err)
 	}
-	if err := e.CancelTask(ctx, "gone:crm:1.0", "the rule is gone"); err != nil {
-		t.Errorf("cancel = %v, want it to be carried out", err)
+	failed := ops.Selection{Status: state.StatusFailed}
+	if n, err := e.RetryTasks(ctx, failed); n != 0 || err != nil {
+		t.Errorf("retry of all that failed = %d, %v, want none", n, err)
+	}
+	if n, err := e.CancelTasks(ctx, ops.Selection{Route: "other"}, "why"); n != 0 || err != nil {
+		t.Errorf("cancel of all of another route = %d, %v, want none", n, err)
+	}
+	if n, err := e.CancelTasks(ctx, failed, "the rule is gone"); n != 1 || err != nil {
+		t.Errorf("cancel of all that failed = %d, %v, want one", n, err)
 	}
 	if x, err := store.Exception(ctx, "gone:crm:1.0"); err != nil || x.Status != state.StatusCancelled {
 		t.Errorf("the task is %s, %v, want cancelled", x.Status, err)
+	}
+	if err := e.CancelTask(ctx, "gone:crm:1.0", "again"); syncline.CodeOf(err) != "task_not_parked" {
+		t.Errorf("cancelling it again = %v, want task_not_parked", err)
 	}
 }
 

@@ -37,6 +37,17 @@ type Cancellation struct {
 	Reason string `json:"reason" minLength:"1" maxLength:"500" doc:"Why; it is kept with the task."`
 }
 
+// Cancellations is the body of a request to cancel several tasks.
+type Cancellations struct {
+	Selection
+	Reason string `json:"reason" minLength:"1" maxLength:"500" doc:"Why; it is kept with the tasks."`
+}
+
+// Chosen is the answer to a command on several tasks.
+type Chosen struct {
+	Tasks int `json:"tasks" doc:"How many tasks that wait were chosen."`
+}
+
 type reply[T any] struct{ Body T }
 
 type taskID struct {
@@ -45,6 +56,7 @@ type taskID struct {
 
 type taskQuery struct {
 	Status string `query:"status" enum:"retrying,held,reading,failed,cancelled,resolved" doc:"Without it all but the resolved."`
+	Route  string `query:"route"`
 	Rule   string `query:"rule"`
 	Source string `query:"source"`
 	Entity string `query:"entity"`
@@ -79,6 +91,8 @@ func (a *api) register(mux *http.ServeMux, o Options) ([]byte, error) {
 	add(h, op(h, "task", "GET", "/v1/tasks/{id}", "One task with its record"), a.task)
 	add(h, op(h, "retry-task", "POST", "/v1/tasks/{id}/retry", "Try a pending task now"), a.retry)
 	add(h, op(h, "cancel-task", "POST", "/v1/tasks/{id}/cancel", "Give a pending task up"), a.cancel)
+	add(h, op(h, "retry-tasks", "POST", "/v1/tasks/retry", "Try all chosen pending tasks now"), a.retryAll)
+	add(h, op(h, "cancel-tasks", "POST", "/v1/tasks/cancel", "Give all chosen pending tasks up"), a.cancelAll)
 	add(h, op(h, "syncs", "GET", "/v1/syncs", "The latest syncs"), a.syncs)
 	start := op(h, "start-sync", "POST", "/v1/syncs", "Read records again from their source")
 	start.DefaultStatus = http.StatusAccepted
@@ -208,7 +222,7 @@ func (a *api) resumeRoute(ctx context.Context, in *taskID) (*struct{}, error) {
 }
 
 func (a *api) tasks(ctx context.Context, in *taskQuery) (*reply[List[Task]], error) {
-	found, next, err := a.engine.Tasks(ctx, state.Filter{Status: in.Status, Rule: in.Rule, Source: in.Source, Entity: in.Entity, Key: in.Key,
+	found, next, err := a.engine.Tasks(ctx, state.Filter{Status: in.Status, Route: in.Route, Rule: in.Rule, Source: in.Source, Entity: in.Entity, Key: in.Key,
 		Code: in.Code, After: in.After, Limit: in.Limit})
 	list := List[Task]{Items: make([]Task, len(found)), Next: next}
 	for i := range found {
@@ -239,6 +253,22 @@ func (a *api) cancel(ctx context.Context, in *struct {
 	Body Cancellation
 }) (*struct{}, error) {
 	return a.done(ctx, a.engine.CancelTask(ctx, in.ID, in.Body.Reason))
+}
+
+func (a *api) retryAll(ctx context.Context, in *reply[Selection]) (*reply[Chosen], error) {
+	if err := in.Body.check(); err != nil {
+		return answer(ctx, a, Chosen{}, err)
+	}
+	n, err := a.engine.RetryTasks(ctx, in.Body)
+	return answer(ctx, a, Chosen{n}, err)
+}
+
+func (a *api) cancelAll(ctx context.Context, in *reply[Cancellations]) (*reply[Chosen], error) {
+	if err := in.Body.check(); err != nil {
+		return answer(ctx, a, Chosen{}, err)
+	}
+	n, err := a.engine.CancelTasks(ctx, in.Body.Selection, in.Body.Reason)
+	return answer(ctx, a, Chosen{n}, err)
 }
 
 // done answers 204.

@@ -79,7 +79,7 @@ func (c *Client) ResumeSystem(ctx context.Context, name string) error {
 // Tasks returns a page of tasks, without their records.
 func (c *Client) Tasks(ctx context.Context, f state.Filter) (List[Task], error) {
 	q := url.Values{}
-	for name, value := range map[string]string{"status": f.Status, "rule": f.Rule, "source": f.Source, "entity": f.Entity, "key": f.Key,
+	for name, value := range map[string]string{"status": f.Status, "route": f.Route, "rule": f.Rule, "source": f.Source, "entity": f.Entity, "key": f.Key,
 		"code": f.Code, "after": f.After} {
 		if value != "" {
 			q.Set(name, value)
@@ -106,6 +106,18 @@ func (c *Client) RetryTask(ctx context.Context, id string) error {
 func (c *Client) CancelTask(ctx context.Context, id, reason string) error {
 	_, err := call[struct{}](ctx, c, "POST", "/v1/tasks/"+url.PathEscape(id)+"/cancel", Cancellation{reason})
 	return err
+}
+
+// RetryTasks has all chosen tasks that wait tried now, and returns how many they are.
+func (c *Client) RetryTasks(ctx context.Context, s Selection) (int, error) {
+	done, err := call[Chosen](ctx, c, "POST", "/v1/tasks/retry", s)
+	return done.Tasks, err
+}
+
+// CancelTasks gives all chosen tasks that wait up, and returns how many they were.
+func (c *Client) CancelTasks(ctx context.Context, s Selection, reason string) (int, error) {
+	done, err := call[Chosen](ctx, c, "POST", "/v1/tasks/cancel", Cancellations{s, reason})
+	return done.Tasks, err
 }
 
 // Syncs returns the latest syncs, the newest first.

@@ -27,6 +27,10 @@ type Engine interface {
 	RetryTask(ctx context.Context, id string) error
 	// CancelTask gives a pending task up for good.
 	CancelTask(ctx context.Context, id, reason string) error
+	// RetryTasks has the chosen tasks that wait tried now, and returns how many they are.
+	RetryTasks(context.Context, Selection) (int, error)
+	// CancelTasks gives the chosen tasks that wait up for good, and returns how many they were.
+	CancelTasks(ctx context.Context, s Selection, reason string) (int, error)
 	// Syncs returns the latest runs, the newest first.
 	Syncs(context.Context) ([]state.RunRow, error)
 	// StartSync asks for a run and returns its id.

@@ -40,6 +40,7 @@ type fake struct {
 
 	filter state.Filter
 	asked  []string
+	chosen []Selection
 	sync   SyncRequest
 }
 
@@ -72,6 +73,14 @@ func (f *fake) RetryTask(_ context.Context, id string) error {
 func (f *fake) CancelTask(_ context.Context, id, reason string) error {
 	f.asked = append(f.asked, "cancel "+id+": "+reason)
 	return f.err
+}
+func (f *fake) RetryTasks(_ context.Context, s Selection) (int, error) {
+	f.chosen = append(f.chosen, s)
+	return 7, f.err
+}
+func (f *fake) CancelTasks(_ context.Context, s Selection, reason string) (int, error) {
+	f.chosen, f.asked = append(f.chosen, s), append(f.asked, "cancel all: "+reason)
+	return 8, f.err
 }
 func (f *fake) Syncs(context.Context) ([]state.RunRow, error) { return f.syncs, f.err }
 func (f *fake) StartSync(_ context.Context, r SyncRequest) (string, error) {
@@ -174,7 +183,7 @@ func TestListsCarryNoValuesAndDetailsDo(t *testing.T) {
 		Created: noon, Updated: noon, Record: record(t)}
 	f := &fake{tasks: []state.Exception{e}, next: "zz"}
 	c, _ := serve(t, f)
-	filter := state.Filter{Status: "failed", Rule: "r", Source: "s", Entity: "e", Key: "1,%2C", Code: "c", After: "a", Limit: 5}
+	filter := state.Filter{Status: "failed", Route: "o", Rule: "r", Source: "s", Entity: "e", Key: "1,%2C", Code: "c", After: "a", Limit: 5}
 	list, err := c.Tasks(t.Context(), filter)
 	must(t, err)
 	if diff := cmp.Diff(filter, f.filter); diff != "" {
@@ -237,6 +246,50 @@ func TestCommandsReachTheEngine(t *testing.T) {
 	}
 	_, err = c.StartSync(ctx, SyncRequest{Source: "shop"})
 	problemIn(t, err, 422, "request_invalid", 1)
+}
+
+// TestCommandsOnManyTasks: what is chosen reaches the engine, and nothing is never taken for everything.
+func TestCommandsOnManyTasks(t *testing.T) {
+	f := &fake{}
+	c, _ := serve(t, f)
+	all := Selection{IDs: []string{"a", "b"}, Status: "failed", Route: "o", Rule: "r", Source: "s", Entity: "e", Key: "1,2", Code: "c"}
+	if n, err := c.RetryTasks(t.Context(), all); n != 7 || err != nil {
+		t.Errorf("RetryTasks = %d, %v, want 7", n, err)
+	}
+	if n, err := c.CancelTasks(t.Context(), Selection{Route: "o"}, "why"); n != 8 || err != nil {
+		t.Errorf("CancelTasks = %d, %v, want 8", n, err)
+	}
+	if diff := cmp.Diff([]Selection{all, {Route: "o"}}, f.chosen); diff != "" || !slices.Equal(f.asked, []string{"cancel all: why"}) {
+		t.Errorf("the engine was asked %q for (-want +got):\n%s", f.asked, diff)
+	}
+	_, err := c.RetryTasks(t.Context(), Selection{})
+	problemIn(t, err, 422, "selection_empty", 1)
+	_, err = c.CancelTasks(t.Context(), Selection{}, "why")
+	problemIn(t, err, 422, "selection_empty", 1)
+	_, err = c.CancelTasks(t.Context(), Selection{Route: "o"}, "")
+	problemIn(t, err, 422, "request_invalid", 1)
+	_, err = c.RetryTasks(t.Context(), Selection{Status: "resolved"})
+	problemIn(t, err, 422, "request_invalid", 1)
+}
+
+// TestSelection: a task is chosen if it agrees with every field that is set.
+func TestSelection(t *testing.T) {
+	x := state.Exception{Task: "t", Slice: state.Slice{Route: "o"}, Rule: "r", Source: "s", Entity: "e", Key: "1,2", Status: "failed", Code: "c"}
+	for _, test := range []struct {
+		s    Selection
+		want bool
+	}{
+		{Selection{}, false},
+		{Selection{IDs: []string{"u", "t"}, Status: "failed", Route: "o", Rule: "r", Source: "s", Entity: "e", Key: "1,2", Code: "c"}, true},
+		{Selection{Status: "failed"}, true}, {Selection{Status: "held"}, false},
+		{Selection{IDs: []string{"u"}, Status: "failed"}, false}, {Selection{Status: "failed", Route: "p"}, false},
+		{Selection{Status: "failed", Rule: "q"}, false}, {Selection{Source: "q"}, false}, {Selection{Entity: "q"}, false},
+		{Selection{Key: "1"}, false}, {Selection{Code: "d"}, false},
+	} {
+		if got := test.s.Chooser()(&x); got != test.want {
+			t.Errorf("%+v chooses the task: %v, want %v", test.s, got, test.want)
+		}
+	}
 }
 
 func TestErrorsBecomeProblems(t *testing.T) {

@@ -175,7 +175,7 @@ func (s *Store) Exception(ctx context.Context, task string) (Exception, error) {
 // Filter chooses tasks. Empty fields match all, but an empty Status only those that are not resolved: what waits, and what was
 // given up.
 type Filter struct {
-	Status, Rule, Source, Entity, Key, Code string
+	Status, Route, Rule, Source, Entity, Key, Code string
 	// After is the cursor that the page before returned; "" = the first page.
 	After string
 	// Limit is the size of a page: 100 by default, 1,000 at most.
@@ -199,7 +199,7 @@ func (s *Store) Exceptions(ctx context.Context, f Filter) (list []Exception, nex
 	var query strings.Builder
 	query.WriteString(sqlTasks)
 	args := []any{after}
-	for _, c := range []struct{ column, value string }{{"status", f.Status}, {"rule", f.Rule}, {"source", f.Source},
+	for _, c := range []struct{ column, value string }{{"status", f.Status}, {"route", f.Route}, {"rule", f.Rule}, {"source", f.Source},
 		{"entity", f.Entity}, {"record_key", f.Key}, {"code", f.Code}} {
 		if c.value != "" {
 			query.WriteString(" AND " + c.column + " = ?")

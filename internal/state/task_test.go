@@ -81,7 +81,7 @@ func TestExceptionsFilterAndPage(t *testing.T) {
 		f    Filter
 		want int
 	}{
-		{Filter{}, 25}, {Filter{Status: StatusHeld}, 12}, {Filter{Rule: "r"}, 13}, {Filter{Source: "shop"}, 12},
+		{Filter{}, 25}, {Filter{Status: StatusHeld}, 12}, {Filter{Rule: "r"}, 13}, {Filter{Route: sl.Route}, 25}, {Filter{Route: "other"}, 0}, {Filter{Source: "shop"}, 12},
 		{Filter{Entity: "customer", Code: "target_rejected"}, 13}, {Filter{Key: "7"}, 1}, {Filter{Key: "7", Status: StatusFailed}, 0},
 		{Filter{Limit: 25}, 25},
 	} {
