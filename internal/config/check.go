@@ -2,8 +2,11 @@ package config
 
 import (
 	"fmt"
+	"maps"
 	"net"
 	"net/netip"
+	"net/url"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -262,17 +265,41 @@ func (l *loader) checkCycles() {
 
 // capturedAs returns the entities that are read from the table that the rule writes.
 func (l *loader) capturedAs(to Ref) []Ref {
-	s := l.systems[to.System]
-	if s == nil || s.Capture == nil || !s.Type.SQL() {
+	target := l.systems[to.System]
+	if target == nil || !target.Type.SQL() {
 		return nil
 	}
 	var refs []Ref
-	for _, e := range s.Capture.Entities {
-		if tableName(s.Type, e.Table) == tableName(s.Type, to.Name) {
-			refs = append(refs, Ref{s.Name, e.Name})
+	for _, name := range slices.Sorted(maps.Keys(l.systems)) {
+		s := l.systems[name]
+		if s.Capture == nil || s.Type != target.Type || s != target && (database(s) == "" || database(s) != database(target)) {
+			continue
+		}
+		for _, e := range s.Capture.Entities {
+			if tableName(s.Type, e.Table) == tableName(s.Type, to.Name) {
+				refs = append(refs, Ref{s.Name, e.Name})
+			}
 		}
 	}
 	return refs
+}
+
+// database is the same for two systems that name one database the same way, whoever logs in; "" where it cannot be told
+// without connecting.
+func database(s *systemSource) string {
+	switch {
+	case s.SQLite != nil:
+		return filepath.Clean(s.SQLite.Path)
+	case s.Postgres != nil:
+		if u, err := url.Parse(s.Postgres.URL.Reveal()); err == nil && u.Host != "" {
+			host := u.Host
+			if u.Port() == "" {
+				host = net.JoinHostPort(u.Hostname(), "5432")
+			}
+			return host + u.Path
+		}
+	}
+	return ""
 }
 
 // tableName is the same for two spellings of one table, as far as can be told without the database: an unquoted name is
