@@ -32,7 +32,8 @@ type Column struct {
 	Type string
 	// Nullable is false where the source forbids null.
 	Nullable bool
-	// Generated is the expression of a generated column, which a target computes and nobody writes; else "".
+	// Generated is the expression of a generated column, which a target computes, nobody writes and no source sends: it is Unset
+	// in every row. A source that sends a column's values leaves it "", however they come about.
 	Generated string
 	// Default is the constant that rows older than the column have, as an SQL expression of the source; else "".
 	Default string

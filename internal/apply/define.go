@@ -26,6 +26,9 @@ func (s *Session) define(ctx context.Context) error {
 	if err := s.fit(ctx, rule.Rule, schema, binding.Out); err != nil {
 		return err
 	}
+	for _, name := range binding.LeftOut {
+		s.warn(rule.ID, fmt.Sprintf("column %q of %s is computed by the source, which does not send it: it is left out, unless the transform drops or sets it", name, schema.Table))
+	}
 	s.m.defined(binding)
 	return nil
 }
@@ -53,9 +56,8 @@ func (s *Session) fit(ctx context.Context, rule *Rule, source, made *syncline.Sc
 		return s.removed(ctx, err)
 	}
 	for _, w := range done.Warnings {
-		s.r.log.Warn("target does not fit the source exactly", "rule", rule.ID, "warning", w)
+		s.warn(rule.ID, w)
 	}
-	s.r.warn(done.Warnings...)
 	if known && !changed && was.Source.Fingerprint() == halted.schema {
 		return nil
 	}
@@ -65,6 +67,12 @@ func (s *Session) fit(ctx context.Context, rule *Rule, source, made *syncline.Sc
 	}
 	s.schemas[rule.ID], s.r.accepted = now, refusal{}
 	return nil
+}
+
+// warn tells what the target lacks of the source, here and in the route's status.
+func (s *Session) warn(rule, warning string) {
+	s.r.log.Warn("target does not fit the source exactly", "rule", rule, "warning", warning)
+	s.r.warn(warning)
 }
 
 // follow has the target follow the schema. A column that comes as another goes may be the other by a new name: then records that

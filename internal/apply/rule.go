@@ -42,6 +42,8 @@ type Rule struct {
 type Binding struct {
 	// Out is the schema of the records that the rule makes.
 	Out *syncline.Schema
+	// LeftOut are columns that an operator may miss in Out: generated ones, whose values the source does not send.
+	LeftOut []string
 	// Admits reports whether the rule wants events of this operation and priority, whatever the record; nil wants all. An event
 	// that is not admitted says nothing about whether its record belongs to the rule.
 	Admits func(*syncline.Event) bool

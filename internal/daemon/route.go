@@ -188,7 +188,7 @@ func binder(match *rule.Rule, steps *transform.Transform) func(*syncline.Schema)
 		if err != nil {
 			return nil, err
 		}
-		b := &apply.Binding{Out: plan.Out(), KeyMapping: plan.KeyMapping()}
+		b := &apply.Binding{Out: plan.Out(), LeftOut: plan.LeftOut(), KeyMapping: plan.KeyMapping()}
 		if !matcher.All() {
 			b.Admits, b.Match = matcher.Admits, matcher.Match
 		}

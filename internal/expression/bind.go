@@ -76,7 +76,9 @@ func (p *Program) Bind(after, before *syncline.Schema) (*Bound, error) {
 				return nil, p.unknownColumn(r, l.schema)
 			}
 			if l.column >= 0 && l.schema.Columns[l.column].Generated != "" {
-				return nil, Computed(l.schema, r.field)
+				e := Computed(l.schema, l.column)
+				e.Msg += " (expression " + p.place(r) + ")"
+				return nil, e
 			}
 		}
 		b.loads = append(b.loads, l)
@@ -93,14 +95,20 @@ func (p *Program) Bind(after, before *syncline.Schema) (*Bound, error) {
 
 // Computed is the error of a rule that needs a generated column. Its values are nowhere: asking the source for them would
 // bring the same answer again and again.
-func Computed(schema *syncline.Schema, column string) error {
-	return syncline.Errorf(syncline.Fatal, "column_computed", "column %q of %s is computed by the source, which does not send it", column, schema.Entity).
-		WithFix("use the columns that it is computed from: %s", schema.Columns[schema.Index(column)].Generated)
+func Computed(schema *syncline.Schema, column int) *syncline.Error {
+	c := &schema.Columns[column]
+	return syncline.Errorf(syncline.Fatal, "column_computed", "column %q of %s is computed by the source, which does not send it", c.Name, schema.Entity).
+		WithFix("use the columns that it is computed from: %s", c.Generated)
+}
+
+// place is where the expression refers to something: line and column from 1.
+func (p *Program) place(r ref) string {
+	at := (&file.Error{Location: r.at}).Bind(file.NewSource(p.source))
+	return fmt.Sprintf("%d:%d", max(at.Line, 1), at.Column+1)
 }
 
 func (p *Program) unknownColumn(r ref, schema *syncline.Schema) error {
-	at := (&file.Error{Location: r.at}).Bind(file.NewSource(p.source))
-	e := syncline.Errorf(syncline.Fatal, "unknown_column", "%s has no column %q (expression %d:%d)", schema.Entity, r.field, max(at.Line, 1), at.Column+1)
+	e := syncline.Errorf(syncline.Fatal, "unknown_column", "%s has no column %q (expression %s)", schema.Entity, r.field, p.place(r))
 	for i := range schema.Columns {
 		if strings.EqualFold(schema.Columns[i].Name, r.field) {
 			return e.WithFix("write it as %q", schema.Columns[i].Name)

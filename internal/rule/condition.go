@@ -65,10 +65,11 @@ func (c Condition) bind(schema *syncline.Schema) (bound, error) {
 	}
 	column := &syncline.Column{Name: b.name, Kind: syncline.KindJSON}
 	if b.column >= 0 {
-		column = &schema.Columns[b.column]
-	}
-	if column.Generated != "" {
-		return b, expression.Computed(schema, b.name)
+		if column = &schema.Columns[b.column]; column.Generated != "" {
+			e := expression.Computed(schema, b.column)
+			e.Msg = "condition on " + c.Field + ": " + e.Msg
+			return b, e
+		}
 	}
 	b.elem = column.Elem
 	if len(b.path) > 0 && column.Kind != syncline.KindJSON && column.Kind != syncline.KindArray {

@@ -25,7 +25,7 @@ func (s Convert) compile() (binder, error) {
 // bind makes a new register for each field, so that an unset value stays unset and no other field changes.
 func (s Convert) bind(l *layout) error {
 	for _, c := range s.Fields {
-		at, err := l.need(c.Field)
+		at, err := l.value(c.Field)
 		if err != nil {
 			return err
 		}

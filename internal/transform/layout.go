@@ -81,6 +81,15 @@ func (l *layout) need(name string) (int, error) {
 	return 0, e.WithFix("it has %s", strings.Join(names, ", "))
 }
 
+// value is need for a step that does something with the field's value, which a generated column does not have.
+func (l *layout) value(name string) (int, error) {
+	i, err := l.need(name)
+	if i < 0 || err != nil || l.fields[i].Generated == "" {
+		return i, err
+	}
+	return 0, expression.Computed(l.in, l.fields[i].register)
+}
+
 // compute adds an operation that fills a new register and returns the register.
 func (l *layout) compute(op operation, origin string, fill func(r *registers, to int) error) int {
 	to := len(l.origins)
@@ -145,11 +154,17 @@ func (l *layout) untouched() bool {
 
 // plan finishes the layout: the shape of what comes out, and what has to be done for it.
 func (l *layout) plan() (*Plan, error) {
+	p := &Plan{in: l.in, ops: l.ops, registers: len(l.origins)}
 	if !l.untouched() {
 		// The expression of a generated column may speak of columns by other names, and its source sends no value.
-		l.fields = slices.DeleteFunc(l.fields, func(f field) bool { return f.Generated != "" })
+		l.fields = slices.DeleteFunc(l.fields, func(f field) bool {
+			if f.Generated != "" {
+				p.leftOut = append(p.leftOut, f.Name)
+			}
+			return f.Generated != ""
+		})
 	}
-	p := &Plan{in: l.in, ops: l.ops, registers: len(l.origins), gather: make([]int, len(l.fields))}
+	p.gather = make([]int, len(l.fields))
 	out := &syncline.Schema{Entity: l.in.Entity, Table: l.in.Table, Version: -1, Columns: make([]syncline.Column, len(l.fields))}
 	keys := make([]int, len(l.in.Key))
 	for i := range keys {

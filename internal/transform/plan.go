@@ -17,6 +17,8 @@ type Plan struct {
 	registers int
 	// gather is the register of each column that comes out.
 	gather []int
+	// leftOut are the generated columns that do not come out.
+	leftOut []string
 	// identity: the columns that come out are the source's, in their order.
 	identity bool
 	// keyOps are the operations that the key depends on.
@@ -32,6 +34,10 @@ type registers struct {
 
 // Out returns the schema of the records that come out; the very schema that went in where nothing changes.
 func (p *Plan) Out() *syncline.Schema { return p.out }
+
+// LeftOut returns the source's generated columns that no step removes and that do not come out all the same: nobody sends their
+// values, and the target gets other records than their expressions speak of.
+func (p *Plan) LeftOut() []string { return p.leftOut }
 
 // Identity reports whether every record comes out as it went in, and all of them do.
 func (p *Plan) Identity() bool { return p.identity && len(p.ops) == 0 }

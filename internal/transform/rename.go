@@ -23,7 +23,7 @@ func (s Rename) bind(l *layout) error {
 	at := make([]int, len(s.Fields))
 	for i, p := range s.Fields {
 		var err error
-		if at[i], err = l.need(p.From); err != nil {
+		if at[i], err = l.value(p.From); err != nil {
 			return err
 		}
 	}
@@ -52,7 +52,7 @@ func (s Map) compile() (binder, error) {
 func (s Map) bind(l *layout) error {
 	var gone []string
 	for _, m := range s.Fields {
-		i, err := l.need(m.From)
+		i, err := l.value(m.From)
 		if err != nil {
 			return err
 		}

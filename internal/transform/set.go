@@ -56,7 +56,7 @@ func (s set) bind(l *layout) error {
 		if n, all := s.programs[i].Columns(); !all && len(n) == 1 && s.programs[i].String() == "after."+n[0] {
 			// A copy of a column is a column of the same type.
 			column = view.Columns[view.Index(n[0])]
-			column.Name, column.Generated = a.Field, ""
+			column.Name = a.Field
 			if a.To != syncline.KindNull && a.To != column.Kind {
 				column = syncline.Column{Name: a.Field, Kind: a.To, Nullable: column.Nullable}
 			}

@@ -302,6 +302,54 @@ func TestBindErrors(t *testing.T) {
 	}
 }
 
+// The values of a generated column never come: a record that had it would never be whole, and a step that reads it never done.
+func TestGeneratedColumn(t *testing.T) {
+	values := row()
+	values[4] = syncline.Unset
+	b := batch(nil, values)
+	bind := func(s Step) (*Plan, error) {
+		tr, err := Compile([]Step{s})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return tr.Bind(source)
+	}
+	for name, tt := range map[string]struct {
+		step    Step
+		want    string
+		leftOut []string
+	}{
+		"as it comes":     {Filter{"after.credit > 1"}, "id*=int(7) name=text(Zoë) email=text(Z@Example.ORG) credit=decimal(1.50) total=unset rev#=int(4)", nil},
+		"others renamed":  {Rename{[]Pair{{"name", "n"}}}, "id*=int(7) n=text(Zoë) email=text(Z@Example.ORG) credit=decimal(1.50) rev#=int(4)", []string{"total"}},
+		"kept":            {Keep{[]string{"id", "total"}}, "id*=int(7)", []string{"total"}},
+		"dropped":         {Drop{[]string{"total", "rev"}}, "id*=int(7) name=text(Zoë) email=text(Z@Example.ORG) credit=decimal(1.50)", nil},
+		"computed by us":  {assignments("total", "after.credit * 2"), "id*=int(7) name=text(Zoë) email=text(Z@Example.ORG) credit=decimal(1.50) total=decimal(3.00) rev#=int(4)", nil},
+		"a whole record":  {assignments("name", "toJSON(after)"), `id*=int(7) name=text({"credit":1.50,"email":"Z@Example.ORG","id":7,"name":"Zoë","rev":4}) email=text(Z@Example.ORG) credit=decimal(1.50) rev#=int(4)`, []string{"total"}},
+		"another dropped": {Drop{[]string{"credit"}}, "id*=int(7) name=text(Zoë) email=text(Z@Example.ORG) rev#=int(4)", []string{"total"}},
+	} {
+		p, err := bind(tt.step)
+		if err != nil {
+			t.Errorf("%s: Bind: %v", name, err)
+			continue
+		}
+		got, _, err := p.Apply(b, 0, nil)
+		if err != nil || show(p.Out(), got) != tt.want || !(syncline.Row{Schema: p.Out(), Values: got}).Whole() {
+			t.Errorf("%s: Apply = %s, %v, want a whole %s", name, show(p.Out(), got), err, tt.want)
+		}
+		if diff := cmp.Diff(tt.leftOut, p.LeftOut()); diff != "" {
+			t.Errorf("%s: LeftOut (-want +got):\n%s", name, diff)
+		}
+	}
+	for _, s := range []Step{Rename{[]Pair{{"total", "sum"}}}, Map{[]Mapping{{Pair{"total", "sum"}, true}}}, Convert{[]Conversion{{"total", syncline.KindText}}},
+		assignments("x", "after.total"), assignments("x", "before.total + 1"), Filter{"after.total > 1"}} {
+		_, err := bind(s)
+		var e *syncline.Error
+		if !errors.As(err, &e) || e.Code != "column_computed" || e.Class != syncline.Fatal || !strings.Contains(e.Msg, `"total"`) || !strings.Contains(e.Fix, "credit * 2") {
+			t.Errorf("Bind of %s = %v (%+v), want fatal column_computed that names the column", s.Kind(), err, e)
+		}
+	}
+}
+
 func TestKeylessEntity(t *testing.T) {
 	keyless := *source
 	keyless.Key, keyless.Version = nil, -1
