@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"os/exec"
 	"strings"
 	"testing"
 
@@ -22,6 +23,7 @@ func TestBadInputHarmsNobodyElse(t *testing.T) {
 	mustExec(t, src, `CREATE TABLE good (id int PRIMARY KEY, body text)`)
 	mustExec(t, src, `CREATE TABLE retyped (id int PRIMARY KEY, n text)`)
 	mustExec(t, src, `CREATE TABLE cut (id int PRIMARY KEY, body text)`)
+	mustExec(t, src, `CREATE TABLE bare (body text)`)
 	for _, name := range []string{"good", "retyped", "cut"} {
 		mustExec(t, src, `INSERT INTO `+name+` VALUES (1, '1')`)
 	}
@@ -31,12 +33,14 @@ func TestBadInputHarmsNobodyElse(t *testing.T) {
 			name, url, table)
 	}
 	p := newProgram(t, "systems:\n"+source("crm", srcURL, "good")+source("evolving", srcURL, "retyped")+source("cutoff", srcURL, "cut")+
+		source("blind", srcURL, "bare")+
 		source("refused", strings.Replace(srcURL, "postgres@", "nobody_of_that_name:${PASSWORD}@", 1), "good")+
 		source("misspelt", srcURL, "goood")+
 		fmt.Sprintf("  dw: {type: postgres, url: %q}\n", dstURL)+`rules:
   - {id: good, from: crm/good, to: dw/good, create: true}
   - {id: retyped, from: evolving/retyped, to: dw/retyped, create: true}
   - {id: cut, from: cutoff/cut, to: dw/cut, create: true}
+  - {id: bare, from: blind/bare, to: dw/bare, create: true}
   - {id: refused, from: refused/good, to: dw/refused, create: true}
   - {id: misspelt, from: misspelt/goood, to: dw/misspelt, create: true}
 `, "PASSWORD="+secret)
@@ -56,6 +60,22 @@ func TestBadInputHarmsNobodyElse(t *testing.T) {
 	halted("misspelt", "table_missing")
 	for _, name := range []string{"good", "retyped", "cut"} {
 		copied(t, src, dst, name)
+	}
+
+	// A table whose updates cannot be captured is a warning.
+	eventually(t, "the status warns of the table without a key", func(context.Context) error {
+		st := p.system("blind")
+		if st.State != "running" || len(st.Warnings) != 1 || !strings.Contains(st.Warnings[0], "public.bare") {
+			return fmt.Errorf("it is %s, warnings %q", st.State, st.Warnings)
+		}
+		return nil
+	})
+	path, err := binary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command(path, "status", "--server", p.url()).Output(); err != nil || !strings.Contains(string(out), "  warning: updates and deletes of public.bare") {
+		t.Errorf("status = %v:\n%s", err, out)
 	}
 
 	// A row of 20 MB is a row.

@@ -72,6 +72,7 @@ func printSystems(w io.Writer, systems []ops.SystemStatus) {
 			row(w, "%s\t%s\t%s\t%d\t%.0f\t%s\t%s", s.Name, s.Type, s.State, s.Log.Captured, s.Log.Rate, size(s.Log.Bytes), s.Log.Position)
 		}
 		printFault(w, s.Error)
+		printWarnings(w, s.Warnings)
 	}
 }
 
@@ -81,9 +82,13 @@ func printRoutes(w io.Writer, routes []ops.RouteStatus) {
 		row(w, "%s\t%s\t%s\t%s\t%s\t%.0f\t%d\t%d\t%s\t%s", r.ID, r.Source, r.Target, r.State, lag(r), r.Rate, r.Counts.Applied, r.Counts.Parked,
 			ops.Seconds(r.LatencyP50), ops.Seconds(r.LatencyP99))
 		printFault(w, r.Error)
-		for _, warning := range r.Warnings {
-			row(w, "  warning: %s", warning)
-		}
+		printWarnings(w, r.Warnings)
+	}
+}
+
+func printWarnings(w io.Writer, list []string) {
+	for _, warning := range list {
+		row(w, "  warning: %s", warning)
 	}
 }
 

@@ -64,6 +64,8 @@ type Status struct {
 	LastEvent time.Time
 	// Runs are those that the source works on.
 	Runs int
+	// Warnings are what the open source says of changes that it will not bring.
+	Warnings []string
 }
 
 // Capture moves one source into its log. What it does next is decided by its machine; the methods carry it out.
@@ -107,6 +109,9 @@ func (c *Capture) Status() Status {
 	defer c.mu.Unlock()
 	s := c.status
 	s.Runs = len(c.runs)
+	if w, ok := c.source.(Warner); ok {
+		s.Warnings = w.Warnings()
+	}
 	return s
 }
 

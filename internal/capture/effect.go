@@ -16,6 +16,11 @@ type Staller interface {
 	Stall(err error)
 }
 
+// Warner is a Source that knows of changes which it will not bring. Warnings does not block and is safe beside Next.
+type Warner interface {
+	Warnings() []string
+}
+
 // open opens the source at the log's end: the last batch is the checkpoint. It returns what machine.opened wants to know.
 func (c *Capture) open(ctx context.Context) (last syncline.Position, born bool, err error) {
 	end, err := c.end(ctx)

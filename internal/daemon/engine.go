@@ -54,7 +54,7 @@ func (e engine) Status(ctx context.Context) (ops.Status, error) {
 
 func (e engine) sourceStatus(ctx context.Context, src *source, one *ops.SystemStatus) error {
 	st := src.capture.Status()
-	one.State, one.Since, one.Error = string(st.State), st.Since, fault(st.Err)
+	one.State, one.Since, one.Error, one.Warnings = string(st.State), st.Since, fault(st.Err), st.Warnings
 	if st.State == capture.StateStopped {
 		one.State = "halted"
 	}

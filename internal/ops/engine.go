@@ -64,6 +64,8 @@ type SystemStatus struct {
 	State string    `json:"state" enum:"running,starting,degraded,halted,unknown"`
 	Since time.Time `json:"since"`
 	Error *Fault    `json:"error,omitempty"`
+	// Warnings are what an operator should know and what does not stop the system: changes that are not captured.
+	Warnings []string `json:"warnings,omitempty" nullable:"false"`
 	// Log is set on a source.
 	Log *LogStatus `json:"log,omitempty"`
 }

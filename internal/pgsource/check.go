@@ -66,8 +66,7 @@ func (s *Source) checkTable(ctx context.Context, t *table) (list []syncline.Find
 	if t.appendOnly() {
 		list = append(list, syncline.Finding{Level: "warn", Code: "replica_identity_missing",
 			What: t.String() + " has no replica identity: inserts and truncates are captured, updates and deletes are not",
-			Fix: "add a primary key, or ALTER TABLE " + quote(t.schema, t.name) + " REPLICA IDENTITY FULL; then restart, and where rows were changed before, syncline sync " +
-				s.opt.Name + "/" + t.entity.Name})
+			Fix:  s.bareFix(t)})
 	}
 	if len(list) == 0 {
 		list = append(list, syncline.Finding{Level: "ok", What: "table " + t.String()})

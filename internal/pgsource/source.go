@@ -114,7 +114,8 @@ type Source struct {
 	requests []syncline.Run      // not yet seen by Next
 	known    map[string]struct{} // ids of runs that are requested, going on or finished
 	keyParts map[string]int      // of each entity's key
-	wake     chan struct{}       // a request waits; sent by StartRun, never closed, one is enough
+	warnings []string
+	wake     chan struct{} // a request waits; sent by StartRun, never closed, one is enough
 }
 
 var (

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -54,7 +55,38 @@ func (s *Source) startStream(ctx context.Context) error {
 	st.wire = newWire(h.Conn, &s.confirmed, timeout)
 	s.stream = st
 	s.log.Info("streaming", "slot", s.opt.Slot, "position", lsn(s.pos.Commit).String())
+	s.warnOfBareLocked()
 	return nil
+}
+
+// Warnings tells what the stream will never bring. It is safe beside Next.
+func (s *Source) Warnings() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.warnings)
+}
+
+// warnOfBareLocked names the tables whose updates and deletes are not captured: their rows would differ at every target without a
+// word.
+func (s *Source) warnOfBareLocked() {
+	s.warnings = nil
+	var names []string
+	for _, t := range s.tables {
+		if t.appendOnly() {
+			names = append(names, t.String())
+			s.warnings = append(s.warnings, "updates and deletes of "+t.String()+" are not captured, it has no replica identity: "+s.bareFix(t))
+		}
+	}
+	if len(names) > 0 {
+		s.log.Warn("updates and deletes are not captured of tables without a replica identity", "tables", strings.Join(names, ", "),
+			"fix", "syncline status has the statements")
+	}
+}
+
+// bareFix is the way out for a table without a replica identity.
+func (s *Source) bareFix(t *table) string {
+	return "add a primary key, or ALTER TABLE " + quote(t.schema, t.name) + " REPLICA IDENTITY FULL; then restart, and where rows were changed before, syncline sync " +
+		s.opt.Name + "/" + t.entity.Name
 }
 
 // identifierList is how pgoutput's option publication_names is written.

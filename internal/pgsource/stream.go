@@ -278,6 +278,11 @@ func (s *Source) relate(ctx context.Context, rel *pgoutput.Relation) error {
 		s.log.Warn("table has a replica identity now: its updates and deletes are captured from the next start on", "entity", t.entity.Name, "table", t.String(),
 			"fix", "restart; then syncline sync "+s.opt.Name+"/"+t.entity.Name)
 	}
+	if !bare && t.appendOnly() {
+		s.mu.Lock()
+		s.warnOfBareLocked()
+		s.mu.Unlock()
+	}
 	was := t.current
 	sc, layout, err := s.shape(ctx, t, rel)
 	if err != nil {
