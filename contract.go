@@ -304,6 +304,13 @@ type Checker interface {
 	Check(ctx context.Context) []Finding
 }
 
+// Describer is a Source that can tell, before it is opened, what its rows would look like now. It changes nothing and may run beside
+// anything.
+type Describer interface {
+	// Describe returns the schemas of the entities. It leaves out those that Check has something against.
+	Describe(ctx context.Context) ([]*Schema, error)
+}
+
 // Finding is one result of a check.
 type Finding struct {
 	// Level is "ok", "warn" or "fail".

@@ -61,7 +61,11 @@ func (g *globals) check(cmd *cobra.Command, found []daemon.Finding) error {
 	err := g.print(cmd, found, func(w *tabwriter.Writer) {
 		row(w, "SYSTEM\tRESULT\tCODE\tWHAT")
 		for _, f := range found {
-			row(w, "%s\t%s\t%s\t%s", f.System, f.Level, f.Code, f.What)
+			what := f.What
+			if f.Rule != "" {
+				what = "rule " + f.Rule + ": " + what
+			}
+			row(w, "%s\t%s\t%s\t%s", f.System, f.Level, f.Code, what)
 			if f.Fix != "" {
 				row(w, "\t\t\t  fix: %s", f.Fix)
 			}

@@ -13,11 +13,8 @@ import (
 // define binds the rule to the wanted schema and tells the target.
 func (s *Session) define(ctx context.Context) error {
 	rule, schema := s.m.rules[s.m.wantRule], s.m.wantSchema
-	binding, err := rule.Bind(schema)
+	binding, err := rule.Fit(schema)
 	if err != nil {
-		if syncline.CodeOf(err) == "unknown" {
-			err = syncline.Errorf(syncline.Fatal, "rule_does_not_fit", "rule %s does not fit the columns of %s: %w", rule.ID, schema.Table, err)
-		}
 		return err
 	}
 	if err := s.keyed(ctx, rule.ID, schema, binding); err != nil {

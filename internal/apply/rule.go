@@ -36,6 +36,15 @@ type Rule struct {
 	Version string
 }
 
+// Fit binds the rule to rows of the schema. Its error says with a code why they do not fit.
+func (r *Rule) Fit(schema *syncline.Schema) (*Binding, error) {
+	b, err := r.Bind(schema)
+	if err != nil && syncline.CodeOf(err) == "unknown" {
+		err = syncline.Errorf(syncline.Fatal, "rule_does_not_fit", "rule %s does not fit the columns of %s: %w", r.ID, schema.Table, err)
+	}
+	return b, err
+}
+
 // Binding is a rule bound to the schema of the rows it will see. A function that needs a column which the source did not send
 // returns expression.ErrUnset: the record is then read from the source. A nil function is the identity, so that a mirror costs
 // nothing per row.

@@ -9,9 +9,11 @@ import (
 	"syncline/internal/redis"
 )
 
-// Finding is what a check found about one system.
+// Finding is what a check found about one system, or about a rule there.
 type Finding struct {
 	System string `json:"system"`
+	// Rule is "" where the system itself is meant.
+	Rule string `json:"rule,omitempty"`
 	// Level is "ok", "warn" or "fail".
 	Level string `json:"level"`
 	Code  string `json:"code,omitempty"`
@@ -22,31 +24,26 @@ type Finding struct {
 // checkTimeout bounds the check of one system.
 const checkTimeout = 20 * time.Second
 
-// Check connects to every system of the configuration and tells what will not work. It changes nothing anywhere: what would be
-// made at the first use is not made.
+// Check connects to every system of the configuration and tells what will not work there, and which rules do not fit the columns of
+// their source or what their target has. It changes nothing anywhere: what would be made at the first use is not made.
 func Check(ctx context.Context, c *config.Config) []Finding {
 	redis.LogTo(nil)
 	d := &Daemon{o: Options{Config: c}}
 	var found []Finding
+	down := make(map[string]bool)
 	for _, sys := range c.Systems {
-		found = append(found, d.check(ctx, sys)...)
+		found = append(found, d.check(ctx, sys, down)...)
 	}
-	return found
+	return append(found, d.checkRules(ctx, down)...)
 }
 
-func (d *Daemon) check(ctx context.Context, sys *config.System) []Finding {
+// check looks at one system. A target that cannot be opened is put into down.
+func (d *Daemon) check(ctx context.Context, sys *config.System, down map[string]bool) []Finding {
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
 	var found []Finding
 	if sys.Capture != nil && sys.Capture.Mode != config.ModePush {
-		open, err := connectors[sys.Type].source(d, &source{system: sys})
-		if err == nil {
-			var s syncline.Source
-			if s, err = open(); err == nil {
-				found = append(found, ask(ctx, sys, s)...)
-				err = s.Close()
-			}
-		}
+		err := d.probe(sys, func(s syncline.Source) { found = ask(ctx, sys, s) })
 		found = append(found, failure(sys, err)...)
 	}
 	if target := connectors[sys.Type]; target.check != nil && d.written(sys) {
@@ -59,12 +56,27 @@ func (d *Daemon) check(ctx context.Context, sys *config.System) []Finding {
 			found = append(found, ask(ctx, sys, t)...)
 			err = t.Close()
 		}
+		down[sys.Name] = err != nil
 		found = append(found, failure(sys, err)...)
 	}
 	if len(found) == 0 {
 		found = append(found, Finding{System: sys.Name, Level: "ok", What: "nothing to connect to"})
 	}
 	return found
+}
+
+// probe calls f with the system's source, which is not opened.
+func (d *Daemon) probe(sys *config.System, f func(syncline.Source)) error {
+	open, err := connectors[sys.Type].source(d, &source{system: sys})
+	if err != nil {
+		return err
+	}
+	s, err := open()
+	if err != nil {
+		return err
+	}
+	f(s)
+	return s.Close()
 }
 
 // written reports whether a rule writes to the system.
@@ -97,5 +109,5 @@ func failure(sys *config.System, err error) []Finding {
 }
 
 func about(sys *config.System, f syncline.Finding) Finding {
-	return Finding{System: sys.Name, Level: f.Level, Code: f.Code, What: f.What, Fix: f.Fix}
+	return tell(sys.Name, "", f)
 }

@@ -25,16 +25,19 @@ type connector struct {
 	target func(d *Daemon, r *route) openTarget
 	// check looks at a target whose opening makes something; nil where opening it makes nothing.
 	check func(context.Context, *config.System) []syncline.Finding
+	// fit tells what would stop a rule of the route from writing the object, or what to warn of, and makes nothing; nil where every
+	// record can be written.
+	fit func(context.Context, *Daemon, *route, syncline.Definition) (warnings []string, err error)
 }
 
 // connectors are all types of systems there are.
 var connectors = map[config.Type]connector{
-	config.TypePostgres: {source: postgresSource, target: postgresTarget},
-	config.TypeSQLite:   {source: sqliteSource, target: sqliteTarget, check: sqliteCheck},
+	config.TypePostgres: {source: postgresSource, target: postgresTarget, fit: postgresFit},
+	config.TypeSQLite:   {source: sqliteSource, target: sqliteTarget, check: sqliteCheck, fit: sqliteFit},
 	config.TypeHTTP:     {source: pushSource},
-	config.TypeRedis:    {target: redisTarget},
-	config.TypeNATSKV:   {target: natsTarget, check: natsCheck},
-	config.TypeSearch:   {target: searchTarget, check: searchCheck},
+	config.TypeRedis:    {target: redisTarget, fit: redisFit},
+	config.TypeNATSKV:   {target: natsTarget, check: natsCheck, fit: keyedFit},
+	config.TypeSearch:   {target: searchTarget, check: searchCheck, fit: keyedFit},
 	config.TypeWebhook:  {target: webhookTarget},
 }
 
@@ -70,9 +73,17 @@ func postgresSource(d *Daemon, s *source) (func() (syncline.Source, error), erro
 	return func() (syncline.Source, error) { return pgsource.New(o) }, nil
 }
 
-func postgresTarget(d *Daemon, r *route) openTarget {
-	o := pgtarget.Options{URL: r.target.Postgres.URL.Reveal(), Route: r.id, Guard: r.guarded,
+func postgresOptions(d *Daemon, r *route) pgtarget.Options {
+	return pgtarget.Options{URL: r.target.Postgres.URL.Reveal(), Route: r.id, Guard: r.guarded,
 		PostgresSource: r.source.system.Type == config.TypePostgres, Logger: d.log}
+}
+
+func postgresFit(ctx context.Context, d *Daemon, r *route, def syncline.Definition) ([]string, error) {
+	return pgtarget.Fit(ctx, postgresOptions(d, r), def)
+}
+
+func postgresTarget(d *Daemon, r *route) openTarget {
+	o := postgresOptions(d, r)
 	return func(ctx context.Context) (syncline.Target, error) { return pgtarget.Open(ctx, o) }
 }
 
@@ -86,8 +97,16 @@ func sqliteSource(d *Daemon, s *source) (func() (syncline.Source, error), error)
 	return func() (syncline.Source, error) { return sqlite.NewSource(o), nil }, nil
 }
 
+func sqliteOptions(d *Daemon, r *route) sqlite.TargetOptions {
+	return sqlite.TargetOptions{URL: r.target.SQLite.Path, Route: r.id, Guard: r.guarded, Logger: d.log}
+}
+
+func sqliteFit(ctx context.Context, d *Daemon, r *route, def syncline.Definition) ([]string, error) {
+	return sqlite.Fit(ctx, sqliteOptions(d, r), def)
+}
+
 func sqliteTarget(d *Daemon, r *route) openTarget {
-	o := sqlite.TargetOptions{URL: r.target.SQLite.Path, Route: r.id, Guard: r.guarded, Logger: d.log}
+	o := sqliteOptions(d, r)
 	return func(ctx context.Context) (syncline.Target, error) { return sqlite.OpenTarget(ctx, o) }
 }
 
@@ -95,11 +114,27 @@ func sqliteCheck(ctx context.Context, sys *config.System) []syncline.Finding {
 	return sqlite.CheckTarget(ctx, sys.SQLite.Path)
 }
 
+func redisObject(c *config.Redis) redis.Object {
+	return redis.Object{Format: redis.Format(c.Format), KeyTemplate: c.Key, TTL: c.TTL}
+}
+
+func redisFit(_ context.Context, _ *Daemon, r *route, def syncline.Definition) ([]string, error) {
+	return nil, redis.Fit(def.Object, redisObject(r.target.Redis), def.Schema)
+}
+
+// keyedFit is for targets that hold any record which has a key.
+func keyedFit(_ context.Context, _ *Daemon, _ *route, def syncline.Definition) ([]string, error) {
+	if len(def.Schema.Key) == 0 {
+		return nil, syncline.Errorf(syncline.Fatal, "key_missing", "object %s needs records with a key", def.Object).WithFix("declare the entity's key")
+	}
+	return nil, nil
+}
+
 func redisTarget(d *Daemon, r *route) openTarget {
 	c := r.target.Redis
 	o := redis.Options{URL: c.URL.Reveal(), Route: r.id, Tombstone: d.o.Config.Log.Retain, Objects: make(map[string]redis.Object), Logger: d.log}
 	for _, rule := range r.rules {
-		o.Objects[rule.To.Name] = redis.Object{Format: redis.Format(c.Format), KeyTemplate: c.Key, TTL: c.TTL}
+		o.Objects[rule.To.Name] = redisObject(c)
 	}
 	return func(ctx context.Context) (syncline.Target, error) { return redis.Open(ctx, o) }
 }

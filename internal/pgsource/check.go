@@ -10,12 +10,8 @@ import (
 
 // Check implements syncline.Checker. It changes nothing and may run beside anything: it has a connection of its own.
 func (s *Source) Check(ctx context.Context) []syncline.Finding {
-	probe := &Source{opt: s.opt, log: s.log, config: s.config, types: map[uint32]typeInfo{}, known: map[string]struct{}{}, keyParts: map[string]int{}}
+	probe, err := s.probe(ctx)
 	defer func() { hangUp(probe.sql) }()
-	var err error
-	if probe.sql, err = probe.connect(ctx); err == nil {
-		err = probe.server(ctx)
-	}
 	if err != nil {
 		return []syncline.Finding{syncline.Failure(err, "")}
 	}
@@ -38,6 +34,36 @@ func (s *Source) Check(ctx context.Context) []syncline.Finding {
 		list = append(list, probe.checkPublication(ctx)...)
 	}
 	return append(list, probe.checkRoom(ctx)...)
+}
+
+// probe returns a source with a connection of its own; what it learns, s does not. The caller hangs up, after an error too.
+func (s *Source) probe(ctx context.Context) (*Source, error) {
+	p := &Source{opt: s.opt, log: s.log, config: s.config, types: map[uint32]typeInfo{}, known: map[string]struct{}{}, keyParts: map[string]int{}}
+	var err error
+	if p.sql, err = p.connect(ctx); err != nil {
+		return p, err
+	}
+	return p, p.server(ctx)
+}
+
+// Describe implements syncline.Describer.
+func (s *Source) Describe(ctx context.Context) ([]*syncline.Schema, error) {
+	probe, err := s.probe(ctx)
+	defer func() { hangUp(probe.sql) }()
+	if err != nil {
+		return nil, err
+	}
+	var list []*syncline.Schema
+	for _, e := range probe.opt.Entities {
+		t, err := probe.findTable(ctx, e)
+		if err != nil {
+			continue
+		}
+		if schema, _, err := probe.shape(ctx, t, nil); err == nil {
+			list = append(list, schema)
+		}
+	}
+	return list, nil
 }
 
 func (s *Source) checkRights(ctx context.Context) []syncline.Finding {

@@ -45,20 +45,25 @@ type definition struct {
 	reread bool
 }
 
-func (f *definition) run(ctx context.Context) error {
+// plan looks at the table, nil where there is none, and collects what it lacks.
+func (f *definition) plan(ctx context.Context) (*table, error) {
 	tab, err := describe(ctx, f.s.conn, f.name)
-	if err != nil {
-		return err
-	}
 	switch {
+	case err != nil:
+		return nil, err
 	case tab == nil && !f.d.Create:
-		return objectMissing(f.d.Object)
+		return nil, objectMissing(f.d.Object)
 	case tab == nil:
 		f.reread = f.d.Previous != nil // somebody removed it
 		err = f.create(ctx)
 	case f.d.Policy == syncline.SchemaEvolve:
 		err = f.evolve(ctx, tab)
 	}
+	return tab, err
+}
+
+func (f *definition) run(ctx context.Context) error {
+	tab, err := f.plan(ctx)
 	if err != nil {
 		return err
 	}

@@ -10,7 +10,10 @@ import (
 	"syncline"
 )
 
-var _ syncline.Checker = (*Source)(nil)
+var (
+	_ syncline.Checker   = (*Source)(nil)
+	_ syncline.Describer = (*Source)(nil)
+)
 
 // Check implements syncline.Checker. It opens the database for itself and changes nothing.
 func (s *Source) Check(ctx context.Context) []syncline.Finding {
@@ -60,6 +63,26 @@ func (s *Source) Check(ctx context.Context) []syncline.Finding {
 		out = append(out, syncline.Finding{Level: "ok", What: fmt.Sprintf("%d statements will install the triggers that capture changes", len(statements))})
 	}
 	return out
+}
+
+// Describe implements syncline.Describer.
+func (s *Source) Describe(ctx context.Context) ([]*syncline.Schema, error) {
+	path, err := Path(s.opt.URL)
+	if err != nil {
+		return nil, err
+	}
+	db, err := openFile(ctx, path, false, 1)
+	if err != nil {
+		return nil, err
+	}
+	defer db.Close() //nolint:errcheck // it was only read
+	var list []*syncline.Schema
+	for _, e := range s.entities() {
+		if c, err := s.loadEntity(ctx, db, e); err == nil {
+			list = append(list, s.schema(e, c.table.name, c.table.columns))
+		}
+	}
+	return list, nil
 }
 
 // CheckTarget tells whether the database can be written. It makes none and leaves the journal mode of one that is there, both
