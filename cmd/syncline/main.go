@@ -70,6 +70,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return exit.code
 	case errors.As(err, &problems):
 		_ = problems.WriteText(stderr, isTerminal(stderr))
+		fmt.Fprintf(stderr, "\n%s\n", count(len(problems), "problem")) //nolint:errcheck // talk
 		return exitConfig
 	case errors.As(err, &problem):
 		complain(stderr, err)

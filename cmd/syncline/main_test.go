@@ -29,8 +29,9 @@ func TestExitCodes(t *testing.T) {
 	}{
 		{[]string{"init", "-c", good}, exitOK, "wrote"},
 		{[]string{"init", "-c", good}, exitFailed, "file_exists"},
-		{[]string{"validate", "-c", good}, exitOK, "is valid"},
+		{[]string{"validate", "-c", good}, exitOK, "is valid: 2 systems, 1 rule\n"},
 		{[]string{"validate", "-c", bad}, exitConfig, "unknown_key"},
+		{[]string{"validate", "-c", bad}, exitConfig, "\n1 problem\n"},
 		{[]string{"run", "-c", filepath.Join(dir, "none.yaml")}, exitConfig, "unreadable"},
 		{[]string{"status", "--server", "http://127.0.0.1:1"}, exitUnreachable, "unreachable"},
 		{[]string{"frobnicate"}, exitUsage, "unknown command"},

@@ -28,8 +28,16 @@ func validateCommand(g *globals) *cobra.Command {
 			if err := problems.Err(); err != nil {
 				return err
 			}
-			fmt.Fprintf(cmd.ErrOrStderr(), "%s is valid: %d systems, %d rules\n", g.config, len(c.Systems), len(c.Rules)) //nolint:errcheck // talk
+			fmt.Fprintf(cmd.ErrOrStderr(), "%s is valid: %s, %s\n", g.config, count(len(c.Systems), "system"), count(len(c.Rules), "rule")) //nolint:errcheck // talk
 			return nil
 		},
 	}
+}
+
+// count says how many there are of something.
+func count(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
 }

@@ -290,8 +290,8 @@ func TestColourAndWideCharacters(t *testing.T) {
 }
 
 func TestNearest(t *testing.T) {
-	names := []string{"from", "transform", "conditions"}
-	for word, want := range map[string]string{"form": "from", "transfrm": "transform", "FROM": "from", "condition": "conditions", "xyz": "", "": ""} {
+	names := []string{"from", "transform", "conditions", "soft"}
+	for word, want := range map[string]string{"form": "from", "transfrm": "transform", "FROM": "from", "condition": "conditions", "xyz": "", "": "", "rom": "from", "off": ""} {
 		if got := nearest(word, names); got != want {
 			t.Errorf("nearest(%q) = %q, want %q", word, got, want)
 		}

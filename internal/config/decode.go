@@ -299,10 +299,21 @@ func (d *decoder) size(v value, dst *int64, least int64) {
 	case !ok:
 		d.report(v, BadSize, "a number with a unit: 512MiB, 20GB", "%s must be a size", v.path)
 	case n < least:
-		d.report(v, BadSize, "", "%s must be at least %d bytes", v.path, least)
+		d.report(v, BadSize, "", "%s must be at least %s", v.path, formatSize(least))
 	default:
 		*dst = n
 	}
+}
+
+// formatSize writes a size in the largest unit that it is a multiple of.
+func formatSize(n int64) string {
+	best := units[len(units)-1]
+	for _, u := range units {
+		if u.bytes > best.bytes && math.Mod(float64(n), u.bytes) == 0 {
+			best = u
+		}
+	}
+	return strconv.FormatInt(n/int64(best.bytes), 10) + best.suffix
 }
 
 func parseSize(text string) (int64, bool) {

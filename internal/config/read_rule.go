@@ -2,6 +2,7 @@ package config
 
 import (
 	"errors"
+	"fmt"
 	"regexp"
 	"slices"
 	"strings"
@@ -144,6 +145,9 @@ func (l *loader) expression(v value) string {
 		if errors.As(err, &at) {
 			line, column = v.at(at.Line, at.Column)
 			message, fix = at.Message, at.Suggestion
+			if fix == "" {
+				fix = meant(text, at)
+			}
 		}
 		if bare.MatchString(text) {
 			fix = `a text constant needs quotes of its own: '"` + text + `"'; a field is after.` + text
@@ -153,6 +157,27 @@ func (l *loader) expression(v value) string {
 	}
 	return text
 }
+
+// meant says what the writer of an expression probably meant by what stands at the error.
+func meant(text string, at *expression.Error) string {
+	lines := strings.Split(text, "\n")
+	if at.Line > len(lines) {
+		return ""
+	}
+	rest := []rune(lines[at.Line-1])
+	rest = rest[min(at.Column-1, len(rest)):]
+	if len(rest) > 0 && rest[0] == '=' {
+		return "two values are compared with =="
+	}
+	word := leadingWord.FindString(string(rest))
+	if n := nearest(word, []string{"after", "before", "event"}); n != "" && n != word {
+		return fmt.Sprintf("did you mean %q?", n)
+	}
+	return ""
+}
+
+// leadingWord is the name that a text begins with.
+var leadingWord = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*`)
 
 // bare is text that was probably not meant as an expression.
 var bare = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_-]*$`)

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"go.yaml.in/yaml/v3"
 )
 
 var (
@@ -88,6 +90,7 @@ func (l *loader) system(s *systemSource, v value) {
 	case TypeHTTP:
 		need = []string{"capture"}
 	default:
+		l.references(v)
 		return
 	}
 	if s.Type.CanCapture() {
@@ -107,6 +110,25 @@ func (l *loader) system(s *systemSource, v value) {
 	l.need(v, seen, "system "+s.Name, need...)
 	if at, ok := seen["url"]; ok && s.Webhook != nil && !s.Webhook.AllowPrivate && strings.HasPrefix(s.Webhook.URL.Reveal(), "http:") {
 		l.report(at, BadURL, "https://…, or allow_private: true for an endpoint in the local network", "%s has no TLS", at.path)
+	}
+}
+
+// references checks those in a system of an unknown type, and that no password is spelled out there: nothing else can be said of its keys.
+func (l *loader) references(v value) {
+	if v.node.Kind != yaml.MappingNode {
+		return
+	}
+	for i := 0; i+1 < len(v.node.Content); i += 2 {
+		name := v.node.Content[i].Value
+		val := v.child(v.node.Content[i+1], v.field(name))
+		if name == "type" || val.node.Kind != yaml.ScalarNode || !l.enter(&val) {
+			continue
+		}
+		if name == "secret" || strings.Contains(val.node.Value, "://") {
+			l.mask(val)
+		}
+		l.plainPasswords(val, "")
+		l.expand(val)
 	}
 }
 

@@ -5,9 +5,9 @@ import (
 	"strings"
 )
 
-// nearest returns the name that the writer probably meant, or "": at most a third of the letters wrong, in any case.
+// nearest returns the name that the writer probably meant, or "": at most a third of the letters wrong, or one, in any case.
 func nearest(word string, names []string) string {
-	best, distance := "", len([]rune(word))/3+1
+	best, distance := "", max(len([]rune(word))/3, 1)
 	for _, n := range names {
 		if d := editDistance(strings.ToLower(word), strings.ToLower(n)); d <= distance && (best == "" || d < distance) {
 			best, distance = n, d
