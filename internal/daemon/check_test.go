@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -148,6 +149,7 @@ log: {dir: "$DIR/log"}
 state: {url: "sqlite:$DIR/state.db"}
 systems:
   pos: {type: http, capture: {mode: push, entities: {order: {key: [id]}}}}
+  crm_eu: {type: http, capture: {mode: push, entities: {order: {key: [id]}}}}
   crm: {type: sqlite, url: "sqlite:$DIR/crm.db"`+systems)
 		d, err := Open(t.Context(), Options{Config: c, Logger: slog.New(slog.NewTextHandler(&log, nil))})
 		if err == nil {
@@ -167,7 +169,16 @@ systems:
 			t.Errorf("a start without crm says %s", log)
 		}
 	}
-	for _, pattern := range []string{"log/jetstream/*/streams/SYNCLINE_crm_*", "log/ends/crm_*"} {
+	page, err := os.ReadFile("../../docs/operations.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	command := regexp.MustCompile(`(?m)^rm -r (LOGDIR/\S+) (LOGDIR/\S+)$`).FindSubmatch(page)
+	if command == nil {
+		t.Fatal("docs/operations.md does not tell how to remove a source's log")
+	}
+	for _, pattern := range []string{string(command[1]), string(command[2])} {
+		pattern = strings.Replace(pattern, "LOGDIR", "log", 1)
 		found, err := filepath.Glob(filepath.Join(dir, pattern))
 		if err != nil || len(found) != 1 {
 			t.Fatalf("%s finds %q, %v", pattern, found, err)

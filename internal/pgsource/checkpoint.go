@@ -84,7 +84,7 @@ func (c *checkpoint) encode() []byte {
 func decodeCheckpoint(b []byte) (c checkpoint, err error) {
 	if err := json.Unmarshal(b, &c); err != nil || c.Format != checkpointFormat || c.State != stateIntent && c.State != stateCreated {
 		return c, syncline.Errorf(syncline.Fatal, "checkpoint_unknown", "the log's checkpoint was not written by this version's PostgreSQL source").
-			WithFix("use the version of syncline that wrote the log, or begin with an empty log")
+			WithFix("use the version of syncline that wrote the log, or " + newLog)
 	}
 	c.Runs = slices.DeleteFunc(c.Runs, func(p *progress) bool { return p == nil })
 	return c, nil

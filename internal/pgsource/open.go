@@ -99,7 +99,7 @@ func (s *Source) openAgain(ctx context.Context) error {
 	}
 	if sl.confirmed > lsn(s.pos.Commit) {
 		return syncline.Errorf(syncline.Fatal, "slot_ahead", "source %s: slot %s stands at %s, beyond the log's end at %s: the changes between were given to somebody else",
-			s.opt.Name, s.opt.Slot, sl.confirmed, lsn(s.pos.Commit)).WithFix("begin with an empty log for this source: the tables are copied anew")
+			s.opt.Name, s.opt.Slot, sl.confirmed, lsn(s.pos.Commit)).WithFix(newLog + ": the tables are copied anew")
 	}
 	end, err := s.walEnd(ctx)
 	if err != nil {
@@ -107,7 +107,7 @@ func (s *Source) openAgain(ctx context.Context) error {
 	}
 	if end < lsn(s.pos.Commit) {
 		return syncline.Errorf(syncline.Fatal, "source_behind", "source %s: the server's WAL ends at %s, before the log's end at %s: the server lost changes that it had sent",
-			s.opt.Name, end, lsn(s.pos.Commit)).WithFix("the server was restored or lost its tail; begin with an empty log for this source: the tables are copied anew")
+			s.opt.Name, end, lsn(s.pos.Commit)).WithFix("the server was restored or lost its tail; " + newLog + ": the tables are copied anew")
 	}
 	if err := s.ensurePublications(ctx); err != nil {
 		return err

@@ -11,6 +11,9 @@ import (
 	"syncline"
 )
 
+// newLog is the way out of a log that cannot be continued.
+const newLog = "begin a new log for this source (docs/operations.md, Begin new logs)"
+
 // slotPoll is how often a slot that somebody uses is tried again.
 const slotPoll = 100 * time.Millisecond
 
@@ -62,12 +65,12 @@ func (s *Source) slotMissing() error {
 			WithFix("SELECT pg_create_logical_replication_slot(%s, 'pgoutput');", literal(s.opt.Slot))
 	}
 	return syncline.Errorf(syncline.Fatal, "slot_missing", "source %s: slot %s is gone, and with it the changes since the log's end", s.opt.Name, s.opt.Slot).
-		WithFix("begin with an empty log for this source: a new slot is made and the tables are copied anew")
+		WithFix(newLog + ": a new slot is made and the tables are copied anew")
 }
 
 func (s *Source) slotLost() error {
 	return syncline.Errorf(syncline.Fatal, "slot_lost", "source %s: the server removed WAL that slot %s still needs", s.opt.Name, s.opt.Slot).
-		WithFix("raise max_slot_wal_keep_size; then SELECT pg_drop_replication_slot(%s); and begin with an empty log for this source", literal(s.opt.Slot))
+		WithFix("raise max_slot_wal_keep_size; then SELECT pg_drop_replication_slot(%s); and "+newLog, literal(s.opt.Slot))
 }
 
 // dropSlot removes the slot of our own birth that was cut, as soon as nobody uses it any more.
@@ -168,5 +171,5 @@ func (s *Source) checkIdentity() error {
 		return nil
 	}
 	return syncline.Errorf(syncline.Fatal, "source_changed", "source %s: the log was captured from %s", s.opt.Name, what).
-		WithFix("point the url back to the old one; or begin with an empty log for this source: the tables are copied anew")
+		WithFix("point the url back to the old one; or " + newLog + ": the tables are copied anew")
 }
