@@ -90,3 +90,12 @@ func CodeOf(err error) string {
 	}
 	return "unknown"
 }
+
+// FixOf returns the way out that the first Error in err's chain tells, else "".
+func FixOf(err error) string {
+	var e *Error
+	if errors.As(err, &e) {
+		return e.Fix
+	}
+	return ""
+}

@@ -36,6 +36,15 @@ rules:
 			t.Errorf("the log has the foreign line %q", line)
 		}
 	}
+	rest := p.log.String()
+	for _, step := range []string{"syncline is running", "stopping", "drained", "syncline has stopped"} {
+		_, after, found := strings.Cut(rest, step)
+		if !found {
+			t.Errorf("the log does not say %q in its turn:\n%s", step, p.log)
+			break
+		}
+		rest = after
+	}
 
 	path, err := binary()
 	if err != nil {

@@ -38,7 +38,11 @@ func runCommand(g *globals) *cobra.Command {
 				return err
 			}
 			log.Info("syncline is running", "version", version(), "api", "http://"+d.Addr(), "pid", os.Getpid())
-			return closeAfter(d, d.Run(cmd.Context()))
+			err = closeAfter(d, d.Run(cmd.Context()))
+			if err == nil {
+				log.Info("syncline has stopped")
+			}
+			return err
 		},
 	}
 	cmd.Flags().BoolVar(&check, "check", false, "connect to everything, report, and end")

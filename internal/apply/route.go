@@ -86,6 +86,8 @@ type Route struct {
 
 	commands chan command // sent by operators, received by Run; unbuffered: a command is taken when the loop can carry it out
 
+	refusals refusals // belongs to the goroutine of Run
+
 	mu     sync.Mutex
 	status Status
 	rate   meter
@@ -207,10 +209,21 @@ func (r *Route) update(change func(*Status)) {
 // Run gives up. A route that cannot go on stays in Run, halted, until Resume, Restart or the end.
 func (r *Route) Run(ctx, hard context.Context) error {
 	defer r.update(func(s *Status) { s.State = RouteStopped })
-	failures := 0
+	defer func() {
+		r.refusals.next = time.Time{} // the last moment to tell
+		r.refusals.tell(r.log, r.o.Now())
+	}()
+	failures, stopped := 0, false
 	for ctx.Err() == nil {
 		s, err := r.Begin(ctx)
 		if err == nil {
+			switch {
+			case stopped:
+				r.log.Info("route goes on")
+			case failures > 0:
+				r.log.Info("target answers again")
+			}
+			stopped = false
 			r.update(func(st *Status) { st.State, st.Err, st.NextTry = RouteRunning, nil, time.Time{} })
 			var progress bool
 			progress, err = s.run(ctx, hard)
@@ -223,7 +236,7 @@ func (r *Route) Run(ctx, hard context.Context) error {
 		}
 		if syncline.ClassOf(err) == syncline.Fatal {
 			r.stop(ctx, err)
-			failures = 0
+			failures, stopped = 0, true
 			continue
 		}
 		failures++
@@ -239,7 +252,7 @@ func (r *Route) stop(ctx context.Context, err error) {
 		to = RouteNeedsSync
 	}
 	r.update(func(s *Status) { s.State, s.Err = to, err })
-	r.log.Error("route stopped", "code", syncline.CodeOf(err), "err", err)
+	r.log.Error("route stopped", "code", syncline.CodeOf(err), "err", err, "fix", syncline.FixOf(err))
 	for {
 		select {
 		case <-ctx.Done():

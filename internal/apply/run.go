@@ -216,6 +216,7 @@ func (s *Session) run(ctx, hard context.Context) (progress bool, err error) {
 				return progress, nil
 			}
 		case <-timer.C:
+			s.r.refusals.tell(s.r.log, s.r.o.Now())
 		}
 	}
 }
@@ -234,6 +235,9 @@ func (s *Session) obey(ctx context.Context, c command) {
 func (s *Session) setTimer(timer *time.Timer) {
 	now := s.r.o.Now()
 	at, ok := s.m.parking.wake()
+	if tell, due := s.r.refusals.due(); due && (!ok || tell.Before(at)) {
+		at, ok = tell, true
+	}
 	if s.m.unsaved {
 		if save := s.m.saved.Add(saveEvery); !ok || save.Before(at) {
 			at, ok = save, true

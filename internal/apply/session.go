@@ -307,12 +307,20 @@ func (s *Session) show() {
 		full = syncline.Errorf(syncline.Transient, "parked_limit", "%d tasks wait: the route reads no further", s.m.parking.tasks()).
 			WithFix("`syncline tasks` shows why they wait; retry or cancel them")
 	}
+	var was RouteState
 	s.r.update(func(st *Status) {
+		was = st.State
 		st.Cursor, st.State, st.Err = s.m.committed, RouteRunning, full
 		if full != nil {
 			st.State = RouteDegraded
 		}
 	})
+	switch {
+	case full != nil && was != RouteDegraded:
+		s.r.log.Warn("route reads no further", "code", syncline.CodeOf(full), "err", full, "fix", syncline.FixOf(full))
+	case full == nil && was == RouteDegraded:
+		s.r.log.Info("route reads on")
+	}
 }
 
 // applied is what came of applying a plan.
@@ -367,6 +375,8 @@ func (s *Session) settled(ctx context.Context, done applied) error {
 		}
 	}
 	s.m.done(done.commit, now)
+	s.r.refusals.note(done.commit)
+	s.r.refusals.tell(s.r.log, now)
 	if err := s.unmix(ctx); err != nil {
 		return err
 	}

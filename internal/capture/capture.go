@@ -76,8 +76,10 @@ type Capture struct {
 	wake chan struct{} // buffered by one: Resume leaves a note, Run takes it
 
 	// m and reader belong to the goroutine of Run, or to the caller of Wants, Take and Step. reader is nil without Run.
+	// away: the log was told of an error that closed the source.
 	m      *machine
 	reader *reader
+	away   bool
 
 	mu     sync.Mutex
 	status Status

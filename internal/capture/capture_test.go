@@ -249,6 +249,47 @@ func TestRoutesReadQuietly(t *testing.T) {
 	}
 }
 
+// TestTheLogTellsThatASourceAnswersAgain: once for each time that it was away. Why a capture has stopped has its way out.
+func TestTheLogTellsThatASourceAnswersAgain(t *testing.T) {
+	for _, test := range []struct {
+		err   error
+		state State
+		says  string
+	}{
+		{syncline.Errorf(syncline.Transient, "connection_lost", "gone"), StateRunning, "source or log does not answer"},
+		{syncline.Errorf(syncline.Fatal, "slot_missing", "no").WithFix("make it"), StateHalted, `fix="make it"`},
+	} {
+		db := system(3)
+		c := newCapture(t, memlog.New(memlog.Options{}).Log("crm"), db)
+		var logged strings.Builder // written by the goroutine of Run, read after its end
+		c.log, c.o.MinDelay, c.o.MaxDelay = slog.New(slog.NewTextHandler(&logged, nil)), time.Millisecond, time.Millisecond
+		open, err := c.o.Open, test.err
+		c.o.Open = func() (syncline.Source, error) {
+			if first := err; first != nil {
+				err = nil
+				return nil, first
+			}
+			return open()
+		}
+		ctx, stop := context.WithCancel(t.Context())
+		done := make(chan error, 1) // the goroutine's one word
+		go func() { done <- c.Run(ctx, context.WithoutCancel(ctx)) }()
+		eventually(t, "the error is taken", func() bool { return c.Status().State == test.state })
+		c.Resume()
+		db.Advance(3)
+		eventually(t, "the source is captured", func() bool { return c.Status().Events == 3 })
+		stop()
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+		for _, what := range []string{test.says, "source answers again"} {
+			if got := strings.Count(logged.String(), what); got != 1 {
+				t.Errorf("the log says %q %d times, want once:\n%s", what, got, logged.String())
+			}
+		}
+	}
+}
+
 // memory is a state store for runs that is not slowed down by a disk.
 type memory map[string]state.RunRow
 

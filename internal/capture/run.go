@@ -67,6 +67,10 @@ func (c *Capture) Run(ctx, hard context.Context) error {
 				c.m.closed(err)
 				continue
 			}
+			if c.away {
+				c.log.Info("source answers again")
+			}
+			c.away = false
 			c.startReader(ctx)
 			c.m.opened(last, born)
 		case moveAppend:
@@ -137,7 +141,8 @@ func (c *Capture) tell(v move) {
 		c.log.Info("log takes events again")
 		c.stall(nil)
 	case moveHalt:
-		c.log.Error("capture stopped", "code", syncline.CodeOf(c.m.err), "err", c.m.err)
+		c.away = true
+		c.log.Error("capture stopped", "code", syncline.CodeOf(c.m.err), "err", c.m.err, "fix", syncline.FixOf(c.m.err))
 	}
 }
 
@@ -145,6 +150,7 @@ func (c *Capture) tell(v move) {
 func (c *Capture) pause() time.Duration {
 	d := backoff.Delay(c.o.MinDelay, c.o.MaxDelay, c.m.failures)
 	c.log.Warn("source or log does not answer", "code", syncline.CodeOf(c.m.err), "err", c.m.err, "retry_in", d)
+	c.away = !c.m.stalled
 	if c.m.stalled {
 		c.stall(c.m.err)
 		if c.o.Stalled != nil {

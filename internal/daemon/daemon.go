@@ -224,7 +224,11 @@ func (d *Daemon) Run(ctx context.Context) error {
 	defer stopAPI()
 	var api, captures, routes sync.WaitGroup
 	var apiErr error
-	api.Go(func() { apiErr = d.serve(apiCtx) })
+	served := make(chan struct{}) // closed when the API has ended
+	api.Go(func() {
+		defer close(served)
+		apiErr = d.serve(apiCtx)
+	})
 	for _, s := range d.sources {
 		captures.Go(func() { _ = s.capture.Run(captureCtx, hard) })
 	}
@@ -232,6 +236,11 @@ func (d *Daemon) Run(ctx context.Context) error {
 		routes.Go(func() { _ = r.apply.Run(routeCtx, hard) })
 	}
 	routes.Go(func() { d.keepHouse(routeCtx) })
+	select {
+	case <-ctx.Done():
+		d.log.Info("stopping: what is in hand is finished", "drain_timeout", d.o.DrainTimeout)
+	case <-served:
+	}
 	api.Wait() // ends with ctx, or when the API cannot be served
 	deadline := time.AfterFunc(d.o.DrainTimeout, giveUp)
 	defer deadline.Stop()
@@ -239,6 +248,11 @@ func (d *Daemon) Run(ctx context.Context) error {
 	captures.Wait()
 	stopRoutes()
 	routes.Wait()
+	if hard.Err() != nil {
+		d.log.Warn("the drain timeout has ended: what was in hand is done again at the next start")
+	} else {
+		d.log.Info("drained")
+	}
 	return apiErr
 }
 

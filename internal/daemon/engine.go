@@ -2,7 +2,6 @@ package daemon
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -81,12 +80,7 @@ func fault(err error) *ops.Fault {
 	if err == nil {
 		return nil
 	}
-	f := &ops.Fault{Code: syncline.CodeOf(err), Text: err.Error()}
-	var known *syncline.Error
-	if errors.As(err, &known) {
-		f.Fix = known.Fix
-	}
-	return f
+	return &ops.Fault{Code: syncline.CodeOf(err), Text: err.Error(), Fix: syncline.FixOf(err)}
 }
 
 func (e engine) Routes(ctx context.Context) ([]ops.RouteStatus, error) {
