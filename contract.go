@@ -151,7 +151,8 @@ type CursorKeeper interface {
 	// returns the cursor with that epoch and the id of the state store it belongs to. It waits for a commit in flight of the
 	// previous owner. found is false where there is no cursor, and then nothing was changed.
 	Own(ctx context.Context, atLeast uint64) (c Cursor, state string, found bool, err error)
-	// Place writes the cursor, whatever stood there: the route begins, or an operator moves it.
+	// Place writes the cursor, whatever stood there, also what Own cannot read (fatal cursor_damaged): the route begins, or an
+	// operator moves it.
 	Place(ctx context.Context, c Cursor, state string) error
 }
 

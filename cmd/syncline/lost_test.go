@@ -118,6 +118,38 @@ rules:
 	s.cached(cache, "customer:2", `{"id":2,"name":"Bo again"}`)
 }
 
+// TestARouteBeginsAnewOverACursorThatCannotBeRead does what the error advises.
+func TestARouteBeginsAnewOverACursorThatCannotBeRead(t *testing.T) {
+	red := testserver.NewRedis(t)
+	options, err := goredis.ParseURL(red.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	cache := goredis.NewClient(options)
+	t.Cleanup(func() { _ = cache.Close() })
+	s := newShop(t, fmt.Sprintf(`
+  cache: {type: redis, url: %q}
+rules:
+  - {id: cache, from: crm/customer, to: cache/customer}
+`, red.URL()))
+	s.program.start()
+	s.cached(cache, "customer:1", `{"id":1,"name":"Ann"}`)
+	if err := s.program.stop(); err != nil {
+		t.Fatalf("stop: %v", err)
+	}
+	if err := cache.HSet(t.Context(), "_syncline_cursor:cache/0", "epoch", "x").Err(); err != nil {
+		t.Fatal(err)
+	}
+	s.exec(`UPDATE customer SET name = 'Ann again' WHERE id = 1`)
+	s.program.start()
+	s.routeIs("cache", ops.RouteHalted, "cursor_damaged")
+	if _, err := s.program.client().StartSync(t.Context(), ops.SyncRequest{Source: "crm", Entity: "customer", Routes: []string{"cache"}}); err != nil {
+		t.Fatalf("sync: %v", err)
+	}
+	s.routeIs("cache", ops.RouteRunning, "")
+	s.cached(cache, "customer:1", `{"id":1,"name":"Ann again"}`)
+}
+
 func (s *shop) cached(cache *goredis.Client, key, want string) {
 	s.t.Helper()
 	eventually(s.t, key, func(ctx context.Context) error {

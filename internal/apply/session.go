@@ -112,6 +112,9 @@ func (s *Session) start(ctx context.Context, known state.Route) error {
 	keeper, keeps := s.target.(syncline.CursorKeeper)
 	if keeps {
 		held, store, found, err := keeper.Own(ctx, known.Cursor.Epoch)
+		if facts.Placing && facts.Anew && syncline.CodeOf(err) == "cursor_damaged" {
+			err = nil // it is written over, whatever it was
+		}
 		if err != nil {
 			return err
 		}

@@ -167,6 +167,56 @@ func TestAnEventRouteSaysThatItsStateStoreIsAnother(t *testing.T) {
 	}
 }
 
+// damaged is a target whose cursor cannot be read until another one is placed over it.
+type damaged struct {
+	syncline.Target
+	syncline.CursorKeeper
+	syncline.Definer
+	is *bool
+}
+
+func (d damaged) Own(ctx context.Context, atLeast uint64) (syncline.Cursor, string, bool, error) {
+	if *d.is {
+		return syncline.Cursor{}, "", false, syncline.Errorf(syncline.Fatal, "cursor_damaged", "read the cursor: it is none")
+	}
+	return d.CursorKeeper.Own(ctx, atLeast)
+}
+
+func (d damaged) Place(ctx context.Context, c syncline.Cursor, state string) error {
+	*d.is = false
+	return d.CursorKeeper.Place(ctx, c, state)
+}
+
+// TestADamagedCursorIsBegunOver: only an operator has the route begin over it, and then it need not be read.
+func TestADamagedCursorIsBegunOver(t *testing.T) {
+	is := false
+	b := newBench(t, func(o *Options) {
+		open := o.Open
+		o.Open = func(ctx context.Context) (syncline.Target, error) {
+			target, err := open(ctx)
+			return damaged{target, target.(syncline.CursorKeeper), target.(syncline.Definer), &is}, err
+		}
+	})
+	b.append(created(1, "a", "x"))
+	b.mustDrain()
+	is = true
+	for range 2 {
+		if _, err := b.route.Begin(b.ctx); syncline.CodeOf(err) != "cursor_damaged" || !Lost(err) {
+			t.Fatalf("Begin = %v, want cursor_damaged", err)
+		}
+	}
+	if err := b.route.anew(b.ctx); err != nil {
+		t.Fatal(err)
+	}
+	runs, epoch := len(b.runs), b.s.Cursor().Epoch
+	b.begin()
+	if got := b.s.Cursor(); is || got.Epoch <= epoch || len(b.runs) != runs+1 {
+		t.Errorf("the route begins at %+v with runs %+v, want a higher epoch than %d and one run more than %d", got, b.runs, epoch, runs)
+	}
+	b.append(created(2, "b", "x"))
+	b.mustDrain()
+}
+
 // TestARouteThatIsPlacedAgainAsksForTheSameRun: a crash while it was placed must not have every record read twice, but a route that
 // an operator begins anew later has them read again.
 func TestARouteThatIsPlacedAgainAsksForTheSameRun(t *testing.T) {

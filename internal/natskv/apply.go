@@ -9,11 +9,11 @@ import (
 
 // Apply checks that the caller owns the slice, writes the records in pipelined windows, calls Commit and moves the cursor.
 func (t *Target) Apply(ctx context.Context, w *syncline.Write) (syncline.Result, error) {
-	c, _, found, err := t.readCursor(ctx)
+	c, err := t.readCursor(ctx)
 	if err != nil {
 		return syncline.Result{}, err
 	}
-	if err := t.fence(c, found, w.Cursor.Epoch); err != nil {
+	if err := t.fence(c, w.Cursor.Epoch); err != nil {
 		return syncline.Result{}, err
 	}
 	a := apply{t: t, w: w, res: syncline.Result{Outcomes: make([]syncline.Outcome, len(w.Changes))}, waiting: map[string]bool{}, refused: map[string]bool{}}

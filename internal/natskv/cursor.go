@@ -24,20 +24,25 @@ func (c cursorRecord) cursor() syncline.Cursor {
 	return syncline.Cursor{Log: c.Log, Seq: c.Seq, Index: c.Index, Epoch: c.Epoch}
 }
 
-// readCursor returns the cursor and its revision; found is false where there is none.
-func (t *Target) readCursor(ctx context.Context) (c cursorRecord, revision uint64, found bool, err error) {
+// readCursor returns the cursor; nil where there is none.
+func (t *Target) readCursor(ctx context.Context) (*cursorRecord, error) {
 	s, err := t.readLatest(ctx, t.cursor)
 	if err != nil {
-		return c, 0, false, classify(err, "read the cursor in bucket "+t.bucket)
+		return nil, classify(err, "read the cursor in bucket "+t.bucket)
 	}
+	return t.parseCursor(s)
+}
+
+func (t *Target) parseCursor(s stored) (*cursorRecord, error) {
 	if !s.live {
-		return c, s.revision, false, nil
+		return nil, nil
 	}
-	if err := json.Unmarshal(s.data, &c); err != nil {
-		return c, 0, false, syncline.Errorf(syncline.Fatal, "cursor_damaged", "read the cursor in bucket %s: %w", t.bucket, err).
+	c := new(cursorRecord)
+	if err := json.Unmarshal(s.data, c); err != nil {
+		return nil, syncline.Errorf(syncline.Fatal, "cursor_damaged", "read the cursor in bucket %s: %w", t.bucket, err).
 			WithFix("find out who changed it, then `syncline sync SYSTEM/ENTITY --route ROUTE`")
 	}
-	return c, s.revision, true, nil
+	return c, nil
 }
 
 // writeCursor replaces the revision of the cursor, or returns errConflict.
@@ -57,18 +62,30 @@ func (t *Target) replace(ctx context.Context, subject string, data []byte, revis
 	return conflict(err)
 }
 
-// change reads the cursor and writes what edit makes of it, anew whenever somebody else wrote it in between.
-func (t *Target) change(ctx context.Context, doing string, edit func(c *cursorRecord, found bool) (write bool, err error)) error {
-	for range maxRounds {
-		c, revision, found, err := t.readCursor(ctx)
+// change reads the cursor, nil where there is none, and writes what edit makes of it, nothing where that is nil.
+func (t *Target) change(ctx context.Context, doing string, edit func(*cursorRecord) (*cursorRecord, error)) error {
+	return t.overwrite(ctx, doing, func(s stored) (*cursorRecord, error) {
+		c, err := t.parseCursor(s)
 		if err != nil {
+			return nil, err
+		}
+		return edit(c)
+	})
+}
+
+// overwrite writes what next makes of what stands at the cursor, nothing where that is nil; anew whenever somebody else wrote it
+// in between.
+func (t *Target) overwrite(ctx context.Context, doing string, next func(stored) (*cursorRecord, error)) error {
+	for range maxRounds {
+		s, err := t.readLatest(ctx, t.cursor)
+		if err != nil {
+			return classify(err, "read the cursor in bucket "+t.bucket)
+		}
+		c, err := next(s)
+		if err != nil || c == nil {
 			return err
 		}
-		write, err := edit(&c, found)
-		if err != nil || !write {
-			return err
-		}
-		if err = t.writeCursor(ctx, c, revision); err == nil {
+		if err = t.writeCursor(ctx, *c, s.revision); err == nil {
 			return nil
 		}
 		if !errors.Is(err, errConflict) {
@@ -80,45 +97,41 @@ func (t *Target) change(ctx context.Context, doing string, edit func(c *cursorRe
 
 // Own takes ownership by a write over the cursor's revision.
 func (t *Target) Own(ctx context.Context, atLeast uint64) (syncline.Cursor, string, bool, error) {
-	var got cursorRecord
-	var owned bool
-	err := t.change(ctx, "take ownership", func(c *cursorRecord, found bool) (bool, error) {
-		if !found {
-			return false, nil
+	var got *cursorRecord
+	err := t.change(ctx, "take ownership", func(c *cursorRecord) (*cursorRecord, error) {
+		if got = c; c != nil {
+			c.Epoch = max(c.Epoch, atLeast) + 1
 		}
-		c.Epoch = max(c.Epoch, atLeast) + 1
-		got, owned = *c, true
-		return true, nil
+		return c, nil
 	})
-	if err != nil || !owned {
+	if err != nil || got == nil {
 		return syncline.Cursor{}, "", false, err
 	}
 	return got.cursor(), got.State, true, nil
 }
 
-// Place writes the cursor.
+// Place writes the cursor over whatever stands there, which it need not be able to read.
 func (t *Target) Place(ctx context.Context, c syncline.Cursor, state string) error {
-	return t.change(ctx, "place the cursor", func(r *cursorRecord, _ bool) (bool, error) {
-		*r = cursorRecord{Log: c.Log, Seq: c.Seq, Index: c.Index, Epoch: c.Epoch, State: state}
-		return true, nil
+	return t.overwrite(ctx, "place the cursor", func(stored) (*cursorRecord, error) {
+		return &cursorRecord{Log: c.Log, Seq: c.Seq, Index: c.Index, Epoch: c.Epoch, State: state}, nil
 	})
 }
 
 // move writes the cursor at the end of a Write.
 func (t *Target) move(ctx context.Context, c syncline.Cursor) error {
-	return t.change(ctx, "move the cursor", func(r *cursorRecord, found bool) (bool, error) {
-		if err := t.fence(*r, found, c.Epoch); err != nil {
-			return false, err
+	return t.change(ctx, "move the cursor", func(r *cursorRecord) (*cursorRecord, error) {
+		if err := t.fence(r, c.Epoch); err != nil {
+			return nil, err
 		}
 		r.Log, r.Seq, r.Index = c.Log, c.Seq, c.Index
-		return true, nil
+		return r, nil
 	})
 }
 
 // fence refuses to go on for an owner whose epoch is not the cursor's.
-func (t *Target) fence(c cursorRecord, found bool, epoch uint64) error {
+func (t *Target) fence(c *cursorRecord, epoch uint64) error {
 	switch {
-	case !found:
+	case c == nil:
 		return syncline.Errorf(syncline.Fatal, "cursor_lost", "the cursor is gone from bucket %s", t.bucket).
 			WithFix("find out who removed it, then `syncline sync SYSTEM/ENTITY --route ROUTE`")
 	case c.Epoch != epoch:

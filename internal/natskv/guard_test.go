@@ -220,6 +220,7 @@ func TestCursorThatIsNoCursor(t *testing.T) {
 	if _, _, _, err := r.Own(t.Context(), 0); syncline.CodeOf(err) != "cursor_damaged" || syncline.ClassOf(err) != syncline.Fatal {
 		t.Errorf("Own of a damaged cursor = %v, want cursor_damaged", err)
 	}
+	r.placeOver()
 }
 
 func TestChangesThatARecordTargetCannotDo(t *testing.T) {

@@ -173,6 +173,24 @@ func (r *rig) own() {
 	r.cursor = c
 }
 
+// placeOver begins anew over a cursor that cannot be read, and writes.
+func (r *rig) placeOver() {
+	r.t.Helper()
+	r.cursor = syncline.Cursor{Log: "log", Seq: 9, Epoch: r.cursor.Epoch + 1}
+	if err := r.Place(r.t.Context(), r.cursor, "state"); err != nil {
+		r.t.Fatalf("Place over a damaged cursor: %v", err)
+	}
+	if _, err := r.try(false); err != nil {
+		r.t.Errorf("Apply after Place = %v", err)
+	}
+	want := r.cursor
+	want.Epoch++
+	if got, state, found, err := r.Own(r.t.Context(), 0); err != nil || !found || got != want || state != "state" {
+		r.t.Errorf("Own after Place = %+v, %q, %v, %v, want %+v", got, state, found, err, want)
+	}
+	r.cursor = want
+}
+
 func (r *rig) try(ordered bool, changes ...syncline.Change) (syncline.Result, error) {
 	next := r.cursor
 	next.Seq++

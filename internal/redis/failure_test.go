@@ -159,11 +159,14 @@ func TestOpenKeepsThePasswordToItself(t *testing.T) {
 func TestCursorThatIsNoCursor(t *testing.T) {
 	r := newRig(t, Options{Route: "damaged"})
 	c := client(t, server)
-	if err := c.HSet(t.Context(), "_syncline_cursor:damaged/0", "seq", "x").Err(); err != nil {
-		t.Fatal(err)
-	}
-	if _, _, _, err := r.Own(t.Context(), 0); syncline.CodeOf(err) != "cursor_damaged" || syncline.ClassOf(err) != syncline.Fatal {
-		t.Errorf("Own of a damaged cursor = %v", err)
+	for _, field := range []string{"seq", "index", "epoch"} {
+		if err := c.HSet(t.Context(), "_syncline_cursor:damaged/0", field, "x").Err(); err != nil {
+			t.Fatal(err)
+		}
+		if _, _, _, err := r.Own(t.Context(), 0); syncline.CodeOf(err) != "cursor_damaged" || syncline.ClassOf(err) != syncline.Fatal {
+			t.Errorf("Own of a damaged %s = %v, want cursor_damaged", field, err)
+		}
+		r.placeOver()
 	}
 	if err := errors.Join(c.Del(t.Context(), "_syncline_cursor:damaged/0").Err(), c.Set(t.Context(), "_syncline_cursor:damaged/0", "x", 0).Err()); err != nil {
 		t.Fatal(err)
