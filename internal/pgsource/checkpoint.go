@@ -16,6 +16,8 @@ type checkpoint struct {
 	State string `json:"state"`
 	// Entities are those that the stream has covered from the beginning or since a barrier was set for them.
 	Entities []string `json:"entities,omitempty"`
+	// Tables are the oids of the entities' tables: another table of the same name is another table.
+	Tables map[string]uint32 `json:"tables,omitempty"`
 	// Left are entities that were captured once and left the configuration. Their changes are not in the log from then on.
 	Left []string `json:"left,omitempty"`
 	// Barriers are for entities that joined later: transactions below this number may have written to the table without being

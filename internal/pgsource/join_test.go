@@ -90,6 +90,46 @@ func TestEntityThatComesBack(t *testing.T) {
 	}
 }
 
+// TestATableThatIsReplaced: the publication has the old table, so nothing of the new one would come, and nobody would know.
+func TestATableThatIsReplaced(t *testing.T) {
+	for _, replace := range []string{
+		"DROP TABLE u; CREATE TABLE u (id int PRIMARY KEY); INSERT INTO u VALUES (7)",
+		"CREATE TABLE v (id int PRIMARY KEY); INSERT INTO v VALUES (7); ALTER TABLE u RENAME TO old; ALTER TABLE v RENAME TO u",
+	} {
+		for _, running := range []bool{true, false} {
+			d := newDB(t, oneTable, "CREATE TABLE u (id int PRIMARY KEY)", "INSERT INTO u VALUES (1)")
+			p := record(t, d.options("t", "u"))
+			p.copied()
+			if running {
+				d.exec(replace)
+				p.src.looked = time.Time{}
+				var err error
+				for err == nil {
+					_, err = p.tryNext()
+				}
+				wantCode(t, err, "table_replaced")
+			}
+			p.close()
+			if !running {
+				d.exec(replace)
+			}
+			p.crash(0)
+			var last *syncline.Chunk
+			p.until(func() bool {
+				last = p.log[len(p.log)-1].Chunk
+				return last != nil && last.Entity == "u" && last.Kind == syncline.RunFull && last.Last
+			})
+			d.exec("INSERT INTO u VALUES (8)")
+			p.until(func() bool { return len(p.streamed()) == 1 })
+			got := append(p.rowsOf(last.Run), describe(p.streamed()[0]))
+			if diff := cmp.Diff([]string{"snapshot u [] [7]", "created u [] [8]"}, got); diff != "" {
+				t.Errorf("running %t, after %s (-want +got):\n%s", running, replace, diff)
+			}
+			p.close()
+		}
+	}
+}
+
 // TestCopyOfAnAcceptedSlot: the first copy beside a slot that was made by hand, of a table without a key too.
 func TestCopyOfAnAcceptedSlot(t *testing.T) {
 	for _, identity := range []string{"FULL", "DEFAULT"} {

@@ -93,7 +93,34 @@ func (s *Source) step(ctx context.Context) (b *syncline.Batch, idle bool, err er
 			return nil, false, nil
 		}
 	}
+	if err := s.lookAtTables(ctx); err != nil {
+		return nil, false, err
+	}
 	return nil, true, s.heartbeat(ctx)
+}
+
+// lookAtTables refuses to go on where a table was dropped or another one has its name: the publication has the old one, and nothing
+// of the new one comes. Opening the source again takes the new one.
+func (s *Source) lookAtTables(ctx context.Context) error {
+	if time.Since(s.looked) < s.opt.Heartbeat {
+		return nil
+	}
+	s.looked = time.Now()
+	names, oids := make([]string, len(s.tables)), make([]uint32, len(s.tables))
+	for i, t := range s.tables {
+		names[i], oids[i] = t.entity.Table, t.oid
+	}
+	var name string
+	err := s.sql.QueryRow(ctx, "SELECT coalesce(min(name), '') FROM unnest($1::text[], $2::oid[]) AS t(name, oid) WHERE to_regclass(name) IS DISTINCT FROM oid",
+		names, oids).Scan(&name)
+	if err != nil {
+		return s.fault("look at the tables", err)
+	}
+	if name != "" {
+		return syncline.Errorf(syncline.Fatal, "table_replaced", "source %s: table %s was dropped, renamed or made anew: nothing of the new one is captured", s.opt.Name, name).
+			WithFix("`syncline resume --system %s` takes the table that has the name now and reads it anew; what only the old one held stays at the targets", s.opt.Name)
+	}
+	return nil
 }
 
 // await blocks until something happens that step can act on.

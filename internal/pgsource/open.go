@@ -136,6 +136,7 @@ func (s *Source) born() {
 	s.checkpoint = nil
 	for _, t := range s.tables {
 		s.state.Entities = append(s.state.Entities, t.entity.Name)
+		s.noteTable(t)
 		routes, wanted := s.opt.InitialRoutes[t.entity.Name]
 		if s.opt.Snapshot == "never" || s.opt.InitialRoutes != nil && !wanted {
 			continue
@@ -153,6 +154,7 @@ func (s *Source) admitEntities(ctx context.Context) error {
 	var barrier uint64
 	for _, t := range s.tables {
 		if slices.Contains(s.state.Entities, t.entity.Name) {
+			s.noteTable(t)
 			continue
 		}
 		if barrier == 0 {
@@ -164,6 +166,7 @@ func (s *Source) admitEntities(ctx context.Context) error {
 			s.phase, s.checkpoint = phaseRecord, nil
 		}
 		s.state.Entities = append(s.state.Entities, t.entity.Name)
+		s.noteTable(t)
 		if s.state.Barriers == nil {
 			s.state.Barriers = map[string]uint64{}
 		}
@@ -181,11 +184,29 @@ func (s *Source) admitEntities(ctx context.Context) error {
 	return nil
 }
 
-// dismissEntities notes which entities are not in the configuration any more.
+// noteTable notes which table the entity's changes come from.
+func (s *Source) noteTable(t *table) {
+	if s.state.Tables[t.entity.Name] == t.oid {
+		return
+	}
+	if s.state.Tables == nil {
+		s.state.Tables = map[string]uint32{}
+	}
+	s.state.Tables[t.entity.Name] = t.oid
+	s.checkpoint = nil
+}
+
+// dismissEntities notes which entities are not in the configuration any more, or have another table by the same name.
 func (s *Source) dismissEntities() {
 	s.state.Entities = slices.DeleteFunc(s.state.Entities, func(name string) bool {
-		gone := s.entity(name) == nil
+		t, was := s.entity(name), s.state.Tables[name]
+		replaced := t != nil && was != 0 && was != t.oid
+		if replaced {
+			s.log.Warn("table was replaced: what only the old one held stays at the targets", "entity", name, "table", t.String())
+		}
+		gone := t == nil || replaced
 		if gone {
+			delete(s.state.Tables, name)
 			s.state.Left = append(s.state.Left, name)
 			delete(s.state.Barriers, name)
 			s.checkpoint = nil

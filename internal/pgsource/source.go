@@ -109,6 +109,8 @@ type Source struct {
 	floor  uint64 // chunks wait for the transactions below it
 
 	confirmed atomic.Uint64
+	// looked is when Next last looked whether the tables are the same.
+	looked time.Time
 
 	mu       sync.Mutex
 	requests []syncline.Run      // not yet seen by Next
