@@ -91,6 +91,7 @@ type Route struct {
 	mu     sync.Mutex
 	status Status
 	rate   meter
+	asked  time.Time // see asks
 }
 
 // RouteState is how a route is, in one word.
@@ -179,9 +180,24 @@ func (r *Route) Status() Status {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	s := r.status
+	if waits := r.o.Now().Sub(r.asked); s.State == RouteRunning && !r.asked.IsZero() && waits >= silence {
+		s.State, s.Since = RouteDegraded, r.asked.Add(silence)
+		s.Err = syncline.Errorf(syncline.Transient, "target_silent", "the target has had a batch for %s and does not answer", waits.Round(time.Second)).
+			WithFix("see whether it hangs; it is waited for")
+	}
 	s.Warnings = slices.Clone(s.Warnings)
 	s.Rate = r.rate.perSecond(r.o.Now())
 	return s
+}
+
+// silence is how long a target may take for a batch before it is said not to answer.
+const silence = 30 * time.Second
+
+// asks notes since when the target has a batch; zero = it has none.
+func (r *Route) asks(since time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.asked = since
 }
 
 // warn adds to the status what an operator should know, once.

@@ -618,3 +618,23 @@ func TestParkedRecordsAreBoundedInBytesToo(t *testing.T) {
 		t.Error("the route does not read on once there is room")
 	}
 }
+
+// TestATargetThatHangsIsNotCalledRunning: a connection that stays open and silent is no error, and no news.
+func TestATargetThatHangsIsNotCalledRunning(t *testing.T) {
+	b := newBench(t, nil)
+	b.append(created(1, "a", "x"))
+	b.mustDrain()
+	want := func(state RouteState, code string) {
+		t.Helper()
+		if s := b.route.Status(); s.State != state || code != "" && syncline.CodeOf(s.Err) != code {
+			t.Errorf("status = %s, %v, want %s, %q", s.State, s.Err, state, code)
+		}
+	}
+	b.route.asks(b.now)
+	b.now = b.now.Add(silence - time.Second)
+	want(RouteRunning, "")
+	b.now = b.now.Add(time.Second)
+	want(RouteDegraded, "target_silent")
+	b.route.asks(time.Time{})
+	want(RouteRunning, "")
+}

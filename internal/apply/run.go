@@ -148,6 +148,7 @@ func (s *Session) run(ctx, hard context.Context) (progress bool, err error) {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	flying := false
+	defer s.r.asks(time.Time{})
 	for {
 		if commands == nil && !flying {
 			commands = s.r.commands
@@ -169,6 +170,7 @@ func (s *Session) run(ctx, hard context.Context) (progress bool, err error) {
 				continue
 			}
 			flying = true
+			s.r.asks(s.r.o.Now())
 			p := s.m.inflight
 			workers.Go(func() { results <- s.apply(hard, p) })
 		}
@@ -201,6 +203,7 @@ func (s *Session) run(ctx, hard context.Context) (progress bool, err error) {
 			readErr = nil
 		case res := <-results:
 			flying = false
+			s.r.asks(time.Time{})
 			if err := s.settled(hard, res); err != nil {
 				return progress, err
 			}
