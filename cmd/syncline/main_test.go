@@ -39,7 +39,7 @@ func TestExitCodes(t *testing.T) {
 		{[]string{"tasks", "cancel", "--reason", "x"}, exitUsage, "give the IDs"},
 		{[]string{"tasks", "cancel", "t"}, exitUsage, "--reason"},
 		{[]string{"tasks", "retry", "--route", "r", "--server", "http://127.0.0.1:1"}, exitUnreachable, "unreachable"},
-		{[]string{"resume"}, exitUsage, "a route or --system"},
+		{[]string{"resume"}, exitUsage, "give a route, or --system"},
 		{[]string{"resume", "r", "--system", "s"}, exitUsage, "not both"},
 		{[]string{"resume", "r", "--server", "http://127.0.0.1:1"}, exitUnreachable, "unreachable"},
 		{[]string{"validate", "--nonsense"}, exitUsage, "unknown flag"},

@@ -16,7 +16,10 @@ func resumeCommand(g *globals) *cobra.Command {
 			"--system, the system's own capture and every route that writes to it do.",
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if (len(args) == 1) == (system != "") {
+			switch {
+			case len(args) == 0 && system == "":
+				return usage(errors.New("give a route, or --system SYSTEM"))
+			case len(args) == 1 && system != "":
 				return usage(errors.New("give a route or --system, not both"))
 			}
 			client, err := g.client()
@@ -33,7 +36,7 @@ func resumeCommand(g *globals) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			fmt.Fprintf(cmd.ErrOrStderr(), "%s tries again; see `syncline status`\n", what) //nolint:errcheck // talk
+			fmt.Fprintf(cmd.ErrOrStderr(), "%s works, or tries again now; see `syncline status`\n", what) //nolint:errcheck // talk
 			return nil
 		},
 	}

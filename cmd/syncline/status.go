@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -64,41 +65,71 @@ func routesCommand(g *globals) *cobra.Command {
 }
 
 func printSystems(w io.Writer, systems []ops.SystemStatus) {
-	row(w, "SYSTEM\tTYPE\tSTATE\tCAPTURED\tEVENTS/S\tLOG\tPOSITION")
+	t := newNoted("SYSTEM\tTYPE\tSTATE\tCAPTURED\tEVENTS/S\tLOG\tPOSITION")
 	for _, s := range systems {
-		if s.Log == nil {
-			row(w, "%s\t%s\t%s\t\t\t\t", s.Name, s.Type, s.State)
-		} else {
-			row(w, "%s\t%s\t%s\t%d\t%.0f\t%s\t%s", s.Name, s.Type, s.State, s.Log.Captured, s.Log.Rate, size(s.Log.Bytes), s.Log.Position)
+		line := fmt.Sprintf("%s\t%s\t%s\t\t\t\t", s.Name, s.Type, s.State)
+		if s.Log != nil {
+			position := s.Log.Position
+			if s.Log.Last == 0 { // nothing was captured yet
+				position = "-"
+			}
+			line = fmt.Sprintf("%s\t%s\t%s\t%d\t%.0f\t%s\t%s", s.Name, s.Type, s.State, s.Log.Captured, s.Log.Rate, size(s.Log.Bytes), position)
 		}
-		printFault(w, s.Error)
-		printWarnings(w, s.Warnings)
+		t.row(line, faultNotes(s.Error))
 	}
+	t.print(w)
 }
 
 func printRoutes(w io.Writer, routes []ops.RouteStatus) {
-	row(w, "ROUTE\tFROM\tTO\tSTATE\tLAG\tEVENTS/S\tAPPLIED\tPARKED\tP50\tP99")
+	t := newNoted("ROUTE\tFROM\tTO\tSTATE\tLAG\tEVENTS/S\tAPPLIED\tPARKED\tP50\tP99")
 	for _, r := range routes {
-		row(w, "%s\t%s\t%s\t%s\t%s\t%.0f\t%d\t%d\t%s\t%s", r.ID, r.Source, r.Target, r.State, lag(r), r.Rate, r.Counts.Applied, r.Counts.Parked,
-			ops.Seconds(r.LatencyP50), ops.Seconds(r.LatencyP99))
-		printFault(w, r.Error)
-		printWarnings(w, r.Warnings)
+		notes := faultNotes(r.Error)
+		for _, warning := range r.Warnings {
+			notes = append(notes, "warning: "+warning)
+		}
+		t.row(fmt.Sprintf("%s\t%s\t%s\t%s\t%s\t%.0f\t%d\t%d\t%s\t%s", r.ID, r.Source, r.Target, r.State, lag(r), r.Rate, r.Counts.Applied,
+			r.Counts.Parked, ops.Seconds(r.LatencyP50), ops.Seconds(r.LatencyP99)), notes)
 	}
+	t.print(w)
 }
 
-func printWarnings(w io.Writer, list []string) {
-	for _, warning := range list {
-		row(w, "  warning: %s", warning)
-	}
-}
-
-func printFault(w io.Writer, f *ops.Fault) {
+func faultNotes(f *ops.Fault) (notes []string) {
 	if f == nil {
-		return
+		return nil
 	}
-	row(w, "  %s", f.Text)
+	notes = append(notes, f.Text)
 	if f.Fix != "" {
-		row(w, "  fix: %s", f.Fix)
+		notes = append(notes, "fix: "+f.Fix)
+	}
+	return notes
+}
+
+// noted is a table whose rows can have notes below them. A tabwriter ends its columns at a line that does not have them; here they go on.
+type noted struct {
+	rows  []string
+	notes [][]string
+}
+
+func newNoted(head string) *noted { return &noted{rows: []string{head}, notes: [][]string{nil}} }
+
+func (t *noted) row(cells string, notes []string) {
+	t.rows, t.notes = append(t.rows, cells), append(t.notes, notes)
+}
+
+func (t *noted) print(w io.Writer) {
+	var aligned strings.Builder
+	cells := tabwriter.NewWriter(&aligned, 0, 0, 2, ' ', 0)
+	for _, r := range t.rows {
+		row(cells, "%s", r)
+	}
+	_ = cells.Flush() // a Builder takes everything
+	i := 0
+	for line := range strings.Lines(aligned.String()) {
+		row(w, "%s", strings.TrimRight(line, " \n"))
+		for _, note := range t.notes[i] {
+			row(w, "  %s", note)
+		}
+		i++
 	}
 }
 

@@ -3,7 +3,9 @@ package main
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"text/tabwriter"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -29,7 +31,7 @@ func tasksCommand(g *globals) *cobra.Command {
 			return g.print(cmd, page, func(w *tabwriter.Writer) {
 				row(w, "TASK\tSTATUS\tKEY\tATTEMPTS\tCODE\tERROR")
 				for _, t := range page.Items {
-					row(w, "%s\t%s\t%s\t%d\t%s\t%s", t.ID, t.Status, t.Key, t.Attempts, t.Code, t.Error)
+					row(w, "%s\t%s\t%s\t%d\t%s\t%s", t.ID, t.Status, t.Key, t.Attempts, t.Code, withoutCode(t))
 				}
 				if page.Next != "" {
 					row(w, "more: --after %s", page.Next)
@@ -66,7 +68,13 @@ func taskShowCommand(g *globals) *cobra.Command {
 				row(w, "event\t%s/%s seq %d.%d", t.Source, t.Entity, t.Seq, t.Index)
 				row(w, "target\t%s key %s", t.Object, t.Key)
 				row(w, "attempts\t%d", t.Attempts)
-				row(w, "error\t%s %s", t.Code, t.Error)
+				row(w, "created\t%s", instant(t.Created))
+				row(w, "updated\t%s", instant(t.Updated))
+				if t.NextTry != nil {
+					row(w, "next try\t%s", instant(*t.NextTry))
+				}
+				row(w, "code\t%s", t.Code)
+				row(w, "error\t%s", withoutCode(t))
 				if t.Record != nil {
 					row(w, "operation\t%s", t.Record.Op)
 					if t.Record.Size > 0 {
@@ -79,6 +87,11 @@ func taskShowCommand(g *globals) *cobra.Command {
 		},
 	}
 }
+
+// withoutCode is the task's error without the code that stands beside it.
+func withoutCode(t ops.Task) string { return strings.TrimPrefix(t.Error, t.Code+": ") }
+
+func instant(t time.Time) string { return t.Local().Format(time.RFC3339) }
 
 // choose adds the flags that choose tasks.
 func choose(cmd *cobra.Command, route, rule, source, entity, key, code *string) {

@@ -1,0 +1,69 @@
+package main
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"syncline/internal/ops"
+)
+
+// TestColumnsStayAligned below a row with an error.
+func TestColumnsStayAligned(t *testing.T) {
+	var out strings.Builder
+	printSystems(&out, []ops.SystemStatus{
+		{Name: "crm", Type: "postgres", State: "halted", Log: &ops.LogStatus{Position: "0/0/0"},
+			Error: &ops.Fault{Code: "slot_missing", Text: "slot_missing: the slot is gone", Fix: "make it"}},
+		{Name: "warehouse", Type: "postgres", State: "running"},
+		{Name: "s", Type: "sqlite", State: "running", Log: &ops.LogStatus{Last: 1, Position: "1/2/0"}},
+	})
+	want := `SYSTEM     TYPE      STATE    CAPTURED  EVENTS/S  LOG  POSITION
+crm        postgres  halted   0         0         0 B  -
+  slot_missing: the slot is gone
+  fix: make it
+warehouse  postgres  running
+s          sqlite    running  0         0         0 B  1/2/0
+`
+	if diff := cmp.Diff(want, out.String()); diff != "" {
+		t.Errorf("systems (-want +got):\n%s", diff)
+	}
+	out.Reset()
+	printRoutes(&out, []ops.RouteStatus{{ID: "r", State: "running", Warnings: []string{"it is mixed"}}, {ID: "a-longer-one", State: "running"}})
+	lines := strings.Split(out.String(), "\n")
+	for _, i := range []int{1, 3} { // 2 is the warning
+		if strings.Index(lines[i], "running") != strings.Index(lines[0], "STATE") {
+			t.Errorf("line %d is not aligned:\n%s", i, out.String())
+		}
+	}
+}
+
+// TestShowATask: when it was parked and tried, and its code once.
+func TestShowATask(t *testing.T) {
+	noon := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+	later := noon.Add(time.Hour)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		err := json.NewEncoder(w).Encode(ops.Task{ID: "t", Status: "retrying", Code: "check_violation", Error: "check_violation: the row is refused",
+			Created: noon, Updated: noon, NextTry: &later})
+		if err != nil {
+			t.Error(err)
+		}
+	}))
+	defer server.Close()
+	var stdout, stderr strings.Builder
+	if code := run(t.Context(), []string{"tasks", "show", "t", "--server", server.URL}, &stdout, &stderr); code != exitOK {
+		t.Fatalf("exit code %d: %s", code, stderr.String())
+	}
+	got := strings.Join(strings.Fields(stdout.String()), " ")
+	for _, want := range []string{"created " + noon.Local().Format(time.RFC3339), "next try " + later.Local().Format(time.RFC3339),
+		"code check_violation error the row is refused"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("the task is shown as %q, want %q in it", got, want)
+		}
+	}
+}
