@@ -99,6 +99,11 @@ func TestValue(t *testing.T) {
 		{`min(3, after.price, 5)`, `int(3)`},
 		{`max([1, 2.5])`, `decimal(2.5)`},
 		{`abs(-3)`, `int(3)`},
+		{`[1, findLast([1, 2, 3], # > 1)]`, `json([1,3])`},
+		{`findLast(after.tags, # == "vip") + "!"`, `text(vip!)`},
+		{`findLast([1, 2], # > 2) == nil and findLastIndex([1, 2], # > 2) == nil`, `bool(true)`},
+		{`10 + findLastIndex([1, 2, 1], # == 1)`, `int(12)`},
+		{`findLast(after.empty, # == 1) ?? 5`, `int(5)`},
 		// Null.
 		{`after.empty == nil`, `bool(true)`},
 		{`after.empty != "x"`, `bool(true)`},

@@ -250,6 +250,14 @@ func positive(m *meter, args []any) (any, error) {
 }
 
 var operatorFunctions = map[string]function{
+	// @mirrored is the place from the front of what stands at this place from the end.
+	"@mirrored": {2, 2, func(m *meter, args []any) (any, error) {
+		list, _ := asList(args[0])
+		if i, ok := args[1].(int); ok {
+			return len(list) - 1 - i, nil
+		}
+		return nil, nil
+	}},
 	"@eq": {2, 2, func(m *meter, args []any) (any, error) { return equal(m, args[0], args[1]) }},
 	"@ne": {2, 2, func(m *meter, args []any) (any, error) {
 		same, err := equal(m, args[0], args[1])

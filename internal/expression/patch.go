@@ -257,6 +257,13 @@ func (p *patcher) loop(node *ast.Node, n *ast.BuiltinNode) {
 			predicate.Node = p.call(body, "@tick", body)
 		}
 	}
+	// The backward loops of the library leave a value on its stack for each turn, which an operand or element beside them then is.
+	switch list := n.Arguments[0]; n.Name {
+	case "findLast":
+		ast.Patch(node, p.reversed("find", n))
+	case "findLastIndex":
+		p.replace(node, "@mirrored", list, p.reversed("findIndex", n))
+	}
 	if n.Name == "sum" {
 		var list ast.Node = n.Arguments[0]
 		if len(n.Arguments) > 1 {
@@ -265,4 +272,11 @@ func (p *patcher) loop(node *ast.Node, n *ast.BuiltinNode) {
 		}
 		p.replace(node, "@sum", list)
 	}
+}
+
+// reversed is the loop of this name over the elements from the last to the first.
+func (p *patcher) reversed(name string, n *ast.BuiltinNode) ast.Node {
+	loop := &ast.BuiltinNode{Name: name, Arguments: []ast.Node{p.call(n, "reverse", n.Arguments[0]), n.Arguments[1]}}
+	loop.SetLocation(n.Location())
+	return loop
 }
