@@ -105,6 +105,11 @@ func TestBadInputHarmsNobodyElse(t *testing.T) {
 		_, err := src.Exec(ctx, `SELECT pg_drop_replication_slot('bad_cutoff')`)
 		return err
 	})
+	check := exec.Command(path, "run", "--check", "-c", p.config, "-o", "json")
+	check.Env, check.Dir = append(os.Environ(), p.env...), filepath.Dir(p.config)
+	if out, err := check.Output(); check.ProcessState.ExitCode() != exitUnreachable || !strings.Contains(string(out), `"slot_missing"`) {
+		t.Errorf("run --check after the slot was dropped = %v, want slot_missing:\n%s", err, out)
+	}
 	mustExec(t, dst, `ALTER TABLE retyped ALTER n TYPE int USING n::int`) // the way out of the retyped column
 	p.start()
 	p.answers()

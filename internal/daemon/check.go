@@ -6,6 +6,7 @@ import (
 
 	"syncline"
 	"syncline/internal/config"
+	"syncline/internal/jetlog"
 	"syncline/internal/redis"
 )
 
@@ -65,9 +66,13 @@ func (d *Daemon) check(ctx context.Context, sys *config.System, down map[string]
 	return found
 }
 
-// probe calls f with the system's source, which is not opened.
+// probe calls f with the system's source, which is not opened, and is told how far its log has got.
 func (d *Daemon) probe(sys *config.System, f func(syncline.Source)) error {
-	open, err := connectors[sys.Type].source(d, &source{system: sys})
+	logged, err := jetlog.End(d.o.Config.Log.Dir, sys.Name)
+	if err != nil {
+		return err
+	}
+	open, err := connectors[sys.Type].source(d, &source{system: sys, logged: logged})
 	if err != nil {
 		return err
 	}

@@ -63,7 +63,7 @@ func (d *Daemon) initialRoutes(system *config.System) map[string][]string {
 func postgresSource(d *Daemon, s *source) (func() (syncline.Source, error), error) {
 	c := s.system.Capture
 	o := pgsource.Options{Name: s.system.Name, URL: s.system.Postgres.URL.Reveal(), Slot: c.Slot, Publication: c.Publication, Manage: c.Manage,
-		Snapshot: "never", InitialRoutes: d.initialRoutes(s.system), Logger: d.log}
+		Snapshot: "never", InitialRoutes: d.initialRoutes(s.system), Logged: s.logged, Logger: d.log}
 	if c.Initial {
 		o.Snapshot = "initial"
 	}

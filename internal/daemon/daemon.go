@@ -62,6 +62,8 @@ type Daemon struct {
 type source struct {
 	system *config.System
 	log    syncline.Log
+	// logged is the log's last sequence, where the source is only checked.
+	logged syncline.Seq
 	// forgotten: the log has entries, and the state store does not know it.
 	forgotten bool
 	feed      *apply.Feed

@@ -33,19 +33,37 @@ func (s *Server) openMark(source string) (*mark, error) {
 	}
 	path := filepath.Join(dir, place(source))
 	m := &mark{}
-	if data, err := os.ReadFile(path); err == nil && len(data) > 0 {
-		if _, err := fmt.Sscanf(string(data), markFormat, &m.id, &m.end); err != nil {
-			return nil, syncline.Errorf(syncline.Fatal, "log_corrupt", "%s does not tell where the log of %s ends", path, source).
-				WithFix("check the disk; if the log is sound, remove the file")
-		}
-	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, diskError("read the end of the log of "+source, err)
-	}
 	var err error
+	if m.id, m.end, err = readMark(path, source); err != nil {
+		return nil, err
+	}
 	if m.f, err = os.OpenFile(path, os.O_WRONLY|os.O_CREATE, 0o600); err != nil {
 		return nil, diskError("open the end of the log of "+source, err)
 	}
 	return m, nil
+}
+
+// readMark returns what the file says; nothing where there is none.
+func readMark(path, source string) (id string, end syncline.Seq, err error) {
+	data, err := os.ReadFile(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist) || err == nil && len(data) == 0:
+		return "", 0, nil
+	case err != nil:
+		return "", 0, diskError("read the end of the log of "+source, err)
+	}
+	if _, err := fmt.Sscanf(string(data), markFormat, &id, &end); err != nil {
+		return "", 0, syncline.Errorf(syncline.Fatal, "log_corrupt", "%s does not tell where the log of %s ends", path, source).
+			WithFix("check the disk; if the log is sound, remove the file")
+	}
+	return id, end, nil
+}
+
+// End returns the last sequence that the source's log in the directory is known to have had, 0 for none. It opens nothing, so that it may
+// be asked while another process has the directory.
+func End(dir, source string) (syncline.Seq, error) {
+	_, end, err := readMark(filepath.Join(dir, "ends", place(source)), source)
+	return end, err
 }
 
 // set writes the mark. It always has the same length, so that it needs no space on a full disk.

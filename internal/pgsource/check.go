@@ -138,13 +138,20 @@ func (s *Source) checkRoom(ctx context.Context) []syncline.Finding {
 	if err != nil {
 		return []syncline.Finding{syncline.Failure(err, "")}
 	}
+	if s.opt.Logged > 1 || s.opt.Logged == 1 && !s.opt.Manage { // the first batch of a managed source is the intent, before the slot
+		s.state.State = stateCreated
+	}
 	if sl != nil {
-		if err := s.checkSlot(sl); err != nil {
+		err := s.checkSlot(sl)
+		if err == nil && s.opt.Manage && s.opt.Logged == 0 {
+			err = s.slotForeign()
+		}
+		if err != nil {
 			return []syncline.Finding{syncline.Failure(err, "")}
 		}
 		return []syncline.Finding{{Level: "ok", What: "slot " + s.opt.Slot + " exists"}}
 	}
-	if !s.opt.Manage {
+	if !s.opt.Manage || s.state.State == stateCreated {
 		return []syncline.Finding{syncline.Failure(s.slotMissing(), "")}
 	}
 	var slots, senders int

@@ -74,3 +74,36 @@ func TestCheck(t *testing.T) {
 		t.Error("check made a slot")
 	}
 }
+
+// TestCheckOfASlot says what Open would say, which knows the log.
+func TestCheckOfASlot(t *testing.T) {
+	d := newDB(t, oneTable, "CREATE PUBLICATION pub FOR ALL TABLES")
+	check := func(logged syncline.Seq, manage bool, want, fix string) {
+		t.Helper()
+		o := d.options("t")
+		o.Logged, o.Manage = logged, manage
+		src, err := New(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var code, way string
+		for _, f := range src.Check(t.Context()) {
+			if f.Level == "fail" {
+				code, way = code+f.Code, way+f.Fix
+			}
+		}
+		if code != want || !strings.Contains(way, fix) {
+			t.Errorf("check after %d batches, manage %t = %q (%s), want %q (… %s …)", logged, manage, code, way, want, fix)
+		}
+	}
+	check(0, true, "", "")
+	check(1, true, "", "") // the intent alone: the slot is made again
+	check(2, true, "slot_missing", "begin a new log")
+	check(0, false, "slot_missing", "pg_create_logical_replication_slot")
+	check(1, false, "slot_missing", "begin a new log")
+	d.exec("SELECT pg_create_logical_replication_slot($1, 'pgoutput')", d.slotOf())
+	check(0, true, "slot_foreign", "pg_drop_replication_slot")
+	check(1, true, "", "")
+	check(2, true, "", "")
+	check(0, false, "", "")
+}

@@ -68,8 +68,7 @@ func (s *Source) openNew(ctx context.Context) error {
 	}
 	if s.opt.Manage {
 		if sl != nil {
-			return syncline.Errorf(syncline.Fatal, "slot_foreign", "source %s: slot %s exists, and this log has not made it", s.opt.Name, s.opt.Slot).
-				WithFix("if nobody needs it: SELECT pg_drop_replication_slot(%s); if it was made for this source by hand: manage: false", literal(s.opt.Slot))
+			return s.slotForeign()
 		}
 		s.phase = phaseIntent
 		return nil

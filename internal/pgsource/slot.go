@@ -59,6 +59,12 @@ func (s *Source) checkSlot(sl *slot) error {
 	return nil
 }
 
+// slotForeign refuses a slot that an empty log finds.
+func (s *Source) slotForeign() error {
+	return syncline.Errorf(syncline.Fatal, "slot_foreign", "source %s: slot %s exists, and this log has not made it", s.opt.Name, s.opt.Slot).
+		WithFix("if nobody needs it: SELECT pg_drop_replication_slot(%s); if it was made for this source by hand: manage: false", literal(s.opt.Slot))
+}
+
 func (s *Source) slotMissing() error {
 	if s.state.State == "" {
 		return syncline.Errorf(syncline.Fatal, "slot_missing", "source %s: there is no slot %s, and manage is off", s.opt.Name, s.opt.Slot).

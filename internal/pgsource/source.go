@@ -38,6 +38,8 @@ type Options struct {
 	Heartbeat time.Duration
 	// Marker is how often at most an idle source emits a batch that only moves the position; 0 = 10 s.
 	Marker time.Duration
+	// Logged is the log's last sequence, for Check alone: what was logged needs the slot that it came from.
+	Logged syncline.Seq
 	Logger *slog.Logger
 }
 
