@@ -45,7 +45,7 @@ func (s *Session) keyed(ctx context.Context, rule string, schema *syncline.Schem
 }
 
 // versioned takes note of the rules' version. Where conditions or steps were changed the cursor stays, the journal says from which
-// sequence on, and the target is mixed until all records have been copied again.
+// sequence on, and the target is mixed until all records have been copied again, unless the old ones never wrote any.
 func (s *Session) versioned(ctx context.Context, known state.Route, placed bool) error {
 	s.keys = make(map[string]state.KeyMapping)
 	if !placed {
@@ -54,6 +54,13 @@ func (s *Session) versioned(ctx context.Context, known state.Route, placed bool)
 		}
 	}
 	changed := !placed && known.Version != "" && known.Version != s.r.o.Version
+	if changed {
+		counts, _, err := s.r.o.State.Totals(ctx, s.r.slice)
+		if err != nil {
+			return err
+		}
+		changed = counts.Applied > 0
+	}
 	s.mixed = changed || known.Mixed && !placed
 	if known.Version == s.r.o.Version && s.mixed == known.Mixed {
 		return nil

@@ -48,6 +48,18 @@ func TestARuleThatMakesOtherKeysBeginsItsRouteAnew(t *testing.T) {
 	b.mustDrain()
 }
 
+// TestARuleThatNeverWroteLeavesNoMixedTarget: it is corrected until it works.
+func TestARuleThatNeverWroteLeavesNoMixedTarget(t *testing.T) {
+	b := newBench(t, func(o *Options) { o.Version, o.Retry.Max = "1", 1 })
+	b.store.Refuse("dim", "1")
+	b.append(created(1, "a", "x"))
+	b.mustDrain()
+	b.again(func(o *Options) { o.Version = "2" })
+	if row, err := b.state.Route(b.ctx, b.route.slice); err != nil || row.Mixed || row.Version != "2" {
+		t.Errorf("version %s is mixed: %v, %v, want version 2 and nothing mixed", row.Version, row.Mixed, err)
+	}
+}
+
 func TestAChangedRuleKeepsItsCursorAndMarksTheTargetMixed(t *testing.T) {
 	b := newBench(t, func(o *Options) { o.Version = "1" })
 	mixed := func(want bool, when string) {

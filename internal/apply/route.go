@@ -23,6 +23,7 @@ type State interface {
 	Commit(context.Context, state.Commit) error
 	Rewind(ctx context.Context, sl state.Slice, to syncline.Cursor) ([]state.Exception, error)
 	Pending(context.Context, state.Slice) ([]state.Exception, error)
+	Totals(context.Context, state.Slice) (state.Counts, state.Histogram, error)
 	Schemas(context.Context, state.Slice) (map[string]state.RuleSchema, error)
 	SaveSchema(context.Context, state.Slice, state.RuleSchema) error
 }
