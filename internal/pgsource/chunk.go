@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -23,7 +24,7 @@ const (
 	rangeBytes = rangeChunks * batchBytes
 	// firstFetch is small, because nobody knows how long the rows are.
 	firstFetch = 16
-	// keysChunk is how many keys of a run are read on one snapshot.
+	// keysChunk is how many keys of a run are read on one snapshot at most.
 	keysChunk = 200
 	// maxTouched bounds what is remembered of the stream while a chunk is read; beyond it the stream waits for the rows.
 	maxTouched = 100_000
@@ -57,8 +58,9 @@ type chunk struct {
 // chunkRows is what the reader found.
 type chunkRows struct {
 	rows  [][]syncline.Value
-	sizes []int
-	whole bool // there is nothing behind the last row
+	sizes []int // of a range's rows
+	whole bool  // there is nothing behind the last row of a range
+	keys  int   // how many of the chunk's keys were asked for, from the first
 	err   error
 }
 
@@ -187,10 +189,12 @@ func (c *chunk) read(ctx context.Context, sql string, l *pgoutput.Layout, out *c
 	})
 }
 
-// keysReader reads the records of these keys. A key that cannot be of the column's type makes the statement fail; then each is
-// asked for by itself.
+// errEnough ends the reading of rows that would be too much.
+var errEnough = errors.New("the rows are larger than a chunk may be")
+
+// keysReader reads the records of the chunk's first keys: of the first one whatever its size, and of as many more as fit into
+// rangeBytes. A key that cannot be of the column's type makes the statement fail; then each of its group is asked for by itself.
 func keysReader(c *chunk, t *table, l *pgoutput.Layout) func(context.Context) chunkRows {
-	all := c.keyRows()
 	sql := func(keys [][][]byte) string {
 		tuples := make([]string, len(keys))
 		for i, k := range keys {
@@ -199,36 +203,63 @@ func keysReader(c *chunk, t *table, l *pgoutput.Layout) func(context.Context) ch
 		return selectRows(t, c.schema, fmt.Sprintf("(%s) IN (%s)", keyColumns(c.schema), strings.Join(tuples, ", ")), false, 0)
 	}
 	return func(ctx context.Context) (out chunkRows) {
-		if len(all) == 0 {
-			return out
-		}
-		attempt := func(sql string) (refused bool, err error) {
+		size := 0
+		attempt := func(keys [][][]byte) (refused bool, err error) {
 			if _, err := c.conn.Exec(ctx, "SAVEPOINT keys"); err != nil {
 				return false, err
 			}
-			if err = c.read(ctx, sql, l, &out); strings.HasPrefix(sqlState(err), classDataException) {
+			rows, before := len(out.rows), size
+			err = readRows(ctx, c.conn.PgConn(), sql(keys), l, func(row []syncline.Value, n int) error {
+				if size += n; size > rangeBytes && out.keys > 0 {
+					return errEnough
+				}
+				out.rows = append(out.rows, row)
+				return nil
+			})
+			if strings.HasPrefix(sqlState(err), classDataException) {
+				out.rows, size = out.rows[:rows], before
 				_, err = c.conn.Exec(ctx, "ROLLBACK TO SAVEPOINT keys")
 				return true, err
 			}
 			return false, err
 		}
-		var refused bool
-		if refused, out.err = attempt(sql(all)); !refused || out.err != nil {
-			return out
+		group := func(keys [][][]byte) error {
+			if len(keys) == 0 {
+				return nil
+			}
+			refused, err := attempt(keys)
+			if !refused || err != nil {
+				return err
+			}
+			for _, k := range keys {
+				if _, err := attempt([][][]byte{k}); err != nil {
+					return err
+				}
+			}
+			return nil
 		}
-		for _, k := range all {
-			if _, out.err = attempt(sql([][][]byte{k})); out.err != nil {
+		// Nobody knows how long the rows are: the groups begin with one key and grow.
+		for n := 1; n > 0 && out.keys < len(c.keys); n = min(4*n, (rangeBytes-size)/(size/max(len(out.rows), 1)+1)) {
+			keys := c.keys[out.keys:min(out.keys+n, len(c.keys))]
+			before := len(out.rows)
+			err := group(c.keyRows(keys))
+			if errors.Is(err, errEnough) {
+				out.rows = out.rows[:before]
 				return out
 			}
+			if out.err = err; err != nil {
+				return out
+			}
+			out.keys += len(keys)
 		}
 		return out
 	}
 }
 
-// keyRows are the parts of the chunk's keys; keys that cannot be of the table are left out.
-func (c *chunk) keyRows() [][][]byte {
+// keyRows are the parts of keys; those that cannot be of the table are left out.
+func (c *chunk) keyRows(keys []syncline.Key) [][][]byte {
 	var list [][][]byte
-	for _, k := range c.keys {
+	for _, k := range keys {
 		if row := keyRow(c.schema, k); row != nil {
 			list = append(list, keyTexts(c.schema, row))
 		}

@@ -69,7 +69,7 @@ func repairEvent(sc *syncline.Schema, row []syncline.Value, n int) syncline.Even
 
 // emitKeys answers for every key of the chunk that no unseen transaction touched.
 func (s *Source) emitKeys(c *chunk) {
-	p := c.run
+	p, keys := c.run, c.keys[:c.rows.keys]
 	merged := c.merge()
 	var events []syncline.Event
 	found := map[syncline.Key]bool{}
@@ -86,13 +86,13 @@ func (s *Source) emitKeys(c *chunk) {
 	for _, row := range merged.moved {
 		events = append(events, repairEvent(c.schema, row, len(events)))
 	}
-	for _, key := range c.keys {
+	for _, key := range keys {
 		if row := keyRow(c.schema, key); row != nil && !found[key] && !c.truncated && c.touched[key] == nil {
 			found[key] = true
 			events = append(events, syncline.Event{Op: syncline.OpAbsent, Schema: c.schema, Ordinal: uint32(len(events) + 1), Before: row})
 		}
 	}
-	last := p.Done+len(c.keys) == len(p.keys)
+	last := p.Done+len(keys) == len(p.keys)
 	for {
 		n, size := 0, 0
 		for n < len(events) && n < s.opt.ChunkRows && size < batchBytes {
@@ -102,7 +102,7 @@ func (s *Source) emitKeys(c *chunk) {
 		}
 		end := n == len(events)
 		if end {
-			if p.Done += len(c.keys); last {
+			if p.Done += len(keys); last {
 				p.keys = nil
 			}
 		}

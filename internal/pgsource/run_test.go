@@ -373,3 +373,41 @@ func TestKeysOfLongRows(t *testing.T) {
 		}
 	}
 }
+
+// TestKeysOfHugeRowsAreReadAFewAtATime: what is in memory at once does not grow with the keys that are asked for together.
+func TestKeysOfHugeRowsAreReadAFewAtATime(t *testing.T) {
+	d := newDB(t, oneTable, "INSERT INTO t SELECT i, repeat('x', CASE WHEN i > 5 THEN 3000000 ELSE 1 END) FROM generate_series(1, 20) i")
+	o := d.options("t")
+	o.Snapshot = "never"
+	p := record(t, o)
+	p.next()
+	p.next()
+	r := syncline.Run{ID: "k", Kind: syncline.RunKeys, Entity: "t"}
+	for i := range 21 {
+		r.Keys = append(r.Keys, syncline.Key(fmt.Sprint(i+1)))
+	}
+	p.start(r)
+	ended, done, reads := p.ended("k"), 0, 0
+	p.until(func() bool {
+		for _, run := range p.src.state.Runs {
+			if run.Done == done {
+				continue
+			}
+			if huge := run.Done - max(done, 5); huge*3_000_000 > rangeBytes {
+				t.Errorf("keys %d to %d were read at once", done+1, run.Done)
+			}
+			done, reads = run.Done, reads+1
+		}
+		return ended()
+	})
+	if reads < 7 {
+		t.Errorf("the keys were read in %d parts", reads+1)
+	}
+	seen := map[string]bool{}
+	for _, row := range p.rowsOf("k") {
+		seen[row] = true
+	}
+	if len(seen) != 21 || len(p.rowsOf("k")) != 21 || !seen["absent t [21,unset] []"] || !seen["repair t [] [5,x]"] || !seen["repair t [] [20,xxxx…3000000]"] {
+		t.Errorf("rows = %v", seen)
+	}
+}
