@@ -10,6 +10,9 @@ import (
 	"syncline/internal/verify"
 )
 
+// notInstalled is for those who began with a checkout.
+const notInstalled = "in a checkout: go run ./cmd/syncline …"
+
 // welcome tells what this is and where things are.
 func (r *runner) welcome() {
 	api := "http://" + r.daemon.Addr()
@@ -27,15 +30,17 @@ func (r *runner) welcome() {
 	}
 	r.screen.line("%s", r.screen.colored(strong, "Syncline demo: from lead to cash"))
 	r.screen.line(`
-A CRM, a shop and a stock system (three SQLite files) are written to by a business that is made up. Their changes go through
-a durable log to a warehouse, a report, a cache, a search index and a partner's webhook: in order, without loss.
+A CRM, a shop and a stock system (three SQLite files) are written to by a
+business that is made up. Their changes go through a durable log to a
+warehouse, a report, a cache, a search index and a partner's webhook: in order,
+without loss.
 
   directory   %s   (all there is: remove it and it is gone)
   rules       %s   (change them and start again)
   API         %s   (/v1/status, /v1/routes, /metrics, /openapi.json)
   log         %s
 
-Look at it from another terminal:
+Look at it from another terminal (`+notInstalled+`):
   syncline status%s
   sqlite3 %s "SELECT lead_name, score_band FROM dim_lead ORDER BY lead_id DESC LIMIT 5"
 `, dir, configFile, api, logFile, server, filepath.Join(dir, "warehouse.db"))
@@ -103,7 +108,7 @@ func (r *runner) report(res Result) {
 	}
 	if !r.o.Headless {
 		r.screen.line(`
-Next, with systems of your own:
+Next, with systems of your own (` + notInstalled + `):
   syncline init        writes a syncline.yaml with comments
                        change ` + "`sqlite` to `postgres`" + ` in it, and path to url
   syncline validate    finds everything that is wrong with it

@@ -101,7 +101,7 @@ func (s *screen) colored(st style, text string) string {
 	return string(st) + text + reset
 }
 
-// table is the live status.
+// table is the live status. It fits 80 columns.
 func (s snapshot) table(phase string, made int64, running time.Duration) []styled {
 	lines := []styled{{fmt.Sprintf("%s for %s, %d changes made", phase, running, made), strong}, {"", plain},
 		{fmt.Sprintf("%-18s %10s %10s  %s", "SOURCE", "CAPTURED", "PER SECOND", "STATE"), faint}}
@@ -110,13 +110,13 @@ func (s snapshot) table(phase string, made int64, running time.Duration) []style
 		lines = append(lines, because(source.Error)...)
 	}
 	lines = append(lines, styled{"", plain},
-		styled{fmt.Sprintf("%-18s %-18s %10s %8s %8s %8s %8s  %s", "ROUTE", "FROM > TO", "APPLIED", "PARKED", "LAG", "P50", "P99", "STATE"), faint})
+		styled{fmt.Sprintf("%-16s %-16s %7s %6s %5s %6s %6s %s", "ROUTE", "FROM > TO", "APPLIED", "PARKED", "LAG", "P50", "P99", "STATE"), faint})
 	for _, r := range s.routes {
 		lag := "0"
 		if r.LagEvents > 0 {
 			lag = fmt.Sprintf("%d", r.LagEvents)
 		}
-		lines = append(lines, styled{fmt.Sprintf("%-18s %-18s %10d %8d %8s %8s %8s  %s", r.ID, r.Source+" > "+r.Target, r.Counts.Applied, r.Counts.Parked, lag,
+		lines = append(lines, styled{fmt.Sprintf("%-16s %-16s %7d %6d %5s %6s %6s %s", r.ID, r.Source+" > "+r.Target, r.Counts.Applied, r.Counts.Parked, lag,
 			ops.Seconds(r.LatencyP50), ops.Seconds(r.LatencyP99), r.State), looks(r.State)})
 		lines = append(lines, because(r.Error)...)
 	}
