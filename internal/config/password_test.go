@@ -70,12 +70,3 @@ func TestPlainPassword(t *testing.T) {
 		}
 	}
 }
-
-// TestPlainDefault: the default of a reference stands in the file, too.
-func TestPlainDefault(t *testing.T) {
-	dir := write(t, map[string]string{"c.yaml": "version: 1\nsystems:\n  s: {type: webhook, url: \"https://partner.example\", secret: \"${X:-whsec_hunter2}\"}\n"})
-	_, problems := Load(dir, nothing)
-	if len(problems) != 1 || problems[0].Code != PlainSecret || strings.Contains(problems[0].source, "hunter2") {
-		t.Errorf("problems = %+v, want one plain_secret that shows nothing", problems)
-	}
-}

@@ -281,13 +281,14 @@ func (l *loader) fieldName(v value, dst *[]string) {
 // secret reads a value that must be a reference.
 func (l *loader) secret(v value, dst *Secret) {
 	l.mask(v)
+	if plain, _ := literal(blank(v.node.Value)); plain != "" {
+		v.doc.masks = append(v.doc.masks, plain)
+	}
 	text, ok := l.text(v)
 	if !ok {
 		return
 	}
-	plain, _ := literal(blank(v.node.Value))
-	if plain != "" || !strings.Contains(v.node.Value, "${") {
-		v.doc.masks = append(v.doc.masks, plain)
+	if !strings.Contains(v.node.Value, "${") {
 		l.report(v, PlainSecret, "put it in the environment or a file: ${NAME}, ${file:/run/secrets/name}", "%s stands in the file", v.path)
 		return
 	}
