@@ -80,7 +80,7 @@ func TestWrongCommandsInDocumentsAreFound(t *testing.T) {
 		{"tasks --status failed", []string{"--rule"}, true, ""},
 		{"tasks cancel", nil, false, ""},
 		{"tasks cancel ID --reason …", nil, true, ""},
-		{"tasks cancel", nil, true, "accepts 1 arg(s), received 0"},
+		{"tasks show", nil, true, "accepts 1 arg(s), received 0"},
 		{"frobnicate", nil, false, "unknown command"},
 		{"tasks frobnicate ID", nil, true, "unknown command"},
 		{"run --chek", nil, true, "unknown flag: --chek"},

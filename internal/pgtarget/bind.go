@@ -44,10 +44,10 @@ func bind(object string, t *table, s *syncline.Schema, o *Options) (*binding, []
 		c := &s.Columns[i]
 		tc := t.column(c.Name)
 		switch {
-		case tc == nil && o.generated(c) == "":
+		case tc == nil && c.Generated == "":
 			warnings = append(warnings, fmt.Sprintf("%s has no column %q: it is not written", object, c.Name))
 			continue
-		case tc == nil || tc.gen || o.generated(c) != "":
+		case tc == nil || tc.gen || c.Generated != "":
 			continue
 		}
 		at[i] = len(b.cols)
