@@ -75,7 +75,7 @@ func printSystems(w io.Writer, systems []ops.SystemStatus) {
 			}
 			line = fmt.Sprintf("%s\t%s\t%s\t%d\t%.0f\t%s\t%s", s.Name, s.Type, s.State, s.Log.Captured, s.Log.Rate, size(s.Log.Bytes), position)
 		}
-		t.row(line, faultNotes(s.Error))
+		t.row(line, notes(s.Error, s.Warnings))
 	}
 	t.print(w)
 }
@@ -83,23 +83,21 @@ func printSystems(w io.Writer, systems []ops.SystemStatus) {
 func printRoutes(w io.Writer, routes []ops.RouteStatus) {
 	t := newNoted("ROUTE\tFROM\tTO\tSTATE\tLAG\tEVENTS/S\tAPPLIED\tPARKED\tP50\tP99")
 	for _, r := range routes {
-		notes := faultNotes(r.Error)
-		for _, warning := range r.Warnings {
-			notes = append(notes, "warning: "+warning)
-		}
 		t.row(fmt.Sprintf("%s\t%s\t%s\t%s\t%s\t%.0f\t%d\t%d\t%s\t%s", r.ID, r.Source, r.Target, r.State, lag(r), r.Rate, r.Counts.Applied,
-			r.Counts.Parked, ops.Seconds(r.LatencyP50), ops.Seconds(r.LatencyP99)), notes)
+			r.Counts.Parked, ops.Seconds(r.LatencyP50), ops.Seconds(r.LatencyP99)), notes(r.Error, r.Warnings))
 	}
 	t.print(w)
 }
 
-func faultNotes(f *ops.Fault) (notes []string) {
-	if f == nil {
-		return nil
+func notes(f *ops.Fault, warnings []string) (notes []string) {
+	if f != nil {
+		notes = append(notes, f.Text)
+		if f.Fix != "" {
+			notes = append(notes, "fix: "+f.Fix)
+		}
 	}
-	notes = append(notes, f.Text)
-	if f.Fix != "" {
-		notes = append(notes, "fix: "+f.Fix)
+	for _, warning := range warnings {
+		notes = append(notes, "warning: "+warning)
 	}
 	return notes
 }
