@@ -120,7 +120,7 @@ func TestThroughput(t *testing.T) {
 	s := throughput("T", "How.", 10_000, native, syncline)
 	want := `# Benchmarks
 
-Made by ` + "`make bench`" + `. The source, the target, native logical replication and Syncline share one machine; everything writes durably. Figures of throughput are medians of the rounds.
+Made by ` + "`make bench`" + `. The source, the target, native logical replication and Syncline share one machine. Syncline writes durably everywhere; native replication has its defaults, with which the subscriber commits asynchronously. Figures of throughput are medians of the rounds.
 
 |     |     |
 |-----|-----|

@@ -237,7 +237,7 @@ func (m *machine) make() (needDefine bool) {
 		w := m.window[m.planned.entry]
 		if m.making == nil {
 			at := syncline.Cursor{Log: m.committed.Log, Epoch: m.committed.Epoch, Seq: w.seq, Index: m.planned.event}
-			m.making = m.fresh(at)
+			m.making = m.begin(at)
 		}
 		p := m.making
 		events := w.batch.Events
@@ -278,8 +278,8 @@ func (m *machine) make() (needDefine bool) {
 	return false
 }
 
-// fresh returns an empty plan that begins at the cursor.
-func (m *machine) fresh(at syncline.Cursor) *plan {
+// begin returns an empty plan that begins at the cursor.
+func (m *machine) begin(at syncline.Cursor) *plan {
 	p := m.spare
 	if m.spare = nil; p == nil {
 		p = &plan{}

@@ -21,7 +21,7 @@ const (
 	// wayMerge: copied to a temporary table, from where the statement takes them.
 	wayMerge
 	// wayRevise: copied to a temporary table, from where an UPDATE takes those that are there, and an upsert the others. An
-	// upsert alone would lock each row before it updates it, which costs a quarter more in time and log.
+	// upsert alone would lock each row before it updates it, which costs time and WAL; see BenchmarkApply.
 	wayRevise
 	// wayDirect: copied into the table itself, where no row is expected to be there yet.
 	wayDirect
@@ -59,8 +59,8 @@ func (x *transaction) choose(groups []*group) []*group {
 }
 
 // sort puts the group's rows into the order of the key's first column, roughly. Neighbours in a table and in its index are then
-// written one after the other, which costs the server little more than half as much as jumping about, and writers that meet
-// take their locks in one order.
+// written one after the other, which costs the server less than jumping about, and writers that meet take their locks in one
+// order.
 func (x *transaction) sort(g *group) {
 	type place struct {
 		key    uint64

@@ -2,9 +2,11 @@ package pgtarget
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/jackc/pgx/v5"
 
 	"syncline"
 )
@@ -178,5 +180,31 @@ func TestLargeGroupsAreWrittenInTheOrderOfTheirKeys(t *testing.T) {
 					fmt.Sprintf("(%d,t)", n))
 			}
 		})
+	}
+}
+
+// A statement is planned once, perhaps while the table is empty: it must find its rows by the key still when the table is large.
+func TestStatementsFindTheirRowsByTheKey(t *testing.T) {
+	r := newRig(t, Options{}, "CREATE TABLE a (id int PRIMARY KEY, v text)", "ANALYZE a")
+	s := cols(1, "id", "v")
+	r.must(false, batchOf("a", s, 1, defaultCopyMin, "x", false)...)
+	b := r.tgt.objects["a"].lastBinding
+	all := []int{0, 1}
+	for _, shape := range []*shape{r.tgt.shape(b, kindUpdate, all, wayMerge, nil), r.tgt.shape(b, kindFill, all, wayMerge, nil),
+		r.tgt.shape(b, kindDelete, b.key, wayMerge, nil)} {
+		if _, err := r.tgt.s.conn.Exec(t.Context(), strings.Replace(shape.make, "CREATE TEMPORARY TABLE", "CREATE TEMPORARY TABLE IF NOT EXISTS", 1)); err != nil {
+			t.Fatal(err)
+		}
+		rows, err := r.tgt.s.conn.Query(t.Context(), "EXPLAIN "+shape.sql)
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines, err := pgx.CollectRows(rows, pgx.RowTo[string])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if plan := strings.Join(lines, "\n"); strings.Contains(plan, "Seq Scan on a ") || !strings.Contains(plan, "a_pkey") || strings.Contains(plan, "JIT") {
+			t.Errorf("%s:\n%s\nwant the table's rows found by its key, and nothing compiled", shape.sql, plan)
+		}
 	}
 }
