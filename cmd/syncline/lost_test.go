@@ -80,9 +80,9 @@ func (s *shop) routeIs(id, state, code string) {
 	})
 }
 
-// TestARouteBegunAnewAfterStateAndLogAreLostWritesWhatIsNewer loses everything that the program keeps by itself. The records in
-// the cache carry versions of the lost log, which had more entries than the new one.
-func TestARouteBegunAnewAfterStateAndLogAreLostWritesWhatIsNewer(t *testing.T) {
+// newCachedShop is a shop whose customers are in a Redis of their own.
+func newCachedShop(t *testing.T) (*shop, *goredis.Client) {
+	t.Helper()
 	red := testserver.NewRedis(t)
 	options, err := goredis.ParseURL(red.URL())
 	if err != nil {
@@ -95,6 +95,13 @@ func TestARouteBegunAnewAfterStateAndLogAreLostWritesWhatIsNewer(t *testing.T) {
 rules:
   - {id: cache, from: crm/customer, to: cache/customer}
 `, red.URL()))
+	return s, cache
+}
+
+// TestARouteBegunAnewAfterStateAndLogAreLostWritesWhatIsNewer loses everything that the program keeps by itself. The records in
+// the cache carry versions of the lost log, which had more entries than the new one.
+func TestARouteBegunAnewAfterStateAndLogAreLostWritesWhatIsNewer(t *testing.T) {
+	s, cache := newCachedShop(t)
 	s.program.start()
 	s.program.ready()
 	for i := range 20 { // each its own entry of the log
@@ -120,18 +127,7 @@ rules:
 
 // TestARouteBeginsAnewOverACursorThatCannotBeRead does what the error advises.
 func TestARouteBeginsAnewOverACursorThatCannotBeRead(t *testing.T) {
-	red := testserver.NewRedis(t)
-	options, err := goredis.ParseURL(red.URL())
-	if err != nil {
-		t.Fatal(err)
-	}
-	cache := goredis.NewClient(options)
-	t.Cleanup(func() { _ = cache.Close() })
-	s := newShop(t, fmt.Sprintf(`
-  cache: {type: redis, url: %q}
-rules:
-  - {id: cache, from: crm/customer, to: cache/customer}
-`, red.URL()))
+	s, cache := newCachedShop(t)
 	s.program.start()
 	s.cached(cache, "customer:1", `{"id":1,"name":"Ann"}`)
 	if err := s.program.stop(); err != nil {

@@ -1,7 +1,8 @@
 package apply
 
 import (
-	"sort"
+	"cmp"
+	"slices"
 	"time"
 
 	"syncline"
@@ -169,18 +170,25 @@ func (pk *parking) ready(now time.Time, n int) []*parked {
 	}
 	var list []*parked
 	for _, k := range pk.slots {
-		if at, ok := k.due(); ok && !at.After(now) {
-			list = append(list, k)
+		if at, ok := k.due(); !ok || at.After(now) {
+			continue
 		}
+		if n == 1 && len(list) == 1 { // sorting all of them to take one would make many retries slow
+			if sooner(k, list[0]) < 0 {
+				list[0] = k
+			}
+			continue
+		}
+		list = append(list, k)
 	}
-	sort.Slice(list, func(i, j int) bool {
-		a, b := list[i].head(), list[j].head()
-		if !a.NextTry.Equal(b.NextTry) {
-			return a.NextTry.Before(b.NextTry)
-		}
-		return a.Seq < b.Seq || a.Seq == b.Seq && (a.Index < b.Index || a.Index == b.Index && a.Task < b.Task)
-	})
+	slices.SortFunc(list, sooner)
 	return list[:min(n, len(list))]
+}
+
+// sooner compares two slots by whose turn comes first.
+func sooner(a, b *parked) int {
+	x, y := a.head(), b.head()
+	return cmp.Or(x.NextTry.Compare(y.NextTry), cmp.Compare(x.Seq, y.Seq), cmp.Compare(x.Index, y.Index), cmp.Compare(x.Task, y.Task))
 }
 
 // wake returns when the next slot is due; ok is false where none will be.

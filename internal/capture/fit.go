@@ -1,7 +1,6 @@
 package capture
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"fmt"
@@ -111,7 +110,7 @@ func asStub(was, now *syncline.Event) syncline.Event {
 func changed(e *syncline.Event) []syncline.Value {
 	after := slices.Clone(e.After)
 	for i, v := range after {
-		if len(v.Bytes()) > toasted && !slices.Contains(e.Schema.Key, i) && v.Kind() == e.Before[i].Kind() && bytes.Equal(v.Bytes(), e.Before[i].Bytes()) {
+		if len(v.Bytes()) > toasted && !slices.Contains(e.Schema.Key, i) && v.Identical(e.Before[i]) {
 			after[i] = syncline.Unset
 		}
 	}

@@ -293,3 +293,25 @@ rules:
 	compare(verify.Result{Source: 3, Target: 3, Missing: 1, Extra: 1, Different: 1, Samples: []verify.Sample{
 		{Key: "1", Kind: "different", Fields: []string{"name"}}, {Key: "2", Kind: "missing"}, {Key: "9", Kind: "extra"}}})
 }
+
+// running opens a daemon that runs until the test ends, and must end cleanly.
+func running(t *testing.T, c *config.Config) *Daemon {
+	t.Helper()
+	d, err := Open(t.Context(), Options{Config: c})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	ran := make(chan error, 1) // Run's one word
+	go func() { ran <- d.Run(ctx) }()
+	t.Cleanup(func() {
+		stop()
+		if err := <-ran; err != nil {
+			t.Error(err)
+		}
+		if err := d.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return d
+}

@@ -1,7 +1,6 @@
 package daemon
 
 import (
-	"context"
 	"database/sql"
 	"fmt"
 	"net/http"
@@ -17,7 +16,7 @@ import (
 // whole record makes it obsolete.
 func TestAPushedEventWithoutAFieldThatItsRuleReads(t *testing.T) {
 	ctx, dir := t.Context(), t.TempDir()
-	d, err := Open(ctx, Options{Config: load(t, dir, `
+	d := running(t, load(t, dir, `
 version: 1
 log: {dir: "$DIR/log"}
 state: {url: "sqlite:$DIR/state.db"}
@@ -27,22 +26,7 @@ systems:
   dw: {type: sqlite, url: "sqlite:$DIR/dw.db"}
 rules:
   - {id: r, from: pos/order, to: dw/fact, create: true, when: 'after.total > 1'}
-`)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	runCtx, stop := context.WithCancel(ctx)
-	ran := make(chan error, 1) // Run's one word
-	go func() { ran <- d.Run(runCtx) }()
-	t.Cleanup(func() {
-		stop()
-		if err := <-ran; err != nil {
-			t.Error(err)
-		}
-		if err := d.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+`))
 	push := func(id, op, data string) {
 		t.Helper()
 		body := fmt.Sprintf(`{"specversion": "1.0", "id": %q, "source": "pos", "type": "order.%s", "subject": %q, "data": %s}`, id, op, id[:1], data)

@@ -1,7 +1,6 @@
 package daemon
 
 import (
-	"context"
 	"database/sql"
 	"path/filepath"
 	"testing"
@@ -30,7 +29,7 @@ func TestWhatHaltedGoesOnAfterResume(t *testing.T) {
 	}
 	write("crm.db", "INSERT INTO customer VALUES (1, 'a'), (2, 'b')")
 	write("dw.db", "CREATE TABLE other (id INTEGER PRIMARY KEY)")
-	d, err := Open(ctx, Options{Config: load(t, dir, `
+	d := running(t, load(t, dir, `
 version: 1
 log: {dir: "$DIR/log"}
 state: {url: "sqlite:$DIR/state.db"}
@@ -42,22 +41,7 @@ systems:
 rules:
   - {id: r, from: crm/customer, to: dw/dim}
   - {id: l, from: late/customer, to: dw/late, create: true}
-`)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	runCtx, stop := context.WithCancel(ctx)
-	ran := make(chan error, 1) // Run's one word
-	go func() { ran <- d.Run(runCtx) }()
-	t.Cleanup(func() {
-		stop()
-		if err := <-ran; err != nil {
-			t.Error(err)
-		}
-		if err := d.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+`))
 	e := d.Engine()
 	halted := func() bool {
 		status, err := e.Status(ctx)
