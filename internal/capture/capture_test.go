@@ -67,6 +67,13 @@ func eventually(t *testing.T, what string, check func() bool) {
 	}
 }
 
+// captured waits until n events are in the log. There may be more: what a system gets while its first copy begins is both copied
+// and captured.
+func captured(t *testing.T, c *Capture, n int64) {
+	t.Helper()
+	eventually(t, "the events were not captured", func() bool { return c.Status().Events >= n })
+}
+
 func system(txns int) *memsource.System {
 	s := memsource.NewSystem("db")
 	for i := range txns {
@@ -82,7 +89,7 @@ func TestOnlyWhatIsInTheLogIsConfirmed(t *testing.T) {
 	c := newCapture(t, log, s)
 	run(t, c)
 	s.Advance(3)
-	eventually(t, "three events were not captured", func() bool { return c.Status().Events >= 3 })
+	captured(t, c, 3)
 	bounds, err := log.Bounds(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -106,7 +113,7 @@ func TestACaptureThatWaitsTriesAgainWhenItIsTold(t *testing.T) {
 	}
 	run(t, c)
 	s.Advance(1)
-	eventually(t, "the event was not captured", func() bool { return c.Status().Events == 1 })
+	captured(t, c, 1)
 	if err := <-told; syncline.CodeOf(err) != "log_full" {
 		t.Errorf("stalled by %v, want log_full", err)
 	}
@@ -195,7 +202,7 @@ func TestARunThatIsRefusedHasFailed(t *testing.T) {
 	early.ID = "early"
 	run(t, c)
 	db.Advance(3)
-	eventually(t, "the source knows its records", func() bool { return c.Status().Events == 3 })
+	captured(t, c, 3)
 	if err := c.RequestRun(t.Context(), bad); syncline.CodeOf(err) != "bad_key" {
 		t.Errorf("RequestRun of a key with too many parts = %v, want bad_key", err)
 	}
@@ -230,7 +237,7 @@ func TestRoutesReadQuietly(t *testing.T) {
 	done := make(chan error, 1)
 	go func() { done <- c.Run(ctx, context.WithoutCancel(ctx)) }()
 	db.Advance(3)
-	eventually(t, "the source knows its records", func() bool { return c.Status().Events == 3 })
+	captured(t, c, 3)
 	for _, id := range []string{state.ReadRun + "1", "sync-1"} {
 		if err := c.RequestRun(t.Context(), syncline.Run{ID: id, Kind: syncline.RunKeys, Entity: "customer", Keys: []syncline.Key{"1"}}); err != nil {
 			t.Fatal(err)
@@ -277,7 +284,7 @@ func TestTheLogTellsThatASourceAnswersAgain(t *testing.T) {
 		eventually(t, "the error is taken", func() bool { return c.Status().State == test.state })
 		c.Resume()
 		db.Advance(3)
-		eventually(t, "the source is captured", func() bool { return c.Status().Events == 3 })
+		captured(t, c, 3)
 		stop()
 		if err := <-done; err != nil {
 			t.Fatal(err)
