@@ -28,7 +28,8 @@ func (l refusing) Append(ctx context.Context, b *syncline.Batch) (syncline.Seq, 
 	return l.Log.Append(ctx, b)
 }
 
-func newCapture(t *testing.T, log syncline.Log, system *memsource.System) *Capture {
+// newCapture captures a system. The copied entities are copied first.
+func newCapture(t *testing.T, log syncline.Log, system *memsource.System, copied ...string) *Capture {
 	t.Helper()
 	runs, err := state.Open(t.Context(), state.Options{Path: filepath.Join(t.TempDir(), "state.db")})
 	if err != nil {
@@ -36,7 +37,7 @@ func newCapture(t *testing.T, log syncline.Log, system *memsource.System) *Captu
 	}
 	t.Cleanup(func() { _ = runs.Close() })
 	return New(Options{Source: "crm", Log: log, Runs: runs, Open: func() (syncline.Source, error) {
-		return memsource.New(memsource.Options{Name: "crm", System: system, Snapshot: []string{"customer"}}), nil
+		return memsource.New(memsource.Options{Name: "crm", System: system, Snapshot: copied}), nil
 	}})
 }
 
@@ -67,11 +68,14 @@ func eventually(t *testing.T, what string, check func() bool) {
 	}
 }
 
-// captured waits until n events are in the log. There may be more: what a system gets while its first copy begins is both copied
-// and captured.
-func captured(t *testing.T, c *Capture, n int64) {
+// change lets a system commit n more transactions of one change each, and waits until they are in the log. The source has said
+// before where it begins: what is there by then is no change.
+func change(t *testing.T, c *Capture, s *memsource.System, n int) {
 	t.Helper()
-	eventually(t, "the events were not captured", func() bool { return c.Status().Events >= n })
+	eventually(t, "the capture did not begin", func() bool { return c.Status().Seq > 0 })
+	before := c.Status().Events
+	s.Advance(n)
+	eventually(t, "the changes were not captured", func() bool { return c.Status().Events == before+int64(n) })
 }
 
 func system(txns int) *memsource.System {
@@ -88,8 +92,7 @@ func TestOnlyWhatIsInTheLogIsConfirmed(t *testing.T) {
 	s := system(3)
 	c := newCapture(t, log, s)
 	run(t, c)
-	s.Advance(3)
-	captured(t, c, 3)
+	change(t, c, s, 3)
 	bounds, err := log.Bounds(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -112,8 +115,7 @@ func TestACaptureThatWaitsTriesAgainWhenItIsTold(t *testing.T) {
 		c.Resume()
 	}
 	run(t, c)
-	s.Advance(1)
-	captured(t, c, 1)
+	change(t, c, s, 1)
 	if err := <-told; syncline.CodeOf(err) != "log_full" {
 		t.Errorf("stalled by %v, want log_full", err)
 	}
@@ -201,8 +203,7 @@ func TestARunThatIsRefusedHasFailed(t *testing.T) {
 	early := bad
 	early.ID = "early"
 	run(t, c)
-	db.Advance(3)
-	captured(t, c, 3)
+	change(t, c, db, 3)
 	if err := c.RequestRun(t.Context(), bad); syncline.CodeOf(err) != "bad_key" {
 		t.Errorf("RequestRun of a key with too many parts = %v, want bad_key", err)
 	}
@@ -236,8 +237,7 @@ func TestRoutesReadQuietly(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- c.Run(ctx, context.WithoutCancel(ctx)) }()
-	db.Advance(3)
-	captured(t, c, 3)
+	change(t, c, db, 3)
 	for _, id := range []string{state.ReadRun + "1", "sync-1"} {
 		if err := c.RequestRun(t.Context(), syncline.Run{ID: id, Kind: syncline.RunKeys, Entity: "customer", Keys: []syncline.Key{"1"}}); err != nil {
 			t.Fatal(err)
@@ -283,8 +283,7 @@ func TestTheLogTellsThatASourceAnswersAgain(t *testing.T) {
 		go func() { done <- c.Run(ctx, context.WithoutCancel(ctx)) }()
 		eventually(t, "the error is taken", func() bool { return c.Status().State == test.state })
 		c.Resume()
-		db.Advance(3)
-		captured(t, c, 3)
+		change(t, c, db, 3)
 		stop()
 		if err := <-done; err != nil {
 			t.Fatal(err)

@@ -139,7 +139,7 @@ func TestARowThatIsTooLargeDoesNotStopItsSource(t *testing.T) {
 	s.Advance(1) // what the first copy finds
 	log := memlog.New(memlog.Options{MaxBatch: limit}).Log("crm")
 	log.FailNext(0, memlog.FaultLost, memlog.FaultAnswerLost) // a stub is tried as it is until it is stored
-	c := newCapture(t, log, s)
+	c := newCapture(t, log, s, document.Entity)
 	run(t, c)
 	eventually(t, "the copy was not captured", func() bool { return c.Status().Events >= 2 })
 	s.Advance(2)
