@@ -61,7 +61,7 @@ func (o *object) evolve(d syncline.Definition) (done syncline.Defined, changed, 
 			changed = true
 			o.columns = append(o.columns, c)
 			if v, ok := constant(c); ok {
-				o.fill(c.Name, v)
+				o.rewrite(func(values map[string]syncline.Value) { values[c.Name] = v })
 			} else {
 				reread = true
 			}
@@ -69,6 +69,11 @@ func (o *object) evolve(d syncline.Definition) (done syncline.Defined, changed, 
 		case d.Policy == syncline.SchemaEvolve && widens(o.columns[at].Kind, c.Kind):
 			changed = true
 			o.columns[at] = c
+			o.rewrite(func(values map[string]syncline.Value) {
+				if v := values[c.Name]; !v.IsNull() && !v.IsUnset() {
+					values[c.Name] = syncline.Raw(c.Kind, v.Bytes())
+				}
+			})
 		case d.Policy == syncline.SchemaEvolve:
 			return done, false, false, syncline.Errorf(syncline.Fatal, "schema_retyped", "column %q of %s does not widen from %s to %s",
 				c.Name, d.Object, o.columns[at].Kind, c.Kind)
@@ -90,12 +95,12 @@ func constant(c syncline.Column) (syncline.Value, bool) {
 	return syncline.Raw(c.Kind, []byte(strings.ReplaceAll(d[1:len(d)-1], "''", "'"))), true
 }
 
-// fill gives every record the value; the records themselves are replaced.
-func (o *object) fill(column string, v syncline.Value) {
+// rewrite changes the values of every record; the records themselves are replaced.
+func (o *object) rewrite(change func(values map[string]syncline.Value)) {
 	with := func(r *record) *record {
 		next := &record{order: r.order, gone: r.gone, values: maps.Clone(r.values)}
 		if !r.gone {
-			next.values[column] = v
+			change(next.values)
 		}
 		return next
 	}

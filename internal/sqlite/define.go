@@ -91,8 +91,13 @@ func (t *Target) execute(ctx context.Context, name string, ddl []string) (*table
 	}
 	err := t.transaction(ctx, func(w *writer) error {
 		for _, text := range ddl {
-			if _, err := w.conn.ExecContext(w.ctx, text, nil); err != nil {
-				return classify(err, "define %s", name)
+			_, err := w.conn.ExecContext(w.ctx, text, nil)
+			if err = classify(err, "define %s", name); syncline.CodeOf(err) == "statement_refused" {
+				return syncline.Errorf(syncline.Fatal, "statement_refused", "%s: %w", text, err).
+					WithFix("remove the index, trigger or view that needs the column, or alter the table by hand; then `syncline resume ROUTE`")
+			}
+			if err != nil {
+				return err
 			}
 		}
 		return nil
@@ -171,10 +176,16 @@ func evolve(tab *table, d syncline.Definition, guard bool) (ddl []string, reread
 		if d.Previous == nil {
 			continue
 		}
-		if was := d.Previous.Index(c.Name); was >= 0 && !widens(&d.Previous.Columns[was], c, tab.columns[at].Type) {
+		was := d.Previous.Index(c.Name)
+		if was < 0 || widens(&d.Previous.Columns[was], c, tab.columns[at].Type) {
+			continue
+		}
+		become := retype(tab, at, &d.Previous.Columns[was], c)
+		if become == nil || slices.Contains(s.Key, i) {
 			return nil, false, syncline.Errorf(syncline.Fatal, "schema_retyped", "column %q of %s became %s at the source, which %s does not hold exactly",
 				names[i], d.Object, c.Kind, tab.columns[at].Type).WithFix("make the table anew with a fitting column, then `syncline resume ROUTE`")
 		}
+		ddl = append(ddl, become...)
 	}
 	if guard && len(s.Key) > 0 && index(tab.columns, guardColumn) < 0 {
 		ddl = append(ddl, alter+guardColumn+" INTEGER")
@@ -194,6 +205,35 @@ func widens(was, is *syncline.Column, decl string) bool {
 	}
 	return false
 }
+
+// retype returns what turns a column into text that says the same, nil where it is none of ours or some value of it would not come
+// out as the source writes it. SQLite alters no type: another column takes the values over, and then the name. That is refused where
+// an index, a trigger or a view needs the old one.
+func retype(tab *table, at int, was, is *syncline.Column) []string {
+	c := &tab.columns[at]
+	if strings.ToUpper(c.Type) != typeOf(was) || c.Key > 0 || c.NotNull || c.Default != "" || c.generated {
+		return nil
+	}
+	old := quote(c.Name)
+	value := "CAST(" + old + " AS TEXT)"
+	switch {
+	case was.Kind == syncline.KindInt && (is.Kind == syncline.KindDecimal || is.Kind == syncline.KindText):
+	case was.Kind == syncline.KindBool && is.Kind == syncline.KindText:
+		value = "CASE " + old + " WHEN 0 THEN 'false' WHEN 1 THEN 'true' ELSE " + value + " END"
+	default:
+		return nil
+	}
+	alter := "ALTER TABLE " + quote(tab.name) + " "
+	return []string{
+		alter + "ADD COLUMN " + retypedColumn + " TEXT",
+		"UPDATE " + quote(tab.name) + " SET " + retypedColumn + " = " + value,
+		alter + "DROP COLUMN " + old,
+		alter + "RENAME COLUMN " + retypedColumn + " TO " + old,
+	}
+}
+
+// retypedColumn holds a column's values inside the transaction that gives it another type.
+const retypedColumn = "_syncline_retyped"
 
 // defaultOf returns the constant of older rows as SQLite understands it, "" where there is none. PostgreSQL writes its type
 // behind it.

@@ -243,3 +243,37 @@ func TestPath(t *testing.T) {
 		t.Errorf("the file has another name: %v", err)
 	}
 }
+
+// TestAColumnThatCannotBeRetypedHalts: SQLite gives no column another type while an index needs it, and a key never gets one here.
+// Nothing is altered, and the route goes on once somebody has seen to it.
+func TestAColumnThatCannotBeRetypedHalts(t *testing.T) {
+	shape := func(id, n syncline.Kind) *syncline.Schema {
+		return &syncline.Schema{Entity: "c", Key: []int{0}, Version: -1, Columns: []syncline.Column{{Name: "id", Kind: id}, {Name: "n", Kind: n, Nullable: true}}}
+	}
+	opt := TargetOptions{URL: filepath.Join(t.TempDir(), "t.db"), Route: "r"}
+	tgt := openTarget(t, opt)
+	define := func(s, previous *syncline.Schema) error {
+		_, err := tgt.Define(t.Context(), syncline.Definition{Object: "c", Schema: s, Previous: previous, Create: true, Policy: syncline.SchemaEvolve})
+		return err
+	}
+	was, is := shape(syncline.KindInt, syncline.KindInt), shape(syncline.KindInt, syncline.KindDecimal)
+	if err := define(was, nil); err != nil {
+		t.Fatal(err)
+	}
+	db := database(t, opt.URL)
+	execute(t, db, "CREATE INDEX byn ON c (n)", "INSERT INTO c VALUES (1, 5)")
+	if err := define(is, was); syncline.ClassOf(err) != syncline.Fatal || syncline.CodeOf(err) != "statement_refused" || syncline.FixOf(err) == "" {
+		t.Errorf("Define with an index in the way = %v, want fatal statement_refused with a fix", err)
+	}
+	if err := define(shape(syncline.KindText, syncline.KindInt), was); syncline.CodeOf(err) != "schema_retyped" {
+		t.Errorf("Define with another key = %v, want schema_retyped", err)
+	}
+	tab, err := loadTable(t.Context(), db, "c")
+	if err != nil || len(tab.columns) != 2 || tab.columns[1].Type != "INTEGER" {
+		t.Errorf("the table is %+v, %v, want it as it was", tab, err)
+	}
+	execute(t, db, "DROP INDEX byn")
+	if err := define(is, was); err != nil {
+		t.Errorf("Define without the index: %v", err)
+	}
+}

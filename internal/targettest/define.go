@@ -162,6 +162,32 @@ func runDefine(t *testing.T, h Harness) {
 			vals(syncline.Int(2), syncline.Text("TWO"), kept),
 			vals(syncline.Int(3), syncline.Text("three"), syncline.Null))
 	})
+	t.Run("a type that widens keeps what is there", func(t *testing.T) {
+		shape := func(number, flag syncline.Kind) *syncline.Schema {
+			return &syncline.Schema{Entity: base.Entity, Table: base.Entity, Key: []int{0}, Version: -1, Columns: []syncline.Column{
+				{Name: "id", Kind: syncline.KindInt}, {Name: "n", Kind: number, Nullable: true}, {Name: "flag", Kind: flag, Nullable: true}}}
+		}
+		narrow, wide := shape(syncline.KindInt, syncline.KindBool), shape(syncline.KindDecimal, syncline.KindText)
+		e := open(t, h)
+		if _, err := define(e, narrow, nil, true, syncline.SchemaEvolve); err != nil {
+			t.Fatal(err)
+		}
+		e.applied(false, put(base.Entity, narrow, syncline.Int(1), syncline.Int(9007199254740993), syncline.Bool(true)),
+			put(base.Entity, narrow, syncline.Int(2), syncline.Null, syncline.Bool(false)), put(base.Entity, narrow, syncline.Int(3), syncline.Int(-7), syncline.Null))
+		if d, err := define(e, wide, narrow, true, syncline.SchemaEvolve); err != nil || d.reread {
+			t.Fatalf("Define with wider columns = %+v, %v, want no reread", d, err)
+		}
+		e.applied(false, put(base.Entity, wide, syncline.Int(4), syncline.Decimal("2.50"), syncline.Text("maybe")))
+		e.holds(base.Entity, wide,
+			vals(syncline.Int(1), syncline.Decimal("9007199254740993"), syncline.Text("true")),
+			vals(syncline.Int(2), syncline.Null, syncline.Text("false")),
+			vals(syncline.Int(3), syncline.Decimal("-7"), syncline.Null),
+			vals(syncline.Int(4), syncline.Decimal("2.50"), syncline.Text("maybe")))
+		e.reopen()
+		if d, err := define(e, wide, wide, true, syncline.SchemaEvolve); err != nil || d.reread || len(d.Warnings) > 0 {
+			t.Errorf("Define again = %+v, %v, want nothing", d, err)
+		}
+	})
 	t.Run("a type that does not widen halts", func(t *testing.T) {
 		e := made(t)
 		e.reopen()
