@@ -23,26 +23,26 @@ func TestTruncateLeavesWhatIsNewer(t *testing.T) {
 	for i := range int64(2500) {
 		changes = append(changes, put("c", 10+i, "old", 10))
 	}
-	r.apply(changes...)
-	if _, err := r.try(true, truncate("c", 20), put("c", 10, "after", 21)); err != nil {
+	r.Write(changes...)
+	if _, err := r.Try(true, truncate("c", 20), put("c", 10, "after", 21)); err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(map[string]string{"1": "newer", "10": "after"}, r.names("c")); diff != "" {
+	if diff := cmp.Diff(map[string]string{"1": "newer", "10": "after"}, r.Names("c")); diff != "" {
 		t.Errorf("records after truncate (-want +got):\n%s", diff)
 	}
-	if got := r.names("other"); len(got) != 1 {
+	if got := r.Names("other"); len(got) != 1 {
 		t.Errorf("records of another object = %v", got)
 	}
-	if got := r.apply(put("c", 11, "risen", 19)).Outcomes[0]; got != syncline.OutcomeStale {
+	if got := r.Write(put("c", 11, "risen", 19)).Outcomes[0]; got != syncline.OutcomeStale {
 		t.Errorf("a replay of what the truncate removed = outcome %d, want stale", got)
 	}
 }
 
 func TestDeleteMarkersExpire(t *testing.T) {
 	r := newRig(t, Options{Bucket: newBucket(), Create: true, Tombstone: time.Millisecond})
-	r.apply(put("c", 1, "n", 10))
-	r.apply(del("c", 1, 11))
-	if got := r.apply(put("c", 1, "late", 10)).Outcomes[0]; got != syncline.OutcomeStale {
+	r.Write(put("c", 1, "n", 10))
+	r.Write(del("c", 1, 11))
+	if got := r.Write(put("c", 1, "late", 10)).Outcomes[0]; got != syncline.OutcomeStale {
 		t.Errorf("an old change behind a delete = outcome %d, want stale", got)
 	}
 	deadline := time.After(30 * time.Second)
@@ -77,11 +77,11 @@ func TestWritersOfOneKeyNeverGoBack(t *testing.T) {
 			for k := range int64(keys) {
 				changes = append(changes, put("c", k, fmt.Sprint("by ", seq), seq))
 			}
-			if _, err := r.try(false, changes...); err != nil && syncline.CodeOf(err) != "natskv_contended" {
+			if _, err := r.Try(false, changes...); err != nil && syncline.CodeOf(err) != "natskv_contended" {
 				return err
 			}
 		}
-		_, err := r.try(false)
+		_, err := r.Try(false)
 		return err
 	}
 	var wg sync.WaitGroup
@@ -92,9 +92,9 @@ func TestWritersOfOneKeyNeverGoBack(t *testing.T) {
 	if errs[0] != nil || errs[1] != nil {
 		t.Fatalf("Apply: %v, %v", errs[0], errs[1])
 	}
-	b.apply(put("c", 0, "old", 1)) // whatever happened: nothing older gets through
+	b.Write(put("c", 0, "old", 1)) // whatever happened: nothing older gets through
 	want := fmt.Sprint("by ", 99+2*rounds)
-	for k, v := range a.names("c") {
+	for k, v := range a.Names("c") {
 		if v != want {
 			t.Errorf("customer %s = %q, want %q", k, v, want)
 		}
@@ -104,13 +104,13 @@ func TestWritersOfOneKeyNeverGoBack(t *testing.T) {
 // TestAWriteNamesWhatItReplaces writes over a revision that is no longer the last.
 func TestAWriteNamesWhatItReplaces(t *testing.T) {
 	r := newRig(t, Options{})
-	r.apply(put("c", 1, "first", 5))
+	r.Write(put("c", 1, "first", 5))
 	subject := r.subject("c.1")
 	have, err := r.read(t.Context(), []string{subject})
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.apply(put("c", 1, "newer", 7))
+	r.Write(put("c", 1, "newer", 7))
 	late := func() []*nats.Msg {
 		return []*nats.Msg{r.message(record{subject: subject, version: 6, document: []byte(`{"id":1,"name":"late"}`)}, have[0].revision)}
 	}
@@ -121,7 +121,7 @@ func TestAWriteNamesWhatItReplaces(t *testing.T) {
 	if err := conflict(r.publishAtomic(t.Context(), late())); !errors.Is(err, errConflict) {
 		t.Errorf("publishAtomic over an old revision = %v, want errConflict", err)
 	}
-	if got := r.names("c")["1"]; got != "newer" {
+	if got := r.Names("c")["1"]; got != "newer" {
 		t.Errorf("customer 1 = %q, want newer", got)
 	}
 }
@@ -135,15 +135,15 @@ func TestForeignValuesAreNoRecords(t *testing.T) {
 	if _, err := kv.PutString(t.Context(), "c.1", "not a document"); err != nil {
 		t.Fatal(err)
 	}
-	r.apply(put("c", 2, "ours", 5))
-	if diff := cmp.Diff(map[string]string{"2": "ours"}, r.names("c")); diff != "" {
+	r.Write(put("c", 2, "ours", 5))
+	if diff := cmp.Diff(map[string]string{"2": "ours"}, r.Names("c")); diff != "" {
 		t.Errorf("Scan (-want +got):\n%s", diff)
 	}
 	got, err := r.Current(t.Context(), "c", customer, []syncline.Row{put("c", 1, "", 1).Row, put("c", 2, "", 1).Row})
 	if err != nil || got[0] != nil || got[1] == nil {
 		t.Errorf("Current = %v, %v", got, err)
 	}
-	r.apply(put("c", 1, "over it", 5))
+	r.Write(put("c", 1, "over it", 5))
 	e, err := kv.Get(t.Context(), "c.1")
 	if err != nil || string(e.Value()) != `{"id":1,"name":"over it"}` {
 		t.Errorf("a client's Get = %v, %v", e, err)
@@ -155,10 +155,10 @@ func TestPausedOwnerWritesNothing(t *testing.T) {
 	if _, _, _, err := r.Own(t.Context(), 0); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := r.try(false, put("c", 1, "late", 5)); syncline.CodeOf(err) != "fenced" {
+	if _, err := r.Try(false, put("c", 1, "late", 5)); syncline.CodeOf(err) != "fenced" {
 		t.Errorf("Apply of a paused owner = %v, want fenced", err)
 	}
-	if got := r.names("c"); len(got) != 0 {
+	if got := r.Names("c"); len(got) != 0 {
 		t.Errorf("records of a paused owner = %v", got)
 	}
 }
@@ -184,7 +184,7 @@ func TestBucketThatCannotServe(t *testing.T) {
 	if err := js.DeleteKeyValue(t.Context(), r.bucket); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := r.try(false, put("c", 1, "n", 5)); syncline.CodeOf(err) != "cursor_lost" || syncline.ClassOf(err) != syncline.Fatal {
+	if _, err := r.Try(false, put("c", 1, "n", 5)); syncline.CodeOf(err) != "cursor_lost" || syncline.ClassOf(err) != syncline.Fatal {
 		t.Errorf("Apply to a removed bucket = %v, want cursor_lost", err)
 	}
 	if f := r.Check(t.Context()); f[0].Level != "fail" {
@@ -220,7 +220,7 @@ func TestCursorThatIsNoCursor(t *testing.T) {
 	if _, _, _, err := r.Own(t.Context(), 0); syncline.CodeOf(err) != "cursor_damaged" || syncline.ClassOf(err) != syncline.Fatal {
 		t.Errorf("Own of a damaged cursor = %v, want cursor_damaged", err)
 	}
-	r.placeOver()
+	r.PlaceOver()
 }
 
 func TestChangesThatARecordTargetCannotDo(t *testing.T) {
@@ -230,7 +230,7 @@ func TestChangesThatARecordTargetCannotDo(t *testing.T) {
 	moved.OldKey = []syncline.Value{syncline.Int(2)}
 	insert.Op = syncline.ChangeInsert
 	for _, c := range []syncline.Change{partial, moved, insert} {
-		if _, err := r.try(true, c); syncline.CodeOf(err) != "change_unsupported" {
+		if _, err := r.Try(true, c); syncline.CodeOf(err) != "change_unsupported" {
 			t.Errorf("Apply of %+v = %v, want change_unsupported", c, err)
 		}
 	}
@@ -249,7 +249,7 @@ func TestConnectByURL(t *testing.T) {
 	}
 	port := opts.Port
 	r := newRig(t, Options{URL: fmt.Sprintf("nats://u:hunter2@127.0.0.1:%d", port), Bucket: "b", Create: true})
-	r.apply(put("c", 1, "n", 5))
+	r.Write(put("c", 1, "n", 5))
 
 	for url, code := range map[string]string{
 		fmt.Sprintf("nats://u:hunter3@127.0.0.1:%d", port): "nats_auth",
@@ -266,7 +266,7 @@ func TestConnectByURL(t *testing.T) {
 	s.WaitForShutdown()
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()
-	w := &syncline.Write{Cursor: r.cursor, Commit: func(context.Context, syncline.Result) error { return nil }}
+	w := &syncline.Write{Cursor: r.Cursor, Commit: func(context.Context, syncline.Result) error { return nil }}
 	if _, err := r.Apply(ctx, w); syncline.ClassOf(err) != syncline.Transient || err == nil {
 		t.Errorf("Apply without a server = %v, want transient", err)
 	}
@@ -277,12 +277,12 @@ func TestLongKeysAreRejected(t *testing.T) {
 	r := newRig(t, Options{})
 	long := syncline.Change{Op: syncline.ChangePut, Object: "t", Order: syncline.Order{Epoch: 1, Seq: 5},
 		Row: syncline.Row{Schema: s, Values: []syncline.Value{syncline.Text(strings.Repeat("键", 400))}}}
-	res := r.apply(long, put("c", 1, "n", 5))
+	res := r.Write(long, put("c", 1, "n", 5))
 	if res.Outcomes[0] != syncline.OutcomeRejected || syncline.CodeOf(res.Rejected[0]) != "key_too_long" || res.Outcomes[1] != syncline.OutcomeApplied {
 		t.Errorf("Apply of a long key = %v %v, want it rejected alone", res.Outcomes, res.Rejected)
 	}
 	long.Row.Values[0] = syncline.Text(strings.Repeat("k", maxKey-2))
-	if res := r.apply(long); res.Outcomes[0] != syncline.OutcomeApplied {
+	if res := r.Write(long); res.Outcomes[0] != syncline.OutcomeApplied {
 		t.Errorf("Apply of the longest key = %v %v", res.Outcomes, res.Rejected)
 	}
 }

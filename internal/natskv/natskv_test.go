@@ -125,104 +125,26 @@ func TestConforms(t *testing.T) {
 	}
 }
 
-var customer = &syncline.Schema{Entity: "customer", Key: []int{0}, Version: -1, Columns: []syncline.Column{
-	{Name: "id", Kind: syncline.KindInt}, {Name: "name", Kind: syncline.KindText, Nullable: true}}}
-
-// put is the change of a customer by the event at seq.
-func put(object string, id int64, name string, seq syncline.Seq) syncline.Change {
-	return syncline.Change{Op: syncline.ChangePut, Object: object, Order: syncline.Order{Epoch: 1, Seq: seq},
-		Row: syncline.Row{Schema: customer, Values: []syncline.Value{syncline.Int(id), syncline.Text(name)}}}
-}
-
-func del(object string, id int64, seq syncline.Seq) syncline.Change {
-	c := put(object, id, "", seq)
-	c.Op, c.Row.Values[1] = syncline.ChangeDelete, syncline.Unset
-	return c
-}
-
-func truncate(object string, seq syncline.Seq) syncline.Change {
-	return syncline.Change{Op: syncline.ChangeTruncate, Object: object, Row: syncline.Row{Schema: customer}, Order: syncline.Order{Epoch: 1, Seq: seq}}
-}
-
-// rig is a target that owns its slice, and the cursor to write with.
+// rig is a target with the cursor to write with; the changes are of customers.
 type rig struct {
 	*Target
-	t      testing.TB
-	cursor syncline.Cursor
+	*targettest.Rig[*Target]
 }
+
+var (
+	customer = targettest.Customer
+	put      = targettest.Put
+	del      = targettest.Delete
+	truncate = targettest.Truncate
+)
 
 func newRig(t testing.TB, o Options) *rig {
 	t.Helper()
 	if o.Bucket == "" {
 		o.Bucket, o.Create = newBucket(), true
 	}
-	r := &rig{Target: open(t, o), t: t, cursor: syncline.Cursor{Log: "log", Seq: 1}}
-	if err := r.Place(t.Context(), r.cursor, "state"); err != nil {
-		t.Fatalf("Place: %v", err)
-	}
-	r.own()
-	return r
-}
-
-func (r *rig) own() {
-	r.t.Helper()
-	c, _, found, err := r.Own(r.t.Context(), r.cursor.Epoch)
-	if err != nil || !found {
-		r.t.Fatalf("Own = %v, %v", found, err)
-	}
-	r.cursor = c
-}
-
-// placeOver begins anew over a cursor that cannot be read, and writes.
-func (r *rig) placeOver() {
-	r.t.Helper()
-	r.cursor = syncline.Cursor{Log: "log", Seq: 9, Epoch: r.cursor.Epoch + 1}
-	if err := r.Place(r.t.Context(), r.cursor, "state"); err != nil {
-		r.t.Fatalf("Place over a damaged cursor: %v", err)
-	}
-	if _, err := r.try(false); err != nil {
-		r.t.Errorf("Apply after Place = %v", err)
-	}
-	want := r.cursor
-	want.Epoch++
-	if got, state, found, err := r.Own(r.t.Context(), 0); err != nil || !found || got != want || state != "state" {
-		r.t.Errorf("Own after Place = %+v, %q, %v, %v, want %+v", got, state, found, err, want)
-	}
-	r.cursor = want
-}
-
-func (r *rig) try(ordered bool, changes ...syncline.Change) (syncline.Result, error) {
-	next := r.cursor
-	next.Seq++
-	res, err := r.Apply(r.t.Context(), &syncline.Write{Changes: changes, Ordered: ordered, Cursor: next,
-		Commit: func(context.Context, syncline.Result) error { return nil }})
-	if err == nil {
-		r.cursor = next
-	}
-	return res, err
-}
-
-func (r *rig) apply(changes ...syncline.Change) syncline.Result {
-	r.t.Helper()
-	res, err := r.try(false, changes...)
-	if err != nil {
-		r.t.Fatalf("Apply: %v", err)
-	}
-	return res
-}
-
-// names reads the object's customers back.
-func (r *rig) names(object string) map[string]string {
-	r.t.Helper()
-	got := map[string]string{}
-	err := r.Scan(r.t.Context(), object, customer, func(row syncline.Row) error {
-		got[row.Values[0].Text()] = row.Values[1].Text()
-		return nil
-	})
-	if err != nil {
-		r.t.Fatalf("Scan: %v", err)
-	}
-	return got
+	target := open(t, o)
+	return &rig{target, targettest.NewRig(t, target)}
 }
 
 func BenchmarkApply(b *testing.B) {
@@ -236,7 +158,7 @@ func BenchmarkApply(b *testing.B) {
 				for i := range rows {
 					changes = append(changes, put("bench", int64(i), "a name of ordinary length", seq))
 				}
-				r.apply(changes...)
+				r.Write(changes...)
 			}
 			b.ReportMetric(float64(rows)*float64(b.N)/b.Elapsed().Seconds(), "rows/s")
 		})

@@ -33,9 +33,9 @@ func TestCrashThatLosesTheTailTakesTheCursorBack(t *testing.T) {
 	}
 	const last = 60
 	for n := int64(1); n <= last; n++ {
-		r.apply(write(n)...)
+		r.Write(write(n)...)
 	}
-	want := r.names("c")
+	want := r.Names("c")
 
 	s.Kill()
 	logs, err := filepath.Glob(filepath.Join(s.Dir, "appendonlydir", "*.incr.aof"))
@@ -49,21 +49,21 @@ func TestCrashThatLosesTheTailTakesTheCursorBack(t *testing.T) {
 	if err := os.Truncate(logs[0], info.Size()*2/3); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := r.try(false, write(last+1)...); syncline.ClassOf(err) != syncline.Transient || syncline.CodeOf(err) != "redis_unreachable" {
+	if _, err := r.Try(false, write(last+1)...); syncline.ClassOf(err) != syncline.Transient || syncline.CodeOf(err) != "redis_unreachable" {
 		t.Errorf("Apply without a server = %v, want transient redis_unreachable", err)
 	}
 	if err := s.Start(); err != nil {
 		t.Fatal(err)
 	}
 
-	r.own()
-	if r.cursor.Seq <= 1 || r.cursor.Seq > last {
-		t.Fatalf("cursor after losing a third of %d writes = %d", last, r.cursor.Seq)
+	r.TakeOver()
+	if r.Cursor.Seq <= 1 || r.Cursor.Seq > last {
+		t.Fatalf("cursor after losing a third of %d writes = %d", last, r.Cursor.Seq)
 	}
-	for n := int64(r.cursor.Seq); n <= last; n++ {
-		r.apply(write(n)...)
+	for n := int64(r.Cursor.Seq); n <= last; n++ {
+		r.Write(write(n)...)
 	}
-	if diff := cmp.Diff(want, r.names("c")); diff != "" {
+	if diff := cmp.Diff(want, r.Names("c")); diff != "" {
 		t.Errorf("records after the refill (-want +got):\n%s", diff)
 	}
 }
@@ -78,8 +78,8 @@ func TestServerThatForgotTheScripts(t *testing.T) {
 	if err := client(t, s).ScriptFlush(t.Context()).Err(); err != nil {
 		t.Fatal(err)
 	}
-	r.apply(changes...)
-	if got := len(r.names("c")); got != 1200 {
+	r.Write(changes...)
+	if got := len(r.Names("c")); got != 1200 {
 		t.Errorf("records = %d, want 1200", got)
 	}
 }
@@ -96,7 +96,7 @@ func TestServersTroubleIsTransient(t *testing.T) {
 	}
 	fails := func(code string) {
 		t.Helper()
-		_, err := r.try(false, put("c", 1, "secret value", 7))
+		_, err := r.Try(false, put("c", 1, "secret value", 7))
 		if syncline.ClassOf(err) != syncline.Transient || syncline.CodeOf(err) != code {
 			t.Errorf("Apply = %v, want transient %s", err, code)
 		}
@@ -113,7 +113,7 @@ func TestServersTroubleIsTransient(t *testing.T) {
 		t.Errorf("Check of a replica = %v", f)
 	}
 	do("replicaof", "no", "one")
-	r.apply(put("c", 1, "n", 8))
+	r.Write(put("c", 1, "n", 8))
 
 	do("config", "set", "requirepass", "pw")
 	if _, err := Open(t.Context(), Options{URL: s.URL()}); syncline.CodeOf(err) != "redis_auth" || syncline.ClassOf(err) != syncline.Transient {
@@ -166,7 +166,7 @@ func TestCursorThatIsNoCursor(t *testing.T) {
 		if _, _, _, err := r.Own(t.Context(), 0); syncline.CodeOf(err) != "cursor_damaged" || syncline.ClassOf(err) != syncline.Fatal {
 			t.Errorf("Own of a damaged %s = %v, want cursor_damaged", field, err)
 		}
-		r.placeOver()
+		r.PlaceOver()
 	}
 	if err := errors.Join(c.Del(t.Context(), "_syncline_cursor:damaged/0").Err(), c.Set(t.Context(), "_syncline_cursor:damaged/0", "x", 0).Err()); err != nil {
 		t.Fatal(err)
@@ -183,7 +183,7 @@ func TestChangesThatARecordTargetCannotDo(t *testing.T) {
 	moved.OldKey = []syncline.Value{syncline.Int(2)}
 	insert.Op = syncline.ChangeInsert
 	for _, c := range []syncline.Change{partial, moved, insert} {
-		if _, err := r.try(true, c); syncline.CodeOf(err) != "change_unsupported" {
+		if _, err := r.Try(true, c); syncline.CodeOf(err) != "change_unsupported" {
 			t.Errorf("Apply of %+v = %v, want change_unsupported", c, err)
 		}
 	}
@@ -227,18 +227,18 @@ func TestCluster(t *testing.T) {
 	for i := range int64(1200) {
 		changes = append(changes, put("c", i, "n", 5))
 	}
-	r.apply(changes...)
-	r.apply(del("c", 7, 6))
-	if got := len(r.names("c")); got != 1199 {
+	r.Write(changes...)
+	r.Write(del("c", 7, 6))
+	if got := len(r.Names("c")); got != 1199 {
 		t.Errorf("records = %d, want 1199", got)
 	}
-	if _, err := r.try(true, syncline.Change{Op: syncline.ChangeTruncate, Object: "c", Row: syncline.Row{Schema: customer}, Order: syncline.Order{Epoch: 1, Seq: 7}}); err != nil {
+	if _, err := r.Try(true, syncline.Change{Op: syncline.ChangeTruncate, Object: "c", Row: syncline.Row{Schema: customer}, Order: syncline.Order{Epoch: 1, Seq: 7}}); err != nil {
 		t.Fatal(err)
 	}
-	if got := len(r.names("c")); got != 0 {
+	if got := len(r.Names("c")); got != 0 {
 		t.Errorf("records after truncate = %d", got)
 	}
-	if _, err := r.try(false, put("untagged", 1, "n", 8)); syncline.CodeOf(err) != "redis_cluster" || syncline.ClassOf(err) != syncline.Fatal {
+	if _, err := r.Try(false, put("untagged", 1, "n", 8)); syncline.CodeOf(err) != "redis_cluster" || syncline.ClassOf(err) != syncline.Fatal {
 		t.Errorf("Apply to an object without the hash tag = %v, want redis_cluster", err)
 	}
 }

@@ -16,21 +16,21 @@ func TestTruncateLeavesWhatIsNewerOrForeign(t *testing.T) {
 	if err := c.Set(t.Context(), "trunc:foreign", "mine", 0).Err(); err != nil {
 		t.Fatal(err)
 	}
-	r.apply(put("trunc", 1, "old", 10), put("trunc", 2, "newer", 30), del("trunc", 3, 10), put("other", 1, "kept", 10))
-	if _, err := r.try(true, syncline.Change{Op: syncline.ChangeTruncate, Object: "trunc", Row: syncline.Row{Schema: customer}, Order: syncline.Order{Epoch: 1, Seq: 20}}); err != nil {
+	r.Write(put("trunc", 1, "old", 10), put("trunc", 2, "newer", 30), del("trunc", 3, 10), put("other", 1, "kept", 10))
+	if _, err := r.Try(true, syncline.Change{Op: syncline.ChangeTruncate, Object: "trunc", Row: syncline.Row{Schema: customer}, Order: syncline.Order{Epoch: 1, Seq: 20}}); err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(map[string]string{"2": "newer"}, r.names("trunc")); diff != "" {
+	if diff := cmp.Diff(map[string]string{"2": "newer"}, r.Names("trunc")); diff != "" {
 		t.Errorf("records after truncate (-want +got):\n%s", diff)
 	}
-	if got := r.names("other"); len(got) != 1 {
+	if got := r.Names("other"); len(got) != 1 {
 		t.Errorf("records of another object = %v", got)
 	}
 	if v := c.Get(t.Context(), "trunc:foreign").Val(); v != "mine" {
 		t.Errorf("foreign key with the object's prefix = %q, want it untouched", v)
 	}
 	// A replay of what the truncate removed, of a key that it never saw, and what comes after it.
-	res := r.apply(put("trunc", 1, "risen", 19), put("trunc", 4, "risen", 19), put("trunc", 3, "new", 21))
+	res := r.Write(put("trunc", 1, "risen", 19), put("trunc", 4, "risen", 19), put("trunc", 3, "new", 21))
 	if diff := cmp.Diff([]syncline.Outcome{syncline.OutcomeStale, syncline.OutcomeStale, syncline.OutcomeApplied}, res.Outcomes); diff != "" {
 		t.Errorf("outcomes after truncate (-want +got):\n%s", diff)
 	}
@@ -42,31 +42,31 @@ func TestTruncateOfManyRecords(t *testing.T) {
 	for i := range int64(2500) {
 		changes = append(changes, put("many", i, "n", 5))
 	}
-	r.apply(changes...)
-	if got := len(r.names("many")); got != 2500 {
+	r.Write(changes...)
+	if got := len(r.Names("many")); got != 2500 {
 		t.Fatalf("records = %d, want 2500", got)
 	}
-	if _, err := r.try(true, syncline.Change{Op: syncline.ChangeTruncate, Object: "many", Row: syncline.Row{Schema: customer}, Order: syncline.Order{Epoch: 1, Seq: 6}}); err != nil {
+	if _, err := r.Try(true, syncline.Change{Op: syncline.ChangeTruncate, Object: "many", Row: syncline.Row{Schema: customer}, Order: syncline.Order{Epoch: 1, Seq: 6}}); err != nil {
 		t.Fatal(err)
 	}
-	if got := len(r.names("many")); got != 0 {
+	if got := len(r.Names("many")); got != 0 {
 		t.Errorf("records after truncate = %d", got)
 	}
 }
 
 // until applies a change of another record again and again until done, for at most ten seconds.
-func (r *rig) until(what string, done func() bool) {
-	r.t.Helper()
+func (r *rig) until(t *testing.T, what string, done func() bool) {
+	t.Helper()
 	deadline := time.After(10 * time.Second)
 	tick := time.NewTicker(2 * time.Millisecond)
 	defer tick.Stop()
 	for seq := syncline.Seq(1000); !done(); seq++ {
-		r.apply(put("busy", 1, "n", seq))
-		r.apply(put("brief", 99, "n", seq))
+		r.Write(put("busy", 1, "n", seq))
+		r.Write(put("brief", 99, "n", seq))
 		select {
 		case <-tick.C:
 		case <-deadline:
-			r.t.Fatalf("%s: not after ten seconds", what)
+			t.Fatalf("%s: not after ten seconds", what)
 		}
 	}
 }
@@ -80,20 +80,20 @@ func TestTombstonesAreForgottenInTime(t *testing.T) {
 		if err := client(t, server).Del(t.Context(), "_syncline_guard:brief", "_syncline_gone:brief", "brief:1", "brief:2").Err(); err != nil {
 			t.Fatal(err)
 		}
-		r.apply(put("brief", 1, "a", 10), put("brief", 2, "b", 10))
-		r.apply(del("brief", 1, 11), del("brief", 2, 11))
-		r.apply(put("brief", 2, "back", 12))
+		r.Write(put("brief", 1, "a", 10), put("brief", 2, "b", 10))
+		r.Write(del("brief", 1, 11), del("brief", 2, 11))
+		r.Write(put("brief", 2, "back", 12))
 		if c.forget {
-			r.until("the tombstone is gone", func() bool {
+			r.until(t, "the tombstone is gone", func() bool {
 				return !client(t, server).HExists(t.Context(), "_syncline_guard:brief", "brief:1").Val()
 			})
 		}
-		got := r.apply(put("brief", 1, "late", 9)).Outcomes[0]
+		got := r.Write(put("brief", 1, "late", 9)).Outcomes[0]
 		if (got == syncline.OutcomeApplied) != c.forget {
 			t.Errorf("an old change behind a tombstone kept for %s = outcome %d", c.keep, got)
 		}
 		// A record that came back is not forgotten with its tombstone.
-		if got := r.apply(put("brief", 2, "late", 9)).Outcomes[0]; got != syncline.OutcomeStale {
+		if got := r.Write(put("brief", 2, "late", 9)).Outcomes[0]; got != syncline.OutcomeStale {
 			t.Errorf("an old change of a record that came back = outcome %d, want stale", got)
 		}
 	}
@@ -104,13 +104,13 @@ func TestRecordsExpire(t *testing.T) {
 		object := "fleeting-" + string(format)
 		r := newRig(t, Options{Tombstone: time.Millisecond, Objects: map[string]Object{object: {Format: format, TTL: 20 * time.Millisecond}}})
 		c := client(t, server)
-		r.apply(put(object, 1, "a", 10))
+		r.Write(put(object, 1, "a", 10))
 		if ttl := c.PTTL(t.Context(), object+":1").Val(); ttl <= 0 || ttl > 20*time.Millisecond {
 			t.Errorf("%s: time to live = %s, want at most 20ms", format, ttl)
 		}
-		r.until("the record has expired", func() bool { return len(r.names(object)) == 0 })
-		r.until("its version is forgotten", func() bool {
-			r.apply(put(object, 2, "b", 10))
+		r.until(t, "the record has expired", func() bool { return len(r.Names(object)) == 0 })
+		r.until(t, "its version is forgotten", func() bool {
+			r.Write(put(object, 2, "b", 10))
 			return !c.HExists(t.Context(), "_syncline_guard:"+object, object+":1").Val()
 		})
 	}
@@ -118,11 +118,11 @@ func TestRecordsExpire(t *testing.T) {
 
 func TestRowsOfASecondRouteShareTheGuard(t *testing.T) {
 	a, b := newRig(t, Options{}), newRig(t, Options{})
-	a.apply(put("shared", 1, "newer", 20))
-	if got := b.apply(put("shared", 1, "older", 19)).Outcomes[0]; got != syncline.OutcomeStale {
+	a.Write(put("shared", 1, "newer", 20))
+	if got := b.Write(put("shared", 1, "older", 19)).Outcomes[0]; got != syncline.OutcomeStale {
 		t.Errorf("an older change by another route = outcome %d, want stale", got)
 	}
-	if diff := cmp.Diff(map[string]string{"1": "newer"}, maps.Clone(b.names("shared"))); diff != "" {
+	if diff := cmp.Diff(map[string]string{"1": "newer"}, maps.Clone(b.Names("shared"))); diff != "" {
 		t.Errorf("records (-want +got):\n%s", diff)
 	}
 }
@@ -133,11 +133,11 @@ func TestPausedOwnerWritesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, c := range []syncline.Change{put("paused", 1, "late", 5), {Op: syncline.ChangeTruncate, Object: "paused", Row: syncline.Row{Schema: customer}}} {
-		if _, err := r.try(true, c); syncline.CodeOf(err) != "fenced" {
+		if _, err := r.Try(true, c); syncline.CodeOf(err) != "fenced" {
 			t.Errorf("Apply of a paused owner = %v, want fenced", err)
 		}
 	}
-	if got := r.names("paused"); len(got) != 0 {
+	if got := r.Names("paused"); len(got) != 0 {
 		t.Errorf("records of a paused owner = %v", got)
 	}
 }

@@ -37,13 +37,13 @@ func TestSearch(t *testing.T) {
 	d := directory(t, t.TempDir())
 	r := newRig(t, d, Options{Objects: []string{"product"}, Route: "r"})
 	gone := productPut("D-4", "手机 to be deleted", "1", "2024-01-01 00:00:00+00", `{}`)
-	r.apply(
+	r.Write(
 		productPut("A-1", "华为手机 保护壳", "12.50", "2024-03-01 10:00:00+00", `{"tags":["red","新品"],"size":{"w":7}}`),
 		productPut("B-2", "Trail Shoes Größe 42", "-99.90", "2024-05-01 10:00:00+00", `["blue"]`),
 		productPut("C-3", "東京タワー ﾎﾟｽﾀｰ", "NaN", "infinity", `"text"`),
 		gone)
 	gone.Op, gone.Order.Seq = syncline.ChangeDelete, 6
-	r.apply(gone)
+	r.Write(gone)
 	ix, err := d.Index("product")
 	if err != nil {
 		t.Fatal(err)
@@ -108,8 +108,8 @@ func TestRecordsAndCursorAreOneBatch(t *testing.T) {
 	r := newRig(t, directory(t, t.TempDir()), Options{Objects: []string{"c"}, Route: "r"})
 	batches := func() any { return r.home.bleve.StatsMap()["index"].(map[string]any)["batches"] }
 	before := batches().(uint64)
-	r.apply(put("c", 1, "a", 5), put("c", 2, "b", 5), del("c", 1, 6), truncate("c", 7), put("c", 3, "c", 8))
-	r.apply()
+	r.Write(put("c", 1, "a", 5), put("c", 2, "b", 5), del("c", 1, 6), truncate("c", 7), put("c", 3, "c", 8))
+	r.Write()
 	if got := batches().(uint64) - before; got != 2 {
 		t.Errorf("two Writes made %d batches, want 2", got)
 	}
@@ -118,20 +118,20 @@ func TestRecordsAndCursorAreOneBatch(t *testing.T) {
 func TestTruncateLeavesWhatIsNewer(t *testing.T) {
 	d := directory(t, t.TempDir())
 	r := newRig(t, d, Options{Objects: []string{"c"}, Route: "r"})
-	r.apply(put("c", 1, "newer", 30), put("other", 1, "kept", 10), put("c", 2, "old", 10), del("c", 3, 10))
-	r.apply(put("c", 4, "in the same write", 19), truncate("c", 20), put("c", 2, "after", 21))
-	if diff := cmp.Diff(map[string]string{"1": "newer", "2": "after"}, r.names("c")); diff != "" {
+	r.Write(put("c", 1, "newer", 30), put("other", 1, "kept", 10), put("c", 2, "old", 10), del("c", 3, 10))
+	r.Write(put("c", 4, "in the same write", 19), truncate("c", 20), put("c", 2, "after", 21))
+	if diff := cmp.Diff(map[string]string{"1": "newer", "2": "after"}, r.Names("c")); diff != "" {
 		t.Errorf("records after truncate (-want +got):\n%s", diff)
 	}
-	if got := r.names("other"); len(got) != 1 {
+	if got := r.Names("other"); len(got) != 1 {
 		t.Errorf("records of another object = %v", got)
 	}
-	res := r.apply(put("c", 4, "risen", 19), put("c", 5, "risen", 19), put("c", 3, "new", 21), truncate("c", 12))
+	res := r.Write(put("c", 4, "risen", 19), put("c", 5, "risen", 19), put("c", 3, "new", 21), truncate("c", 12))
 	want := []syncline.Outcome{syncline.OutcomeStale, syncline.OutcomeStale, syncline.OutcomeApplied, syncline.OutcomeApplied}
 	if diff := cmp.Diff(want, res.Outcomes); diff != "" {
 		t.Errorf("outcomes after truncate (-want +got):\n%s", diff)
 	}
-	if got := len(r.names("c")); got != 3 {
+	if got := len(r.Names("c")); got != 3 {
 		t.Errorf("records after an old truncate = %d, want 3", got)
 	}
 }
@@ -143,20 +143,20 @@ func TestTombstonesAreForgottenInTime(t *testing.T) {
 	}{{time.Hour, syncline.OutcomeStale}, {time.Nanosecond, syncline.OutcomeApplied}} {
 		d := directory(t, t.TempDir())
 		r := newRig(t, d, Options{Objects: []string{"c"}, Route: "r", Tombstone: c.keep})
-		r.apply(put("c", 1, "a", 10), put("c", 2, "b", 10))
-		r.apply(del("c", 1, 11), del("c", 2, 11))
-		r.apply(put("c", 2, "back", 12))
+		r.Write(put("c", 1, "a", 10), put("c", 2, "b", 10))
+		r.Write(del("c", 1, 11), del("c", 2, 11))
+		r.Write(put("c", 2, "back", 12))
 		ix, err := d.Index("c")
 		if err != nil {
 			t.Fatal(err)
 		}
 		ix.purged = time.Time{}
 		poll(t, "the purge", func() bool {
-			r.apply(put("c", 3, "n", r.cursor.Seq+20))
+			r.Write(put("c", 3, "n", r.Cursor.Seq+20))
 			n, err := ix.bleve.DocCount()
 			return err == nil && (n == 2) == (c.want == syncline.OutcomeApplied)
 		})
-		res := r.apply(put("c", 1, "late", 9), put("c", 2, "late", 9))
+		res := r.Write(put("c", 1, "late", 9), put("c", 2, "late", 9))
 		if diff := cmp.Diff([]syncline.Outcome{c.want, syncline.OutcomeStale}, res.Outcomes); diff != "" {
 			t.Errorf("old changes behind tombstones kept for %s (-want +got):\n%s", c.keep, diff)
 		}
@@ -190,7 +190,7 @@ func TestRoutesShareAnIndex(t *testing.T) {
 			for k := range int64(20) {
 				changes = append(changes, put("c", k, fmt.Sprint("by ", seq), seq), put("other", k, fmt.Sprint("by ", seq), seq))
 			}
-			if _, err := r.try(false, changes...); err != nil {
+			if _, err := r.Try(false, changes...); err != nil {
 				return err
 			}
 		}
@@ -214,7 +214,7 @@ func TestRoutesShareAnIndex(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, object := range []string{"c", "other"} {
-		for k, v := range a.names(object) {
+		for k, v := range a.Names(object) {
 			if want := fmt.Sprint("by ", 99+2*rounds); v != want {
 				t.Errorf("%s %s = %q, want %q", object, k, v, want)
 			}
@@ -272,7 +272,7 @@ func TestWritesAfterTheDirectoryIsClosed(t *testing.T) {
 	if err := d.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := r.try(false, put("c", 1, "n", 5)); err == nil || syncline.ClassOf(err) != syncline.Transient {
+	if _, err := r.Try(false, put("c", 1, "n", 5)); err == nil || syncline.ClassOf(err) != syncline.Transient {
 		t.Errorf("Apply after Close = %v, want transient", err)
 	}
 	if err := r.Scan(t.Context(), "c", customer, func(syncline.Row) error { return nil }); err == nil {
@@ -289,7 +289,7 @@ func TestCursorThatIsNoCursor(t *testing.T) {
 	if _, _, _, err := r.Own(t.Context(), 0); syncline.CodeOf(err) != "cursor_damaged" || syncline.ClassOf(err) != syncline.Fatal {
 		t.Errorf("Own of a damaged cursor = %v, want cursor_damaged", err)
 	}
-	r.placeOver()
+	r.PlaceOver()
 }
 
 func TestChangesThatARecordTargetCannotDo(t *testing.T) {
@@ -299,7 +299,7 @@ func TestChangesThatARecordTargetCannotDo(t *testing.T) {
 	moved.OldKey = []syncline.Value{syncline.Int(2)}
 	insert.Op = syncline.ChangeInsert
 	for _, c := range []syncline.Change{partial, moved, insert} {
-		if _, err := r.try(true, c); syncline.CodeOf(err) != "change_unsupported" || syncline.ClassOf(err) != syncline.Fatal {
+		if _, err := r.Try(true, c); syncline.CodeOf(err) != "change_unsupported" || syncline.ClassOf(err) != syncline.Fatal {
 			t.Errorf("Apply of %+v = %v, want change_unsupported", c, err)
 		}
 	}
@@ -307,7 +307,7 @@ func TestChangesThatARecordTargetCannotDo(t *testing.T) {
 
 func TestScanPassesItsCallersErrorOn(t *testing.T) {
 	r := newRig(t, directory(t, t.TempDir()), Options{Objects: []string{"c"}, Route: "r"})
-	r.apply(put("c", 1, "n", 5))
+	r.Write(put("c", 1, "n", 5))
 	stop := errors.New("enough")
 	if err := r.Scan(t.Context(), "c", customer, func(syncline.Row) error { return stop }); !errors.Is(err, stop) {
 		t.Errorf("Scan = %v, want the caller's own error", err)

@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"syncline"
+	"syncline/internal/targettest"
 )
 
 // crashDir makes the test binary the process that TestKill kills.
@@ -56,12 +57,12 @@ func TestKill(t *testing.T) {
 				t.Fatalf("cursor after a kill = %+v, %v, %v, want it beyond %d", c, found, err, last)
 			}
 			last = c.Seq
-			r := rig{Target: target, tb: t}
+			r := targettest.Rig[*Target]{TB: t, Target: target}
 			want := map[string]string{}
 			for k := range 30 {
 				want[fmt.Sprint(k)] = fmt.Sprint("by ", c.Seq-1)
 			}
-			if diff := cmp.Diff(want, r.names("c")); diff != "" {
+			if diff := cmp.Diff(want, r.Names("c")); diff != "" {
 				t.Errorf("records at cursor %d (-want +got):\n%s", c.Seq, diff)
 			}
 		}()
@@ -78,25 +79,20 @@ func writeUntilKilled(t *testing.T, dir string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &rig{Target: target, tb: t, cursor: syncline.Cursor{Log: "log", Seq: 1}}
-	c, _, found, err := target.Own(t.Context(), 0)
-	if err != nil {
+	r := &targettest.Rig[*Target]{TB: t, Target: target}
+	var found bool
+	if r.Cursor, _, found, err = target.Own(t.Context(), 0); err != nil {
 		t.Fatal(err)
 	}
-	if found {
-		r.cursor = c
-	} else {
-		if err := r.Place(t.Context(), r.cursor, "state"); err != nil {
-			t.Fatal(err)
-		}
-		r.own()
+	if !found {
+		r = targettest.NewRig(t, target)
 	}
 	for {
 		var changes []syncline.Change
 		for k := range int64(30) {
-			changes = append(changes, put("c", k, fmt.Sprint("by ", r.cursor.Seq), r.cursor.Seq))
+			changes = append(changes, put("c", k, fmt.Sprint("by ", r.Cursor.Seq), r.Cursor.Seq))
 		}
-		r.apply(changes...)
+		r.Write(changes...)
 		_, _ = os.Stdout.WriteString(".")
 	}
 }

@@ -1,7 +1,6 @@
 package search
 
 import (
-	"context"
 	"fmt"
 	"testing"
 
@@ -53,31 +52,18 @@ func TestConforms(t *testing.T) {
 	})
 }
 
-var customer = &syncline.Schema{Entity: "customer", Key: []int{0}, Version: -1, Columns: []syncline.Column{
-	{Name: "id", Kind: syncline.KindInt}, {Name: "name", Kind: syncline.KindText, Nullable: true}}}
-
-// put is the change of a customer by the event at seq.
-func put(object string, id int64, name string, seq syncline.Seq) syncline.Change {
-	return syncline.Change{Op: syncline.ChangePut, Object: object, Order: syncline.Order{Epoch: 1, Seq: seq},
-		Row: syncline.Row{Schema: customer, Values: []syncline.Value{syncline.Int(id), syncline.Text(name)}}}
-}
-
-func del(object string, id int64, seq syncline.Seq) syncline.Change {
-	c := put(object, id, "", seq)
-	c.Op, c.Row.Values[1] = syncline.ChangeDelete, syncline.Unset
-	return c
-}
-
-func truncate(object string, seq syncline.Seq) syncline.Change {
-	return syncline.Change{Op: syncline.ChangeTruncate, Object: object, Row: syncline.Row{Schema: customer}, Order: syncline.Order{Epoch: 1, Seq: seq}}
-}
-
-// rig is a target that owns its slice, and the cursor to write with.
+// rig is a target with the cursor to write with; the changes are of customers.
 type rig struct {
 	*Target
-	tb     testing.TB
-	cursor syncline.Cursor
+	*targettest.Rig[*Target]
 }
+
+var (
+	customer = targettest.Customer
+	put      = targettest.Put
+	del      = targettest.Delete
+	truncate = targettest.Truncate
+)
 
 func newRig(tb testing.TB, d *Directory, o Options) *rig {
 	tb.Helper()
@@ -85,73 +71,9 @@ func newRig(tb testing.TB, d *Directory, o Options) *rig {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	r := &rig{Target: target, tb: tb, cursor: syncline.Cursor{Log: "log", Seq: 1}}
-	if err := r.Place(tb.Context(), r.cursor, "state"); err != nil {
-		tb.Fatalf("Place: %v", err)
-	}
-	r.own()
+	r := &rig{target, targettest.NewRig(tb, target)}
+	r.Ordered = true
 	return r
-}
-
-func (r *rig) own() {
-	r.tb.Helper()
-	c, _, found, err := r.Own(r.tb.Context(), r.cursor.Epoch)
-	if err != nil || !found {
-		r.tb.Fatalf("Own = %v, %v", found, err)
-	}
-	r.cursor = c
-}
-
-// placeOver begins anew over a cursor that cannot be read, and writes.
-func (r *rig) placeOver() {
-	r.tb.Helper()
-	r.cursor = syncline.Cursor{Log: "log", Seq: 9, Epoch: r.cursor.Epoch + 1}
-	if err := r.Place(r.tb.Context(), r.cursor, "state"); err != nil {
-		r.tb.Fatalf("Place over a damaged cursor: %v", err)
-	}
-	if _, err := r.try(false); err != nil {
-		r.tb.Errorf("Apply after Place = %v", err)
-	}
-	want := r.cursor
-	want.Epoch++
-	if got, state, found, err := r.Own(r.tb.Context(), 0); err != nil || !found || got != want || state != "state" {
-		r.tb.Errorf("Own after Place = %+v, %q, %v, %v, want %+v", got, state, found, err, want)
-	}
-	r.cursor = want
-}
-
-func (r *rig) try(ordered bool, changes ...syncline.Change) (syncline.Result, error) {
-	next := r.cursor
-	next.Seq++
-	res, err := r.Apply(r.tb.Context(), &syncline.Write{Changes: changes, Ordered: ordered, Cursor: next,
-		Commit: func(context.Context, syncline.Result) error { return nil }})
-	if err == nil {
-		r.cursor = next
-	}
-	return res, err
-}
-
-func (r *rig) apply(changes ...syncline.Change) syncline.Result {
-	r.tb.Helper()
-	res, err := r.try(true, changes...)
-	if err != nil {
-		r.tb.Fatalf("Apply: %v", err)
-	}
-	return res
-}
-
-// names reads the object's customers back.
-func (r *rig) names(object string) map[string]string {
-	r.tb.Helper()
-	got := map[string]string{}
-	err := r.Scan(r.tb.Context(), object, customer, func(row syncline.Row) error {
-		got[row.Values[0].Text()] = row.Values[1].Text()
-		return nil
-	})
-	if err != nil {
-		r.tb.Fatalf("Scan: %v", err)
-	}
-	return got
 }
 
 func BenchmarkApply(b *testing.B) {
@@ -165,7 +87,7 @@ func BenchmarkApply(b *testing.B) {
 				for i := range changes {
 					changes[i] = put("bench", int64(i), "a name of ordinary length", seq)
 				}
-				r.apply(changes...)
+				r.Write(changes...)
 			}
 			b.ReportMetric(float64(rows)*float64(b.N)/b.Elapsed().Seconds(), "rows/s")
 		})
