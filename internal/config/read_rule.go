@@ -195,10 +195,15 @@ func (l *loader) condition(v value, r *ruleSource) {
 	}, nil)
 	l.need(v, seen, "the condition", "field", "operator", "value")
 	if constant != nil {
+		add := func(v value) {
+			if constant, ok := l.constant(v); ok {
+				c.Values = append(c.Values, constant)
+			}
+		}
 		if c.Operator == rule.In || c.Operator == rule.NotIn {
-			l.list(*constant, "the value of "+string(c.Operator), false, func(v value) { l.constant(v, &c) })
+			l.list(*constant, "the value of "+string(c.Operator), false, add)
 		} else {
-			l.constant(*constant, &c)
+			add(*constant)
 		}
 	}
 	if len(l.problems) > before {
@@ -211,16 +216,16 @@ func (l *loader) condition(v value, r *ruleSource) {
 	r.Match.Conditions = append(r.Match.Conditions, c)
 }
 
-func (l *loader) constant(v value, c *rule.Condition) {
+// constant reads text, a number, a truth value or null. ok is false where a problem was reported.
+func (l *loader) constant(v value) (constant syncline.Value, ok bool) {
 	if v.node.Kind == yaml.ScalarNode && v.node.Tag == "!!null" {
-		c.Values = append(c.Values, syncline.Null)
-		return
+		return syncline.Null, true
 	}
 	text, typed, ok := l.scalar(v, "one value")
 	if !ok {
-		return
+		return syncline.Null, false
 	}
-	constant := syncline.Text(text)
+	constant = syncline.Text(text)
 	if typed {
 		switch v.node.Tag {
 		case "!!bool":
@@ -231,9 +236,8 @@ func (l *loader) constant(v value, c *rule.Condition) {
 	}
 	if !ok {
 		l.report(v, BadValue, "a number in decimal digits, or text in quotes", "%s is not a number that can be compared", v.path)
-		return
 	}
-	c.Values = append(c.Values, constant)
+	return constant, ok
 }
 
 var decimalText = regexp.MustCompile(`^[-+]?[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]{1,4})?$`)

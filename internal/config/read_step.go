@@ -92,11 +92,24 @@ func (l *loader) setStep(v value) transform.Step {
 	return step
 }
 
+// convertStep reads {field: kind} and {field: {kind: decimal, default: 0}}.
 func (l *loader) convertStep(v value) transform.Step {
 	var step transform.Convert
 	l.entries(v, "convert", func(key, val value) {
 		c := transform.Conversion{Field: key.node.Value}
-		l.kind(val, &c.To)
+		if l.isMapping(val) {
+			seen := l.object(val, "a conversion", fields{
+				"kind": func(v value) { l.kind(v, &c.To) },
+				"default": func(v value) {
+					if constant, ok := l.constant(v); ok {
+						c.Default = &transform.Constant{Value: constant}
+					}
+				},
+			}, nil)
+			l.need(val, seen, "the conversion of "+c.Field, "kind")
+		} else {
+			l.kind(val, &c.To)
+		}
 		step.Fields = append(step.Fields, c)
 	})
 	return step

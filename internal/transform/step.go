@@ -66,11 +66,19 @@ type Convert struct {
 	Fields []Conversion `json:"convert"`
 }
 
-// Conversion turns one field into another kind, exactly or not at all: a value that the kind cannot hold is rejected.
+// Conversion turns one field into another kind, exactly or not at all.
 type Conversion struct {
 	Field string        `json:"field"`
 	To    syncline.Kind `json:"kind"`
+	// Default takes the place of a value that the kind cannot hold; nil = such a record is rejected.
+	Default *Constant `json:"default,omitempty"`
 }
+
+// Constant is a value of the configuration: text, a number, a truth value or null.
+type Constant struct{ syncline.Value }
+
+// MarshalText writes kind and text, so that 1 and "1" differ.
+func (c Constant) MarshalText() ([]byte, error) { return []byte(c.String()), nil }
 
 func (Rename) Kind() string  { return "rename" }
 func (Map) Kind() string     { return "map" }

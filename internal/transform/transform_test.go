@@ -96,8 +96,11 @@ func TestApply(t *testing.T) {
 			`id*=int(7) name=text(Zoë) doc=text({"id":7,"name":"Zoë"})`},
 		{"a copy changes on its own", []Step{Map{[]Mapping{{Pair{"name", "copy"}, true}}}, assignments("copy", "upper(after.copy)"), Keep{[]string{"id", "name", "copy"}}},
 			"id*=int(7) name=text(Zoë) copy=text(ZOË)"},
-		{"convert", []Step{Convert{[]Conversion{{"id", syncline.KindText}, {"credit", syncline.KindFloat}}}, Keep{[]string{"id", "credit"}}},
+		{"convert", []Step{Convert{[]Conversion{{"id", syncline.KindText, nil}, {"credit", syncline.KindFloat, nil}}}, Keep{[]string{"id", "credit"}}},
 			"id*=text(7) credit=float(1.5)"},
+		{"convert or else", []Step{Convert{[]Conversion{{"name", syncline.KindInt, &Constant{syncline.Decimal("0")}}, {"email", syncline.KindDate, &Constant{syncline.Null}},
+			{"credit", syncline.KindText, &Constant{syncline.Text("none")}}}}, Keep{[]string{"id", "name", "email", "credit"}}},
+			"id*=int(7) name=int(0) email=null credit=text(1.50)"},
 		{"computed key", []Step{assignments("id", `"c-" + string(after.id)`), Keep{[]string{"id"}}}, "id*=text(c-7)"},
 		{"declared kind", []Step{Set{[]Assignment{{"rev", "string(after.rev) + \"0\"", syncline.KindInt}}}, Keep{[]string{"id", "rev"}}}, "id*=int(7) rev#=int(40)"},
 		{"unknown kind becomes text", []Step{assignments("x", `{"a": after.credit}.a`), Keep{[]string{"id", "x"}}}, "id*=int(7) x=text(1.50)"},
@@ -132,7 +135,7 @@ func TestApply(t *testing.T) {
 
 func TestOutSchema(t *testing.T) {
 	p := plan(t, Rename{[]Pair{{"name", "n"}}}, assignments("copy", "after.n", "sum", "after.credit + 1", "doc", "[after.id]", "late", "after.credit > 1"),
-		Convert{[]Conversion{{"email", syncline.KindBytes}}}, Drop{[]string{"rev"}})
+		Convert{[]Conversion{{"email", syncline.KindBytes, nil}}}, Drop{[]string{"rev"}})
 	want := &syncline.Schema{Entity: "customer", Table: "public.customer", Key: []int{0}, Version: -1, Columns: []syncline.Column{
 		{Name: "id", Kind: syncline.KindInt, Type: "bigint"},
 		{Name: "n", Kind: syncline.KindText, Type: "varchar(40)", Nullable: true},
@@ -203,7 +206,7 @@ func TestUnset(t *testing.T) {
 	in := row()
 	in[1] = syncline.Unset
 	b := batch(nil, in)
-	p := plan(t, Rename{[]Pair{{"name", "n"}}}, Map{[]Mapping{{Pair{"n", "m"}, true}}}, Convert{[]Conversion{{"n", syncline.KindBytes}}})
+	p := plan(t, Rename{[]Pair{{"name", "n"}}}, Map{[]Mapping{{Pair{"n", "m"}, true}}}, Convert{[]Conversion{{"n", syncline.KindBytes, nil}}})
 	got, _, err := p.Apply(b, 0, nil)
 	if err != nil || !got[p.Out().Index("n")].IsUnset() || !got[p.Out().Index("m")].IsUnset() {
 		t.Errorf("renamed, copied, converted = %v, %v, want unset", got, err)
@@ -242,7 +245,7 @@ func TestRejectedErrorsNameStepAndFieldNeverTheValue(t *testing.T) {
 		want  string
 	}{
 		{[]Step{Drop{[]string{"rev"}}, assignments("x", "after.name + 1")}, "transform_failed: step 2 (set x): + cannot take text and a number"},
-		{[]Step{Convert{[]Conversion{{"name", syncline.KindInt}}}}, "transform_failed: step 1 (convert name): a value of kind text cannot become int"},
+		{[]Step{Convert{[]Conversion{{"name", syncline.KindInt, nil}}}}, "transform_failed: step 1 (convert name): a value of kind text cannot become int"},
 		{[]Step{Set{[]Assignment{{"x", "after.name", syncline.KindDate}}}}, "transform_failed: step 1 (set x): a value of kind text cannot become date"},
 		{[]Step{Filter{"after.name"}}, "transform_failed: step 1 (filter): a condition must be true or false, not text"},
 	} {
@@ -267,8 +270,9 @@ func TestCompileErrors(t *testing.T) {
 		{assignments("a", "1", "a", "2"), "bad_step: step 1 (set): a is set twice"},
 		{Set{[]Assignment{{"a", "1", syncline.KindRaw}}}, "bad_step: step 1 (set): a cannot be of kind raw"},
 		{Filter{"after."}, "bad_step: step 1 (filter)"},
-		{Convert{[]Conversion{{"a", syncline.KindNull}}}, "bad_step: step 1 (convert): a cannot become null"},
-		{Convert{[]Conversion{{"a", syncline.KindInt}, {"a", syncline.KindText}}}, "bad_step: step 1 (convert): a is converted twice"},
+		{Convert{[]Conversion{{"a", syncline.KindNull, nil}}}, "bad_step: step 1 (convert): a cannot become null"},
+		{Convert{[]Conversion{{"a", syncline.KindInt, nil}, {"a", syncline.KindText, nil}}}, "bad_step: step 1 (convert): a is converted twice"},
+		{Convert{[]Conversion{{"a", syncline.KindInt, &Constant{syncline.Text("none")}}}}, "bad_step: step 1 (convert): the default of a: a value of kind text cannot become int"},
 	} {
 		if _, err := Compile([]Step{tt.step}); err == nil || !strings.HasPrefix(err.Error(), tt.want) || syncline.ClassOf(err) != syncline.Fatal {
 			t.Errorf("Compile(%v) = %v, want fatal %s", tt.step, err, tt.want)
@@ -287,6 +291,8 @@ func TestBindErrors(t *testing.T) {
 		{[]Step{Rename{[]Pair{{"email", "name"}}}}, `column_exists: step 1 (rename): there is a column "name" already`, "drop or rename it first"},
 		{[]Step{Map{[]Mapping{{Pair{"email", "name"}, true}}}}, `column_exists: step 1 (map)`, "drop or rename it first"},
 		{[]Step{Keep{[]string{"name"}}}, "key_dropped: the transform removes id, which is part of the key of customer", "keep the column; rename it if it has another name at the target"},
+		{[]Step{Convert{[]Conversion{{"id", syncline.KindUUID, &Constant{syncline.Null}}}}}, "bad_key: step 1 (convert): id is part of the key of customer",
+			"take the default away, so that such a record is parked"},
 		{[]Step{assignments("id", "string(after.id) + after.name")}, "bad_key: step 1 (set id)", "compute key columns from key columns only, or set another column"},
 		{[]Step{assignments("x", "string(after.id) + event.op"), assignments("id", "after.x")}, "bad_key: step 1 (set x)", "compute key columns from key columns only, or set another column"},
 	} {
@@ -340,7 +346,7 @@ func TestGeneratedColumn(t *testing.T) {
 			t.Errorf("%s: LeftOut (-want +got):\n%s", name, diff)
 		}
 	}
-	for _, s := range []Step{Rename{[]Pair{{"total", "sum"}}}, Map{[]Mapping{{Pair{"total", "sum"}, true}}}, Convert{[]Conversion{{"total", syncline.KindText}}},
+	for _, s := range []Step{Rename{[]Pair{{"total", "sum"}}}, Map{[]Mapping{{Pair{"total", "sum"}, true}}}, Convert{[]Conversion{{"total", syncline.KindText, nil}}},
 		assignments("x", "after.total"), assignments("x", "before.total + 1"), Filter{"after.total > 1"}} {
 		_, err := bind(s)
 		var e *syncline.Error
@@ -385,7 +391,7 @@ func BenchmarkApply(b *testing.B) {
 func TestOpenSchema(t *testing.T) {
 	open := &syncline.Schema{Entity: "order", Version: -1, Key: []int{0}, Columns: []syncline.Column{{Name: "id", Kind: syncline.KindInt}}}
 	tr, err := Compile([]Step{Rename{[]Pair{{"id", "order_id"}, {"note", "text"}}}, Map{[]Mapping{{Pair{"total", "sum"}, true}}},
-		assignments("net", "after.sum / 2", "kind", `"order"`, "label", "string(after.order_id) + after.state"), Convert{[]Conversion{{"sum", syncline.KindText}}},
+		assignments("net", "after.sum / 2", "kind", `"order"`, "label", "string(after.order_id) + after.state"), Convert{[]Conversion{{"sum", syncline.KindText, nil}}},
 		Drop{[]string{"text"}}, Keep{[]string{"order_id", "kind", "label", "net", "gone"}}})
 	if err != nil {
 		t.Fatal(err)
@@ -425,7 +431,7 @@ func TestKeyMapping(t *testing.T) {
 		"the key renamed":                {[]Step{Rename{[]Pair{{id, "customer_id"}}}}, true},
 		"the key renamed there and back": {[]Step{Rename{[]Pair{{id, "x"}}}, Rename{[]Pair{{"x", id}}}}, false},
 		"the key computed":               {[]Step{assignments(id, "after."+id+" + 1")}, true},
-		"the key of another kind":        {[]Step{Convert{[]Conversion{{id, syncline.KindText}}}}, true},
+		"the key of another kind":        {[]Step{Convert{[]Conversion{{id, syncline.KindText, nil}}}}, true},
 	} {
 		if got := plan(t, test.steps...).KeyMapping(); (got != is) != test.another {
 			t.Errorf("%s: KeyMapping = %q beside %q, want another: %v", name, got, is, test.another)
