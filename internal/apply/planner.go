@@ -72,12 +72,19 @@ func (pl *planner) offer(p *plan, e *entry, i int) verdict {
 		}
 		return define
 	}
-	if !p.ordered && pl.barrier(p, ev, rules) {
+	switch {
+	case pl.traits.Events: // only order counts, which every plan keeps
+	case ev.Barrier():
+		if !p.empty() {
+			return flush
+		}
+		p.ordered, p.closed = true, true
+	case !p.ordered && pl.barrier(p, ev, rules):
 		if !p.empty() {
 			return flush
 		}
 		p.ordered = true
-		p.closed = len(pl.rules[rules[0]].binding.Out.Key) > 0 || ev.Barrier()
+		p.closed = len(pl.rules[rules[0]].binding.Out.Key) > 0
 	}
 	shared := !pl.traits.Events && pl.share(rules)
 	if shared && !p.ordered {
@@ -165,15 +172,9 @@ func (pl *planner) reset(p *plan, e *entry) {
 	}
 }
 
-// barrier reports whether the event cannot be merged with others: TRUNCATE, a change of a keyless row, and a key that moves with
-// columns that the target must carry over. For an event target only order counts, which every plan keeps.
+// barrier reports whether the event cannot be merged with others: a change of a keyless row, and a key that moves with columns that
+// the target must carry over.
 func (pl *planner) barrier(p *plan, ev *syncline.Event, rules []int) bool {
-	if pl.traits.Events {
-		return false
-	}
-	if ev.Barrier() {
-		return true
-	}
 	if ev.Before == nil {
 		return false
 	}
