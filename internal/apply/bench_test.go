@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"strconv"
 	"testing"
 	"time"
 
@@ -112,13 +113,21 @@ func (b *bench) store1(batch *syncline.Batch) {
 	}
 }
 
-// reply stores the records that a run has read.
+// reply stores the records that a run has read; nil is one that the source does not have.
 func (b *bench) reply(r syncline.Run, records ...[]syncline.Value) {
 	b.t.Helper()
 	batch := &syncline.Batch{Source: "crm", Position: syncline.Position{Epoch: 1, Commit: b.commit, Ordinal: 9}, Txns: []syncline.Txn{{}},
 		Chunk: &syncline.Chunk{Run: r.ID, Kind: r.Kind, Number: 1, Entity: r.Entity, Routes: r.Routes, Last: true}}
-	for _, after := range records {
-		batch.Events = append(batch.Events, syncline.Event{Op: syncline.OpSnapshot, Schema: customers, After: after})
+	for i, after := range records {
+		e := syncline.Event{Op: syncline.OpSnapshot, Schema: customers, After: after}
+		if after == nil {
+			id, err := strconv.ParseInt(string(r.Keys[i]), 10, 64)
+			if err != nil {
+				b.t.Fatal(err)
+			}
+			e.Op, e.Before = syncline.OpAbsent, onlyKey(id)
+		}
+		batch.Events = append(batch.Events, e)
 	}
 	b.store1(batch)
 }

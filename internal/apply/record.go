@@ -15,7 +15,7 @@ func (pl *planner) record(p *plan, it item) {
 		p.truncated = append(p.truncated, int32(it.r))
 		return
 	case action == ActionIgnore:
-		p.note(it, state.Filtered)
+		pl.ignore(p, it)
 		return
 	case action == ActionHard:
 		pl.remove(p, it)
@@ -160,7 +160,7 @@ func (pl *planner) remove(p *plan, it item) {
 func (pl *planner) leave(p *plan, it item) {
 	ev := it.event()
 	if it.rule.Left == ActionIgnore || len(it.rule.binding.Out.Key) == 0 || pl.cannotBeThere(p, it) {
-		p.note(it, state.Filtered)
+		pl.ignore(p, it)
 		return
 	}
 	if ev.Before != nil {
@@ -181,6 +181,18 @@ func (pl *planner) leave(p *plan, it item) {
 	c := p.change(it, key)
 	c.Op, c.Row, c.OldKey = syncline.ChangeDelete, it.rule.row(row), nil
 	p.tasks[len(p.tasks)-1].code = state.Filtered
+}
+
+// ignore plans an event that changes nothing. What waits for the source to tell the record is obsolete where this event does.
+func (pl *planner) ignore(p *plan, it item) {
+	if ev := it.event(); ev.Op == syncline.OpAbsent || ev.Row().Whole() {
+		if key, _, err := it.rule.key(ev.Row().Values); err == nil {
+			if s := (slot{int32(it.r), key}); pl.parking.reading(s) {
+				p.stand(s, cleared)
+			}
+		}
+	}
+	p.note(it, state.Filtered)
 }
 
 // cannotBeThere reports whether the event's record is certainly not at the target: it is new, and nothing of its key waits.

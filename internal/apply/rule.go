@@ -118,10 +118,8 @@ func (r *bound) row(values []syncline.Value) syncline.Row {
 // action returns what the event's operation does to a record under this rule.
 func (r *bound) action(ev *syncline.Event) Action {
 	switch ev.Op {
-	case syncline.OpDeleted:
+	case syncline.OpDeleted, syncline.OpAbsent:
 		return orElse(r.Deleted, ActionHard)
-	case syncline.OpAbsent:
-		return ActionHard
 	case syncline.OpMerged:
 		return orElse(r.Merged, ActionHard)
 	case syncline.OpArchived:
