@@ -237,22 +237,25 @@ func (s *Session) obey(ctx context.Context, c command) {
 // time that a batch may take to fill.
 func (s *Session) setTimer(timer *time.Timer) {
 	now := s.r.o.Now()
-	at, ok := s.m.parking.wake()
-	if tell, due := s.r.refusals.due(); due && (!ok || tell.Before(at)) {
-		at, ok = tell, true
-	}
-	if s.m.unsaved {
-		if save := s.m.saved.Add(saveEvery); !ok || save.Before(at) {
-			at, ok = save, true
+	at := now.Add(time.Hour)
+	sooner := func(t time.Time) {
+		if t.Before(at) {
+			at = t
 		}
 	}
-	if s.m.inflight == nil && !s.m.filling.IsZero() {
-		if full := s.m.filling.Add(s.m.limits.MaxWait); !ok || full.Before(at) {
-			at, ok = full, true
-		}
+	if tell, due := s.r.refusals.due(); due {
+		sooner(tell)
 	}
-	if !ok {
-		at = now.Add(time.Hour)
+	if s.m.inflight == nil { // else nothing of it could be done
+		if retry, due := s.m.parking.wake(); due {
+			sooner(retry)
+		}
+		if s.m.unsaved {
+			sooner(s.m.saved.Add(saveEvery))
+		}
+		if !s.m.filling.IsZero() {
+			sooner(s.m.filling.Add(s.m.limits.MaxWait))
+		}
 	}
 	timer.Reset(max(at.Sub(now), time.Millisecond))
 }

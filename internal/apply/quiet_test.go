@@ -1,0 +1,58 @@
+package apply
+
+import (
+	"context"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"syncline"
+	"syncline/internal/memtarget"
+)
+
+// hanging is a target that answers its first write only.
+type hanging struct {
+	*memtarget.Recorder
+	writes *atomic.Int64
+}
+
+func (h hanging) Apply(ctx context.Context, w *syncline.Write) (syncline.Result, error) {
+	if h.writes.Add(1) > 1 {
+		<-ctx.Done()
+		return syncline.Result{}, ctx.Err()
+	}
+	return h.Recorder.Apply(ctx, w)
+}
+
+// TestATargetThatHangsIsWaitedForQuietly: a retry that is due cannot begin while a batch is in flight, and nobody looks at the clock
+// for it.
+func TestATargetThatHangsIsWaitedForQuietly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var writes, looks atomic.Int64
+		recorder := memtarget.NewRecorder()
+		recorder.Refuse("dim", "1")
+		b := newBench(t, func(o *Options) {
+			o.Open = func(context.Context) (syncline.Target, error) { return hanging{recorder, &writes}, nil }
+			o.Now = func() time.Time {
+				looks.Add(1)
+				return time.Now()
+			}
+		})
+		_ = b.s.Close()
+		ctx, stop := context.WithCancel(b.ctx)
+		done := make(chan error, 1) // the goroutine's one word
+		b.append(created(1, "refused", "x"))
+		go func() { done <- b.route.Run(ctx, ctx) }()
+		synctest.Wait()
+		b.append(created(2, "in flight", "x"))
+		<-time.After(5 * time.Second) // the retry is due
+		before := looks.Load()
+		<-time.After(10 * time.Second)
+		if n := looks.Load() - before; writes.Load() != 2 || n > 10 {
+			t.Errorf("%d looks at the clock in 10 s beside write %d, want next to none beside the second", n, writes.Load())
+		}
+		stop()
+		<-done
+	})
+}
