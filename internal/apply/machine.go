@@ -328,15 +328,11 @@ func (m *machine) recall(k *parked) (*syncline.Batch, *bound, error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("read the parked record: %w", err)
 	}
-	rule, schema := m.rules[k.slot.rule], b.Events[0].Schema
-	if rule.fits(schema) {
-		return b, rule, nil
-	}
-	binding, err := rule.Bind(schema)
+	rule, err := m.rules[k.slot.rule].at(b.Events[0].Schema)
 	if err != nil {
-		return nil, nil, fmt.Errorf("rule %s does not fit the parked record: %w", rule.ID, err)
+		return nil, nil, fmt.Errorf("rule %s does not fit the parked record: %w", m.rules[k.slot.rule].ID, err)
 	}
-	return b, &bound{Rule: rule.Rule, epoch: rule.epoch, shared: rule.shared, schema: schema, binding: binding}, nil
+	return b, rule, nil
 }
 
 // forget drops the plan in making: its events are offered again.
@@ -386,9 +382,10 @@ func (m *machine) done(c *state.Commit, now time.Time) {
 		}
 		m.forget()
 	}
-	// What was parked without the next plan knowing: its later events must wait.
+	// What was parked without the next plan knowing: its later events must wait, and those of the key that it leaves.
 	for i := range c.Park {
-		if s, ok := m.parking.slotOf(&c.Park[i]); ok && p.parking[s] != holding {
+		s, ok := m.parking.slotOf(&c.Park[i])
+		if _, leaves := m.parking.left[c.Park[i].Task]; leaves || ok && p.parking[s] != holding {
 			m.forget()
 			break
 		}

@@ -49,18 +49,16 @@ type parked struct {
 
 func (k *parked) head() *state.Exception { return &k.tasks[0] }
 
-// due returns when the head is tried again; ok is false where only a person or the source's answer can move it.
-func (k *parked) due() (at time.Time, ok bool) {
-	if k.forced {
-		return time.Time{}, true
-	}
-	return k.head().NextTry, k.head().Status == state.StatusRetrying
-}
-
 // parking is what waits on a route. It is changed only by commits that are in the state store.
 type parking struct {
 	slots map[slot]*parked
 	rules map[string]int // index by rule id
+	// bounds are the rules of a state target, whose parked records may have the removal under their old key wait with them. Events
+	// of that key wait too, else the removal would take what they wrote: left has the old key's slot by task, leaving how many
+	// tasks leave a slot.
+	bounds  []*bound
+	left    map[string]slot
+	leaving map[slot]int
 	// next is when the first slot is due, if isNext; stale asks to look for it again. Looking at all slots at each step would make
 	// a route that many wait on slow.
 	next          time.Time
@@ -79,8 +77,8 @@ func (l load) reaches(limits Limits) bool {
 // tasks is how many wait.
 func (pk *parking) tasks() int { return pk.asked.tasks + pk.waiting.tasks }
 
-func newParking(rules map[string]int, pending []state.Exception) *parking {
-	pk := &parking{slots: make(map[slot]*parked), rules: rules}
+func newParking(rules map[string]int, bounds []*bound, pending []state.Exception) *parking {
+	pk := &parking{slots: make(map[slot]*parked), rules: rules, bounds: bounds, left: make(map[string]slot), leaving: make(map[slot]int)}
 	for _, x := range pending {
 		pk.add(x)
 	}
@@ -119,6 +117,39 @@ func (pk *parking) add(x state.Exception) {
 	k.tasks = append(k.tasks, x)
 	pk.stale = true
 	pk.count(&x, 1)
+	if pk.bounds == nil {
+		return
+	}
+	if old, ok := pk.bounds[s.rule].left(&x); ok {
+		pk.left[x.Task] = slot{s.rule, old}
+		pk.leaving[slot{s.rule, old}]++
+	}
+}
+
+// gone forgets a task that waits no more.
+func (pk *parking) gone(x *state.Exception) {
+	pk.count(x, -1)
+	old, ok := pk.left[x.Task]
+	if !ok {
+		return
+	}
+	delete(pk.left, x.Task)
+	if pk.leaving[old]--; pk.leaving[old] == 0 {
+		delete(pk.leaving, old)
+	}
+}
+
+// due returns when the slot's head is tried again; ok is false where something else must move it: a person, the source's answer, a
+// record that leaves its key.
+func (pk *parking) due(k *parked) (at time.Time, ok bool) {
+	switch head := k.head(); {
+	case k.forced:
+		return time.Time{}, true
+	case head.Status == state.StatusHeld:
+		return time.Time{}, pk.leaving[k.slot] == 0
+	default:
+		return head.NextTry, head.Status == state.StatusRetrying
+	}
 }
 
 // count adds the task n times.
@@ -144,11 +175,12 @@ func (pk *parking) fold(c *state.Commit) {
 			if k.tasks[j].Task != x.Task {
 				continue
 			}
-			pk.count(&k.tasks[j], -1)
 			if x.Pending() {
+				pk.count(&k.tasks[j], -1)
 				k.tasks[j] = *x
 				pk.count(x, 1)
 			} else {
+				pk.gone(&k.tasks[j])
 				k.tasks = append(k.tasks[:j], k.tasks[j+1:]...)
 			}
 			break
@@ -170,7 +202,7 @@ func (pk *parking) ready(now time.Time, n int) []*parked {
 	}
 	var list []*parked
 	for _, k := range pk.slots {
-		if at, ok := k.due(); !ok || at.After(now) {
+		if at, ok := pk.due(k); !ok || at.After(now) {
 			continue
 		}
 		if n == 1 && len(list) == 1 { // sorting all of them to take one would make many retries slow
@@ -197,7 +229,7 @@ func (pk *parking) wake() (at time.Time, ok bool) {
 		return pk.next, pk.isNext
 	}
 	for _, k := range pk.slots {
-		if t, due := k.due(); due && (!ok || t.Before(at)) {
+		if t, due := pk.due(k); due && (!ok || t.Before(at)) {
 			at, ok = t, true
 		}
 	}

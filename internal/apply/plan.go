@@ -1,6 +1,8 @@
 package apply
 
 import (
+	"slices"
+
 	"syncline"
 	"syncline/internal/state"
 )
@@ -206,6 +208,11 @@ func fillFrom(s *syncline.Schema, values []syncline.Value, olderSchema *syncline
 		}
 	}
 	return fill(values, fitted)
+}
+
+// unsent is a row of the schema that tells nothing.
+func unsent(s *syncline.Schema) []syncline.Value {
+	return slices.Repeat([]syncline.Value{syncline.Unset}, len(s.Columns))
 }
 
 // fill returns values with the unset ones taken from older. It copies only where it changes something.

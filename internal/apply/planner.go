@@ -101,8 +101,7 @@ func (pl *planner) offer(p *plan, e *entry, i int) verdict {
 		case condemned == nil:
 			pl.plan(p, it)
 		case condemned.again:
-			p.hold(it, pl.parkingKey(it), "rejected", condemned)
-			p.holds[len(p.holds)-1].keepsOld = true
+			pl.holdBoth(p, it, condemned)
 		default:
 			pl.cannot(p, it, condemned)
 		}
@@ -205,6 +204,9 @@ func (pl *planner) carries(p *plan, ev *syncline.Event, r int) bool {
 
 // held reports whether events of the slot must wait, as things stand after everything planned so far.
 func (pl *planner) held(p *plan, s slot) bool {
+	if len(p.retry) == 0 && pl.parking.leaving[s] > 0 {
+		return true
+	}
 	for _, q := range [2]*plan{p, pl.inflight} {
 		if q == nil {
 			continue
@@ -329,6 +331,19 @@ func (pl *planner) hold(p *plan, it item, key syncline.Key, why string, err erro
 		}
 	}
 	p.hold(it, key, why, err)
+}
+
+// holdBoth plans that the event waits together with the removal of its record under the old key, which the target refused. It stands
+// alone, so that what follows sees both keys wait. What waited under the old key is obsolete.
+func (pl *planner) holdBoth(p *plan, it item, err error) {
+	if ev := it.event(); ev.Before != nil {
+		if old, _, e := it.rule.key(ev.Before); e == nil {
+			pl.clear(p, slot{int32(it.r), old})
+		}
+	}
+	p.hold(it, pl.parkingKey(it), "rejected", err)
+	p.holds[len(p.holds)-1].keepsOld = true
+	p.closed = true
 }
 
 // placeKey is the key that a record without one is parked under.

@@ -222,7 +222,11 @@ func newPlanner(rules []Rule, traits syncline.Traits, epochs []uint8, pending []
 		pl.byEntity[rules[i].Entity] = append(pl.byEntity[rules[i].Entity], i)
 		index[rules[i].ID] = i
 	}
-	pl.parking = newParking(index, pending)
+	var bounds []*bound
+	if !traits.Events {
+		bounds = pl.rules
+	}
+	pl.parking = newParking(index, bounds, pending)
 	return pl
 }
 

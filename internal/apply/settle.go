@@ -192,6 +192,9 @@ func (s *settling) inherit(x, old *state.Exception) {
 				s.follow(x, n, old, o)
 			case n.After != nil:
 				n.After = fillFrom(n.Schema, n.After, o.Schema, o.After)
+				if n.Before == nil && o.Before != nil && o.After != nil { // the removal under the old key still waits
+					n.Before = fillFrom(n.Schema, unsent(n.Schema), o.Schema, o.Before)
+				}
 			}
 			if rec, err := syncline.AppendBatch(nil, nb); err == nil {
 				x.Record = rec
