@@ -82,24 +82,10 @@ type machine struct {
 	copies  copies
 }
 
-// windowed is an entry in hand and its stored size.
-type windowed struct {
-	entry
-	size     int
-	appended time.Time
-	// reset: the emptying that the batch begins with is planned or done.
-	reset bool
-}
-
 // newMachine returns a machine that goes on at the cursor.
 func newMachine(pl planner, slice state.Slice, version string, keeps bool, at syncline.Cursor, limits Limits, retry Retry) *machine {
 	pl.condemned = make(map[place]*condemnation)
 	return &machine{planner: pl, slice: slice, version: version, keeps: keeps, committed: at, limits: limits.withDefaults(), retry: retry.withDefaults()}
-}
-
-// wants reports whether the machine takes another entry.
-func (m *machine) wants() bool {
-	return m.bytes < m.limits.Window && !m.parkedFull()
 }
 
 // parkedFull reports whether so much waits that nothing more is read. What waits for the source's answer does not count: the
@@ -115,51 +101,6 @@ func (m *machine) crowded() error {
 	}
 	return syncline.Errorf(syncline.Fatal, "needs_sync", "%d changes wait for their records to be read from the source: the target lacks most of them",
 		m.parking.asked.tasks).WithFix("%s", anew)
-}
-
-// at is the event that comes next into a plan.
-func (m *machine) at() syncline.Cursor {
-	if m.planned.entry >= len(m.window) {
-		return m.committed
-	}
-	return syncline.Cursor{Log: m.committed.Log, Seq: m.window[m.planned.entry].seq, Index: m.planned.event, Epoch: m.committed.Epoch}
-}
-
-// expects is the sequence number of the entry that comes next.
-func (m *machine) expects() syncline.Seq {
-	if n := len(m.window); n > 0 {
-		return m.window[n-1].seq + 1
-	}
-	return m.committed.Seq
-}
-
-// take adds the entry that follows the last one taken.
-func (m *machine) take(d Fed) error {
-	seq := d.Seq
-	if want := m.expects(); seq != want {
-		return syncline.Errorf(syncline.Fatal, "needs_sync", "the log goes on at sequence %d where %d was expected: what was between is gone", seq, want).
-			WithFix("%s", anew)
-	}
-	if len(m.window) == 0 && m.committed.Index > 0 {
-		m.planned.event = m.committed.Index
-	}
-	m.window = append(m.window, &windowed{entry: entry{seq: seq, batch: d.Batch}, size: d.Size, appended: d.Time})
-	m.bytes += d.Size
-	m.more = d.More
-	return nil
-}
-
-// concerns reports whether the route applies the batch's events at all.
-func (m *machine) concerns(b *syncline.Batch) bool {
-	if b.Chunk == nil || len(b.Chunk.Routes) == 0 {
-		return true
-	}
-	for _, r := range b.Chunk.Routes {
-		if r == m.slice.Route {
-			return true
-		}
-	}
-	return false
 }
 
 // move is what the slice does next.
@@ -335,21 +276,6 @@ func (m *machine) recall(k *parked) (*syncline.Batch, *bound, error) {
 	return b, rule, nil
 }
 
-// forget drops the plan in making: its events are offered again.
-func (m *machine) forget() {
-	if m.making != nil && m.making.resets != nil {
-		m.making.resets.reset = false
-	}
-	m.making = nil
-	m.planned.entry, m.planned.event = 0, 0
-	for m.planned.entry < len(m.window) && m.window[m.planned.entry].seq < m.committed.Seq {
-		m.planned.entry++
-	}
-	if m.planned.entry < len(m.window) && m.window[m.planned.entry].seq == m.committed.Seq {
-		m.planned.event = m.committed.Index
-	}
-}
-
 // defined takes over that the target knows the wanted schema.
 func (m *machine) defined(binding *Binding) {
 	r := m.rules[m.wantRule]
@@ -391,85 +317,4 @@ func (m *machine) done(c *state.Commit, now time.Time) {
 		}
 	}
 	m.spare = p.emptied()
-}
-
-// trim lets go of entries that are done.
-func (m *machine) trim() {
-	for len(m.window) > 0 && m.window[0].seq < m.committed.Seq {
-		m.bytes -= m.window[0].size
-		if c := m.window[0].batch.Chunk; c != nil && m.concerns(m.window[0].batch) {
-			m.copies.passed(c)
-		}
-		m.window[0] = nil
-		m.window = m.window[1:]
-		m.planned.entry--
-	}
-}
-
-// rejected takes over that the target refused the plan in flight as a whole. It returns false where that settles the plan: a
-// retry, which must be recorded by calling settle with the returned result.
-func (m *machine) rejected(err error, culprit int) (again bool, res syncline.Result) {
-	p := m.inflight
-	if len(p.retry) > 0 {
-		res.Outcomes = make([]syncline.Outcome, len(p.changes))
-		res.Rejected = make(map[int]error)
-		for i := range p.changes {
-			res.Outcomes[i], res.Rejected[i] = syncline.OutcomeRejected, err
-		}
-		return false, res
-	}
-	m.inflight = nil
-	switch {
-	case p.single():
-		for i := range p.tasks {
-			t := &p.tasks[i]
-			at := place{t.entry.seq, t.entry.first + int(t.event)}
-			_, again := m.condemned[at]
-			m.condemned[at] = &condemnation{err: err, again: again}
-		}
-		m.inOrder = false
-	case culprit >= 0 && culprit < len(p.changes) && p.newest[culprit] >= 0:
-		before := m.eventsBefore(p, &p.tasks[p.newest[culprit]])
-		m.suspects, m.inOrder = p.events, p.ordered
-		m.try, m.alone = before, true
-		if before == 0 {
-			m.try, m.alone = 1, false
-		}
-	case !p.ordered:
-		m.suspects, m.try, m.inOrder = p.events, p.events, true
-	default:
-		m.suspects, m.try, m.inOrder = p.events, (p.events+1)/2, false
-	}
-	m.forget()
-	return true, res
-}
-
-// eventsBefore counts the events of the plan that stand before the task's.
-func (m *machine) eventsBefore(p *plan, t *task) int {
-	n := 0
-	for _, w := range m.window {
-		if w.seq < p.from.Seq {
-			continue
-		}
-		from, to := 0, len(w.batch.Events)
-		if !m.concerns(w.batch) {
-			to = 0
-		}
-		if w.seq == p.from.Seq {
-			from = p.from.Index
-		}
-		if w.seq == t.entry.seq {
-			return n + int(t.event) - from
-		}
-		n += max(to-from, 0)
-	}
-	return n
-}
-
-// oldest returns when the oldest entry in hand was appended, the zero time if there is none.
-func (m *machine) oldest() time.Time {
-	if len(m.window) == 0 {
-		return time.Time{}
-	}
-	return m.window[0].appended
 }

@@ -95,14 +95,14 @@ func changeAll(ctx context.Context, store State, sl state.Slice, done func(*stat
 	if err != nil {
 		return 0, err
 	}
-	type place struct {
+	type ruleKey struct { // a slot, whether the route has the rule or not
 		rule string
 		key  syncline.Key
 	}
-	slots := make(map[place][]state.Exception)
-	var order []place
+	slots := make(map[ruleKey][]state.Exception)
+	var order []ruleKey
 	for _, x := range pending {
-		at := place{x.Rule, x.Key}
+		at := ruleKey{x.Rule, x.Key}
 		if slots[at] == nil {
 			order = append(order, at)
 		}

@@ -122,8 +122,6 @@ type Status struct {
 	Parked  int
 	// Warnings are what was seen since the start and does not stop the route.
 	Warnings []string
-	// LastDone is when the last batch was done.
-	LastDone time.Time
 	// Oldest is when the oldest event that is read and not done was appended; zero = none.
 	Oldest time.Time
 }

@@ -33,8 +33,6 @@ type Rule struct {
 	// Create and Schema are passed to the target's Define.
 	Create bool
 	Schema syncline.SchemaPolicy
-	// Version changes when conditions or transforms do; it is written beside the batches they made.
-	Version string
 }
 
 // Fit binds the rule to rows of the schema. Its error says with a code why they do not fit.

@@ -388,7 +388,7 @@ func (s *Session) settled(ctx context.Context, done applied) error {
 		return err
 	}
 	s.r.update(func(st *Status) {
-		st.Cursor, st.Parked, st.LastDone = s.m.committed, s.m.parking.tasks(), now
+		st.Cursor, st.Parked = s.m.committed, s.m.parking.tasks()
 		if j := done.commit.Journal; j != nil {
 			st.Applied += j.Counts.Read
 			s.r.rate.add(now, j.Counts.Read)

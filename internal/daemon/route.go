@@ -160,7 +160,7 @@ func compile(r *config.Rule, system string) ([]apply.Rule, error) {
 		}
 		rules = append(rules, apply.Rule{ID: id, Entity: from.Name, Object: r.To.Name, Bind: binder(match, steps),
 			Deleted: action(r.On.Deleted), Archived: action(r.On.Archived), Merged: action(r.On.Merged), Left: action(r.On.Left),
-			Create: r.Create, Schema: r.Schema, Version: version([]*config.Rule{r})})
+			Create: r.Create, Schema: r.Schema})
 	}
 	return rules, nil
 }

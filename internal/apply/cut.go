@@ -1,0 +1,63 @@
+package apply
+
+import "syncline"
+
+// rejected takes over that the target refused the plan in flight as a whole. It returns false where that settles the plan: a
+// retry, which must be recorded by calling settle with the returned result.
+func (m *machine) rejected(err error, culprit int) (again bool, res syncline.Result) {
+	p := m.inflight
+	if len(p.retry) > 0 {
+		res.Outcomes = make([]syncline.Outcome, len(p.changes))
+		res.Rejected = make(map[int]error)
+		for i := range p.changes {
+			res.Outcomes[i], res.Rejected[i] = syncline.OutcomeRejected, err
+		}
+		return false, res
+	}
+	m.inflight = nil
+	switch {
+	case p.single():
+		for i := range p.tasks {
+			t := &p.tasks[i]
+			at := place{t.entry.seq, t.entry.first + int(t.event)}
+			_, again := m.condemned[at]
+			m.condemned[at] = &condemnation{err: err, again: again}
+		}
+		m.inOrder = false
+	case culprit >= 0 && culprit < len(p.changes) && p.newest[culprit] >= 0:
+		before := m.eventsBefore(p, &p.tasks[p.newest[culprit]])
+		m.suspects, m.inOrder = p.events, p.ordered
+		m.try, m.alone = before, true
+		if before == 0 {
+			m.try, m.alone = 1, false
+		}
+	case !p.ordered:
+		m.suspects, m.try, m.inOrder = p.events, p.events, true
+	default:
+		m.suspects, m.try, m.inOrder = p.events, (p.events+1)/2, false
+	}
+	m.forget()
+	return true, res
+}
+
+// eventsBefore counts the events of the plan that stand before the task's.
+func (m *machine) eventsBefore(p *plan, t *task) int {
+	n := 0
+	for _, w := range m.window {
+		if w.seq < p.from.Seq {
+			continue
+		}
+		from, to := 0, len(w.batch.Events)
+		if !m.concerns(w.batch) {
+			to = 0
+		}
+		if w.seq == p.from.Seq {
+			from = p.from.Index
+		}
+		if w.seq == t.entry.seq {
+			return n + int(t.event) - from
+		}
+		n += max(to-from, 0)
+	}
+	return n
+}
