@@ -308,10 +308,10 @@ func (m *machine) done(c *state.Commit, now time.Time) {
 		}
 		m.forget()
 	}
-	// What was parked without the next plan knowing: its later events must wait, and those of the key that it leaves.
+	// What was parked without the next plan knowing: its later events must wait, and those of the other key that it concerns.
 	for i := range c.Park {
 		s, ok := m.parking.slotOf(&c.Park[i])
-		if _, leaves := m.parking.left[c.Park[i].Task]; leaves || ok && p.parking[s] != holding {
+		if _, moves := m.parking.moves.tasks[c.Park[i].Task]; moves || ok && p.parking[s] != holding {
 			m.forget()
 			break
 		}

@@ -53,12 +53,7 @@ func (k *parked) head() *state.Exception { return &k.tasks[0] }
 type parking struct {
 	slots map[slot]*parked
 	rules map[string]int // index by rule id
-	// bounds are the rules of a state target, whose parked records may have the removal under their old key wait with them. Events
-	// of that key wait too, else the removal would take what they wrote: left has the old key's slot by task, leaving how many
-	// tasks leave a slot.
-	bounds  []*bound
-	left    map[string]slot
-	leaving map[slot]int
+	moves moves
 	// next is when the first slot is due, if isNext; stale asks to look for it again. Looking at all slots at each step would make
 	// a route that many wait on slow.
 	next          time.Time
@@ -77,8 +72,8 @@ func (l load) reaches(limits Limits) bool {
 // tasks is how many wait.
 func (pk *parking) tasks() int { return pk.asked.tasks + pk.waiting.tasks }
 
-func newParking(rules map[string]int, bounds []*bound, pending []state.Exception) *parking {
-	pk := &parking{slots: make(map[slot]*parked), rules: rules, bounds: bounds, left: make(map[string]slot), leaving: make(map[slot]int)}
+func newParking(rules map[string]int, moves moves, pending []state.Exception) *parking {
+	pk := &parking{slots: make(map[slot]*parked), rules: rules, moves: moves}
 	for _, x := range pending {
 		pk.add(x)
 	}
@@ -117,36 +112,17 @@ func (pk *parking) add(x state.Exception) {
 	k.tasks = append(k.tasks, x)
 	pk.stale = true
 	pk.count(&x, 1)
-	if pk.bounds == nil {
-		return
-	}
-	if old, ok := pk.bounds[s.rule].left(&x); ok {
-		pk.left[x.Task] = slot{s.rule, old}
-		pk.leaving[slot{s.rule, old}]++
-	}
-}
-
-// gone forgets a task that waits no more.
-func (pk *parking) gone(x *state.Exception) {
-	pk.count(x, -1)
-	old, ok := pk.left[x.Task]
-	if !ok {
-		return
-	}
-	delete(pk.left, x.Task)
-	if pk.leaving[old]--; pk.leaving[old] == 0 {
-		delete(pk.leaving, old)
-	}
+	pk.moves.add(s, &x)
 }
 
 // due returns when the slot's head is tried again; ok is false where something else must move it: a person, the source's answer, a
-// record that leaves its key.
+// record that moves.
 func (pk *parking) due(k *parked) (at time.Time, ok bool) {
 	switch head := k.head(); {
-	case k.forced:
+	case pk.blocked(k.slot, head):
+		return time.Time{}, false
+	case k.forced, head.Status == state.StatusHeld:
 		return time.Time{}, true
-	case head.Status == state.StatusHeld:
-		return time.Time{}, pk.leaving[k.slot] == 0
 	default:
 		return head.NextTry, head.Status == state.StatusRetrying
 	}
@@ -180,7 +156,8 @@ func (pk *parking) fold(c *state.Commit) {
 				k.tasks[j] = *x
 				pk.count(x, 1)
 			} else {
-				pk.gone(&k.tasks[j])
+				pk.count(&k.tasks[j], -1)
+				pk.moves.remove(&k.tasks[j])
 				k.tasks = append(k.tasks[:j], k.tasks[j+1:]...)
 			}
 			break
@@ -215,6 +192,16 @@ func (pk *parking) ready(now time.Time, n int) []*parked {
 	}
 	slices.SortFunc(list, sooner)
 	return list[:min(n, len(list))]
+}
+
+// blocked reports whether a task, which is the oldest of its slot, waits for one of another slot.
+func (pk *parking) blocked(s slot, x *state.Exception) bool {
+	return pk.moves.block(s, x, func(s slot) *state.Exception {
+		if k := pk.slots[s]; k != nil {
+			return k.head()
+		}
+		return nil
+	})
 }
 
 // sooner compares two slots by whose turn comes first.

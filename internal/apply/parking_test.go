@@ -16,7 +16,7 @@ func TestWhatIsDueComesInTurn(t *testing.T) {
 	task := func(n int, status string, in time.Duration) state.Exception {
 		return state.Exception{Task: fmt.Sprint("t", n), Rule: "r", Key: syncline.Key(fmt.Sprint(n)), Seq: syncline.Seq(n), Status: status, NextTry: now.Add(in)}
 	}
-	pk := newParking(map[string]int{"r": 0}, nil, []state.Exception{task(1, state.StatusRetrying, 3*time.Second), task(2, state.StatusFailed, 0),
+	pk := newParking(map[string]int{"r": 0}, moves{}, []state.Exception{task(1, state.StatusRetrying, 3*time.Second), task(2, state.StatusFailed, 0),
 		task(3, state.StatusRetrying, time.Second), task(4, state.StatusRetrying, time.Second), task(5, state.StatusReading, 0)})
 	want := func(when string, in time.Duration, n int, keys ...string) {
 		t.Helper()

@@ -140,6 +140,8 @@ type place struct {
 	index int
 }
 
+func (p place) before(q place) bool { return p.seq < q.seq || p.seq == q.seq && p.index < q.index }
+
 func (pl *planner) plan(p *plan, it item) {
 	if ev := it.event(); ev.Meta != nil && ev.Meta.Superseded {
 		p.note(it, state.Superseded)
@@ -204,7 +206,7 @@ func (pl *planner) carries(p *plan, ev *syncline.Event, r int) bool {
 
 // held reports whether events of the slot must wait, as things stand after everything planned so far.
 func (pl *planner) held(p *plan, s slot) bool {
-	if len(p.retry) == 0 && pl.parking.leaving[s] > 0 {
+	if len(p.retry) == 0 && pl.parking.moves.has(s) {
 		return true
 	}
 	for _, q := range [2]*plan{p, pl.inflight} {
@@ -284,18 +286,21 @@ func (pl *planner) send(p *plan, it item) {
 			key = k
 		}
 	}
-	if key != "" && pl.held(p, slot{int32(it.r), key}) {
-		pl.hold(p, it, key, "held", nil)
+	var oldKey []syncline.Value
+	home := key
+	if _, moved := ev.OldKey(); moved && len(it.rule.binding.Out.Key) > 0 {
+		if old, oldRow, err := it.rule.key(ev.Before); err == nil && old != key {
+			home, oldKey = old, keyValues(it.rule.binding.Out, oldRow)
+		}
+	}
+	retry := len(p.retry) > 0 // nothing stands before what is tried again
+	if key != "" && !retry && (pl.held(p, slot{int32(it.r), home}) || pl.held(p, slot{int32(it.r), key})) {
+		pl.hold(p, it, home, "held", nil)
 		return
 	}
 	c := p.change(it, "")
-	c.Op, c.Row, c.Before = syncline.ChangeSend, it.rule.row(values), before
-	if _, moved := ev.OldKey(); moved && len(it.rule.binding.Out.Key) > 0 {
-		if old, oldRow, err := it.rule.key(ev.Before); err == nil && old != key {
-			c.OldKey = keyValues(it.rule.binding.Out, oldRow)
-		}
-	}
-	p.tasks[len(p.tasks)-1].key = key
+	c.Op, c.Row, c.OldKey, c.Before = syncline.ChangeSend, it.rule.row(values), oldKey, before
+	p.tasks[len(p.tasks)-1].key = home
 }
 
 // cannot plans an event that the rule itself or the target cannot process: its key is parked, and where a column is missing that
@@ -312,9 +317,16 @@ func (pl *planner) cannot(p *plan, it item, err error) {
 	pl.hold(p, it, key, why, err)
 }
 
-// parkingKey is the key that the event is parked under: its target key, or its place in the log if it has none.
+// parkingKey is the key that the event is parked under: its target key, or its place in the log if it has none. An event target gets
+// a change of key behind what waits under the old one.
 func (pl *planner) parkingKey(it item) syncline.Key {
-	key, _, err := it.rule.key(it.event().Row().Values)
+	ev := it.event()
+	if pl.traits.Events && ev.Before != nil {
+		if key, _, err := it.rule.key(ev.Before); err == nil {
+			return key
+		}
+	}
+	key, _, err := it.rule.key(ev.Row().Values)
 	if err != nil {
 		return placeKey(it.order.Seq, it.order.Index)
 	}
@@ -331,6 +343,19 @@ func (pl *planner) hold(p *plan, it item, key syncline.Key, why string, err erro
 		}
 	}
 	p.hold(it, key, why, err)
+	if other, ok := pl.other(it, key); ok {
+		p.stand(slot{int32(it.r), other}, holding)
+	}
+}
+
+// other is the key that an event which is parked under a key of an event target moves its record to.
+func (pl *planner) other(it item, key syncline.Key) (syncline.Key, bool) {
+	ev := it.event()
+	if !pl.traits.Events || ev.Before == nil || ev.After == nil {
+		return "", false
+	}
+	k, _, err := it.rule.key(ev.After)
+	return k, err == nil && k != key
 }
 
 // holdBoth plans that the event waits together with the removal of its record under the old key, which the target refused. It stands

@@ -4,7 +4,6 @@ import (
 	"fmt"
 
 	"syncline"
-	"syncline/internal/state"
 )
 
 // Action is what an event of some operation does to a record of a state target.
@@ -103,20 +102,6 @@ func (r *bound) at(schema *syncline.Schema) (*bound, error) {
 		return nil, err
 	}
 	return &bound{Rule: r.Rule, epoch: r.epoch, shared: r.shared, schema: schema, binding: binding}, nil
-}
-
-// left returns the key that a record which is parked under the rule had before, where the removal under that key waits with it.
-func (r *bound) left(x *state.Exception) (syncline.Key, bool) {
-	b, err := syncline.DecodeBatch(x.Record)
-	if err != nil || len(b.Events) != 1 || b.Events[0].Before == nil || b.Events[0].After == nil {
-		return "", false
-	}
-	bound, err := r.at(b.Events[0].Schema)
-	if err != nil {
-		return "", false
-	}
-	old, _, err := bound.key(b.Events[0].Before)
-	return old, err == nil && old != x.Key
 }
 
 // key returns the target key of a source row that has at least its own key, in text and as a record of Out.

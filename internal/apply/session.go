@@ -222,11 +222,7 @@ func newPlanner(rules []Rule, traits syncline.Traits, epochs []uint8, pending []
 		pl.byEntity[rules[i].Entity] = append(pl.byEntity[rules[i].Entity], i)
 		index[rules[i].ID] = i
 	}
-	var bounds []*bound
-	if !traits.Events {
-		bounds = pl.rules
-	}
-	pl.parking = newParking(index, bounds, pending)
+	pl.parking = newParking(index, newMoves(traits.Events, pl.rules), pending)
 	return pl
 }
 

@@ -285,9 +285,10 @@ func (s *settling) retried() {
 			s.commit.Update = append(s.commit.Update, x)
 		}
 		if (outcome == syncline.OutcomeApplied || outcome == syncline.OutcomeStale) && len(k.tasks) > 1 {
-			next := k.tasks[1]
-			next.Status, next.NextTry, next.Updated = state.StatusRetrying, s.now, s.now
-			s.commit.Update = append(s.commit.Update, next)
+			if next := k.tasks[1]; !s.m.parking.blocked(k.slot, &next) { // else it is tried once what it waits for is gone
+				next.Status, next.NextTry, next.Updated = state.StatusRetrying, s.now, s.now
+				s.commit.Update = append(s.commit.Update, next)
+			}
 		}
 	}
 }

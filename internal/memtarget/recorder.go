@@ -60,7 +60,7 @@ func (r *Recorder) Accept(object string, k syncline.Key) {
 	r.refuse(object, k, false)
 }
 
-// Apply delivers the events in order. It holds later events of a key whose event was refused.
+// Apply delivers the events in order. It holds later events of a record whose event was refused, under whichever key.
 func (r *Recorder) Apply(ctx context.Context, w *syncline.Write) (syncline.Result, error) {
 	if err := ctx.Err(); err != nil {
 		return syncline.Result{}, err
@@ -103,12 +103,16 @@ func (r *Recorder) deliver(w *syncline.Write) (syncline.Result, Fault, error) {
 		if c.Row.Values != nil {
 			key, keyed = c.Row.Key()
 		}
-		if keyed && held[id{c.Object, key}] {
-			res.Outcomes[i] = syncline.OutcomeHeld
+		is, was := id{c.Object, key}, id{c.Object, key}
+		if len(c.OldKey) > 0 {
+			was.key = syncline.MakeKey(c.OldKey...)
+		}
+		if keyed && (held[is] || held[was]) {
+			res.Outcomes[i], held[is], held[was] = syncline.OutcomeHeld, true, true
 			continue
 		}
 		if err := r.check(i, c.Object, key); err != nil {
-			res.Outcomes[i], res.Rejected[i], held[id{c.Object, key}] = syncline.OutcomeRejected, err, true
+			res.Outcomes[i], res.Rejected[i], held[is], held[was] = syncline.OutcomeRejected, err, true, true
 			continue
 		}
 		r.sent = append(r.sent, Sent{ID: c.Batch.EventID(c.Event), Object: c.Object, Key: key, Change: c})

@@ -78,4 +78,15 @@ func runEvents(t *testing.T, h Harness) {
 			}
 		}
 	})
+	t.Run("a refused event holds back its record across its keys", func(t *testing.T) {
+		e := open(t, h)
+		if e.Refuse == nil {
+			return
+		}
+		o := e.object(s)
+		bad, move := send(o, 1, "bad"), send(o, 2, "moved")
+		bad.Row, move.OldKey = e.Refuse(o, bad.Row), vals(syncline.Int(1))
+		res := e.apply(true, bad, send(o, 3, "x"), move, send(o, 2, "later"), send(o, 1, "another"), send(o, 3, "y"))
+		e.outcomes(res, syncline.OutcomeRejected, syncline.OutcomeApplied, syncline.OutcomeHeld, syncline.OutcomeHeld, syncline.OutcomeHeld, syncline.OutcomeApplied)
+	})
 }
