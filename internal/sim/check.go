@@ -144,7 +144,8 @@ func (r *route) checkOrder() error {
 	})
 }
 
-// checkSent sees that the first deliveries of each key come in the order of the source; a repeat may come at any time after.
+// checkSent sees that the first deliveries of each record come in the order of the source, under whichever key; a repeat may come at
+// any time after.
 func (r *route) checkSent(s *memtarget.Sent) error {
 	id := "sent " + s.ID
 	if _, again := r.versions[id]; again {
@@ -153,6 +154,20 @@ func (r *route) checkSent(s *memtarget.Sent) error {
 	r.versions[id] = 1
 	if s.Change.Row.Values == nil {
 		return nil
+	}
+	keys := []syncline.Key{s.Key}
+	if len(s.Change.OldKey) > 0 {
+		keys = append(keys, syncline.MakeKey(s.Change.OldKey...))
+	}
+	place := int64(s.Change.Order.Seq)<<20 | int64(s.Change.Order.Index)
+	for _, k := range keys {
+		if s.Change.Batch.Chunk != nil {
+			break
+		}
+		if was := r.versions["place "+string(k)]; place < was {
+			return fmt.Errorf("G4: event %s was sent after a later one of record %s", s.ID, k)
+		}
+		r.versions["place "+string(k)] = place
 	}
 	ver, err := strconv.ParseInt(s.Change.Row.Values[1].Text(), 10, 64)
 	if err != nil {
