@@ -72,7 +72,9 @@ func (c Condition) bind(schema *syncline.Schema) (bound, error) {
 		}
 	}
 	b.elem = column.Elem
-	if len(b.path) > 0 && column.Kind != syncline.KindJSON && column.Kind != syncline.KindArray {
+	// What an open schema says of a column is what its records have held so far; each value has a kind of its own.
+	typed := !expression.Open(schema)
+	if typed && len(b.path) > 0 && column.Kind != syncline.KindJSON && column.Kind != syncline.KindArray {
 		return b, syncline.Errorf(syncline.Fatal, "bad_condition", "condition on %s: column %s of %s is %s, which has no fields",
 			c.Field, b.name, schema.Entity, column.Kind)
 	}
@@ -81,7 +83,7 @@ func (c Condition) bind(schema *syncline.Schema) (bound, error) {
 		if column.Kind == syncline.KindUUID && v.Kind() == syncline.KindText {
 			v = syncline.Text(strings.ToLower(v.Text()))
 		}
-		if len(b.path) == 0 && !comparable(column.Kind, v.Kind()) {
+		if typed && len(b.path) == 0 && !comparable(column.Kind, v.Kind()) {
 			return b, syncline.Errorf(syncline.Fatal, "bad_condition", "condition on %s: column %s of %s is %s, the value is %s",
 				c.Field, b.name, schema.Entity, column.Kind, v.Kind()).WithFix("write numbers without quotes and texts with quotes")
 		}

@@ -296,3 +296,43 @@ func TestOpenSchema(t *testing.T) {
 		}
 	}
 }
+
+// A column of pushed records becomes text where one of them had a text in it, or a null at first: what the others hold is judged as ever.
+func TestConditionOnAColumnThatBecameText(t *testing.T) {
+	open := &syncline.Schema{Entity: "order", Version: -1, Key: []int{0}, Columns: []syncline.Column{
+		{Name: "id", Kind: syncline.KindInt}, {Name: "total", Kind: syncline.KindText}, {Name: "paid", Kind: syncline.KindText}, {Name: "to", Kind: syncline.KindText}}}
+	for _, tt := range []struct {
+		field    string
+		operator Operator
+		than     syncline.Value
+		value    syncline.Value
+		want     bool
+	}{
+		{"total", GreaterThan, syncline.Decimal("100"), syncline.Int(150), true},
+		{"total", GreaterThan, syncline.Decimal("100"), syncline.Int(50), false},
+		{"total", GreaterThan, syncline.Decimal("100"), syncline.Text("150"), false},
+		{"total", GreaterThan, syncline.Decimal("100"), syncline.Null, false},
+		{"total", Equals, syncline.Decimal("150"), syncline.Text("150"), false},
+		{"total", NotEquals, syncline.Decimal("150"), syncline.Text("150"), true},
+		{"total", Equals, syncline.Text("150"), syncline.Int(150), false},
+		{"paid", Equals, syncline.Bool(true), syncline.Bool(true), true},
+		{"paid", Equals, syncline.Bool(true), syncline.Text("true"), false},
+		{"to.city", Equals, syncline.Text("Bonn"), syncline.JSON([]byte(`{"city":"Bonn"}`)), true},
+		{"to.city", Equals, syncline.Text("Bonn"), syncline.Text("Bonn"), false},
+	} {
+		r, err := Compile(Spec{Conditions: []Condition{{tt.field, tt.operator, []syncline.Value{tt.than}}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		m, err := r.Bind(open)
+		if err != nil {
+			t.Errorf("%s %s %v: Bind: %v", tt.field, tt.operator, tt.than, err)
+			continue
+		}
+		values := []syncline.Value{syncline.Int(7), tt.value, tt.value, tt.value}
+		b := &syncline.Batch{Txns: []syncline.Txn{{}}, Events: []syncline.Event{{Op: syncline.OpCreated, Schema: open, After: values}}}
+		if got, err := m.Match(b, 0); got != tt.want || err != nil {
+			t.Errorf("%v %s %v = %v, %v, want %v", tt.value, tt.operator, tt.than, got, err, tt.want)
+		}
+	}
+}
