@@ -2,6 +2,7 @@ package memtarget
 
 import (
 	"context"
+	"maps"
 	"slices"
 
 	"syncline"
@@ -145,7 +146,9 @@ func (t *Target) writeRecord(i int, c *syncline.Change, key syncline.Key) (syncl
 		return 0, missing(c.Object)
 	}
 	if c.Op == syncline.ChangeTruncate {
-		s.steps = append(s.steps, undo{o.setRows(map[syncline.Key]*record{}, nil)})
+		newer := maps.Clone(o.records)
+		maps.DeleteFunc(newer, func(_ syncline.Key, r *record) bool { return r.order.Version() <= c.Order.Version() })
+		s.steps = append(s.steps, undo{o.setRows(newer, nil)})
 		return syncline.OutcomeApplied, nil
 	}
 	if old := o.records[key]; old != nil && old.order.Version() > c.Order.Version() {

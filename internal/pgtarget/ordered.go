@@ -135,7 +135,7 @@ func (x *transaction) queueTruncate(i int, c *syncline.Change, t *table) {
 	r := request{sql: "TRUNCATE " + t.name.sql(), change: i}
 	switch {
 	case x.t.o.Guard && t.column(guardColumn) != nil:
-		r.sql = "DELETE FROM " + t.name.sql() + " WHERE " + guardColumn + " <= $1::bigint"
+		r.sql = "DELETE FROM " + t.name.sql() + " AS t WHERE " + notNewer("t", "$1::bigint")
 		r.args = [][]byte{int8(uint64(c.Order.Version()))}
 	case t.referenced:
 		r.sql = "DELETE FROM " + t.name.sql()

@@ -246,6 +246,17 @@ func (b *binding) remove(n int) string {
 	})
 }
 
+// removeAll deletes what a TRUNCATE takes away: with a guard, others write the table too, and what is newer stays.
+func (b *binding) removeAll() string {
+	return b.text("removeAll", 1, func() string {
+		out := "DELETE FROM " + quote(b.table.name)
+		if b.guard {
+			out += " WHERE " + b.newer()
+		}
+		return out
+	})
+}
+
 // exists asks whether the record is there.
 func (b *binding) exists() string {
 	return b.text("exists", 1, func() string { return "SELECT 1 FROM " + quote(b.table.name) + " WHERE " + b.matches() })

@@ -41,7 +41,8 @@ func (a *application) one(i int) error {
 	var err error
 	switch {
 	case c.Op == syncline.ChangeTruncate:
-		_, err = a.w.exec("DELETE FROM " + quote(b.table.name))
+		a.order(i)
+		_, err = a.w.exec(b.removeAll())
 	case c.Op == syncline.ChangeInsert && keyless:
 		a.row(i)
 		_, err = a.w.exec(b.insert(1))

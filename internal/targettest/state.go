@@ -274,6 +274,10 @@ func stale(t *testing.T, h Harness) {
 		e.outcomes(res, syncline.OutcomeStale, syncline.OutcomeMissing)
 		e.holds(o, s, want...)
 	}
+	truncate := at(19, syncline.Change{Op: syncline.ChangeTruncate, Object: o, Row: syncline.Row{Schema: s}})
+	e.applied(true, truncate)
+	e.holds(o, s, slices.Concat(want[:2], want[3:])...)
+	e.applied(false, at(22, put(o, s, syncline.Int(3), syncline.Text("first of its key"), syncline.Null)))
 	if e.traits.Transactional {
 		return // the cursor keeps a deleted record from coming back
 	}
