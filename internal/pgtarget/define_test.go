@@ -109,6 +109,54 @@ func TestEvolveFollowsTheSource(t *testing.T) {
 	wantError(t, err, syncline.Fatal, "schema_retyped")
 }
 
+// A constant of another system is taken over where it means the same here, as a literal of the column's type; else the records are read.
+func TestDefaultFromElsewhere(t *testing.T) {
+	r := newRig(t, Options{})
+	was := keyed(col("id", "INTEGER", syncline.KindInt, false))
+	if _, err := r.tgt.Define(t.Context(), syncline.Definition{Object: "made", Schema: was, Create: true, Policy: syncline.SchemaEvolve}); err != nil {
+		t.Fatal(err)
+	}
+	r.must(false, put("made", was, "1"))
+	for _, tt := range []struct {
+		def  string
+		kind syncline.Kind
+		want string // "" = the records are read
+	}{
+		{"0", syncline.KindBool, "false"},
+		{"1", syncline.KindBool, "true"},
+		{"TRUE", syncline.KindBool, "true"},
+		{"2", syncline.KindBool, ""},
+		{"'1'", syncline.KindBool, ""},
+		{"-7", syncline.KindInt, "-7"},
+		{"'7'", syncline.KindInt, ""},
+		{"99999999999999999999", syncline.KindInt, ""},
+		{"1.5", syncline.KindFloat, "1.5"},
+		{"1.50", syncline.KindDecimal, "1.50"},
+		{"'it''s'", syncline.KindText, "it's"},
+		{"5", syncline.KindText, ""},
+		{`'a\b'`, syncline.KindText, ""},
+		{"0", syncline.KindTimestamp, ""},
+		{"''", syncline.KindTimestamp, ""},
+		{"'x'", syncline.KindJSON, ""},
+		{"'x'", syncline.KindBytes, ""},
+	} {
+		c := col("added", "DECLARED", tt.kind, false)
+		c.Default = tt.def
+		asked := false
+		_, err := r.tgt.Define(t.Context(), syncline.Definition{Object: "made", Schema: keyed(was.Columns[0], c), Previous: was, Create: true,
+			Policy: syncline.SchemaEvolve, Reread: func(context.Context) error { asked = true; return nil }})
+		if err != nil || asked != (tt.want == "") {
+			t.Errorf("%s of %s: Define = %v, reread %v", tt.def, tt.kind, err, asked)
+			continue
+		}
+		var got string
+		if err := r.c.QueryRow(t.Context(), "SELECT coalesce(added::text, '') FROM made").Scan(&got); err != nil || got != tt.want {
+			t.Errorf("%s of %s fills in %q, %v, want %q", tt.def, tt.kind, got, err, tt.want)
+		}
+		execute(t, r.c, "ALTER TABLE made DROP added")
+	}
+}
+
 func TestTablesThatDoNotFit(t *testing.T) {
 	r := newRig(t, Options{Guard: true}, "CREATE TABLE nokey (id int, v text)", "CREATE TABLE late (id int UNIQUE DEFERRABLE)",
 		"CREATE UNIQUE INDEX ON nokey (id) WHERE v IS NULL", "CREATE TABLE noguard (id int PRIMARY KEY)", "CREATE VIEW view AS SELECT 1 AS id",

@@ -117,13 +117,38 @@ func roomier(a, b modified) bool {
 	return b.mods[1] >= a.mods[1] && b.mods[0]-b.mods[1] >= a.mods[0]-a.mods[1]
 }
 
-// constant is a default that means the same in every SQL: a number or a text without backslashes.
-var constant = regexp.MustCompile(`^(-?\d+(\.\d+)?|'([^'\\]|'')*')$`)
+// The defaults of other systems that mean the same here.
+var (
+	numberLiteral = regexp.MustCompile(`^-?\d+(\.\d+)?$`)
+	textLiteral   = regexp.MustCompile(`^'([^'\\]|'')*'$`)
+)
 
-// defaultOf returns the value of a new column in rows that are older than it; "" = not known.
+// defaultOf returns the value of a new column in rows that are older than it; "" = not known. A constant that is no literal of the
+// column's type may mean one at its source: 0 for false, or the text that a value was written as.
 func (o *Options) defaultOf(c *syncline.Column) string {
-	if o.PostgresSource || constant.MatchString(c.Default) {
+	if o.PostgresSource {
 		return c.Default
+	}
+	switch c.Kind {
+	case syncline.KindBool:
+		switch strings.ToLower(c.Default) {
+		case "0", "false":
+			return "false"
+		case "1", "true":
+			return "true"
+		}
+	case syncline.KindInt:
+		if _, err := strconv.ParseInt(c.Default, 10, 64); err == nil {
+			return c.Default
+		}
+	case syncline.KindFloat, syncline.KindDecimal:
+		if numberLiteral.MatchString(c.Default) {
+			return c.Default
+		}
+	case syncline.KindText:
+		if textLiteral.MatchString(c.Default) {
+			return c.Default
+		}
 	}
 	return ""
 }
