@@ -234,16 +234,3 @@ func retype(tab *table, at int, was, is *syncline.Column) []string {
 
 // retypedColumn holds a column's values inside the transaction that gives it another type.
 const retypedColumn = "_syncline_retyped"
-
-// defaultOf returns the constant of older rows as SQLite understands it, "" where there is none. PostgreSQL writes its type
-// behind it.
-func defaultOf(c *syncline.Column) string {
-	def := c.Default
-	if i := strings.LastIndex(def, "'::"); i > 0 {
-		def = def[:i+1]
-	}
-	if !constant(def) {
-		return ""
-	}
-	return def
-}
