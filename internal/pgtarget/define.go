@@ -183,7 +183,10 @@ func (f *definition) evolve(ctx context.Context, tab *table) error {
 			f.reread = f.reread || !tc.gen && f.d.Regains(c.Name)
 			continue
 		}
-		constant := f.t.o.defaultOf(c)
+		constant, err := f.defaultOf(ctx, c)
+		if err != nil {
+			return err
+		}
 		filled := constant != "" || f.t.o.generated(c) != ""
 		// Rows that are there have no value yet, so the column can refuse null only where they get one.
 		sql, err := f.column(ctx, c, filled && !c.Nullable)
@@ -213,6 +216,20 @@ func (f *definition) evolve(ctx context.Context, tab *table) error {
 		}
 	}
 	return nil
+}
+
+// defaultOf returns the value of a new column in rows that are older than it, "" = not known. A type that does not exist here can
+// stand behind a constant no more than it can be the column's.
+func (f *definition) defaultOf(ctx context.Context, c *syncline.Column) (string, error) {
+	constant := f.t.o.defaultOf(c)
+	if constant == "" || !f.t.o.PostgresSource {
+		return constant, nil
+	}
+	_, known, err := f.t.columnType(ctx, f.s.conn, c)
+	if at := strings.LastIndex(constant, "'::"); !known && at >= 0 {
+		constant = constant[:at+1]
+	}
+	return constant, err
 }
 
 // retype follows a column whose type or nullability changed at the source. A table that never had the source's type, because

@@ -109,6 +109,26 @@ func TestEvolveFollowsTheSource(t *testing.T) {
 	wantError(t, err, syncline.Fatal, "schema_retyped")
 }
 
+// What a type that exists only at the source says of its default is text here, as its values are.
+func TestDefaultOfATypeThatIsNotKnown(t *testing.T) {
+	r := newRig(t, Options{PostgresSource: true}, "CREATE TYPE known AS ENUM ('a')")
+	was := keyed(col("id", "bigint", syncline.KindInt, false))
+	if _, err := r.tgt.Define(t.Context(), syncline.Definition{Object: "made", Schema: was, Create: true, Policy: syncline.SchemaEvolve}); err != nil {
+		t.Fatal(err)
+	}
+	r.must(false, put("made", was, "1"))
+	now := keyed(was.Columns[0], col("k", "known", syncline.KindRaw, false), col("m", "mood", syncline.KindRaw, false),
+		col("ms", "public.mood[]", syncline.KindArray, false), col("none", "mood", syncline.KindRaw, true))
+	now.Columns[1].Default, now.Columns[2].Default = "'a'::known", "'it''s'::mood"
+	now.Columns[3].Default, now.Columns[4].Default = "'{happy}'::public.mood[]", "NULL"
+	_, err := r.tgt.Define(t.Context(), syncline.Definition{Object: "made", Schema: now, Previous: was, Create: true, Policy: syncline.SchemaEvolve,
+		Reread: func(context.Context) error { t.Error("the records are read again"); return nil }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.rows("SELECT * FROM made", "(1,a,it's,{happy},)")
+}
+
 // A constant of another system is taken over where it means the same here, as a literal of the column's type; else the records are read.
 func TestDefaultFromElsewhere(t *testing.T) {
 	r := newRig(t, Options{})
