@@ -116,6 +116,9 @@ type Status struct {
 	// NextTry is when a degraded route tries again.
 	NextTry time.Time
 	Cursor  syncline.Cursor
+	// Settled is what the target said last that it has reached; 0 = it was not asked yet. Cursor is ahead of it while a batch is in
+	// flight, and where the route passed entries that do not concern it.
+	Settled syncline.Seq
 	// Applied counts events that were done since the start; Rate is per second, lately.
 	Applied int64
 	Rate    float64

@@ -20,6 +20,8 @@ type Session struct {
 	target syncline.Target
 	m      *machine
 	over   bool // the next session is wanted
+	// reached is what the target has reached for certain. It is not written to while a plan is in flight.
+	reached syncline.Seq
 	// keys are how the rules make target keys, as the state store has it.
 	keys map[string]state.KeyMapping
 	// mixed: the target holds records of older versions of the rules too.
@@ -162,7 +164,8 @@ func (s *Session) start(ctx context.Context, known state.Route) error {
 	}
 	s.m = newMachine(newPlanner(r.rules, s.target.Traits(), epochs, pending), r.slice, r.o.Version, keeps, at, r.o.Limits, r.o.Retry)
 	s.m.saved = r.o.Now()
-	r.update(func(st *Status) { st.Cursor, st.Parked = at, s.m.parking.tasks() })
+	s.reached = at.Seq
+	r.update(func(st *Status) { st.Cursor, st.Settled, st.Parked = at, s.reached, s.m.parking.tasks() })
 	return s.ask(ctx, pending)
 }
 
@@ -341,6 +344,7 @@ func (s *Session) apply(ctx context.Context, p *plan) applied {
 	w := &syncline.Write{Changes: p.changes, Ordered: p.ordered, Cursor: p.to}
 	w.Commit = func(ctx context.Context, res syncline.Result) error {
 		done.commit = s.m.settle(p, res, done.start, s.r.o.Now())
+		done.commit.Settled = s.reached
 		failpoint.Hit("apply.journal.before")
 		err := s.r.o.State.Commit(ctx, *done.commit)
 		failpoint.Hit("apply.journal.after")
@@ -376,6 +380,8 @@ func (s *Session) settled(ctx context.Context, done applied) error {
 		if err := s.r.o.State.Commit(ctx, *done.commit); err != nil {
 			return err
 		}
+	} else {
+		s.reached = done.plan.to.Seq
 	}
 	s.m.done(done.commit, now)
 	s.r.refusals.note(done.commit)
@@ -384,7 +390,7 @@ func (s *Session) settled(ctx context.Context, done applied) error {
 		return err
 	}
 	s.r.update(func(st *Status) {
-		st.Cursor, st.Parked = s.m.committed, s.m.parking.tasks()
+		st.Cursor, st.Settled, st.Parked = s.m.committed, s.reached, s.m.parking.tasks()
 		if j := done.commit.Journal; j != nil {
 			st.Applied += j.Counts.Read
 			s.r.rate.add(now, j.Counts.Read)

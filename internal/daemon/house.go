@@ -145,11 +145,10 @@ func (d *Daemon) slowest(ctx context.Context, s *source, bounds syncline.Bounds,
 		if !known.Known || known.GapTo > 0 || st.State == apply.RouteNeedsSync { // a sync begins at the log's end
 			continue
 		}
-		at := known.Cursor.Seq
-		if st.Cursor.Seq > 0 {
-			at = min(at, st.Cursor.Seq) // the target is behind the store's copy: a refill
-		} else {
-			at = min(at, known.Settled) // nobody has asked the target yet, and a crash may have left the copy ahead of it
+		// The store's copy is ahead of the target while a batch is in flight, after a crash in between, and during a refill.
+		at := min(known.Cursor.Seq, known.Settled)
+		if st.Settled > 0 && !known.Placing { // the target was asked, and where it stood before a new beginning is nothing
+			at = min(known.Cursor.Seq, st.Settled)
 		}
 		if at < cursor || slow == nil {
 			slow, cursor = r, min(at, cursor)

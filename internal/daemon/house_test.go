@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -177,13 +178,76 @@ func TestTheCopyIsNotTheCursor(t *testing.T) {
 	h.append(200, 25*hour)
 	r := h.route("r", 80)
 	for _, seq := range []syncline.Seq{120, 201} {
-		c := state.Commit{Slice: state.Slice{Route: r.id}, Cursor: syncline.Cursor{Log: h.log.ID(), Seq: seq, Epoch: 1}}
+		was, err := h.state.Route(t.Context(), state.Slice{Route: r.id})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := state.Commit{Slice: state.Slice{Route: r.id}, Settled: was.Cursor.Seq, Cursor: syncline.Cursor{Log: h.log.ID(), Seq: seq, Epoch: 1}}
 		if err := h.state.Commit(t.Context(), c); err != nil {
 			t.Fatal(err)
 		}
 	}
 	h.keep(true)
 	h.want(120, "")
+}
+
+// TestARouteAtWorkHoldsWhatItsTargetHasNotStored: it has passed what does not concern it, and a batch is in flight, so that the copy has
+// moved too. Once the target was asked again, that is purged.
+func TestARouteAtWorkHoldsWhatItsTargetHasNotStored(t *testing.T) {
+	h := newHouse(t, config.Log{Retain: hour, MaxBytes: 1 << 40, OnFull: config.OnFullRelease})
+	h.append(200, 25*hour)
+	h.open = func(context.Context) (syncline.Target, error) { return memtarget.NewRecorder(), nil }
+	r := h.route("r", 80)
+	passed := func() bool {
+		st := r.apply.Status()
+		return st.State == apply.RouteRunning && st.Cursor.Seq == 201
+	}
+	eventually(t, "the route has caught up", passed)
+	known, err := h.state.Route(t.Context(), state.Slice{Route: r.id})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := state.Commit{Slice: state.Slice{Route: r.id}, Settled: r.apply.Status().Settled, Cursor: known.Cursor}
+	c.Cursor.Seq = 201
+	if err := h.state.Commit(t.Context(), c); err != nil {
+		t.Fatal(err)
+	}
+	h.keep(true)
+	h.want(80, "")
+
+	if err := r.apply.Recheck(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the route knows where its target stands", func() bool { return r.apply.Status().Settled == 201 })
+	h.keep(true)
+	h.want(200, "")
+}
+
+// TestWhereATargetStoodIsNothingToARouteThatBegins: an operator has it begin anew, and its target, which is down, is placed there first.
+func TestWhereATargetStoodIsNothingToARouteThatBegins(t *testing.T) {
+	h := newHouse(t, config.Log{Retain: hour, MaxBytes: 1 << 40, OnFull: config.OnFullRelease})
+	h.append(200, 25*hour)
+	down, open := h.open, atomic.Bool{}
+	open.Store(true)
+	h.open = func(ctx context.Context) (syncline.Target, error) {
+		if open.Load() {
+			return memtarget.NewRecorder(), nil
+		}
+		return down(ctx)
+	}
+	r := h.route("r", 80)
+	open.Store(false)
+	if err := r.apply.Recheck(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the route has lost its target", func() bool { return r.apply.Status().State == apply.RouteDegraded })
+	err := h.state.PlaceRoute(t.Context(), state.Slice{Route: r.id}, state.Route{Placing: true, Source: "crm", Signature: "1",
+		Cursor: syncline.Cursor{Log: h.log.ID(), Seq: 150, Epoch: 9}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.keep(true)
+	h.want(150, "")
 }
 
 // TestASmallDiskIsAQuota: a log may take half of what its disk has, whatever max_bytes says. What the others on a full disk have

@@ -34,6 +34,9 @@ type Commit struct {
 	Update []Exception
 	// Cursor is where the slice stands afterwards; without a Log it stays where it is, or goes to the journal's end.
 	Cursor syncline.Cursor
+	// Settled is what the target is known to have reached when the commit is made; 0 = nothing new. It is not the cursor before: a
+	// route passes entries that do not concern it, and a target refuses batches, without storing where it stands.
+	Settled syncline.Seq
 }
 
 // Commit writes all of c or nothing, and returns once it is on disk. Callers of the same moment share one transaction.
@@ -55,9 +58,7 @@ func (s *Store) Commit(ctx context.Context, c Commit) error {
 		if !r.Known {
 			return routeUnknown(c.Slice)
 		}
-		was := r.Cursor
 		if c.Journal != nil {
-			was = c.Journal.From
 			if err := w.addJournal(ctx, r, c.Journal); err != nil {
 				return err
 			}
@@ -76,11 +77,9 @@ func (s *Store) Commit(ctx context.Context, c Commit) error {
 			if err := followsCursor(c.Slice, r.Cursor, to); err != nil {
 				return err
 			}
-			if placeOf(was) != placeOf(to) {
-				r.Settled = was.Seq
-			}
 			r.Cursor = to
 		}
+		r.Settled = max(r.Settled, c.Settled)
 		return w.moveRoute(ctx, r)
 	})
 }

@@ -26,8 +26,8 @@ type Route struct {
 	Placing bool
 	// Cursor is the copy of the target's cursor, or the cursor itself where the target can hold none.
 	Cursor syncline.Cursor
-	// Settled is what the target has reached for certain: the copy is moved before the target commits, and after the move before
-	// it has been. Set by the store.
+	// Settled is what the target has reached for certain: the copy is moved before the target commits. Set by the store, from what
+	// commits say (Commit.Settled).
 	Settled syncline.Seq
 	Source  string
 	// Signature is of the rules' from, to and declared keys: with another one the route starts anew.

@@ -1,0 +1,87 @@
+package apply
+
+import (
+	"testing"
+
+	"syncline"
+	"syncline/internal/memtarget"
+)
+
+// wantSettled wants the store and the route to say that the target is at this entry, and the route to be at another.
+func (b *bench) wantSettled(doing string, settled, at syncline.Seq) {
+	b.t.Helper()
+	row, err := b.state.Route(b.ctx, b.route.slice)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	if st := b.route.Status(); st.Settled != settled || st.Cursor.Seq != at {
+		b.t.Errorf("%s: the target is said to be at %d and the route at %d, want %d and %d", doing, st.Settled, st.Cursor.Seq, settled, at)
+	}
+	if row.Settled > settled {
+		b.t.Errorf("%s: the store says that the target is at %d, want no more than %d", doing, row.Settled, settled)
+	}
+}
+
+// pass appends entries that do not concern the route, and lets it pass them.
+func (b *bench) pass(n int) {
+	b.t.Helper()
+	other := &syncline.Schema{Entity: "other", Version: -1, Columns: []syncline.Column{{Name: "text", Kind: syncline.KindText}}}
+	for range n {
+		b.append(syncline.Event{Op: syncline.OpCreated, Schema: other, After: []syncline.Value{syncline.Text("x")}})
+	}
+	b.mustDrain()
+}
+
+// TestWhatIsPassedIsNotAtTheTarget: a crash between the store's commit and the target's finds everything that is needed in a log that
+// was purged as far as the target had come.
+func TestWhatIsPassedIsNotAtTheTarget(t *testing.T) {
+	b := newBench(t, nil)
+	b.append(created(1, "a", "x"))
+	b.mustDrain()
+	b.wantSettled("a write", 2, 2)
+	b.pass(5)
+	b.wantSettled("entries of no concern", 2, 7)
+	b.append(created(2, "b", "x"))
+	b.mustDrain()
+	b.wantSettled("a write behind them", 8, 8)
+	b.store.LoseTail(1)
+	row, err := b.state.Route(b.ctx, b.route.slice)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := b.log.Purge(b.ctx, row.Settled); err != nil {
+		t.Fatal(err)
+	}
+	b.start()
+	b.wantSettled("a crash before the target's commit", 2, 2)
+	b.mustDrain()
+	b.want(map[string]string{"1": "a/x", "2": "b/x"})
+	b.wantSettled("the same write again", 8, 8)
+	b.pass(1)
+	b.now = b.now.Add(saveEvery)
+	b.mustDrain()
+	b.wantSettled("nothing to write for a while", 9, 9)
+}
+
+// TestARefusedRetryStoresNoCursor: the store's copy moves with it, the target does not.
+func TestARefusedRetryStoresNoCursor(t *testing.T) {
+	b := newBench(t, nil)
+	b.store.Refuse("dim", "1")
+	b.append(created(1, "a", "x"))
+	b.mustDrain()
+	b.pass(5)
+	b.now = b.now.Add(b.s.m.retry.after(1))
+	b.step()
+	if row, err := b.state.Route(b.ctx, b.route.slice); err != nil || row.Cursor.Seq != 7 {
+		t.Fatalf("the copy is at %d (%v), want 7: nothing was tried", row.Cursor.Seq, err)
+	}
+	b.wantSettled("a refused retry", 2, 7)
+	b.append(created(2, "b", "x"))
+	b.store.Fail(memtarget.FailAfter)
+	if err := b.drain(); err == nil {
+		t.Fatal("the fault was not reported")
+	}
+	b.wantSettled("a write without an answer", 2, 7)
+	b.start()
+	b.wantSettled("the target was asked", 8, 8)
+}
