@@ -8,8 +8,15 @@ import (
 	"syncline/internal/state"
 )
 
-// runSync is state.Route.Run of a route that an operator has begin anew.
-const runSync = "sync"
+// Values of state.Route.Run.
+const (
+	// RunInitial: the records that were there before come with the source's first copy, which the route was registered before.
+	RunInitial = "initial"
+	// runStart: the route asks for them itself where it begins.
+	runStart = "start"
+	// runSync: likewise, because an operator has it begin anew.
+	runSync = "sync"
+)
 
 // TaskID derives the id of the task that is one event on one rule.
 func TaskID(rule, source string, seq syncline.Seq, index int) string {

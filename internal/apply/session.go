@@ -30,8 +30,8 @@ type Session struct {
 	schemas map[string]state.RuleSchema
 }
 
-// Prepare registers a route that has never run, or whose signature changed, at the place where it begins. It needs the state
-// store and the log, not the target. Call it before capture appends anything, so that a first snapshot is not missed.
+// Prepare registers a route that has never run, or whose signature changed or is forgotten, at the place where it begins. It needs
+// the state store and the log, not the target. Call it before capture appends anything, so that a first snapshot is not missed.
 func (r *Route) Prepare(ctx context.Context, events bool) error {
 	known, err := r.o.State.Route(ctx, r.slice)
 	if err != nil {
@@ -66,8 +66,11 @@ func (r *Route) begin(ctx context.Context, known state.Route, events bool) error
 	}
 	next := state.Route{Placing: true, Cursor: at, Source: r.o.Source, Signature: r.o.Signature,
 		Version: r.o.Version, Updated: r.o.Now()}
-	if start == StartFull && !(bounds.Last == 0 && r.o.SnapshotCovers) {
-		next.Run = "start"
+	if start == StartFull {
+		next.Run = runStart
+		if bounds.Last == 0 && r.o.SnapshotCovers {
+			next.Run = RunInitial
+		}
 	}
 	return r.o.State.PlaceRoute(ctx, r.slice, next)
 }
@@ -180,7 +183,7 @@ func (s *Session) place(ctx context.Context, known state.Route, at syncline.Curs
 			return at, err
 		}
 	}
-	if known.Run != "" && !r.o.LogOnly {
+	if (known.Run == runStart || known.Run == runSync) && !r.o.LogOnly {
 		for _, rule := range r.rules {
 			run := syncline.Run{ID: runID("start", r.o.ID, rule.Entity, known.Cursor), Kind: syncline.RunFull, Entity: rule.Entity, Routes: []string{r.o.ID}}
 			if err := r.o.RequestRun(ctx, run); err != nil {

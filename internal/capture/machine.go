@@ -240,13 +240,18 @@ func (m *machine) appended(err error) {
 	}
 	b := m.inflight
 	m.logged, m.stage, m.failures = b.Position, stageConfirm, 0
-	// The first word of a source that was never captured says only that it is going to begin.
-	if m.born = m.born || b.Position.Commit > 0 || b.Chunk != nil || !b.Sync; m.born {
+	if m.born = m.born || Born(b); m.born {
 		m.state, m.err = StateRunning, nil
 	}
 	if m.stalled {
 		m.stalled, m.due = false, moveRelieve
 	}
+}
+
+// Born reports whether the source whose last batch in the log this is had begun by then. The first word of one that was never captured
+// may say only that it is going to.
+func Born(last *syncline.Batch) bool {
+	return last.Position.Commit > 0 || last.Chunk != nil || !last.Sync
 }
 
 // recorded takes over whether the progress of the run was noted.

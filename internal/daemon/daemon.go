@@ -204,6 +204,11 @@ func (d *Daemon) source(name string) *source {
 func (d *Daemon) Run(ctx context.Context) error {
 	hard, giveUp := context.WithCancel(context.WithoutCancel(ctx))
 	defer giveUp()
+	for _, s := range d.sources {
+		if err := d.noteMissed(ctx, s); err != nil {
+			return fmt.Errorf("source %s: %w", s.system.Name, err)
+		}
+	}
 	// Routes are registered before any source appends, so that a first snapshot is not missed.
 	for _, r := range d.routes {
 		if err := r.apply.Prepare(ctx, r.events); err != nil {

@@ -30,13 +30,13 @@ type Route struct {
 	// commits say (Commit.Settled).
 	Settled syncline.Seq
 	Source  string
-	// Signature is of the rules' from, to and declared keys: with another one the route starts anew.
+	// Signature is of the rules' from, to and declared keys: with another one the route starts anew. "" = it does in any case.
 	Signature string
 	// Keys say, by rule, how target keys are made: a rule that makes others of the same source key has the route start anew.
 	Keys map[string]KeyMapping
 	// Version is of the rules that the route ran with last.
 	Version string
-	// Run is the run that the route began with; "" = none.
+	// Run is what brings the records that were there before the route began, in a word of package apply's; "" = nothing.
 	Run string
 	// GapFrom and GapTo are the first and the last entry of the log that were released before the route had read them; 0, 0 =
 	// none. The route needs a sync.
