@@ -30,13 +30,15 @@ type Source interface {
 	Close() error
 }
 
-// RunReader is a Source that can read records anew, beside its stream. Chunks of a run come out of Next.
+// RunReader is a Source that can read records anew, beside its stream. Chunks of a run come out of Next. The answer to a key of
+// RunKeys is the record (OpRepair), however the key is written, or OpAbsent with the key as events have it; what certainly is no key
+// of the entity has none, since a target may read it as another record's.
 type RunReader interface {
 	Source
 	// StartRun asks for a run; it does not block and is safe beside Next. A run that the source has finished or is working
 	// on (by its id, also from the checkpoint) is not started again. A run that cannot be done ends with a chunk marked Last
 	// or with the error of Next. It refuses (rejected) what the source will never do: another entity, keys with a wrong number of
-	// parts (code "bad_key").
+	// parts or, where it knows, of another type (code "bad_key").
 	StartRun(Run) error
 }
 

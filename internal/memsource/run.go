@@ -92,10 +92,12 @@ func (s *Source) readKeys(b *syncline.Batch, r *run) (last bool) {
 	n := min(len(r.Keys), s.opt.ChunkRows)
 	for i, k := range r.Keys[:n] {
 		e := syncline.Event{Op: syncline.OpRepair, Schema: schema, Ordinal: uint32(i + 1)}
+		asked := keyOnly(schema, k)
+		k, _ = syncline.Row{Schema: schema, Values: asked}.Key() // it may be written in another way
 		if row, ok := t.keyed[k]; ok {
 			e.Schema, e.After = row.Schema, row.Values
 		} else {
-			e.Op, e.Before = syncline.OpAbsent, keyOnly(schema, k)
+			e.Op, e.Before = syncline.OpAbsent, asked
 		}
 		b.Events = append(b.Events, e)
 	}

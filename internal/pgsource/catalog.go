@@ -226,8 +226,12 @@ func (s *Source) shape(ctx context.Context, t *table, rel *pgoutput.Relation) (*
 		sc = t.current
 	} else {
 		t.current = sc
+		kinds := make([]syncline.Kind, len(sc.Key))
+		for i, at := range sc.Key {
+			kinds[i] = sc.Columns[at].Kind
+		}
 		s.mu.Lock()
-		s.keyParts[t.entity.Name] = len(sc.Key)
+		s.keyKinds[t.entity.Name] = kinds
 		s.mu.Unlock()
 	}
 	return sc, pgoutput.NewLayout(layout, len(sc.Columns), bound{t, sc}), nil

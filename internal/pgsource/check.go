@@ -38,7 +38,7 @@ func (s *Source) Check(ctx context.Context) []syncline.Finding {
 
 // probe returns a source with a connection of its own; what it learns, s does not. The caller hangs up, after an error too.
 func (s *Source) probe(ctx context.Context) (*Source, error) {
-	p := &Source{opt: s.opt, log: s.log, config: s.config, types: map[uint32]typeInfo{}, known: map[string]struct{}{}, keyParts: map[string]int{}}
+	p := &Source{opt: s.opt, log: s.log, config: s.config, types: map[uint32]typeInfo{}, known: map[string]struct{}{}, keyKinds: map[string][]syncline.Kind{}}
 	var err error
 	if p.sql, err = p.connect(ctx); err != nil {
 		return p, err

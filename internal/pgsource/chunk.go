@@ -1,13 +1,9 @@
 package pgsource
 
 import (
-	"bytes"
 	"context"
-	"encoding/hex"
-	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -61,7 +57,10 @@ type chunkRows struct {
 	sizes []int // of a range's rows
 	whole bool  // there is nothing behind the last row of a range
 	keys  int   // how many of the chunk's keys were asked for, from the first
-	err   error
+	// absent are the keys that no record has, as PostgreSQL writes them; refused is how many cannot be of the table.
+	absent  [][]syncline.Value
+	refused int
+	err     error
 }
 
 // touch is what unseen transactions made of a record.
@@ -187,125 +186,6 @@ func (c *chunk) read(ctx context.Context, sql string, l *pgoutput.Layout, out *c
 		out.rows, out.sizes = append(out.rows, row), append(out.sizes, n)
 		return nil
 	})
-}
-
-// errEnough ends the reading of rows that would be too much.
-var errEnough = errors.New("the rows are larger than a chunk may be")
-
-// keysReader reads the records of the chunk's first keys: of the first one whatever its size, and of as many more as fit into
-// rangeBytes. A key that cannot be of the column's type makes the statement fail; then each of its group is asked for by itself.
-func keysReader(c *chunk, t *table, l *pgoutput.Layout) func(context.Context) chunkRows {
-	sql := func(keys [][][]byte) string {
-		tuples := make([]string, len(keys))
-		for i, k := range keys {
-			tuples[i] = "(" + literals(k) + ")"
-		}
-		return selectRows(t, c.schema, fmt.Sprintf("(%s) IN (%s)", keyColumns(c.schema), strings.Join(tuples, ", ")), false, 0)
-	}
-	return func(ctx context.Context) (out chunkRows) {
-		size := 0
-		attempt := func(keys [][][]byte) (refused bool, err error) {
-			if _, err := c.conn.Exec(ctx, "SAVEPOINT keys"); err != nil {
-				return false, err
-			}
-			rows, before := len(out.rows), size
-			err = readRows(ctx, c.conn.PgConn(), sql(keys), l, func(row []syncline.Value, n int) error {
-				if size += n; size > rangeBytes && out.keys > 0 {
-					return errEnough
-				}
-				out.rows = append(out.rows, row)
-				return nil
-			})
-			if strings.HasPrefix(sqlState(err), classDataException) {
-				out.rows, size = out.rows[:rows], before
-				_, err = c.conn.Exec(ctx, "ROLLBACK TO SAVEPOINT keys")
-				return true, err
-			}
-			return false, err
-		}
-		group := func(keys [][][]byte) error {
-			if len(keys) == 0 {
-				return nil
-			}
-			refused, err := attempt(keys)
-			if !refused || err != nil {
-				return err
-			}
-			for _, k := range keys {
-				if _, err := attempt([][][]byte{k}); err != nil {
-					return err
-				}
-			}
-			return nil
-		}
-		// Nobody knows how long the rows are: the groups begin with one key and grow.
-		for n := 1; n > 0 && out.keys < len(c.keys); n = min(4*n, (rangeBytes-size)/(size/max(len(out.rows), 1)+1)) {
-			keys := c.keys[out.keys:min(out.keys+n, len(c.keys))]
-			before := len(out.rows)
-			err := group(c.keyRows(keys))
-			if errors.Is(err, errEnough) {
-				out.rows = out.rows[:before]
-				return out
-			}
-			if out.err = err; err != nil {
-				return out
-			}
-			out.keys += len(keys)
-		}
-		return out
-	}
-}
-
-// keyRows are the parts of keys; those that cannot be of the table are left out.
-func (c *chunk) keyRows(keys []syncline.Key) [][][]byte {
-	var list [][][]byte
-	for _, k := range keys {
-		if row := keyRow(c.schema, k); row != nil {
-			list = append(list, keyTexts(c.schema, row))
-		}
-	}
-	return list
-}
-
-// keyRow is a row that has the key's columns only; nil where the key is not of this schema.
-func keyRow(sc *syncline.Schema, k syncline.Key) []syncline.Value {
-	parts, err := k.Parts()
-	if err != nil || len(parts) != len(sc.Key) {
-		return nil
-	}
-	row := make([]syncline.Value, len(sc.Columns))
-	for i := range row {
-		row[i] = syncline.Unset
-	}
-	for i, at := range sc.Key {
-		if strings.ContainsRune(parts[i], 0) && sc.Columns[at].Kind != syncline.KindBytes {
-			return nil
-		}
-		row[at] = syncline.Raw(sc.Columns[at].Kind, []byte(parts[i]))
-	}
-	return row
-}
-
-// keyTexts are the row's key in PostgreSQL's text.
-func keyTexts(sc *syncline.Schema, row []syncline.Value) [][]byte {
-	list := make([][]byte, len(sc.Key))
-	for i, at := range sc.Key {
-		if v := row[at]; v.Kind() == syncline.KindBytes {
-			list[i] = hex.AppendEncode([]byte(`\x`), v.Bytes())
-		} else {
-			list[i] = bytes.Clone(v.Bytes())
-		}
-	}
-	return list
-}
-
-// literals are constants without a type: PostgreSQL takes that of the column they are compared with.
-func literals(texts [][]byte) string {
-	list := make([]string, len(texts))
-	for i, text := range texts {
-		list[i] = literal(string(text))
-	}
-	return strings.Join(list, ", ")
 }
 
 func (c *chunk) arrived() bool { return c.rows != nil || len(c.results) > 0 }

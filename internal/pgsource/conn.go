@@ -118,6 +118,7 @@ const (
 	classResources          = "53"
 	classIntervention       = "57" // the server shuts down, starts or ended the session
 	classDataException      = "22"
+	classConstraint         = "23" // of a domain
 	codeConfigurationLimit  = "53400"
 	codeSyntaxError         = "42601"
 	codeFeatureNotSupported = "0A000"

@@ -67,7 +67,8 @@ func repairEvent(sc *syncline.Schema, row []syncline.Value, n int) syncline.Even
 	return syncline.Event{Op: syncline.OpRepair, Schema: sc, Ordinal: uint32(n + 1), After: row}
 }
 
-// emitKeys answers for every key of the chunk that no unseen transaction touched.
+// emitKeys answers for every key of the chunk that no unseen transaction touched. Those that cannot be of the table get no answer:
+// in the types of a target, one of them may be the key of another record.
 func (s *Source) emitKeys(c *chunk) {
 	p, keys := c.run, c.keys[:c.rows.keys]
 	merged := c.merge()
@@ -86,11 +87,15 @@ func (s *Source) emitKeys(c *chunk) {
 	for _, row := range merged.moved {
 		events = append(events, repairEvent(c.schema, row, len(events)))
 	}
-	for _, key := range keys {
-		if row := keyRow(c.schema, key); row != nil && !found[key] && !c.truncated && c.touched[key] == nil {
+	for _, row := range c.rows.absent {
+		key, _ := syncline.Row{Schema: c.schema, Values: row}.Key()
+		if !found[key] && !c.truncated && c.touched[key] == nil {
 			found[key] = true
 			events = append(events, syncline.Event{Op: syncline.OpAbsent, Schema: c.schema, Ordinal: uint32(len(events) + 1), Before: row})
 		}
+	}
+	if n := c.rows.refused; n > 0 {
+		s.log.Warn("keys that cannot be of the table get no answer", "entity", p.Entity, "run", p.Run, "keys", n)
 	}
 	last := p.Done+len(keys) == len(p.keys)
 	for {

@@ -38,8 +38,11 @@ func (s *Source) StartRun(r syncline.Run) error {
 	if _, ok := s.known[r.ID]; ok {
 		return nil
 	}
-	if parts, seen := s.keyParts[r.Entity]; seen && r.Kind == syncline.RunKeys {
-		if err := syncline.CheckKeys(r.Entity, r.Keys, parts); err != nil {
+	if kinds, seen := s.keyKinds[r.Entity]; seen && r.Kind == syncline.RunKeys {
+		if err := syncline.CheckKeys(r.Entity, r.Keys, len(kinds)); err != nil {
+			return err
+		}
+		if err := checkTypes(r.Entity, r.Keys, kinds); err != nil {
 			return err
 		}
 	}

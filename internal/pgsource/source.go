@@ -115,9 +115,9 @@ type Source struct {
 	looked time.Time
 
 	mu       sync.Mutex
-	requests []syncline.Run      // not yet seen by Next
-	known    map[string]struct{} // ids of runs that are requested, going on or finished
-	keyParts map[string]int      // of each entity's key
+	requests []syncline.Run             // not yet seen by Next
+	known    map[string]struct{}        // ids of runs that are requested, going on or finished
+	keyKinds map[string][]syncline.Kind // of each entity's key
 	warnings []string
 	wake     chan struct{} // a request waits; sent by StartRun, never closed, one is enough
 }
@@ -165,7 +165,7 @@ func New(o Options) (*Source, error) {
 	}
 	sessionSettings(config)
 	return &Source{opt: o, log: o.Logger.With("source", o.Name), config: config, types: map[uint32]typeInfo{},
-		known: map[string]struct{}{}, keyParts: map[string]int{}, wake: make(chan struct{}, 1)}, nil
+		known: map[string]struct{}{}, keyKinds: map[string][]syncline.Kind{}, wake: make(chan struct{}, 1)}, nil
 }
 
 func slotName(s string) bool {

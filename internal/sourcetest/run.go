@@ -210,6 +210,21 @@ func testKeysRun(t *testing.T, h Harness) {
 	if len(want) > 0 {
 		t.Errorf("no answer for %d of %d keys", len(want), len(run.Keys))
 	}
+
+	// Whatever way a key is written, the answer has it as events have it.
+	live, _ := syncline.Row{Schema: s, Values: app.rows[Pair][0]}.Key()
+	none, _ := syncline.Row{Schema: s, Values: gone}.Key()
+	spelled := syncline.Run{ID: "keys-2", Kind: syncline.RunKeys, Entity: Pair, Keys: []syncline.Key{"0" + live, "0" + none}}
+	r.start(spelled)
+	r.until(ctx, func() bool { return r.runEnded(spelled.Kind, spelled.Entity, spelled.ID) })
+	var got []string
+	for _, e := range r.runRows(spelled.ID) {
+		k, _ := e.Key()
+		got = append(got, e.Op.String()+" "+string(k))
+	}
+	if diff := cmp.Diff([]string{"repair " + string(live), "absent " + string(none)}, got); diff != "" {
+		t.Errorf("answers to %q (-want +got):\n%s", spelled.Keys, diff)
+	}
 }
 
 // testRunOnce asks again for runs that are going on and that have ended, beside and after a crash.

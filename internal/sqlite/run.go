@@ -184,45 +184,71 @@ func (s *Source) readRows(ctx context.Context, b *syncline.Batch, r *run, l *lay
 	})
 }
 
-// readKeys answers the next keys: with the record, or with its absence.
+// readKeys answers the next keys: with the record, also where it has the key in another spelling (01 for 1), or with its absence.
 func (s *Source) readKeys(ctx context.Context, b *syncline.Batch, r *run, l *layout) error {
 	t := s.tables[r.Entity].table
 	keys := r.Keys[:min(len(r.Keys), chunkKeys)]
 	r.Keys = slices.Clone(r.Keys[len(keys):])
 	wanted, found := map[syncline.Key]bool{}, map[syncline.Key]bool{}
 	size := 0
-	take := func(stored []any) bool {
+	// take emits a row once: one that was looked up by its key, or whose key is wanted.
+	take := func(looked bool, stored []any) {
 		row := l.row(stored, &size)
 		k, _ := syncline.Row{Schema: l.schema, Values: row}.Key()
-		if wanted[k] && !found[k] {
+		if (looked || wanted[k]) && !found[k] {
 			found[k] = true
 			b.Events = append(b.Events, syncline.Event{Op: syncline.OpRepair, Schema: l.schema, Ordinal: uint32(len(b.Events) + 1), After: row})
 		}
-		return true
 	}
 	query := "SELECT " + plain(t.names()) + " FROM " + quote(t.name)
 	scan := false
+	var missing []spelling
 	for _, k := range keys {
-		wanted[k] = true
-		where, args, ok := l.lookup(k)
+		sp, ok := l.spell(k)
 		if !ok {
-			scan = true
 			continue
 		}
-		if err := s.each(ctx, query+where, args, len(l.types), take); err != nil {
-			return err
+		answered := false
+		for _, parts := range sp.parts() {
+			where, args, ok := l.lookup(parts)
+			if !ok {
+				wanted[k], wanted[sp.key], scan = true, true, true
+				break
+			}
+			if err := s.each(ctx, query+where, args, len(l.types), func(stored []any) bool {
+				answered = true
+				take(true, stored)
+				return true
+			}); err != nil {
+				return err
+			}
+		}
+		if !answered {
+			missing = append(missing, sp)
 		}
 	}
 	if scan {
-		if err := s.each(ctx, query, nil, len(l.types), take); err != nil {
+		err := s.each(ctx, query, nil, len(l.types), func(stored []any) bool {
+			take(false, stored)
+			return true
+		})
+		if err != nil {
 			return err
 		}
 	}
-	for _, k := range keys {
-		if row := l.keyOnly(k); row != nil && !found[k] {
-			found[k] = true
-			b.Events = append(b.Events, syncline.Event{Op: syncline.OpAbsent, Schema: l.schema, Ordinal: uint32(len(b.Events) + 1), Before: row})
+	refused := 0
+	for _, sp := range missing {
+		switch {
+		case found[sp.asked] || found[sp.key]:
+		case sp.strange:
+			refused++
+		default:
+			found[sp.key] = true
+			b.Events = append(b.Events, syncline.Event{Op: syncline.OpAbsent, Schema: l.schema, Ordinal: uint32(len(b.Events) + 1), Before: sp.row})
 		}
+	}
+	if refused > 0 {
+		s.log.Warn("keys that are not of the table get no answer", "system", s.opt.Name, "entity", r.Entity, "run", r.ID, "keys", refused)
 	}
 	return nil
 }
@@ -247,88 +273,6 @@ func (s *Source) each(ctx context.Context, query string, args []any, width int, 
 		}
 	}
 	return classify(rows.Err(), "read a table of %s", s.path)
-}
-
-// lookup returns the condition that finds the key's record by everything that its parts can be stored as. ok is false
-// where a part has too many forms; then the table has to be read.
-func (l *layout) lookup(k syncline.Key) (where string, args []any, ok bool) {
-	parts, ok := l.parts(k)
-	if !ok {
-		return "", nil, false
-	}
-	for i, c := range l.schema.Key {
-		forms := l.types[c].forms(parts[i])
-		if forms == nil {
-			return "", nil, false
-		}
-		word := " WHERE "
-		if i > 0 {
-			word = " AND "
-		}
-		where += word + quote(l.schema.Columns[c].Name) + " IN (" + placeholders(len(forms)) + ")"
-		args = append(args, forms...)
-	}
-	return where, args, true
-}
-
-// parts splits a key of the entity. A key of one column can be the empty text.
-func (l *layout) parts(k syncline.Key) ([]string, bool) {
-	if k == "" {
-		return []string{""}, len(l.schema.Key) == 1
-	}
-	parts, err := k.Parts()
-	return parts, err == nil && len(parts) == len(l.schema.Key)
-}
-
-// forms returns what a part of a key can be stored as, nil where that cannot be listed: dates and times, JSON, null.
-func (t colType) forms(part string) []any {
-	switch t.kind {
-	case syncline.KindDate, syncline.KindTime, syncline.KindTimestamp, syncline.KindTimestampTZ, syncline.KindJSON:
-		return nil
-	}
-	if part == "\x00" {
-		return nil
-	}
-	out := []any{part, []byte(part)}
-	if n, err := strconv.ParseInt(part, 10, 64); err == nil {
-		out = append(out, n)
-	}
-	if f, err := strconv.ParseFloat(part, 64); err == nil && !math.IsNaN(f) {
-		out = append(out, f)
-	}
-	switch hexed := strings.ReplaceAll(part, "-", ""); {
-	case t.kind == syncline.KindUUID && len(hexed) == 32:
-		out = append(out, strings.ToUpper(part), hexed, strings.ToUpper(hexed))
-		if b, err := hex.DecodeString(hexed); err == nil {
-			out = append(out, b)
-		}
-	case t.kind == syncline.KindUUID:
-		return nil
-	case t.kind == syncline.KindBool:
-		return nil
-	}
-	return out
-}
-
-// keyOnly returns a row that has the key and nothing else, nil where the key is not one of the entity.
-func (l *layout) keyOnly(k syncline.Key) []syncline.Value {
-	parts, ok := l.parts(k)
-	if !ok {
-		return nil
-	}
-	row := make([]syncline.Value, len(l.schema.Columns))
-	for i := range row {
-		row[i] = syncline.Unset
-	}
-	for i, c := range l.schema.Key {
-		if row[c] = syncline.Null; parts[i] != "\x00" {
-			row[c] = syncline.Raw(l.schema.Columns[c].Kind, []byte(parts[i]))
-		}
-	}
-	if got, _ := (syncline.Row{Schema: l.schema, Values: row}).Key(); got != k {
-		return nil
-	}
-	return row
 }
 
 // names lists the columns as SQL.

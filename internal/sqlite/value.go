@@ -16,6 +16,8 @@ type colType struct {
 	kind syncline.Kind
 	// scale is the number of decimals of a KindDecimal, -1 where none is declared.
 	scale int
+	// textual: SQLite keeps a number in the column as its text.
+	textual bool
 }
 
 // declared returns what a declared type means. SQLite enforces none of it: every value has its own storage class, and
@@ -31,7 +33,7 @@ func declared(decl string) colType {
 		}
 		return false
 	}
-	t := colType{kind: syncline.KindText, scale: -1}
+	t := colType{kind: syncline.KindText, scale: -1, textual: has("CHAR", "CLOB", "TEXT") && !has("INT")}
 	switch {
 	case has("BOOL"):
 		t.kind = syncline.KindBool
