@@ -151,6 +151,13 @@ func TestKeyTemplate(t *testing.T) {
 		{"{key}", "a%2Cb:c,7", ""},
 		{"v1/{object}/{key}", "v1/obj/a%2Cb:c,7", ""},
 		{"l:{doc}/{no}!", "l:a%2Cb:c/7!", ""},
+		{"l:{no}:{doc}", "l:7:a%2Cb:c", ""},
+		{"l:{doc}:{no}", "l:a%2Cb%3Ac:7", ""},
+		{"l:{doc}b{object}:{no}", "l:a%2C%62:cbobj:7", ""},
+		{"l:{doc}:{key}", "l:a%2Cb:c:a%2Cb:c,7", ""},
+		{"{doc}:{object}", "", "redis_key_template"},
+		{"{doc}{no}", "", "redis_key_template"},
+		{"{doc}20{no}", "", "redis_key_template"},
 		{"{{crm}}:{key}", "{crm}:a%2Cb:c,7", ""},
 		{"l:{doc}", "", "redis_key_template"},
 		{"l:{doc}:{text}", "", "redis_key_template"},
@@ -172,6 +179,31 @@ func TestKeyTemplate(t *testing.T) {
 	if ob, err := newObject("o", Object{Format: "xml"}); syncline.CodeOf(err) != "redis_format" {
 		t.Errorf("newObject with format xml = %v, %v", ob, err)
 	}
+}
+
+// The texts of two columns may have in them what stands between the columns.
+func FuzzTemplateOfTwoColumns(f *testing.F) {
+	pair := &syncline.Schema{Entity: "line", Key: []int{0, 1}, Version: -1, Columns: []syncline.Column{{Name: "sku", Kind: syncline.KindText}, {Name: "place", Kind: syncline.KindText}}}
+	for _, s := range []string{":", "/", "-item-", "%", "2", "A:", "x", "·", "%3A:", "{object}"} {
+		f.Add(s, "A"+s+"1", "2", "A", "1"+s+"2")
+		f.Add(s, "A:1", "2", "A", "1:2")
+		f.Add(s, "A%3A", "2", "A:", "2")
+		f.Add(s, "", s, s, "")
+	}
+	f.Fuzz(func(t *testing.T, between, a, b, c, d string) {
+		ob, err := newObject("o", Object{KeyTemplate: "line:{sku}" + between + "{place}"})
+		if err != nil || a == c && b == d {
+			return
+		}
+		one, err := ob.appendKey(nil, syncline.Row{Schema: pair, Values: []syncline.Value{syncline.Text(a), syncline.Text(b)}})
+		if err != nil {
+			return
+		}
+		two, err := ob.appendKey(nil, syncline.Row{Schema: pair, Values: []syncline.Value{syncline.Text(c), syncline.Text(d)}})
+		if err != nil || string(one) == string(two) {
+			t.Errorf("%q between the columns gives (%q, %q) and (%q, %q) the keys %q and %q, %v", between, a, b, c, d, one, two, err)
+		}
+	})
 }
 
 func FuzzTemplate(f *testing.F) {

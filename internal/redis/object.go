@@ -1,9 +1,12 @@
 package redis
 
 import (
+	"cmp"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"syncline"
 )
@@ -65,7 +68,29 @@ type template struct {
 }
 
 // part is literal text, or the value of a column.
-type part struct{ text, column string }
+type part struct {
+	text, column string
+	// end is the character of the text that tells where a value before it ends: none has it in its part of the key. "" where the
+	// text has none that would do.
+	end string
+}
+
+// endOf finds the end of a part. Keys hold most special characters in their encoded form anyway; where the text has none of those,
+// values must encode another one. That is none which an encoded form is made of.
+func endOf(text string) string {
+	const encoding = "%0123456789ABCDEF"
+	other := ""
+	for _, r := range text {
+		switch c := string(r); {
+		case r == utf8.RuneError || strings.Contains(encoding, c):
+		case string(syncline.MakeKey(syncline.Text(c))) != c:
+			return c
+		case other == "":
+			other = c
+		}
+	}
+	return other
+}
 
 func parseTemplate(s string) (template, error) {
 	bad := func(what string) (template, error) {
@@ -76,7 +101,7 @@ func parseTemplate(s string) (template, error) {
 	var text strings.Builder
 	flush := func() {
 		if text.Len() > 0 {
-			t.parts = append(t.parts, part{text: text.String()})
+			t.parts = append(t.parts, part{text: text.String(), end: endOf(text.String())})
 			text.Reset()
 		}
 	}
@@ -119,15 +144,44 @@ func parseTemplate(s string) (template, error) {
 	return t, nil
 }
 
-// appendKey appends the key of the record. Every column of the key must have a place: else two records would share a key.
+// ending returns the end of the value of part i, and whether the value of another column follows it.
+func (ob *object) ending(i int, s *syncline.Schema) (end string, more bool) {
+	for _, p := range ob.template.parts[i+1:] {
+		switch {
+		case p.column == "":
+			end = cmp.Or(end, p.end)
+		case p.column != objectName || s.Index(p.column) >= 0:
+			return end, true
+		}
+	}
+	return "", false
+}
+
+// appendEscaped appends the text with each occurrence of the character percent-encoded.
+func appendEscaped(dst []byte, text, character string) []byte {
+	for {
+		at := strings.Index(text, character)
+		if character == "" || at < 0 {
+			return append(dst, text...)
+		}
+		dst = append(dst, text[:at]...)
+		for _, c := range []byte(character) {
+			dst = fmt.Appendf(dst, "%%%02X", c)
+		}
+		text = text[at+len(character):]
+	}
+}
+
+// appendKey appends the key of the record. Every column of the key must have a place, and the value of one must end before that of the
+// next begins: else two records would share a key.
 func (ob *object) appendKey(dst []byte, row syncline.Row) ([]byte, error) {
 	key, ok := row.Key()
 	if !ok {
 		return nil, syncline.Errorf(syncline.Fatal, "key_missing", "object %s needs records with a key", ob.name).
 			WithFix("declare the entity's key")
 	}
-	named := 0
-	for _, p := range ob.template.parts {
+	named, whole := 0, row.Schema.Index(wholeKey) < 0 && slices.ContainsFunc(ob.template.parts, func(p part) bool { return p.column == wholeKey })
+	for i, p := range ob.template.parts {
 		switch {
 		case p.column == "":
 			dst = append(dst, p.text...)
@@ -146,7 +200,15 @@ func (ob *object) appendKey(dst []byte, row syncline.Row) ([]byte, error) {
 				WithFix("use columns of the key only: a delete has no others")
 		}
 		named++
-		dst = append(dst, syncline.MakeKey(row.Values[c])...)
+		end, more := ob.ending(i, row.Schema)
+		switch {
+		case whole || !more:
+			end = ""
+		case end == "":
+			return nil, syncline.Errorf(syncline.Fatal, "redis_key_template", "nothing in the key template of object %s tells where the value of %s ends: records would share keys",
+				ob.name, p.column).WithFix("write a colon behind {%s}, or use {key}", p.column)
+		}
+		dst = appendEscaped(dst, string(syncline.MakeKey(row.Values[c])), end)
 	}
 	if named < len(row.Schema.Key) {
 		return nil, syncline.Errorf(syncline.Fatal, "redis_key_template", "the key template of object %s leaves out columns of the key: records would share keys", ob.name).
