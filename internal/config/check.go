@@ -150,10 +150,10 @@ func (l *loader) systemNames(fits func(Type) bool) []string {
 // rules of one source unless they are one group (one cursor, commit order), or read different entities and the object has a guard
 // (documents have one, tables that we create do).
 func (l *loader) checkShared() {
-	writers := map[Ref][]*ruleSource{}
+	writers, disabled := map[Ref][]*ruleSource{}, map[Ref][]*ruleSource{}
 	for _, r := range l.rules {
 		s := l.systems[r.To.System]
-		if s == nil || !s.Type.CanApply() || s.Type.Events() || !r.Enabled {
+		if s == nil || !s.Type.CanApply() || s.Type.Events() {
 			continue
 		}
 		object := Ref{r.To.System, r.To.Name}
@@ -163,6 +163,10 @@ func (l *loader) checkShared() {
 		case s.Redis != nil && s.Redis.Key != "" && !strings.Contains(s.Redis.Key, "{object}"):
 			object.Name = ""
 		}
+		if !r.Enabled {
+			disabled[object] = append(disabled[object], r)
+			continue
+		}
 		writers[object] = append(writers[object], r)
 		sources := r.Sources()
 		if len(sources) > 1 {
@@ -171,37 +175,61 @@ func (l *loader) checkShared() {
 			continue
 		}
 		for _, other := range writers[object] {
-			if other == r || len(sources) == 0 || len(other.From) == 0 {
+			if other == r || len(r.From) == 0 || len(other.From) == 0 {
 				continue
 			}
-			switch {
-			case other.From[0].System != sources[0]:
-				l.report(r.to, SharedObject, "give each source an object of its own", "rule %s writes %s too, from another source (%s)",
-					other.ID, r.To, other.From[0].System)
-			case s.Type.SQL() && !(r.Create && other.Create) && (r.Group == "" || r.Group != other.Group):
-				l.report(r.to, SharedObject, "put both in one group, or let both create the table: create: true adds a guard",
-					"rule %s writes %s too, and neither knows what is newer", other.ID, r.To)
-			case s.Type.SQL() && r.Group != "" && r.Group == other.Group && r.To.Name != other.To.Name:
-				l.report(r.to, SharedObject, "write "+other.To.String()+" in both", "rule %s of the same group writes this table under another spelling", other.ID)
-			case s.Redis != nil && r.To.Name != other.To.Name:
-				l.report(r.to, SharedObject, "write "+other.To.String()+" in both, or put {object} into the system's key",
-					"rule %s writes the same keys under another object's name (%s), and each name has a guard of its own", other.ID, other.To)
-			case (r.Group == "" || r.Group != other.Group) && slices.ContainsFunc(r.From, func(ref Ref) bool { return slices.Contains(other.From, ref) }):
-				l.report(r.to, SharedObject, "put both in one group, or make one rule of them",
-					"rule %s writes %s from the same records: what leaves one rule would be removed although the other one holds it", other.ID, r.To)
-			default:
-				continue
+			if what, fix := l.clash(s, r, other); what != "" {
+				l.report(r.to, SharedObject, fix, "rule %s %s", other.ID, what)
+				break
 			}
-			break
 		}
 	}
 	for object, rules := range writers {
-		guarded := l.systems[object.System].Type.SQL() && slices.ContainsFunc(rules, func(r *ruleSource) bool { return r.Route("") != rules[0].Route("") })
+		s := l.systems[object.System]
+		// A rule that is disabled may have written the table, and may write it again: what it left behind needs the guard meanwhile.
+		guarded := s.Type.SQL() && slices.ContainsFunc(slices.Concat(rules, disabled[object]), func(r *ruleSource) bool {
+			return r.Route("") != rules[0].Route("") && (r.Enabled || l.fitsBeside(s, r, rules))
+		})
 		for _, r := range rules {
 			r.Guarded = guarded
 		}
 	}
 	l.checkGroups()
+}
+
+// clash tells how the other rule, which writes the same object, would harm what r writes, and the way out; "" where it does not.
+func (l *loader) clash(s *systemSource, r, other *ruleSource) (what, fix string) {
+	together := r.Group != "" && r.Group == other.Group
+	switch {
+	case other.From[0].System != r.From[0].System:
+		return fmt.Sprintf("writes %s too, from another source (%s)", r.To, other.From[0].System), "give each source an object of its own"
+	case !together && s.Type.SQL() && !(r.Create && other.Create) && !sharesEntity(r, other):
+		return fmt.Sprintf("writes %s too, and neither knows what is newer", r.To), "put both in one group, or let both create the table: create: true adds a guard"
+	case together && s.Type.SQL() && r.To.Name != other.To.Name:
+		return "of the same group writes this table under another spelling", "write " + other.To.String() + " in both"
+	case s.Redis != nil && r.To.Name != other.To.Name:
+		return fmt.Sprintf("writes the same keys under another object's name (%s), and each name has a guard of its own", other.To),
+			"write " + other.To.String() + " in both, or put {object} into the system's key"
+	case !together && sharesEntity(r, other):
+		return fmt.Sprintf("writes %s from the same records: what leaves one rule would be removed although the other one holds it", r.To),
+			"put both in one group, or make one rule of them"
+	}
+	return "", ""
+}
+
+func sharesEntity(r, other *ruleSource) bool {
+	return slices.ContainsFunc(r.From, func(ref Ref) bool { return slices.Contains(other.From, ref) })
+}
+
+// fitsBeside reports whether the rule could be enabled beside those that write its object.
+func (l *loader) fitsBeside(s *systemSource, r *ruleSource, rules []*ruleSource) bool {
+	return len(r.Sources()) == 1 && !slices.ContainsFunc(rules, func(other *ruleSource) bool {
+		if len(other.From) == 0 {
+			return true
+		}
+		what, _ := l.clash(s, r, other)
+		return what != ""
+	})
 }
 
 func (l *loader) checkGroups() {

@@ -102,7 +102,8 @@ type Rule struct {
 	Enabled   bool                  `json:"enabled"`
 	// Group names the rules that move together as one route; "" = a route of its own.
 	Group string `json:"group,omitempty"`
-	// Guarded: another route writes the same table, so that each record must keep the order of its newest change.
+	// Guarded: another route writes the same table, or did and may do so again, so that each record must keep the order of its newest
+	// change.
 	Guarded bool `json:"guarded,omitempty"`
 }
 

@@ -376,7 +376,8 @@ func FuzzLoad(f *testing.F) {
 	})
 }
 
-// TestGuarded: a table has a guard if, and only if, several routes write it, however its name is written.
+// TestGuarded: a table has a guard if, and only if, several routes write it, however its name is written. One that is disabled counts
+// if it could be enabled as it is.
 func TestGuarded(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "syncline.yaml")
 	if err := os.WriteFile(path, []byte(`version: 1
@@ -394,6 +395,12 @@ rules:
   - {id: alone, from: [crm/lead, crm/customer], to: dw/alone}
   - {id: five, from: crm/lead, to: dw/five}
   - {id: off, from: crm/customer, to: dw/five, enabled: false}
+  - {id: six, from: crm/lead, to: dw/six, create: true}
+  - {id: pause, from: crm/customer, to: dw/Six, create: true, enabled: false}
+  - {id: seven, from: crm/lead, to: dw/seven, create: true}
+  - {id: same, from: crm/lead, to: dw/seven, create: true, enabled: false}
+  - {id: eight, group: h, from: crm/lead, to: dw/eight, create: true}
+  - {id: member, group: h, from: crm/customer, to: dw/eight, create: true, enabled: false}
 `), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -405,7 +412,8 @@ rules:
 	for _, r := range cfg.Rules {
 		got[r.ID] = r.Guarded
 	}
-	want := map[string]bool{"g1": false, "g2": false, "one": true, "two": true, "three": true, "four": true, "alone": false, "five": false, "off": false}
+	want := map[string]bool{"g1": false, "g2": false, "one": true, "two": true, "three": true, "four": true, "alone": false, "five": false, "off": false,
+		"six": true, "pause": false, "seven": false, "same": false, "eight": false, "member": false}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("guarded (-want +got):\n%s", diff)
 	}
