@@ -94,7 +94,7 @@ func Compile(source string) (*Program, error) {
 	if err != nil {
 		return nil, compileError(err)
 	}
-	patch := &patcher{}
+	patch := &patcher{source: []rune(source)}
 	ast.Walk(&tree.Node, patch)
 	refs := &references{patch: patch}
 	ast.Walk(&tree.Node, refs)
@@ -110,7 +110,7 @@ func Compile(source string) (*Program, error) {
 	code, err := expr.Compile(source, func(c *conf.Config) {
 		limit(c)
 		c.WithEnv(env)
-		c.Visitors = append(c.Visitors, &patcher{})
+		c.Visitors = append(c.Visitors, &patcher{source: []rune(source)})
 	})
 	if err != nil {
 		return nil, compileError(err)

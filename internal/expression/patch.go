@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/cockroachdb/apd/v3"
 	"github.com/expr-lang/expr/ast"
 	"github.com/expr-lang/expr/file"
 )
@@ -27,8 +26,9 @@ var truths = map[string]bool{"@eq": true, "@ne": true, "@lt": true, "@le": true,
 // patcher rewrites a tree, from the leaves up: columns become variables of their own, so that only those that are used are
 // made; operators become calls of ours. It notes the first thing that cannot be.
 type patcher struct {
-	err  *file.Error
-	hint string // the way out of err
+	source []rune // what was parsed; locations count in it
+	err    *file.Error
+	hint   string // the way out of err
 }
 
 func (p *patcher) fail(n ast.Node, hint, format string, args ...any) {
@@ -44,12 +44,14 @@ func (p *patcher) Visit(node *ast.Node) {
 	case *ast.IdentifierNode:
 		p.identifier(node, n)
 	case *ast.FloatNode:
-		d, _, err := apd.NewFromString(fmt.Sprint(n.Value))
+		// The node's own value is a float, which is only near to what was written.
+		at := n.Location()
+		d, err := parseDecimal(strings.ReplaceAll(string(p.source[at.From:at.To]), "_", ""))
 		if err != nil {
 			p.fail(n, "", "the number cannot be read")
 			return
 		}
-		ast.Patch(node, &ast.ConstantNode{Value: decimal{d}})
+		ast.Patch(node, &ast.ConstantNode{Value: d})
 	case *ast.MemberNode:
 		p.member(node, n)
 	case *ast.SliceNode:
