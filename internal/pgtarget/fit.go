@@ -86,16 +86,20 @@ func (f *definition) mayCreate(ctx context.Context) error {
 
 // mayWrite asks whether the rights on the table suffice for what will be done to it.
 func (f *definition) mayWrite(ctx context.Context, tab *table) error {
-	var write, alter bool
+	var write, empty, alter bool
 	err := f.s.conn.QueryRow(ctx, `SELECT has_table_privilege(c.oid, 'SELECT') AND has_table_privilege(c.oid, 'INSERT')
-			AND has_table_privilege(c.oid, 'UPDATE') AND has_table_privilege(c.oid, 'DELETE'), pg_has_role(c.relowner, 'USAGE')
-		FROM pg_class c WHERE c.oid = $1`, tab.oid).Scan(&write, &alter)
+			AND has_table_privilege(c.oid, 'UPDATE') AND has_table_privilege(c.oid, 'DELETE'), has_table_privilege(c.oid, 'TRUNCATE'),
+			pg_has_role(c.relowner, 'USAGE')
+		FROM pg_class c WHERE c.oid = $1`, tab.oid).Scan(&write, &empty, &alter)
 	switch {
 	case err != nil:
 		return err
 	case !write:
 		return syncline.Errorf(syncline.Fatal, "permission_denied", "the target's user may not read and write %s", f.d.Object).
-			WithFix("GRANT SELECT, INSERT, UPDATE, DELETE ON %s TO the user of the URL", tab.name.sql())
+			WithFix("GRANT SELECT, INSERT, UPDATE, DELETE, TRUNCATE ON %s TO the user of the URL", tab.name.sql())
+	case !empty && f.t.truncates(tab):
+		return syncline.Errorf(syncline.Fatal, "permission_denied", "the target's user may not empty %s, which a TRUNCATE at the source will need", f.d.Object).
+			WithFix("GRANT TRUNCATE ON %s TO the user of the URL", tab.name.sql())
 	case len(f.ddl) > 0 && !alter:
 		return syncline.Errorf(syncline.Fatal, "permission_denied", "the target's user may not alter %s, which lacks columns", f.d.Object).
 			WithFix("run this as the owner:\n%s", strings.Join(f.ddl, ";\n"))

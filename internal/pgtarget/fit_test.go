@@ -11,7 +11,9 @@ import (
 func TestFit(t *testing.T) {
 	r := newRig(t, Options{}, "CREATE TABLE a (id int PRIMARY KEY, v text)", "CREATE TABLE keyless (id int)", "CREATE SCHEMA shut", "CREATE ROLE fitter LOGIN",
 		"GRANT USAGE ON SCHEMA shut TO fitter", "CREATE TABLE own (id int PRIMARY KEY)", "ALTER TABLE own OWNER TO fitter",
-		"CREATE TABLE lent (id int PRIMARY KEY)", "GRANT SELECT, INSERT, UPDATE, DELETE ON lent TO fitter")
+		"CREATE TABLE lent (id int PRIMARY KEY)", "GRANT SELECT, INSERT, UPDATE, DELETE, TRUNCATE ON lent TO fitter",
+		"CREATE TABLE kept (id int PRIMARY KEY, _syncline_seq bigint)", "CREATE TABLE parent (id int PRIMARY KEY)", "CREATE TABLE child (id int REFERENCES parent)",
+		"GRANT SELECT, INSERT, UPDATE, DELETE ON kept, parent TO fitter")
 	t.Cleanup(func() { execute(t, r.c, "DROP OWNED BY fitter", "DROP ROLE fitter") })
 	url := r.tgt.o.URL
 	guest := strings.Replace(url, "postgres@", "fitter@", 1)
@@ -34,6 +36,9 @@ func TestFit(t *testing.T) {
 		{Options{URL: guest}, syncline.Definition{Object: "a"}, "permission_denied"},
 		{Options{URL: guest}, syncline.Definition{Object: "own", Policy: syncline.SchemaEvolve}, ""},
 		{Options{URL: guest}, syncline.Definition{Object: "lent"}, ""},
+		{Options{URL: guest}, syncline.Definition{Object: "kept"}, "permission_denied"}, // no TRUNCATE
+		{Options{URL: guest, Guard: true}, syncline.Definition{Object: "kept"}, ""},     // it is emptied by DELETE
+		{Options{URL: guest}, syncline.Definition{Object: "parent"}, ""},                // so is this one
 		{Options{URL: guest}, syncline.Definition{Object: "lent", Policy: syncline.SchemaEvolve}, "permission_denied"},
 	} {
 		tt.d.Schema = s
@@ -44,6 +49,6 @@ func TestFit(t *testing.T) {
 			t.Errorf("Fit(%+v) = %v, want no error", tt.d, err)
 		}
 	}
-	r.rows("SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename !~ '^_syncline' ORDER BY 1", "(a)", "(keyless)", "(lent)", "(own)")
+	r.rows("SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename !~ '^_syncline' ORDER BY 1", "(a)", "(child)", "(kept)", "(keyless)", "(lent)", "(own)", "(parent)")
 	r.rows("SELECT count(*) FROM information_schema.columns WHERE table_schema = 'public' AND table_name = 'a'", "(2)")
 }

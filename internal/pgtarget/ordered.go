@@ -129,16 +129,21 @@ func (x *transaction) queueOne(i int, c *syncline.Change, b *binding) {
 	}})
 }
 
-// queueTruncate empties the table. With a guard, others write it too: only what is not newer goes. A table that a foreign
-// key refers to cannot be truncated, so its rows are deleted.
+// queueTruncate empties the table. With a guard, others write it too: only what is not newer goes.
 func (x *transaction) queueTruncate(i int, c *syncline.Change, t *table) {
 	r := request{sql: "TRUNCATE " + t.name.sql(), change: i}
 	switch {
-	case x.t.o.Guard && t.column(guardColumn) != nil:
+	case x.t.truncates(t):
+	case x.t.guards(t):
 		r.sql = "DELETE FROM " + t.name.sql() + " AS t WHERE " + notNewer("t", "$1::bigint")
 		r.args = [][]byte{int8(uint64(c.Order.Version()))}
-	case t.referenced:
+	default:
 		r.sql = "DELETE FROM " + t.name.sql()
 	}
 	x.queue = append(x.queue, r)
 }
+
+// truncates reports whether the table is emptied by TRUNCATE. One that a foreign key refers to cannot be.
+func (t *Target) truncates(tab *table) bool { return !t.guards(tab) && !tab.referenced }
+
+func (t *Target) guards(tab *table) bool { return t.o.Guard && tab.column(guardColumn) != nil }

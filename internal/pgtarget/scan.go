@@ -180,10 +180,11 @@ func (t *Target) Check(ctx context.Context) []syncline.Finding {
 		return []syncline.Finding{syncline.Failure(err, "check the URL, the network and the login")}
 	}
 	var version int
-	var standby, hasTable, mayCreate bool
+	var standby, hasTable, mayCreate, temporary bool
+	var database string
 	err = s.conn.QueryRow(ctx, `SELECT current_setting('server_version_num')::int, current_setting('transaction_read_only')::bool,
-		to_regclass($1) IS NOT NULL, $2 <> '' AND has_schema_privilege($2, 'CREATE')`, s.cursorName(), s.schema).
-		Scan(&version, &standby, &hasTable, &mayCreate)
+		to_regclass($1) IS NOT NULL, $2 <> '' AND has_schema_privilege($2, 'CREATE'), has_database_privilege(current_database(), 'TEMP'), current_database()`,
+		s.cursorName(), s.schema).Scan(&version, &standby, &hasTable, &mayCreate, &temporary, &database)
 	if err != nil {
 		return []syncline.Finding{syncline.Failure(t.failed("look at the server", err), "check the URL, the network and the login")}
 	}
@@ -197,6 +198,10 @@ func (t *Target) Check(ctx context.Context) []syncline.Finding {
 	if !hasTable && !mayCreate {
 		findings = append(findings, syncline.Finding{Level: "fail", Code: "permission_denied",
 			What: "there is no " + s.cursorName() + ", and the user may not create it", Fix: "GRANT CREATE ON SCHEMA " + quote(s.schema) + " TO the user of the URL"})
+	}
+	if !temporary {
+		findings = append(findings, syncline.Finding{Level: "fail", Code: "permission_denied",
+			What: "the user may not make temporary tables, which large batches go through", Fix: "GRANT TEMPORARY ON DATABASE " + quote(database) + " TO the user of the URL"})
 	}
 	return findings
 }

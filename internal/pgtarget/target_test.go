@@ -253,13 +253,19 @@ func TestRightsThatAreMissing(t *testing.T) {
 	if errors.As(err, &se) && !strings.Contains(se.Fix, `CREATE TABLE IF NOT EXISTS "shut"."_syncline_cursor"`) {
 		t.Errorf("Fix = %q, want the statement", se.Fix)
 	}
-	codes := []string{}
-	for _, f := range guest.Check(t.Context()) {
-		codes = append(codes, f.Level+" "+f.Code)
+	check := func(want ...string) {
+		t.Helper()
+		var got []string
+		for _, f := range guest.Check(t.Context()) {
+			got = append(got, f.Level+" "+f.Code)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("Check (-want +got):\n%s", diff)
+		}
 	}
-	if diff := cmp.Diff([]string{"ok ", "fail permission_denied"}, codes); diff != "" {
-		t.Errorf("Check (-want +got):\n%s", diff)
-	}
+	check("ok ", "fail permission_denied") // no cursor table
+	execute(t, r.c, "DO $$ BEGIN EXECUTE format('REVOKE TEMPORARY ON DATABASE %I FROM PUBLIC', current_database()); END $$")
+	check("ok ", "fail permission_denied", "fail permission_denied")
 	_, err = guest.Define(t.Context(), syncline.Definition{Object: "shut.x", Schema: cols(1, "id"), Create: true})
 	wantError(t, err, syncline.Fatal, "permission_denied")
 	if f := r.tgt.Check(t.Context()); len(f) != 1 || f[0].Level != "ok" {
