@@ -224,8 +224,7 @@ func TestSplitKeepsRekeyedRecordsTogether(t *testing.T) {
 // TestRequest is what an endpoint can rely on.
 func TestRequest(t *testing.T) {
 	rc := newReceiver(t, nil)
-	target := openTarget(t, Options{URL: rc.URL + "/in", Headers: map[string]string{"authorization": "Bearer x"},
-		Sources: map[string]string{"shop": "https://example.com/shop"}})
+	target := openTarget(t, Options{URL: rc.URL + "/in"})
 	w := write(7)
 	w.Changes[0].Object = "orders/new ones"
 	w.Changes[0].Batch.Events[0].Meta = &syncline.Meta{ID: "v1.2"}
@@ -233,10 +232,10 @@ func TestRequest(t *testing.T) {
 		t.Fatal(err)
 	}
 	ev := rc.events()[0]
-	if ev.Path != "/in/orders/new ones" || ev.Source != "https://example.com/shop" || ev.ID != "v1.2" || ev.Subject != "7" || ev.Type != "order.updated" {
+	if ev.Path != "/in/orders/new ones" || ev.Source != "shop" || ev.ID != "v1.2" || ev.Subject != "7" || ev.Type != "order.updated" {
 		t.Errorf("event = %+v", ev)
 	}
-	for name, want := range map[string]string{"Content-Type": "application/cloudevents+json", "Authorization": "Bearer x", "User-Agent": "syncline", HeaderID: "v1%2E2"} {
+	for name, want := range map[string]string{"Content-Type": "application/cloudevents+json", "User-Agent": "syncline", HeaderID: "v1%2E2"} {
 		if got := ev.Header.Get(name); got != want {
 			t.Errorf("%s = %q, want %q", name, got, want)
 		}
@@ -343,10 +342,6 @@ func TestOpenRefuses(t *testing.T) {
 		{Options{URL: "https://u:hunter2@partner.example:port/"}, "url_invalid"},
 		{Options{URL: "http://partner.example/in"}, "url_insecure"},
 		{Options{URL: "https://partner.example/in", Secrets: []string{testSecret, "hunter2"}}, "secret_invalid"},
-		{Options{URL: "https://partner.example/in", Headers: map[string]string{"a b": "x"}}, "header_invalid"},
-		{Options{URL: "https://partner.example/in", Headers: map[string]string{"": "x"}}, "header_invalid"},
-		{Options{URL: "https://partner.example/in", Headers: map[string]string{"a": "x\r\ny: z"}}, "header_invalid"},
-		{Options{URL: "https://partner.example/in", Headers: map[string]string{"webhook-id": "x"}}, "header_invalid"},
 	} {
 		_, err := Open(t.Context(), tt.opts)
 		if syncline.CodeOf(err) != tt.code || syncline.ClassOf(err) != syncline.Fatal || strings.Contains(fmt.Sprint(err), "hunter2") {

@@ -37,20 +37,13 @@ func (t *Target) send(ctx context.Context, c *syncline.Change) error {
 	if err != nil {
 		return err
 	}
-	source := c.Batch.Source
-	if s, ok := t.opts.Sources[source]; ok {
-		source = s
-	}
-	body := cloudevent.AppendChange(nil, source, c)
+	body := cloudevent.AppendChange(nil, c.Batch.Source, c)
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, to.String(), bytes.NewReader(body))
 	if err != nil {
 		return syncline.Errorf(syncline.Fatal, "url_invalid", "no request can be made to %s", t.url.Host)
 	}
-	req.Header = t.header.Clone()
 	req.Header.Set("Content-Type", cloudevent.MediaType)
-	if req.Header.Get("User-Agent") == "" {
-		req.Header.Set("User-Agent", "syncline")
-	}
+	req.Header.Set("User-Agent", "syncline")
 	sign(req.Header, t.keys, headerID(c.Batch.EventID(c.Event)), time.Now(), body)
 	res, err := t.client.Do(req)
 	if err != nil {

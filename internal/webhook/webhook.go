@@ -18,7 +18,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"net/textproto"
 	"net/url"
 	"strings"
 	"time"
@@ -40,10 +39,6 @@ type Options struct {
 	Concurrency int
 	// AllowPrivate lets requests go to addresses that are not public, and without TLS.
 	AllowPrivate bool
-	// Headers are sent with each request.
-	Headers map[string]string
-	// Sources maps a source system to the source attribute of its events; a system that is not in it is called by its name.
-	Sources map[string]string
 	// Logger is nil for none.
 	Logger *slog.Logger
 }
@@ -52,8 +47,7 @@ const (
 	defaultTimeout     = 15 * time.Second
 	defaultConcurrency = 8
 	connectTimeout     = 10 * time.Second
-	headerChars        = "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ" // RFC 9110, section 5.6.2
-	maxResponse        = 64 << 10                                                                        // bytes of an answer's head, and of its body before the connection is given up
+	maxResponse        = 64 << 10 // bytes of an answer's head, and of its body before the connection is given up
 )
 
 // Target sends events.
@@ -61,7 +55,6 @@ type Target struct {
 	opts   Options
 	url    *url.URL
 	keys   [][]byte
-	header http.Header
 	dialer *net.Dialer
 	client *http.Client
 	log    *slog.Logger
@@ -81,7 +74,7 @@ func Open(_ context.Context, opts Options) (*Target, error) {
 	if opts.Logger == nil {
 		opts.Logger = slog.New(slog.DiscardHandler)
 	}
-	t := &Target{opts: opts, log: opts.Logger, header: http.Header{}, dialer: &net.Dialer{Timeout: connectTimeout}}
+	t := &Target{opts: opts, log: opts.Logger, dialer: &net.Dialer{Timeout: connectTimeout}}
 	var err error
 	if t.url, err = parseURL(opts.URL, opts.AllowPrivate); err != nil {
 		return nil, err
@@ -92,12 +85,6 @@ func Open(_ context.Context, opts Options) (*Target, error) {
 			return nil, err
 		}
 		t.keys = append(t.keys, key)
-	}
-	for name, value := range opts.Headers {
-		if err := checkHeader(name, value); err != nil {
-			return nil, err
-		}
-		t.header.Set(name, value)
 	}
 	if !opts.AllowPrivate {
 		t.dialer.Control = control
@@ -140,17 +127,6 @@ func parseURL(raw string, allowHTTP bool) (*url.URL, error) {
 			WithFix("use https, or set allow_private for an endpoint in the local network")
 	}
 	return nil, syncline.Errorf(syncline.Fatal, "url_invalid", "the endpoint's URL is neither https nor http").WithFix("write it as https://host/path")
-}
-
-func checkHeader(name, value string) error {
-	if strings.Trim(name, headerChars) != "" || name == "" || strings.ContainsFunc(value, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7F }) {
-		return syncline.Errorf(syncline.Fatal, "header_invalid", "%q or its value cannot be a header", name)
-	}
-	switch canonical := textproto.CanonicalMIMEHeaderKey(name); canonical {
-	case HeaderID, HeaderTimestamp, HeaderSignature, "Content-Type", "Content-Length", "Host", "Connection", "Transfer-Encoding":
-		return syncline.Errorf(syncline.Fatal, "header_invalid", "the header %s is set by the request itself", canonical)
-	}
-	return nil
 }
 
 // endpoint returns the URL of an object: its segments follow the path of the configured URL, and cannot leave it.
