@@ -94,7 +94,7 @@ func BenchmarkApply(b *testing.B) {
 	}
 }
 
-// TestTheCursorIsFoundWhateverTheOrderOfTheObjects also where it is in the index of another object, as earlier versions kept it.
+// TestTheCursorIsFoundWhateverTheOrderOfTheObjects also where it is in the index of another object, because the first one joined later.
 func TestTheCursorIsFoundWhateverTheOrderOfTheObjects(t *testing.T) {
 	d := directory(t, t.TempDir())
 	own := func(objects ...string) (syncline.Cursor, bool) {

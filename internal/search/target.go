@@ -134,8 +134,8 @@ func (t *Target) Own(_ context.Context, atLeast uint64) (syncline.Cursor, string
 	return syncline.Cursor{Log: c.Log, Seq: c.Seq, Index: c.Index, Epoch: c.Epoch}, c.State, true, t.forgetStrays()
 }
 
-// straysLocked looks for the cursor in the route's other indexes: earlier versions kept it in that of the first rule. The home
-// index is locked; the others come after it in the alphabet, as in a Write.
+// straysLocked looks for the cursor in the route's other indexes: the home index was one of those before a rule joined the route whose
+// index comes first. The home index is locked; the others come after it in the alphabet, as in a Write.
 func (t *Target) straysLocked() (*cursorRecord, error) {
 	for _, ix := range t.others {
 		ix.mu.Lock()
