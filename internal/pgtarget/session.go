@@ -15,7 +15,7 @@ import (
 )
 
 // settings make the server read and write values in the forms of syncline.Value, and let go of what hangs. What the URL
-// sets itself is left alone, but for the forms of values.
+// sets itself is left alone, but for the forms of values and the plans.
 var (
 	forms = map[string]string{"TimeZone": "UTC", "DateStyle": "ISO, MDY", "IntervalStyle": "postgres", "extra_float_digits": "1",
 		"bytea_output": "hex", "standard_conforming_strings": "on", "client_encoding": "UTF8"}
