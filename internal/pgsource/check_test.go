@@ -107,3 +107,35 @@ func TestCheckOfASlot(t *testing.T) {
 	check(2, true, "", "")
 	check(0, false, "", "")
 }
+
+// TestRowsThatAPolicyHidesAreNotLeftOut: a copy that the source's user may not see whole fails and says so.
+func TestRowsThatAPolicyHidesAreNotLeftOut(t *testing.T) {
+	d := newDB(t, "CREATE TABLE t (id int PRIMARY KEY, v text)", "INSERT INTO t VALUES (1, 'seen'), (2, 'hidden')")
+	name := "p_" + d.text("SELECT current_database()")
+	d.exec("CREATE ROLE " + name + " LOGIN REPLICATION")
+	t.Cleanup(func() { d.exec("DROP OWNED BY " + name); d.exec("DROP ROLE " + name) })
+	d.exec("GRANT CREATE ON DATABASE " + d.text("SELECT current_database()") + " TO " + name)
+	d.exec("ALTER TABLE t OWNER TO " + name)
+	d.exec("ALTER TABLE t FORCE ROW LEVEL SECURITY")
+	d.exec("ALTER TABLE t ENABLE ROW LEVEL SECURITY")
+	d.exec("CREATE POLICY p ON t USING (id = 1)")
+	o := d.options("t")
+	o.URL = strings.Replace(d.url, "postgres@", name+"@", 1)
+	src, err := New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer src.Close() //nolint:errcheck // the end of a test
+	for err = src.Open(t.Context(), nil, syncline.Position{}); err == nil; {
+		var b *syncline.Batch
+		if b, err = src.Next(t.Context()); err == nil {
+			src.Confirm(b.Position)
+			if b.Chunk != nil {
+				t.Fatalf("a copy of %d rows, want none that is not whole", len(b.Events))
+			}
+		}
+	}
+	if syncline.ClassOf(err) != syncline.Fatal || syncline.CodeOf(err) != "privilege_missing" {
+		t.Errorf("Next = %v, want fatal privilege_missing", err)
+	}
+}

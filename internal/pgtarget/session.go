@@ -18,7 +18,9 @@ import (
 // sets itself is left alone, but for the forms of values and the plans.
 var (
 	forms = map[string]string{"TimeZone": "UTC", "DateStyle": "ISO, MDY", "IntervalStyle": "postgres", "extra_float_digits": "1",
-		"bytea_output": "hex", "standard_conforming_strings": "on", "client_encoding": "UTF8"}
+		"bytea_output": "hex", "standard_conforming_strings": "on", "client_encoding": "UTF8", "array_nulls": "on",
+		// A row that a policy hides is an error: else it would count as removed, or as not there.
+		"row_security": "off"}
 	// plans keep the server from reading a whole table for a batch: each of our statements finds its rows by a key, but it is
 	// planned once, perhaps when the table is empty. The penalty on other plans would look like work that is worth compiling.
 	plans    = map[string]string{"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off", "jit": "off"}
@@ -137,21 +139,26 @@ func (s *session) run(ctx context.Context, requests []request) error {
 		queue = append(queue, i)
 	}
 	err := p.Sync()
+	var refused error // the first answer that its request does not take. The server has gone on: what follows is read all the same
 	for _, i := range queue {
 		if err != nil {
 			break
 		}
 		r := &requests[i]
 		var answer any
+		var own error
 		if answer, err = p.GetResults(); err == nil {
 			switch answer := answer.(type) {
 			case *pgconn.StatementDescription:
 				s.prepared[r.shape.name] = struct{}{}
 			case *pgconn.ResultReader:
-				err = r.read(answer)
+				own, err = r.read(answer)
 			default:
 				err = fmt.Errorf("unexpected answer %T", answer)
 			}
+		}
+		if own != nil && refused == nil {
+			refused = &requestError{r.change, r.cursor, own}
 		}
 		if err != nil {
 			err = &requestError{r.change, r.cursor, err}
@@ -161,10 +168,14 @@ func (s *session) run(ctx context.Context, requests []request) error {
 	if end := p.Close(); err == nil && end != nil {
 		err = end
 	}
+	if refused != nil {
+		return refused
+	}
 	return err
 }
 
-func (r *request) read(answer *pgconn.ResultReader) error {
+// read returns what the request has against the answer, and what went wrong with it.
+func (r *request) read(answer *pgconn.ResultReader) (refused, err error) {
 	for answer.NextRow() {
 		if r.row != nil {
 			r.row(answer.Values())
@@ -172,9 +183,9 @@ func (r *request) read(answer *pgconn.ResultReader) error {
 	}
 	tag, err := answer.Close()
 	if err == nil && r.done != nil {
-		err = r.done(tag.RowsAffected())
+		refused = r.done(tag.RowsAffected())
 	}
-	return err
+	return refused, err
 }
 
 // rollback ends the transaction, with a time of its own, since the caller's context may be why it ends. Where that does not

@@ -346,3 +346,30 @@ func TestMalformedWritesAreFatal(t *testing.T) {
 	}
 	r.must(false, put("a", s, "1"))
 }
+
+// TestRowsThatAPolicyHidesAreNotTakenForGone: a delete of a row that the target's user may not see would remove nothing and succeed.
+func TestRowsThatAPolicyHidesAreNotTakenForGone(t *testing.T) {
+	r := newRig(t, Options{}, "CREATE TABLE a (id int PRIMARY KEY, v text)", "INSERT INTO a VALUES (1, 'seen'), (2, 'hidden')", "CREATE ROLE tenant LOGIN",
+		"GRANT CREATE, USAGE ON SCHEMA public TO tenant", "GRANT SELECT, INSERT, UPDATE, DELETE ON a TO tenant", "ALTER TABLE a ENABLE ROW LEVEL SECURITY",
+		"CREATE POLICY p ON a USING (id = 1)")
+	t.Cleanup(func() { execute(t, r.c, "DROP OWNED BY tenant", "DROP ROLE tenant") })
+	execute(t, r.c, "DROP TABLE _syncline_cursor")
+	r.tgt = open(t, Options{URL: strings.Replace(r.tgt.o.URL, "postgres@", "tenant@", 1), Route: "r"})
+	if err := r.tgt.Place(t.Context(), syncline.Cursor{Log: "l", Seq: 1, Epoch: 1}, "s"); err != nil {
+		t.Fatal(err)
+	}
+	r.own()
+	gone := put("a", cols(1, "id", "v"), "2", "")
+	gone.Op = syncline.ChangeDelete
+	wantError(t, r.apply(false, gone), syncline.Fatal, "permission_denied")
+	r.rows("SELECT count(*) FROM a", "(2)")
+}
+
+// TestValuesDoNotDependOnSettingsOfTheDatabase: a null in an array would become the text NULL.
+func TestValuesDoNotDependOnSettingsOfTheDatabase(t *testing.T) {
+	r := newRig(t, Options{}, "CREATE TABLE a (id int PRIMARY KEY, v text[])", "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET array_nulls = off', current_database()); END $$")
+	r.tgt = open(t, Options{URL: r.tgt.o.URL, Route: "r"})
+	r.own()
+	r.must(false, put("a", cols(1, "id", "v"), "1", "{a,NULL}"))
+	r.rows("SELECT v[2] IS NULL FROM a", "(t)")
+}

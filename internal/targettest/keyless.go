@@ -65,11 +65,14 @@ func runKeyless(t *testing.T, h Harness) {
 			e := open(t, h)
 			o := e.object(s)
 			e.applied(false, insert(o, one...))
+			e.reopen() // it may be the first thing that a connection is asked for
 			w := e.write(true, insert(o, nulls...), c(o))
 			w.Commit = func(context.Context, syncline.Result) error { return nil }
 			_, err := e.Target.Apply(t.Context(), w)
 			wantError(t, err, syncline.Rejected, "row_not_found")
 			e.holds(o, s, one)
+			e.applied(true, insert(o, nulls...), replace(o, nulls, one))
+			e.holds(o, s, one, one)
 		}
 	})
 }
