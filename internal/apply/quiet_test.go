@@ -2,6 +2,8 @@ package apply
 
 import (
 	"context"
+	"log/slog"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -54,5 +56,57 @@ func TestATargetThatHangsIsWaitedForQuietly(t *testing.T) {
 		}
 		stop()
 		<-done
+	})
+}
+
+// mute is a target that takes ten seconds to say that it cannot, until it is cured.
+type mute struct {
+	*memtarget.Recorder
+	cured *atomic.Bool
+}
+
+func (m mute) Apply(ctx context.Context, w *syncline.Write) (syncline.Result, error) {
+	if m.cured.Load() {
+		return m.Recorder.Apply(ctx, w)
+	}
+	select {
+	case <-time.After(10 * time.Second):
+	case <-ctx.Done():
+	}
+	return syncline.Result{}, syncline.Errorf(syncline.Transient, "timeout", "no answer")
+}
+
+// TestATargetThatNeverAnswersIsNotCalledRunning: that it can be opened again says nothing.
+func TestATargetThatNeverAnswersIsNotCalledRunning(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var cured atomic.Bool
+		var logged strings.Builder // written by the goroutine of Run, read after its end
+		recorder := memtarget.NewRecorder()
+		b := newBench(t, func(o *Options) {
+			o.Open = func(context.Context) (syncline.Target, error) { return mute{recorder, &cured}, nil }
+			o.Now, o.Logger = time.Now, slog.New(slog.NewTextHandler(&logged, nil))
+		})
+		_ = b.s.Close()
+		ctx, stop := context.WithCancel(b.ctx)
+		done := make(chan error, 1) // the goroutine's one word
+		b.append(created(1, "a", "x"))
+		go func() { done <- b.route.Run(ctx, ctx) }()
+		<-time.After(11 * time.Second)
+		for range 120 {
+			if st := b.route.Status(); st.State != RouteDegraded || syncline.CodeOf(st.Err) != "timeout" {
+				t.Fatalf("route is %s, %v, want degraded, timeout", st.State, st.Err)
+			}
+			<-time.After(time.Second)
+		}
+		cured.Store(true)
+		<-time.After(time.Minute)
+		if st := b.route.Status(); st.State != RouteRunning || st.Err != nil || len(recorder.Sent()) != 1 {
+			t.Errorf("route is %s, %v, with %d events sent, want running and one", st.State, st.Err, len(recorder.Sent()))
+		}
+		stop()
+		<-done
+		if n := strings.Count(logged.String(), "target answers again"); n != 1 {
+			t.Errorf("the log says %d times that the target answers, want once:\n%s", n, logged.String())
+		}
 	})
 }

@@ -89,6 +89,10 @@ type Route struct {
 
 	refusals refusals // belongs to the goroutine of Run
 
+	// unanswered is where the last batch would have ended that the target did not answer for; without a Log there is none. A target
+	// that can be opened again may still not answer, and some are not even asked. It belongs to the goroutine of Run.
+	unanswered syncline.Cursor
+
 	mu     sync.Mutex
 	status Status
 	rate   meter
@@ -235,14 +239,21 @@ func (r *Route) Run(ctx, hard context.Context) error {
 	for ctx.Err() == nil {
 		s, err := r.Begin(ctx)
 		if err == nil {
-			switch {
+			if !s.m.committed.Before(r.unanswered) { // the batch was done, only its answer was lost
+				r.unanswered = syncline.Cursor{}
+			}
+			switch waits := r.unanswered.Log != ""; {
 			case stopped:
 				r.log.Info("route goes on")
-			case failures > 0:
+			case failures > 0 && !waits:
 				r.log.Info("target answers again")
 			}
 			stopped = false
-			r.update(func(st *Status) { st.State, st.Err, st.NextTry = RouteRunning, nil, time.Time{} })
+			r.update(func(st *Status) {
+				if st.NextTry = (time.Time{}); r.unanswered.Log == "" {
+					st.State, st.Err = RouteRunning, nil
+				}
+			})
 			var progress bool
 			progress, err = s.run(ctx, hard)
 			if progress {
@@ -253,6 +264,7 @@ func (r *Route) Run(ctx, hard context.Context) error {
 			continue
 		}
 		if syncline.ClassOf(err) == syncline.Fatal {
+			r.unanswered = syncline.Cursor{}
 			r.stop(ctx, err)
 			failures, stopped = 0, true
 			continue

@@ -316,15 +316,21 @@ func (s *Session) show() {
 		full = syncline.Errorf(syncline.Transient, "parked_limit", "%d tasks wait: the route reads no further", s.m.parking.tasks()).
 			WithFix("`syncline tasks` shows why they wait; retry or cancel them")
 	}
+	waits := s.r.unanswered.Log != ""
 	var was RouteState
 	s.r.update(func(st *Status) {
 		was = st.State
-		st.Cursor, st.State, st.Err = s.m.committed, RouteRunning, full
-		if full != nil {
-			st.State = RouteDegraded
+		st.Cursor = s.m.committed
+		switch {
+		case waits:
+		case full != nil:
+			st.State, st.Err = RouteDegraded, full
+		default:
+			st.State, st.Err = RouteRunning, nil
 		}
 	})
 	switch {
+	case waits:
 	case full != nil && was != RouteDegraded:
 		s.r.log.Warn("route reads no further", "code", syncline.CodeOf(full), "err", full, "fix", syncline.FixOf(full))
 	case full == nil && was == RouteDegraded:
@@ -364,6 +370,7 @@ func (s *Session) settled(ctx context.Context, done applied) error {
 	now := s.r.o.Now()
 	if done.err != nil {
 		if syncline.ClassOf(done.err) != syncline.Rejected {
+			s.r.unanswered = done.plan.to
 			return s.removed(ctx, done.err)
 		}
 		if done.plan.resets != nil {
@@ -385,6 +392,11 @@ func (s *Session) settled(ctx context.Context, done applied) error {
 		}
 	} else {
 		s.reached = done.plan.to.Seq
+	}
+	if s.r.unanswered.Log != "" {
+		s.r.unanswered = syncline.Cursor{}
+		s.r.log.Info("target answers again")
+		s.r.update(func(st *Status) { st.State, st.Err = RouteRunning, nil })
 	}
 	s.m.done(done.commit, now)
 	s.r.refusals.note(done.commit)
