@@ -87,7 +87,7 @@ func TestReplicaIdentityWithoutManage(t *testing.T) {
 	fix := fixes(t, p.o, "publication_incomplete")
 	err := p.tryOpen()
 	wantCode(t, err, "publication_incomplete")
-	want := `ALTER PUBLICATION "pub" ADD TABLE "public"."log"; ALTER PUBLICATION "pub_append" DROP TABLE "public"."log";`
+	want := `ALTER PUBLICATION "pub" ADD TABLE ONLY "public"."log"; ALTER PUBLICATION "pub_append" DROP TABLE ONLY "public"."log";`
 	if got := fixOf(err); got != want || fix != want {
 		t.Errorf("fix = %s, by the check %s, want %s", got, fix, want)
 	}
@@ -149,5 +149,32 @@ func TestReplicaIdentityInMidStream(t *testing.T) {
 	p.events(3)
 	if got := p.src.Warnings(); len(got) != 1 || !strings.Contains(got[0], "public.t ") {
 		t.Errorf("warnings after t lost its replica identity = %q", got)
+	}
+}
+
+// TestTablesThatInherit are left alone by what is done for the table they inherit from: without a primary key, published updates would
+// make the application's own fail.
+func TestTablesThatInherit(t *testing.T) {
+	d := newDB(t, oneTable, "CREATE TABLE child (extra text) INHERITS (t)", "INSERT INTO child VALUES (1, 'x', 'y')",
+		"CREATE TABLE log (n int)", "CREATE TABLE older (extra text) INHERITS (log)", "INSERT INTO older VALUES (1, 'y')")
+	p := record(t, d.options("t", "log"))
+	p.copied()
+	d.exec("UPDATE child SET v = 'z'")
+	d.exec("DELETE FROM t WHERE id = 1") // the child's row
+	p.close()
+	d.exec("ALTER TABLE log ADD PRIMARY KEY (n)")
+	p.open() // it moves to the publication of updates
+	d.exec("UPDATE older SET extra = 'z'")
+	d.exec("DELETE FROM log") // the child's row
+	d.exec("INSERT INTO log VALUES (2)")
+	var got []string
+	for _, e := range p.events(1) {
+		got = append(got, describe(e))
+	}
+	if diff := cmp.Diff([]string{"created log [] [2]"}, got); diff != "" {
+		t.Errorf("events (-want +got):\n%s", diff)
+	}
+	if tables := d.text("SELECT string_agg(tablename, ' ' ORDER BY pubname, tablename) FROM pg_publication_tables WHERE pubname LIKE 'pub%'"); tables != "log t" {
+		t.Errorf("published tables = %s, want log and t", tables)
 	}
 }

@@ -101,7 +101,7 @@ func (s *Source) statements(p published) []string {
 	var outgrown []string
 	for _, t := range s.tables {
 		c, ok := p.tables[t.oid]
-		name := quote(t.schema, t.name)
+		name := t.sqlName() // without ONLY, tables that inherit from it would be published too, and they need no replica identity
 		switch {
 		case c.outgrown(t):
 			missing[0], outgrown = append(missing[0], name), append(outgrown, name)
