@@ -136,13 +136,14 @@ func (t *table) identified() []string {
 	return nil
 }
 
-// key returns the names of the key's columns, none for a keyless table.
-func (s *Source) key(t *table) ([]string, error) {
+// key returns the names of the key's columns, none for a keyless table. rel is as for shape.
+func (s *Source) key(t *table, rel *pgoutput.Relation) ([]string, error) {
 	if len(t.entity.Key) == 0 {
+		names := t.primary
 		if t.identity == 'i' {
-			return t.index, nil
+			names = t.index
 		}
-		return t.primary, nil
+		return sentKey(names, rel), nil
 	}
 	inside := t.identified()
 	for _, name := range t.entity.Key {
@@ -160,6 +161,25 @@ func (s *Source) key(t *table) ([]string, error) {
 		}
 	}
 	return t.entity.Key, nil
+}
+
+// sentKey returns the key of the rows that follow the relation's announcement: old rows have no other columns. names are what the
+// catalog has by now. Only it knows the order of the key, so that it tells that where the columns are the same.
+func sentKey(names []string, rel *pgoutput.Relation) []string {
+	if rel == nil || rel.Identity != 'd' && rel.Identity != 'i' {
+		return names
+	}
+	var sent []string
+	for _, c := range rel.Columns {
+		if c.Identity {
+			sent = append(sent, c.Name)
+		}
+	}
+	missing := func(name string) bool { return !slices.Contains(names, name) }
+	if len(sent) == 0 || len(sent) == len(names) && !slices.ContainsFunc(sent, missing) {
+		return names
+	}
+	return sent
 }
 
 // shape makes the schema of the table's rows and the layout to read them by. rel is the relation as the stream announces it;
@@ -206,7 +226,7 @@ func (s *Source) shape(ctx context.Context, t *table, rel *pgoutput.Relation) (*
 		}
 		layout[i] = pgoutput.Column{Index: at, Kind: info.kind, Identity: r.Identity, CheckText: s.rawText && info.kind == syncline.KindText}
 	}
-	names, err := s.key(t)
+	names, err := s.key(t, rel)
 	if err != nil {
 		return nil, nil, err
 	}

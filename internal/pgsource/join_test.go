@@ -178,3 +178,50 @@ func TestCopyOfAnAcceptedSlot(t *testing.T) {
 		})
 	}
 }
+
+// TestWhatIsLeftOfAReplacedTable in the WAL is nobody's: the entity is read anew from the table that has the name now.
+func TestWhatIsLeftOfAReplacedTable(t *testing.T) {
+	d := newDB(t, "CREATE TABLE u (id int PRIMARY KEY, v text)", "INSERT INTO u VALUES (1, 'a')")
+	p := record(t, d.options("u"))
+	p.copied()
+	p.close()
+	d.exec("INSERT INTO u VALUES (2, 'b')")
+	d.exec("UPDATE u SET v = 'c' WHERE id = 1")
+	d.exec("TRUNCATE u")
+	d.exec("DROP TABLE u; CREATE TABLE u (id int PRIMARY KEY, v text); INSERT INTO u VALUES (7, 'x')")
+	p.open()
+	d.exec("INSERT INTO u VALUES (8, 'y')")
+	p.events(1)
+	p.until(func() bool { return len(p.src.state.Runs) == 0 })
+	p.src.looked = time.Time{}
+	d.exec("INSERT INTO u VALUES (9, 'z')")
+	wantEvents(t, p.events(2), "created u [] [8,y]", "created u [] [9,z]")
+}
+
+// TestAPrimaryKeyThatMoves while nothing runs: the old rows that the WAL has tell only the old key.
+func TestAPrimaryKeyThatMoves(t *testing.T) {
+	for _, tc := range []struct{ from, to, old, moved string }{
+		{"id", "code", "1", "13"},
+		{"id", "id, code", "1", "3,13"},
+		{"code, id", "id", "1,11", "3"}, // nobody tells the order any more
+	} {
+		d := newDB(t, "CREATE TABLE t (id int NOT NULL, code int NOT NULL, v text, PRIMARY KEY ("+tc.from+"))", "INSERT INTO t VALUES (1, 11, 'a'), (3, 13, 'b')")
+		p := record(t, d.options("t"))
+		p.copied()
+		p.close()
+		d.exec("UPDATE t SET v = 'c' WHERE id = 1")
+		d.exec("DELETE FROM t WHERE id = 1")
+		d.exec("ALTER TABLE t DROP CONSTRAINT t_pkey, ADD PRIMARY KEY (" + tc.to + ")")
+		d.exec("DELETE FROM t WHERE id = 3")
+		p.open()
+		var got []string
+		for _, e := range p.events(3) {
+			key, _ := e.Key()
+			got = append(got, e.Op.String()+" "+string(key))
+		}
+		if diff := cmp.Diff([]string{"updated " + tc.old, "deleted " + tc.old, "deleted " + tc.moved}, got); diff != "" {
+			t.Errorf("key (%s) that becomes (%s) (-want +got):\n%s", tc.from, tc.to, diff)
+		}
+		p.close()
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -250,25 +251,17 @@ func (s *Source) add(m *pgoutput.Message, b bound, size int) {
 	s.pos = at
 }
 
-// relate takes the announcement of a table as it is for the following rows. A table is known by its name, else by its id: a
-// table that was made anew under the name is the entity's, and one that was renamed stays it.
+// relate takes the announcement of a table as it is for the following rows. A table is known by its id, also under another name. One
+// that had an entity's name before Open found another there is nobody's: what it held is read anew from the other one.
 func (s *Source) relate(ctx context.Context, rel *pgoutput.Relation) error {
-	var t *table
-	for _, o := range s.tables {
-		if o.schema == rel.Namespace && o.name == rel.Name {
-			t = o
-			break
-		}
-		if o.oid == rel.ID {
-			t = o
-		}
-	}
-	if t == nil {
+	at := slices.IndexFunc(s.tables, func(t *table) bool { return t.oid == rel.ID })
+	if at < 0 {
 		s.stream.dec.Bind(rel.ID, nil)
 		return nil
 	}
+	t := s.tables[at]
 	bare := t.appendOnly()
-	if t.oid = rel.ID; rel.Identity != 0 {
+	if rel.Identity != 0 {
 		t.identity = rel.Identity
 	}
 	if err := s.loadTable(ctx, s.sql, t); err != nil {
