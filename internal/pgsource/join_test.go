@@ -225,3 +225,33 @@ func TestAPrimaryKeyThatMoves(t *testing.T) {
 		p.close()
 	}
 }
+
+// TestATableThatIsSwappedWhereAllArePublished: the stream brings what is done to the new one, and nothing of what was in it before. The
+// first such row tells.
+func TestATableThatIsSwappedWhereAllArePublished(t *testing.T) {
+	d := newDB(t, "CREATE TABLE u (id int PRIMARY KEY)", "INSERT INTO u VALUES (1)", "CREATE PUBLICATION pub FOR ALL TABLES")
+	o := d.options("u")
+	o.Heartbeat = time.Hour // no other look at the tables
+	p := record(t, o)
+	p.copied()
+	d.exec("INSERT INTO u VALUES (2)")
+	p.events(1)
+	d.exec("CREATE TABLE v (id int PRIMARY KEY); INSERT INTO v VALUES (7); ALTER TABLE u RENAME TO old; ALTER TABLE v RENAME TO u")
+	d.exec("INSERT INTO u VALUES (8)")
+	var err error
+	for err == nil && len(p.streamed()) < 2 {
+		_, err = p.tryNext()
+	}
+	wantCode(t, err, "table_replaced")
+	p.crash(0)
+	p.until(func() bool { return len(p.src.state.Runs) == 0 && p.src.phase == phaseRun })
+	last := p.log[len(p.log)-1]
+	if last.Chunk == nil {
+		t.Fatalf("no chunk of the new table: %v", last)
+	}
+	d.exec("INSERT INTO u VALUES (9)")
+	wantEvents(t, p.events(4), "created u [] [2]", "created u [] [7]", "created u [] [8]", "created u [] [9]")
+	if diff := cmp.Diff([]string{"snapshot u [] [7]", "snapshot u [] [8]"}, p.rowsOf(last.Chunk.Run)); diff != "" {
+		t.Errorf("rows of the new table (-want +got):\n%s", diff)
+	}
+}

@@ -99,8 +99,8 @@ func (s *Source) step(ctx context.Context) (b *syncline.Batch, idle bool, err er
 	return nil, true, s.heartbeat(ctx)
 }
 
-// lookAtTables refuses to go on where a table was dropped or another one has its name: the publication has the old one, and nothing
-// of the new one comes. Opening the source again takes the new one.
+// lookAtTables refuses to go on where a table was dropped or another one has its name: what the new one holds is not in the log, and
+// what is done to it comes only if the publication is one of all tables. Opening the source again takes the new one and reads it.
 func (s *Source) lookAtTables(ctx context.Context) error {
 	if time.Since(s.looked) < s.opt.Heartbeat {
 		return nil

@@ -251,12 +251,17 @@ func (s *Source) add(m *pgoutput.Message, b bound, size int) {
 	s.pos = at
 }
 
-// relate takes the announcement of a table as it is for the following rows. A table is known by its id, also under another name. One
-// that had an entity's name before Open found another there is nobody's: what it held is read anew from the other one.
+// relate takes the announcement of a table as it is for the following rows. A table is known by its id. Another one that has an entity's
+// name is the one that Open found replaced, and nobody's; or it has come since, and the source does not go on (lookAtTables): what was
+// in it before is not in the log.
 func (s *Source) relate(ctx context.Context, rel *pgoutput.Relation) error {
 	at := slices.IndexFunc(s.tables, func(t *table) bool { return t.oid == rel.ID })
 	if at < 0 {
 		s.stream.dec.Bind(rel.ID, nil)
+		if slices.ContainsFunc(s.tables, func(t *table) bool { return t.schema == rel.Namespace && t.name == rel.Name }) {
+			s.looked = time.Time{}
+			return s.lookAtTables(ctx)
+		}
 		return nil
 	}
 	t := s.tables[at]
