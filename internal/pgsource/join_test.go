@@ -255,3 +255,33 @@ func TestATableThatIsSwappedWhereAllArePublished(t *testing.T) {
 		t.Errorf("rows of the new table (-want +got):\n%s", diff)
 	}
 }
+
+// TestARunThatGoesOnInAReplacedTable begins again: it had come to a key of the old one.
+func TestARunThatGoesOnInAReplacedTable(t *testing.T) {
+	d := newDB(t, "CREATE TABLE u (id int PRIMARY KEY)", "INSERT INTO u SELECT generate_series(1, 30)")
+	o := d.options("u")
+	o.ChunkRows, o.InitialRoutes = 10, map[string][]string{} // nothing else reads the new one
+	p := record(t, o)
+	p.next()
+	p.next()
+	r := syncline.Run{ID: "full", Kind: syncline.RunFull, Entity: "u", Reset: true}
+	p.start(r)
+	p.until(func() bool { return len(p.rowsOf("full")) == 20 })
+	p.close()
+	d.exec("DROP TABLE u; CREATE TABLE u (id int PRIMARY KEY); INSERT INTO u VALUES (5), (25)")
+	before := len(p.log)
+	p.open()
+	p.start(r)
+	p.until(p.ended("full"))
+	if diff := cmp.Diff([]string{"snapshot u [] [5]", "snapshot u [] [25]"}, p.rowsOf("full")[20:]); diff != "" {
+		t.Errorf("rows of the new table (-want +got):\n%s", diff)
+	}
+	for _, b := range p.log[before:] {
+		if c := b.Chunk; c != nil {
+			if !c.First || !c.Reset {
+				t.Errorf("chunk = %+v, want one that resets again", c)
+			}
+			break
+		}
+	}
+}

@@ -202,6 +202,11 @@ func (s *Source) dismissEntities() {
 		replaced := t != nil && was != 0 && was != t.oid
 		if replaced {
 			s.log.Warn("table was replaced: what only the old one held stays at the targets", "entity", name, "table", t.String())
+			for _, p := range s.state.Runs {
+				if p.Entity == name { // what it has read is of the old one
+					p.Chunk, p.Reached, p.Done = 0, nil, 0
+				}
+			}
 		}
 		gone := t == nil || replaced
 		if gone {
