@@ -18,8 +18,6 @@ const (
 	rangeChunks = 8
 	// rangeBytes bounds the text of those rows, but for what one fetch brings.
 	rangeBytes = rangeChunks * batchBytes
-	// firstFetch is small, because nobody knows how long the rows are.
-	firstFetch = 16
 	// keysChunk is how many keys of a run are read on one snapshot at most.
 	keysChunk = 200
 	// maxTouched bounds what is remembered of the stream while a chunk is read; beyond it the stream waits for the rows.
@@ -162,7 +160,7 @@ func (s *Source) rangeReader(c *chunk, t *table, l *pgoutput.Layout) func(contex
 			return out
 		}
 		size := 0
-		for n := min(firstFetch, limit); n > 0; {
+		for n := 1; n > 0; { // nobody knows how long the rows are
 			before := len(out.rows)
 			if out.err = c.read(ctx, fmt.Sprintf("FETCH %d FROM part", n), l, &out); out.err != nil {
 				return out
@@ -175,7 +173,7 @@ func (s *Source) rangeReader(c *chunk, t *table, l *pgoutput.Layout) func(contex
 				size += n
 			}
 			average := size/len(out.rows) + 1
-			n = min((rangeBytes-size)/average, limit-len(out.rows))
+			n = min(4*n, (rangeBytes-size)/average, limit-len(out.rows))
 		}
 		return out
 	}

@@ -451,3 +451,24 @@ func TestKeysOfHugeRowsAreReadAFewAtATime(t *testing.T) {
 		t.Errorf("rows = %v", seen)
 	}
 }
+
+// TestFullRunOfHugeRowsReadsAFewAtATime: the first rows are not read before one of them has told how long they are.
+func TestFullRunOfHugeRowsReadsAFewAtATime(t *testing.T) {
+	d := newDB(t, oneTable)
+	p := record(t, d.options("t"))
+	p.copied()
+	d.exec("INSERT INTO t SELECT i, repeat('x', 3000000) FROM generate_series(1, 10) i")
+	d.exec("INSERT INTO t VALUES (11, 'x')")
+	p.events(11)
+	p.start(syncline.Run{ID: "full", Kind: syncline.RunFull, Entity: "t"})
+	p.snapshotTaken()
+	rows := <-p.src.chunk.results
+	p.src.chunk.rows = &rows
+	if n := len(rows.rows); n == 0 || n*3_000_000 > rangeBytes || rows.err != nil {
+		t.Errorf("%d rows of 3 MB were read at once, error %v", n, rows.err)
+	}
+	p.until(p.ended("full"))
+	if n := len(p.rowsOf("full")); n != 11 {
+		t.Errorf("%d rows, want 11", n)
+	}
+}
