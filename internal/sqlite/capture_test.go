@@ -115,7 +115,9 @@ func (f *follower) upTo() []string {
 	if err := f.shop.db.QueryRowContext(f.t.Context(), "SELECT max(id) FROM mark").Scan(&want); err != nil {
 		f.t.Fatal(err)
 	}
-	events := f.until(func() bool { return f.rows["mark"][syncline.Key(want)] != nil && len(f.src.checkpoint.Runs) == 0 })
+	events := f.until(func() bool {
+		return f.rows["mark"][syncline.Key(want)] != nil && len(f.src.checkpoint.Runs) == 0 && f.src.waiting == nil
+	})
 	var out []string
 	for _, e := range events {
 		if !strings.Contains(e, "mark=") {
@@ -367,5 +369,31 @@ func (f *follower) wantRows(entity string) {
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		f.t.Errorf("%s (-table +followed):\n%s", entity, diff)
+	}
+}
+
+// TestNothingIsOpenBetweenTwoBatches: where capture takes no more, as with a full log, the application's write-ahead log must not grow
+// for as long.
+func TestNothingIsOpenBetweenTwoBatches(t *testing.T) {
+	shop := newMarkedShop(t, "CREATE TABLE item (id INTEGER PRIMARY KEY)", "CREATE TABLE other (n)",
+		"WITH RECURSIVE n(i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < 25) INSERT INTO item SELECT -i FROM n")
+	f := follow(t, shop, "item", "mark")
+	f.upTo()
+	if err := f.src.StartRun(syncline.Run{ID: "full", Kind: syncline.RunFull, Entity: "item"}); err != nil {
+		t.Fatal(err)
+	}
+	shop.exec(t, "WITH RECURSIVE n(i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < 5000) INSERT INTO item SELECT i FROM n")
+	from := len(f.log)
+	events := f.until(func() bool {
+		shop.exec(t, "INSERT INTO other VALUES (1)")
+		var busy, pages, moved int
+		if err := shop.db.QueryRowContext(t.Context(), "PRAGMA wal_checkpoint(TRUNCATE)").Scan(&busy, &pages, &moved); err != nil || busy != 0 {
+			t.Fatalf("after %d batches the log cannot be reset: busy %d, %v", len(f.log)-from, busy, err)
+		}
+		last := f.log[len(f.log)-1].Chunk
+		return last != nil && last.Run == "full" && last.Last
+	})
+	if len(events) != 5000+5025 || f.log[from].Chunk != nil || !f.log[from].Partial || f.log[from+1].Chunk != nil || f.log[from+2].Chunk == nil {
+		t.Errorf("%d events, want 5000 changes in two batches before the %d rows", len(events), 5025)
 	}
 }

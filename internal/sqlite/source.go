@@ -82,8 +82,10 @@ type Source struct {
 	db   *sql.DB
 	// reader reads; the view, while there is one, is its transaction. writer installs and deletes.
 	reader, writer *sql.Conn
-	// view is set while a snapshot is open whose changes have not all been given out, or whose chunk was not read yet.
+	// view is set while a snapshot is open: within Next, and between the chunks of a copy of a table without a key.
 	view bool
+	// waiting is a chunk that stands behind the changes that Next returned last.
+	waiting *syncline.Batch
 
 	checkpoint checkpoint
 	// at is the sequence of the last change that was given out, or skipped.
@@ -366,6 +368,7 @@ func (s *Source) Close() error {
 	}
 	err := s.db.Close()
 	s.db, s.reader, s.writer, s.view = nil, nil, nil, false
+	s.waiting = nil
 	if err != nil {
 		return fmt.Errorf("close %s: %w", s.path, err)
 	}

@@ -74,37 +74,45 @@ func (s *Source) wait(ctx context.Context, pause time.Duration) (time.Duration, 
 	}
 }
 
-// read returns the next batch, nil if there is none. While a view is open its changes come first, then one chunk of a run,
-// so that neither a busy application nor a long run keeps the other waiting.
+// read returns the next batch, nil if there is none. Nothing is left open while the caller has it, because the application's
+// write-ahead log would grow for as long: the next view goes on behind the last change. What needs the very view that the changes were
+// read in, the next chunk of a run, is read with the last of them and waits. Only the copy of a table without a key keeps its view.
 func (s *Source) read(ctx context.Context) (*syncline.Batch, error) {
+	if b := s.waiting; b != nil {
+		s.waiting = nil
+		return b, nil
+	}
 	if !s.view {
 		if err := s.openView(ctx); err != nil {
 			return nil, err
 		}
 	}
 	b, more, err := s.changes(ctx)
+	if err == nil && b != nil {
+		b, err = s.seal(b)
+	}
 	if err != nil {
 		return nil, err
 	}
-	if b != nil {
-		if !more && len(s.checkpoint.Runs) == 0 {
-			if err := s.closeView(ctx); err != nil {
-				return nil, err
-			}
+	keep := false
+	if !more && len(s.checkpoint.Runs) > 0 {
+		var c *syncline.Batch
+		if c, keep, err = s.chunk(ctx); err == nil {
+			c, err = s.seal(c)
 		}
-		return s.seal(b)
+		if err != nil {
+			return nil, err
+		}
+		if b == nil {
+			b = c
+		} else {
+			s.waiting = c
+		}
 	}
-	if len(s.checkpoint.Runs) == 0 {
-		return nil, s.closeView(ctx)
+	if keep {
+		return b, nil
 	}
-	b, keep, err := s.chunk(ctx)
-	if err == nil && !keep {
-		err = s.closeView(ctx)
-	}
-	if err != nil {
-		return nil, err
-	}
-	return s.seal(b)
+	return b, s.closeView(ctx)
 }
 
 // openView begins a snapshot in which the tables have the shapes that are known.
