@@ -297,6 +297,9 @@ func testUnknownRun(t *testing.T, h Harness) {
 	r.begin(ctx, h)
 	run := syncline.Run{ID: "nothing", Kind: syncline.RunFull, Entity: "no_such_entity"}
 	if err := r.src.(syncline.RunReader).StartRun(run); err != nil {
+		if syncline.ClassOf(err) != syncline.Rejected {
+			t.Errorf("run of an unknown entity: error = %v (%s), want it rejected", err, syncline.ClassOf(err))
+		}
 		return
 	}
 	for {

@@ -15,6 +15,8 @@ import (
 const (
 	// maxDone bounds how many ended runs a checkpoint remembers.
 	maxDone = 32
+	// maxRequests bounds the runs that wait for Next to see them.
+	maxRequests = 1024
 	// chunkKeys bounds the keys of a chunk of RunKeys.
 	chunkKeys = 500
 )
@@ -43,18 +45,23 @@ type run struct {
 
 // StartRun implements syncline.RunReader.
 func (s *Source) StartRun(r syncline.Run) error {
+	if _, here := s.opt.Entities[r.Entity]; !here {
+		return syncline.Errorf(syncline.Rejected, "entity_unknown", "source %s has no entity %s", s.opt.Name, r.Entity)
+	}
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	if parts, known := s.keyParts[r.Entity]; known && r.Kind == syncline.RunKeys {
 		if err := syncline.CheckKeys(r.Entity, r.Keys, parts); err != nil {
-			s.mu.Unlock()
 			return err
 		}
 	}
-	if !slices.ContainsFunc(s.requests, func(o run) bool { return o.ID == r.ID }) {
-		s.requests = append(s.requests, run{ID: r.ID, Kind: r.Kind, Entity: r.Entity,
-			Keys: slices.Clone(r.Keys), Routes: slices.Clone(r.Routes), Reset: r.Reset})
+	if slices.ContainsFunc(s.requests, func(o run) bool { return o.ID == r.ID }) {
+		return nil
 	}
-	s.mu.Unlock()
+	if len(s.requests) >= maxRequests {
+		return syncline.Errorf(syncline.Transient, "runs_exhausted", "source %s: %d runs wait already", s.opt.Name, maxRequests)
+	}
+	s.requests = append(s.requests, run{ID: r.ID, Kind: r.Kind, Entity: r.Entity, Keys: slices.Clone(r.Keys), Routes: slices.Clone(r.Routes), Reset: r.Reset})
 	select {
 	case s.wake <- struct{}{}:
 	default:
