@@ -52,7 +52,7 @@ func NewLayout(columns []Column, width int, tag any) *Layout {
 func (l *Layout) Columns() []Column { return l.columns }
 
 const (
-	valueBlock = 4096 // values allocated at once, 128 KiB
+	valueBlock = 4096 // values allocated at once, 64 KiB
 	byteBlock  = 64 << 10
 )
 
