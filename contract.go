@@ -38,7 +38,8 @@ type RunReader interface {
 	// StartRun asks for a run; it does not block and is safe beside Next. A run that the source has finished or is working
 	// on (by its id, also from the checkpoint) is not started again. A run that cannot be done ends with a chunk marked Last
 	// or with the error of Next. It refuses (rejected) what the source will never do: another entity, keys with a wrong number of
-	// parts or, where it knows, of another type (code "bad_key").
+	// parts or, where it knows, of another type (code "bad_key"). Where too many wait already it takes none (transient, code
+	// "runs_exhausted") until a chunk of one of them has come out of Next.
 	StartRun(Run) error
 }
 

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -31,6 +32,9 @@ type Options struct {
 	Appended func(seq syncline.Seq, events int)
 	// Stalled is told why the log did not take a batch, each time it was tried; it must not block. nil = nobody.
 	Stalled func(err error)
+	// Refused is told of a run that the source will not do where whoever asked for it has gone on: the source was not open then, or could
+	// not take it yet. It must not block. nil = nobody.
+	Refused func(run syncline.Run, err error)
 	Limits  Limits
 	// MinDelay and MaxDelay bound the pause after a transient error: 100 ms and 30 s.
 	MinDelay, MaxDelay time.Duration
@@ -85,6 +89,7 @@ type Capture struct {
 	status Status
 	source syncline.Source // open, or nil; the methods of RunReader need mu
 	runs   roster
+	owed   []state.RunRow // what the open source could not take yet, the oldest first
 }
 
 // New returns a capture that has not begun.
@@ -135,43 +140,54 @@ func (c *Capture) Resume() {
 	}
 }
 
-// RequestRun takes note of a run, durably, and hands it to the source if that is open. A run of a known id is not done twice.
+// RequestRun takes note of a run, durably, and hands it to the source, or does so later: when the source is open, or can take it. A run of
+// a known id is not done twice.
 func (c *Capture) RequestRun(ctx context.Context, r syncline.Run) error {
 	if err := c.o.Runs.AddRun(ctx, c.o.Source, r); err != nil {
 		return err
 	}
-	return c.startRun(ctx, state.RunRow{Run: r, Source: c.o.Source, Status: state.RunRequested})
-}
-
-// startRun hands the run to the source; one that is not open gets every open run when it is. What the source refuses has failed:
-// nobody asks for it again.
-func (c *Capture) startRun(ctx context.Context, row state.RunRow) error {
-	err := c.handOver(row)
-	if err == nil || syncline.ClassOf(err) != syncline.Rejected {
-		return err
-	}
-	row.Status, row.Error = state.RunFailed, err.Error()
-	if e := c.o.Runs.UpdateRun(ctx, row); e != nil {
-		return e
-	}
+	_, err := c.startRun(ctx, state.RunRow{Run: r, Source: c.o.Source, Status: state.RunRequested})
 	return err
 }
 
-func (c *Capture) handOver(row state.RunRow) error {
+// startRun hands the run to the source; one that is not open gets every open run when it is. What the source refuses has failed:
+// nobody hands it over again. later: the source cannot take it yet, and it is owed.
+func (c *Capture) startRun(ctx context.Context, row state.RunRow) (later bool, err error) {
+	later, err = c.handOver(row)
+	if err == nil || syncline.ClassOf(err) != syncline.Rejected {
+		return later, err
+	}
+	row.Status, row.Error = state.RunFailed, err.Error()
+	if e := c.o.Runs.UpdateRun(ctx, row); e != nil {
+		return false, e
+	}
+	return false, err
+}
+
+func (c *Capture) handOver(row state.RunRow) (later bool, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.source == nil {
-		return nil
+		return false, nil
 	}
 	reader, ok := c.source.(syncline.RunReader)
 	if !ok {
-		return syncline.Errorf(syncline.Rejected, "source_cannot_read", "source %s cannot read records again", c.o.Source)
+		return false, syncline.Errorf(syncline.Rejected, "source_cannot_read", "source %s cannot read records again", c.o.Source)
 	}
-	if err := reader.StartRun(row.Run); err != nil {
-		return err
+	same := func(owed state.RunRow) bool { return owed.ID == row.ID }
+	switch err := reader.StartRun(row.Run); {
+	case err == nil:
+		c.runs.admit(row)
+		c.owed = slices.DeleteFunc(c.owed, same)
+		return false, nil
+	case syncline.ClassOf(err) != syncline.Transient:
+		return false, err
 	}
-	c.runs.admit(row)
-	return nil
+	// mu is held since the source said so: the chunk after which it is asked again is yet to come.
+	if !slices.ContainsFunc(c.owed, same) {
+		c.owed = append(c.owed, row)
+	}
+	return true, nil
 }
 
 // Reader opens the source at the log's end to read records from it while Run does not work. What Next returns is not appended

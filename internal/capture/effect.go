@@ -3,6 +3,7 @@ package capture
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"strings"
 
 	"syncline"
@@ -61,6 +62,7 @@ func (c *Capture) startRuns(ctx context.Context, end *syncline.Batch) error {
 	if err != nil {
 		return err
 	}
+	var rows []state.RunRow
 	for _, row := range open {
 		if end.Chunk != nil && end.Chunk.Run == row.ID && row.Chunks < end.Chunk.Number {
 			c.admit(row)
@@ -71,11 +73,41 @@ func (c *Capture) startRuns(ctx context.Context, end *syncline.Batch) error {
 				continue
 			}
 		}
-		if err := c.startRun(ctx, row); err != nil {
+		rows = append(rows, row)
+	}
+	return c.startAll(ctx, rows)
+}
+
+// startAll hands runs to the source that nobody waits with. From the first one on that it cannot take yet, they are owed.
+func (c *Capture) startAll(ctx context.Context, rows []state.RunRow) error {
+	for i, row := range rows {
+		later, err := c.startRun(ctx, row)
+		switch {
+		case later:
+			c.mu.Lock()
+			c.owed = append(rows[i:], slices.DeleteFunc(c.owed, func(owed state.RunRow) bool { return owed.ID == row.ID })...)
+			c.mu.Unlock()
+			return nil
+		case err == nil:
+		case syncline.ClassOf(err) == syncline.Rejected:
 			c.log.Error("run cannot be started", "run", row.ID, "err", err)
+			if c.o.Refused != nil {
+				c.o.Refused(row.Run, err)
+			}
+		default:
+			return err
 		}
 	}
 	return nil
+}
+
+// startOwed hands over what the source could not take before. A chunk of a run is in the log, so it has gone on.
+func (c *Capture) startOwed(ctx context.Context) error {
+	c.mu.Lock()
+	rows := c.owed
+	c.owed = nil
+	c.mu.Unlock()
+	return c.startAll(ctx, rows)
 }
 
 func (c *Capture) admit(row state.RunRow) {
@@ -90,6 +122,7 @@ func (c *Capture) close() {
 	source := c.source
 	c.source = nil
 	clear(c.runs)
+	c.owed = nil // the next source gets every open run
 	c.mu.Unlock()
 	if err := source.Close(); err != nil {
 		c.log.Warn("source did not close cleanly", "err", err)
@@ -124,6 +157,14 @@ func (c *Capture) append(ctx context.Context, b *syncline.Batch) error {
 func (c *Capture) confirm() {
 	c.source.Confirm(c.m.logged)
 	failpoint.Hit("capture.confirm.after")
+}
+
+// note records the chunk, and goes on with the runs that have waited for the source to do so.
+func (c *Capture) note(ctx context.Context, b *syncline.Batch) error {
+	if err := c.record(ctx, b); err != nil {
+		return err
+	}
+	return c.startOwed(ctx)
 }
 
 // record notes how far the run is of which the batch is a chunk.

@@ -82,7 +82,7 @@ func (c *Capture) Run(ctx, hard context.Context) error {
 		case moveRecord:
 			b := c.m.inflight
 			workers.Go(func() {
-				err := c.record(hard, b)
+				err := c.note(hard, b)
 				done <- func() { c.m.recorded(err) }
 			})
 		case movePause:
@@ -183,7 +183,7 @@ func (c *Capture) Step(ctx context.Context) (did bool, err error) {
 	case moveAppend:
 		c.m.appended(c.append(ctx, c.m.inflight))
 	case moveRecord:
-		c.m.recorded(c.record(ctx, c.m.inflight))
+		c.m.recorded(c.note(ctx, c.m.inflight))
 	case movePause:
 		if c.m.stalled {
 			c.stall(c.m.err)

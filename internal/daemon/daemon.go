@@ -53,7 +53,10 @@ type Daemon struct {
 
 	housework chan struct{} // buffered by one: a capture whose log is full leaves a note, keepHouse takes it
 
+	refusals chan struct{} // buffered by one: a capture whose source refused a run leaves a note, tellRefused takes it
+
 	mu      sync.Mutex
+	unheard map[string]bool              // routes that have not been told of a refused run
 	indexes map[string]*search.Directory // by path, once a target needs one
 	nats    *nats.Conn                   // to the embedded server, likewise
 }
@@ -83,7 +86,7 @@ func Open(ctx context.Context, o Options) (d *Daemon, err error) {
 	}
 	redis.LogTo(o.Logger)
 	d = &Daemon{o: o, log: o.Logger, registry: prometheus.NewRegistry(), started: time.Now(),
-		housework: make(chan struct{}, 1), indexes: make(map[string]*search.Directory)}
+		housework: make(chan struct{}, 1), refusals: make(chan struct{}, 1), unheard: make(map[string]bool), indexes: make(map[string]*search.Directory)}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, d.Close())
@@ -173,7 +176,7 @@ func (d *Daemon) addSources(ctx context.Context) error {
 		}
 		s.capture = capture.New(capture.Options{Source: s.system.Name, Open: open, Log: s.log, Runs: d.state, Logger: d.log,
 			Appended: func(seq syncline.Seq, events int) { s.tally.add(seq, events, time.Now()) },
-			Stalled:  func(err error) { d.stalled(s, err) }})
+			Stalled:  func(err error) { d.stalled(s, err) }, Refused: d.refused})
 	}
 	return nil
 }
@@ -243,6 +246,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 		routes.Go(func() { _ = r.apply.Run(routeCtx, hard) })
 	}
 	routes.Go(func() { d.keepHouse(routeCtx) })
+	routes.Go(func() { d.tellRefused(routeCtx) })
 	select {
 	case <-ctx.Done():
 		d.log.Info("stopping: what is in hand is finished", "drain_timeout", d.o.DrainTimeout)

@@ -51,7 +51,7 @@ func newHouse(t *testing.T, log config.Log) *house {
 	h.log = memlog.New(memlog.Options{Now: func() time.Time { return h.now }}).Log("crm")
 	system := &config.System{Name: "crm", Capture: &config.Capture{}}
 	h.Daemon = &Daemon{o: Options{Config: &config.Config{Log: log, Systems: []*config.System{system}}}, log: slog.New(slog.DiscardHandler),
-		housework: make(chan struct{}, 1), room: func() (int64, error) { return h.free, nil }}
+		housework: make(chan struct{}, 1), refusals: make(chan struct{}, 1), unheard: make(map[string]bool), room: func() (int64, error) { return h.free, nil }}
 	var err error
 	if h.state, err = state.Open(t.Context(), state.Options{Path: filepath.Join(t.TempDir(), "state.db")}); err != nil {
 		t.Fatal(err)

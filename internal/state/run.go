@@ -32,7 +32,8 @@ type RunRow struct {
 	Created, Updated time.Time
 }
 
-// AddRun takes note of a run that is to be done. One whose id is known is left as it is.
+// AddRun takes note of a run that is to be done. One whose id is known is left as it is, unless it has failed: whoever asks for it again
+// is to be answered again.
 func (s *Store) AddRun(ctx context.Context, source string, r syncline.Run) error {
 	keys, err := json.Marshal(r.Keys)
 	if err != nil {

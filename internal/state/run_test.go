@@ -44,6 +44,12 @@ func TestRuns(t *testing.T) {
 	if err != nil || len(all) != 3 || all[0].ID != "run-3" || all[2].Status != RunDone || all[2].Chunks != 3 || all[2].Rows != 1000 || all[2].Error != "e" {
 		t.Errorf("Runs of all = %+v, %v", all, err)
 	}
+	open[1].Status, open[1].Error = RunFailed, "bad_key"
+	must(t, s.UpdateRun(ctx, open[1]))
+	must(t, s.AddRun(ctx, "crm", keys)) // asked for again
+	if again, err := s.OpenRuns(ctx, "crm"); err != nil || len(again) != 1 || again[0].ID != "run-2" || again[0].Status != RunRequested || again[0].Error != "" {
+		t.Errorf("OpenRuns = %+v, %v, want the run that had failed as if it were new", again, err)
+	}
 	if err := s.UpdateRun(ctx, RunRow{Run: syncline.Run{ID: "nobody"}}); !errors.Is(err, ErrNotFound) {
 		t.Errorf("UpdateRun of nothing = %v, want ErrNotFound", err)
 	}

@@ -75,8 +75,9 @@ const (
 	sqlKnowsLog = `SELECT 1 FROM source_log WHERE source = ? AND log = ?`
 	sqlAddLog   = `INSERT INTO source_log (source, log) VALUES (?, ?) ON CONFLICT (source, log) DO NOTHING`
 
-	runColumns   = `id, source, kind, entity, keys, routes, reset, status, chunks, rows, error, created, updated`
-	sqlAddRun    = `INSERT INTO run (` + runColumns + `) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING`
+	runColumns = `id, source, kind, entity, keys, routes, reset, status, chunks, rows, error, created, updated`
+	sqlAddRun  = `INSERT INTO run (` + runColumns + `) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+		ON CONFLICT (id) DO UPDATE SET status = excluded.status, error = '', updated = excluded.updated WHERE run.status = 'failed'`
 	sqlOpenRun   = `SELECT ` + runColumns + ` FROM run WHERE source = ? AND status IN ('requested', 'running') ORDER BY n`
 	worthListing = `NOT (status = 'done' AND id LIKE '` + ReadRun + `%')`
 	sqlRuns      = `SELECT ` + runColumns + ` FROM run WHERE source = ? AND ` + worthListing + ` ORDER BY n DESC LIMIT ?`
