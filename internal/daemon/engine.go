@@ -2,8 +2,11 @@ package daemon
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -195,17 +198,16 @@ func (e engine) onTasks(ctx context.Context, s ops.Selection, do func(context.Co
 	if err != nil {
 		return 0, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, commandTimeout)
-	defer cancel()
-	chosen, total := s.Chooser(), 0
-	var failed error
+	chosen := s.Chooser()
+	var total atomic.Int64
+	var commands []func(context.Context) error
 	for sl := range routes {
 		if s.Route != "" && s.Route != sl.Route {
 			continue
 		}
 		pending, err := e.state.Pending(ctx, sl)
 		if err != nil {
-			return total, err
+			return 0, err
 		}
 		if !slices.ContainsFunc(pending, func(x state.Exception) bool { return chosen(&x) }) {
 			continue
@@ -214,12 +216,27 @@ func (e engine) onTasks(ctx context.Context, s ops.Selection, do func(context.Co
 		if of := e.route(sl.Route); of != nil {
 			r = of.apply
 		}
-		n, err := do(ctx, sl, r)
-		if total += n; err != nil && failed == nil {
-			failed = err
-		}
+		commands = append(commands, func(ctx context.Context) error {
+			n, err := do(ctx, sl, r)
+			total.Add(int64(n))
+			return err
+		})
 	}
-	return total, failed
+	err = together(ctx, commands)
+	return int(total.Load()), err
+}
+
+// together gives commands to several routes at once: one that hangs takes all the time that it may, and none of the others'.
+func together(ctx context.Context, commands []func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, commandTimeout)
+	defer cancel()
+	errs := make([]error, len(commands))
+	var given sync.WaitGroup
+	for i, command := range commands {
+		given.Go(func() { errs[i] = command(ctx) })
+	}
+	given.Wait()
+	return errors.Join(errs...)
 }
 
 // command finds the task and its route, which is nil where the configuration does not have it.
@@ -264,17 +281,13 @@ func (e engine) ResumeSystem(ctx context.Context, name string) error {
 	if src := e.source(name); src != nil {
 		src.capture.Resume()
 	}
-	ctx, cancel := context.WithTimeout(ctx, commandTimeout)
-	defer cancel()
+	var commands []func(context.Context) error
 	for _, r := range e.routes {
-		if r.target != sys || !r.apply.Status().Waits(time.Now()) {
-			continue // one that is trying at this moment takes no commands
-		}
-		if err := r.apply.Resume(ctx); err != nil {
-			return err
+		if r.target == sys && r.apply.Status().Waits(time.Now()) { // one that is trying at this moment takes no commands
+			commands = append(commands, r.apply.Resume)
 		}
 	}
-	return nil
+	return together(ctx, commands)
 }
 
 func (e engine) Syncs(ctx context.Context) ([]state.RunRow, error) { return e.state.Runs(ctx, "", 200) }
