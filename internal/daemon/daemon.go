@@ -74,6 +74,8 @@ type source struct {
 	capture   *capture.Capture
 	// refused: the log was too full for a batch since it was last looked after.
 	refused atomic.Bool
+	// younger is where firstYounger goes on. It belongs to the goroutine of keepHouse.
+	younger syncline.Seq
 }
 
 // Open opens the log, the state store and the listener, and builds what the configuration asks for. Nothing works yet.

@@ -212,21 +212,22 @@ func (d *Daemon) setGap(ctx context.Context, r *route, from, to syncline.Seq) er
 	return nil
 }
 
-// firstYounger returns the first entry that was appended after t, by bisection.
+// firstYounger returns the first entry that was not appended before t, else the last one. It goes on from its last answer, because t moves
+// on with the clock, and looks at that one first: in most rounds nothing has come of age. Behind it, it searches by bisection.
 func (d *Daemon) firstYounger(ctx context.Context, s *source, b syncline.Bounds, t time.Time) (syncline.Seq, error) {
-	low, high := b.First, b.Last
-	for low < high {
-		mid := low + (high-low)/2
-		e, err := entryAt(ctx, s.log, mid)
+	low, high := min(max(b.First, s.younger), b.Last), b.Last
+	for look := low; low < high; look = low + (high-low)/2 {
+		e, err := entryAt(ctx, s.log, look)
 		if err != nil {
 			return 0, err
 		}
 		if e.Time.Before(t) {
-			low = mid + 1
+			low = look + 1
 		} else {
-			high = mid
+			high = look
 		}
 	}
+	s.younger = low
 	return low, nil
 }
 

@@ -307,6 +307,46 @@ func TestARefusedBatchMeansThatTheLogIsFull(t *testing.T) {
 	h.want(80, "slow 3-79")
 }
 
+// looked is a log that counts how often it is read.
+type looked struct {
+	syncline.Log
+	reads int
+}
+
+func (l *looked) Read(ctx context.Context, from syncline.Seq) (syncline.LogReader, error) {
+	l.reads++
+	return l.Log.Read(ctx, from)
+}
+
+// TestARoundLooksAtOneEntry where nothing has come of age since the last one, however long the log is.
+func TestARoundLooksAtOneEntry(t *testing.T) {
+	type round struct {
+		name     string
+		old, new int // appended before it
+		most     int // entries looked at
+		first    syncline.Seq
+	}
+	for _, rounds := range [][]round{
+		{{"all is young", 0, 1000, 1, 1}, {"nothing has changed", 0, 0, 1, 1}},
+		{{"too little is old for a purge", 60, 1000, 12, 1}, {"nothing has changed since", 0, 0, 1, 1}, {"an entry more", 0, 1, 1, 1}},
+		{{"all is old", 100, 0, 8, 100}, {"more is old", 100, 0, 9, 200}, {"what follows is young", 0, 10, 5, 200}},
+	} {
+		h := newHouse(t, config.Log{Retain: 24 * hour, MaxBytes: 1 << 40})
+		log := &looked{Log: h.sources[0].log}
+		h.sources[0].log = log
+		for _, r := range rounds {
+			h.append(r.old, 25*hour)
+			h.append(r.new, hour)
+			log.reads = 0
+			h.keep(true)
+			h.want(r.first, "")
+			if log.reads > r.most {
+				t.Errorf("%s: %d entries were looked at, want no more than %d", r.name, log.reads, r.most)
+			}
+		}
+	}
+}
+
 // hung is a log whose readers get nothing.
 type hung struct{ *memlog.Log }
 
