@@ -85,7 +85,7 @@ func (c *Capture) startAll(ctx context.Context, rows []state.RunRow) error {
 		switch {
 		case later:
 			c.mu.Lock()
-			c.owed = append(rows[i:], slices.DeleteFunc(c.owed, func(owed state.RunRow) bool { return owed.ID == row.ID })...)
+			c.owed = slices.Concat(rows[i:], slices.DeleteFunc(c.owed, func(owed state.RunRow) bool { return owed.ID == row.ID }))
 			c.mu.Unlock()
 			return nil
 		case err == nil:
