@@ -9,6 +9,30 @@ import (
 	"testing"
 )
 
+// TestStrayAt: a password that is not percent-encoded would be taken for a host or a database, and shown.
+func TestStrayAt(t *testing.T) {
+	for _, tt := range []struct {
+		kind, password string
+		stray          bool
+	}{
+		{"postgres", "a@hunter2", true}, {"postgres", "a/@hunter2", true}, {"redis", "a/hunter2", true}, {"nats_kv", "a@hunter2", true},
+		{"postgres", "a%40hunter2", false}, {"redis", "a%2Fhunter2", false},
+	} {
+		t.Setenv("URL", map[string]string{"postgres": "postgres://u:", "redis": "redis://u:", "nats_kv": "nats://u:"}[tt.kind]+tt.password+"@h/0")
+		path := filepath.Join(t.TempDir(), "c.yaml")
+		if err := os.WriteFile(path, fmt.Appendf(nil, "version: 1\nsystems:\n  s: {type: %s, url: \"${URL}\"}\n", tt.kind), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		_, problems := Load(path, nil)
+		if stray := len(problems) == 1 && problems[0].Code == BadURL && problems[0].Suggestion != ""; stray != tt.stray || !stray && len(problems) > 0 {
+			t.Errorf("%s with %s: %v, want bad_url %v", tt.kind, tt.password, problems, tt.stray)
+		}
+		if strings.Contains(fmt.Sprint(problems), "hunter2") {
+			t.Errorf("%s: the problem shows the password: %v", tt.kind, problems)
+		}
+	}
+}
+
 // TestPlainPassword: a password that is spelled out in the file is told with its place and never shown; one that a reference brings
 // is fine.
 func TestPlainPassword(t *testing.T) {

@@ -314,9 +314,22 @@ func (l *loader) url(v value, dst *Secret, schemes ...string) {
 		l.report(v, BadURL, schemes[0]+"://…", "%s is not a URL", v.path)
 	case !slices.Contains(schemes, u.Scheme):
 		l.report(v, BadURL, oneOf(suffixed(schemes, "://")), "%s has another scheme than this system takes", v.path)
+	case strayAt(text, u.Scheme):
+		l.report(v, BadURL, "write @ in a user name or a password as %40, and / as %2F", "%s has an @ that does not stand before its host", v.path)
 	case u.Host == "" && u.Scheme != "unix" && !strings.HasPrefix(u.Scheme, "postgres"):
 		l.report(v, BadURL, schemes[0]+"://host…", "%s names no host", v.path)
 	}
+}
+
+// strayAt reports whether the URL has an @ where whoever reads it next would take a piece of a password for the host, or for the
+// path of a database, and show it.
+func strayAt(text, scheme string) bool {
+	_, rest, _ := strings.Cut(text, "://")
+	if end := strings.IndexAny(rest, "?#"); end >= 0 {
+		rest = rest[:end]
+	}
+	authority, path, _ := strings.Cut(rest, "/")
+	return strings.Count(authority, "@") > 1 || scheme != "unix" && !strings.HasPrefix(scheme, "http") && strings.Contains(path, "@")
 }
 
 func suffixed(list []string, suffix string) []string {
