@@ -235,7 +235,7 @@ func TestRequest(t *testing.T) {
 	if ev.Path != "/in/orders/new ones" || ev.Source != "shop" || ev.ID != "v1.2" || ev.Subject != "7" || ev.Type != "order.updated" {
 		t.Errorf("event = %+v", ev)
 	}
-	for name, want := range map[string]string{"Content-Type": "application/cloudevents+json", "User-Agent": "syncline", HeaderID: "v1%2E2"} {
+	for name, want := range map[string]string{"Content-Type": "application/cloudevents+json", "User-Agent": "syncline", HeaderID: "shop:v1%2E2"} {
 		if got := ev.Header.Get(name); got != want {
 			t.Errorf("%s = %q, want %q", name, got, want)
 		}

@@ -108,12 +108,13 @@ func TestSecretsAreNotShown(t *testing.T) {
 	}
 }
 
-// TestHeaderIDHasOneReading: no id can be mistaken for another id and the beginning of a timestamp.
+// TestHeaderIDHasOneReading: no id can be mistaken for another id and the beginning of a timestamp, or for that of another source.
 func TestHeaderIDHasOneReading(t *testing.T) {
-	for in, want := range map[string]string{
-		"shop/1/1a2b/3": "shop/1/1a2b/3", "a.1": "a%2E1", "a%2E1": "a%252E1", "订单 1": "%E8%AE%A2%E5%8D%95%201", "a\r\nb": "a%0D%0Ab", "": "",
+	for in, want := range map[[2]string]string{
+		{"shop", "shop/1/1a2b/3"}: "shop/1/1a2b/3", {"pos", "a.1"}: "pos:a%2E1", {"pos", "a%2E1"}: "pos:a%252E1", {"pos", "订单 1"}: "pos:%E8%AE%A2%E5%8D%95%201",
+		{"pos", "a\r\nb"}: "pos:a%0D%0Ab", {"pos2", "a.1"}: "pos2:a%2E1", {"pos", "pos/a"}: "pos/a", {"pos", "pos2/a"}: "pos:pos2/a", {"pos", ""}: "pos:",
 	} {
-		if got := headerID(in); got != want {
+		if got := headerID(in[0], in[1]); got != want {
 			t.Errorf("headerID(%q) = %q, want %q", in, got, want)
 		}
 	}
