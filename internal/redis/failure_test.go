@@ -176,18 +176,7 @@ func TestCursorThatIsNoCursor(t *testing.T) {
 	}
 }
 
-func TestChangesThatARecordTargetCannotDo(t *testing.T) {
-	r := newRig(t, Options{})
-	partial, moved, insert := put("c", 1, "", 5), put("c", 1, "", 5), put("c", 1, "", 5)
-	partial.Row.Values[1] = syncline.Unset
-	moved.OldKey = []syncline.Value{syncline.Int(2)}
-	insert.Op = syncline.ChangeInsert
-	for _, c := range []syncline.Change{partial, moved, insert} {
-		if _, err := r.Try(true, c); syncline.CodeOf(err) != "change_unsupported" {
-			t.Errorf("Apply of %+v = %v, want change_unsupported", c, err)
-		}
-	}
-}
+func TestChangesThatARecordTargetCannotDo(t *testing.T) { newRig(t, Options{}).RefusesParts() }
 
 // TestCluster runs against a cluster of one node that owns all slots.
 func TestCluster(t *testing.T) {

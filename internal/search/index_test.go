@@ -293,16 +293,7 @@ func TestCursorThatIsNoCursor(t *testing.T) {
 }
 
 func TestChangesThatARecordTargetCannotDo(t *testing.T) {
-	r := newRig(t, directory(t, t.TempDir()), Options{Objects: []string{"c"}, Route: "r"})
-	partial, moved, insert := put("c", 1, "", 5), put("c", 1, "", 5), put("c", 1, "", 5)
-	partial.Row.Values[1] = syncline.Unset
-	moved.OldKey = []syncline.Value{syncline.Int(2)}
-	insert.Op = syncline.ChangeInsert
-	for _, c := range []syncline.Change{partial, moved, insert} {
-		if _, err := r.Try(true, c); syncline.CodeOf(err) != "change_unsupported" || syncline.ClassOf(err) != syncline.Fatal {
-			t.Errorf("Apply of %+v = %v, want change_unsupported", c, err)
-		}
-	}
+	newRig(t, directory(t, t.TempDir()), Options{Objects: []string{"c"}, Route: "r"}).RefusesParts()
 }
 
 func TestScanPassesItsCallersErrorOn(t *testing.T) {

@@ -99,6 +99,20 @@ func (r *Rig[T]) Names(object string) map[string]string {
 	return got
 }
 
+// RefusesParts writes the changes that a target which takes whole records cannot carry out.
+func (r *Rig[T]) RefusesParts() {
+	r.TB.Helper()
+	partial, moved, insert := Put("c", 1, "", 5), Put("c", 1, "", 5), Put("c", 1, "", 5)
+	partial.Row.Values[1] = syncline.Unset
+	moved.OldKey = []syncline.Value{syncline.Int(2)}
+	insert.Op = syncline.ChangeInsert
+	for _, c := range []syncline.Change{partial, moved, insert} {
+		if _, err := r.Try(true, c); syncline.CodeOf(err) != "change_unsupported" || syncline.ClassOf(err) != syncline.Fatal {
+			r.TB.Errorf("Apply of %+v = %v, want fatal change_unsupported", c, err)
+		}
+	}
+}
+
 // Customer is the schema of what a Rig's tests write: an id and a name.
 var Customer = &syncline.Schema{Entity: "customer", Key: []int{0}, Version: -1, Columns: []syncline.Column{
 	{Name: "id", Kind: syncline.KindInt}, {Name: "name", Kind: syncline.KindText, Nullable: true}}}
