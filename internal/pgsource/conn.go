@@ -108,8 +108,8 @@ func command(ctx context.Context, c *pgconn.PgConn, sql string) ([]string, error
 const (
 	codeObjectInUse         = "55006"
 	codeNotInState          = "55000"
-	codeLockNotAvailable    = "55P03"
 	codeUndefinedObject     = "42704"
+	codeLockNotAvailable    = "55P03"
 	codeUndefinedTable      = "42P01"
 	codeInvalidName         = "42602"
 	codeInsufficientRights  = "42501"

@@ -396,3 +396,22 @@ func TestMakingASlotWaitsForTransactions(t *testing.T) {
 		t.Errorf("%d rows copied, want 1", n)
 	}
 }
+
+// TestAPublicationThatIsMadeAnewComesTooLate: the server cannot read what was changed while there was none, however often it is asked.
+func TestAPublicationThatIsMadeAnewComesTooLate(t *testing.T) {
+	d := newDB(t, oneTable)
+	p := record(t, d.options("t"))
+	p.copied()
+	p.close()
+	d.exec("DROP PUBLICATION pub")
+	d.exec("INSERT INTO t VALUES (1, 'unread')")
+	d.exec("CREATE PUBLICATION pub FOR TABLE ONLY t")
+	err := p.tryOpen()
+	for err == nil {
+		_, err = p.tryNext()
+	}
+	wantCode(t, err, "publication_late")
+	if syncline.FixOf(err) == "" {
+		t.Error("there is no way out")
+	}
+}

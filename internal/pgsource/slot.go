@@ -79,6 +79,13 @@ func (s *Source) slotLost() error {
 		WithFix("raise max_slot_wal_keep_size; then SELECT pg_drop_replication_slot(%s); and "+newLog, literal(s.opt.Slot))
 }
 
+// publicationLate is that the server reads a change with the publication as it was then, and there was none. It stays so, whoever
+// makes one now.
+func (s *Source) publicationLate() error {
+	return syncline.Errorf(syncline.Fatal, "publication_late", "source %s: publication %s did not exist when changes were made that slot %s has still to send",
+		s.opt.Name, s.opt.Publication, s.opt.Slot).WithFix("SELECT pg_drop_replication_slot(%s); and %s", literal(s.opt.Slot), newLog)
+}
+
 // dropSlot removes the slot of our own birth that was cut, as soon as nobody uses it any more.
 func (s *Source) dropSlot(ctx context.Context) error {
 	return s.whileInUse(ctx, func() error {

@@ -113,8 +113,11 @@ func (s *Source) frame(ctx context.Context, kind byte, body []byte) (rest bool, 
 			return false, s.broken(err)
 		}
 		err := pgconn.ErrorResponseToPgError(&e)
-		if err.Code == codeNotInState {
+		switch err.Code {
+		case codeNotInState:
 			return false, s.slotLost()
+		case codeUndefinedObject:
+			return false, s.publicationLate()
 		}
 		return false, s.fault("read the replication stream", err)
 	case 'c', 'C', 'Z':

@@ -110,7 +110,8 @@ func (t *Target) notOwner(ctx context.Context, epoch uint64) error {
 	err = s.conn.QueryRow(ctx, "SELECT epoch FROM "+s.cursorName()+" WHERE route = $1 AND slice = $2", t.o.Route, t.o.Slice).Scan(&now)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows) || isCode(err, undefinedTable):
-		return syncline.Errorf(syncline.Fatal, "cursor_lost", "route %s, slice %d has no cursor at the target", t.o.Route, t.o.Slice)
+		return syncline.Errorf(syncline.Fatal, "cursor_lost", "route %s, slice %d has no cursor at the target", t.o.Route, t.o.Slice).
+			WithFix("if the target was restored or emptied on purpose, `syncline sync SYSTEM/ENTITY --route ROUTE`")
 	case err != nil:
 		return t.failed("read the cursor", err)
 	}
