@@ -131,6 +131,8 @@ type Traits struct {
 	Rekey bool
 	// Keyless: the target can hold objects without a key.
 	Keyless bool
+	// Decides: the target can carry out Write.Decide.
+	Decides bool
 }
 
 // Target is a system that changes are applied to, as one slice of one route sees it. It is used by one goroutine at a time.
@@ -236,6 +238,9 @@ type Write struct {
 	Cursor Cursor
 	// Commit is called once, see Target.Apply. Never nil.
 	Commit func(context.Context, Result) error
+	// Decide, where it is set, judges each Put and Delete against what the target holds (see Held); the changes then have whole
+	// keys and no OldKey. Only for targets with Traits.Decides.
+	Decide func(change int, held Held) (Decision, error)
 }
 
 // Result is what became of the changes of a Write, in their order.
@@ -295,12 +300,16 @@ const (
 	OutcomeApplied Outcome = iota
 	// OutcomeStale: the target already holds something newer.
 	OutcomeStale
+	// OutcomeKept: it was decided that the target keeps what it has.
+	OutcomeKept
 	// OutcomeMissing: a partial Put found no record; the key must be read from the source.
 	OutcomeMissing
 	// OutcomeRejected: the target refused this change; nothing of it happened.
 	OutcomeRejected
 	// OutcomeHeld: not tried, because an earlier change of the same key in this Write was rejected.
 	OutcomeHeld
+	// OutcomeConflict: a person has to decide; nothing of the change happened.
+	OutcomeConflict
 )
 
 // Checker is a Source or Target that can tell before it runs whether it will be able to.

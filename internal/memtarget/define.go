@@ -38,7 +38,7 @@ func (t *Target) Define(ctx context.Context, d syncline.Definition) (syncline.De
 	if !slices.Equal(old.key, d.Schema.KeyNames()) {
 		return syncline.Defined{}, syncline.Errorf(syncline.Fatal, "key_index_missing", "object %s has another key", d.Object)
 	}
-	o := &object{columns: slices.Clone(old.columns), key: old.key, records: old.records, heap: old.heap}
+	o := &object{columns: slices.Clone(old.columns), key: old.key, records: old.records, heap: old.heap, shadows: old.shadows}
 	done, changed, reread, err := o.evolve(d)
 	if err == nil && reread && d.Reread != nil {
 		err = d.Reread(ctx)

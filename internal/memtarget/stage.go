@@ -18,7 +18,9 @@ type stage struct {
 type staged struct {
 	under   *object
 	records map[syncline.Key]*record
+	shadows map[syncline.Key][]byte // nil = removed
 	cleared bool
+	seen    []seen
 	heap    []*record
 }
 
@@ -28,27 +30,30 @@ func (t *Target) stage(w *syncline.Write) (*stage, error) {
 	st := &stage{store: t.store, objects: map[string]*staged{}, outcomes: make([]syncline.Outcome, len(w.Changes))}
 	for i := range w.Changes {
 		var err error
-		if st.outcomes[i], err = st.change(i, &w.Changes[i]); err != nil {
+		if st.outcomes[i], err = st.change(i, &w.Changes[i], w.Decide); err != nil {
 			return nil, err
 		}
 	}
 	return st, nil
 }
 
-func (st *stage) change(i int, c *syncline.Change) (syncline.Outcome, error) {
+func (st *stage) change(i int, c *syncline.Change, decide decide) (syncline.Outcome, error) {
 	o := st.objects[c.Object]
 	if o == nil {
 		under := st.store.objects[c.Object]
 		if under == nil {
 			return 0, missing(c.Object)
 		}
-		o = &staged{under: under, records: map[syncline.Key]*record{}, heap: slices.Clone(under.heap)}
+		o = &staged{under: under, records: map[syncline.Key]*record{}, shadows: map[syncline.Key][]byte{}, heap: slices.Clone(under.heap)}
 		st.objects[c.Object] = o
 		st.names = append(st.names, c.Object)
 	}
+	if decide != nil && c.Op != syncline.ChangeTruncate {
+		return st.decide(i, c, o, decide)
+	}
 	switch c.Op {
 	case syncline.ChangeTruncate:
-		o.cleared, o.records, o.heap = true, map[syncline.Key]*record{}, nil
+		o.cleared, o.records, o.shadows, o.heap = true, map[syncline.Key]*record{}, map[syncline.Key][]byte{}, nil
 	case syncline.ChangeInsert:
 		o.heap = append(o.heap, &record{values: o.under.merged(nil, c.Row)})
 	case syncline.ChangeReplace:
@@ -127,8 +132,14 @@ func (st *stage) mergeLocked() undo {
 			records = map[syncline.Key]*record{}
 		}
 		u = append(u, live.setRows(records, o.heap))
+		if o.cleared {
+			u = append(u, live.setShadows(nil))
+		}
 		for k, r := range o.records {
 			u = append(u, live.setRecord(k, r))
+		}
+		for k, shadow := range o.shadows {
+			u = append(u, live.setShadow(k, shadow))
 		}
 	}
 	return u

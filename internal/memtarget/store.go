@@ -38,6 +38,7 @@ type object struct {
 	key     []string
 	records map[syncline.Key]*record
 	heap    []*record // the rows of a keyless object
+	shadows map[syncline.Key][]byte
 }
 
 // record is the stored form of a row; order guards it, and gone marks the tombstone of a guarded delete.
@@ -132,6 +133,30 @@ func (o *object) setRecord(k syncline.Key, r *record) func() {
 			o.records[k] = old
 		}
 	}
+}
+
+// setShadow keeps the shadow of a key; nil = none.
+func (o *object) setShadow(k syncline.Key, shadow []byte) func() {
+	old := o.shadows[k]
+	o.putShadow(k, shadow)
+	return func() { o.putShadow(k, old) }
+}
+
+func (o *object) putShadow(k syncline.Key, shadow []byte) {
+	switch {
+	case shadow == nil:
+		delete(o.shadows, k)
+	case o.shadows == nil:
+		o.shadows = map[syncline.Key][]byte{k: shadow}
+	default:
+		o.shadows[k] = shadow
+	}
+}
+
+func (o *object) setShadows(shadows map[syncline.Key][]byte) func() {
+	old := o.shadows
+	o.shadows = shadows
+	return func() { o.shadows = old }
 }
 
 func (o *object) setRows(records map[syncline.Key]*record, heap []*record) func() {

@@ -31,7 +31,7 @@ func (s *Store) Open(o Options) *Target {
 
 // Traits of a store with transactions are those of an SQL database, of one without those of a key-value store.
 func (t *Target) Traits() syncline.Traits {
-	return syncline.Traits{Transactional: t.txn, Partial: t.txn, Rekey: t.txn, Keyless: t.txn}
+	return syncline.Traits{Transactional: t.txn, Partial: t.txn, Rekey: t.txn, Keyless: t.txn, Decides: true}
 }
 
 // Close does nothing: the store stays.
@@ -89,6 +89,11 @@ func (t *Target) applyTxn(ctx context.Context, w *syncline.Write, fault Fault) (
 	if err := t.fenceLocked(w.Cursor); err != nil {
 		return syncline.Result{}, err
 	}
+	for _, o := range st.objects {
+		if o.moved() {
+			return syncline.Result{}, errMoves
+		}
+	}
 	step := append(st.mergeLocked(), t.moveLocked(w.Cursor))
 	t.store.steps = append(t.store.steps, step)
 	return res, nil
@@ -112,8 +117,8 @@ func (t *Target) applySingly(ctx context.Context, w *syncline.Write, fault Fault
 			res.Outcomes[i] = syncline.OutcomeHeld
 			continue
 		}
-		outcome, err := t.writeRecord(i, c, key)
-		if syncline.ClassOf(err) == syncline.Fatal {
+		outcome, err := t.writeRecord(i, c, key, w.Decide)
+		if err != nil && outcome != syncline.OutcomeRejected {
 			return syncline.Result{}, err
 		}
 		if err != nil {
@@ -137,7 +142,10 @@ func (t *Target) applySingly(ctx context.Context, w *syncline.Write, fault Fault
 }
 
 // writeRecord is one guarded compare-and-set.
-func (t *Target) writeRecord(i int, c *syncline.Change, key syncline.Key) (syncline.Outcome, error) {
+func (t *Target) writeRecord(i int, c *syncline.Change, key syncline.Key, decide decide) (syncline.Outcome, error) {
+	if decide != nil && c.Op != syncline.ChangeTruncate {
+		return t.decideRecord(i, c, key, decide)
+	}
 	s := t.store
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -148,7 +156,7 @@ func (t *Target) writeRecord(i int, c *syncline.Change, key syncline.Key) (syncl
 	if c.Op == syncline.ChangeTruncate {
 		newer := maps.Clone(o.records)
 		maps.DeleteFunc(newer, func(_ syncline.Key, r *record) bool { return r.order.Version() <= c.Order.Version() })
-		s.steps = append(s.steps, undo{o.setRows(newer, nil)})
+		s.steps = append(s.steps, undo{o.setRows(newer, nil), o.setShadows(nil)})
 		return syncline.OutcomeApplied, nil
 	}
 	if old := o.records[key]; old != nil && old.order.Version() > c.Order.Version() {

@@ -73,6 +73,9 @@ func Run(t *testing.T, h Harness) {
 	t.Run("hostile", func(t *testing.T) { runHostile(t, h) })
 	t.Run("count", func(t *testing.T) { runCount(t, h) })
 	t.Run("current", func(t *testing.T) { runCurrent(t, h) })
+	if traits.Decides {
+		t.Run("decide", func(t *testing.T) { runDecide(t, h) })
+	}
 	t.Run("keyless", func(t *testing.T) { runKeyless(t, h) })
 	t.Run("define", func(t *testing.T) { runDefine(t, h) })
 }

@@ -1,0 +1,31 @@
+package syncline
+
+// Held is what a target holds for the key of a change when Write.Decide is asked about it.
+//
+// The target reads, decides and writes as one atomic step: in its transaction, with what it read locked, or record by record with
+// a compare-and-set that fails where the record or its shadow is no longer what was read. It then reads and asks again, a bounded
+// number of times, and gives up with a transient error (code "target_moves"). The last answer for a change is the one that counts.
+//
+// In an ordered Write a change sees what those before it decided. The Order of a change vetoes nothing here: what is older is
+// known from the shadow. A Truncate is not asked about; it removes the object's shadows too.
+type Held struct {
+	// Values is the record in the terms of the change's schema, nil where there is none. What the object has no column for is Unset.
+	Values []Value
+	// Shadow is what the last decision for the key left, nil where there was none. It belongs to the object: all routes that write
+	// it see the same.
+	Shadow []byte
+}
+
+// Decision says what to do in the place of a change.
+type Decision struct {
+	// Op is ChangePut, ChangeDelete, or 0: the record stays as it is.
+	Op ChangeOp
+	// Values are those of a Put, in the terms of the change's schema. Unset ones keep what the record has; a record that is not
+	// there gets null in their place.
+	Values []Value
+	// Shadow is kept for the key from now on, as durably as the record and in one step with it, also where there is no record. nil =
+	// nothing is kept any more. It is not kept where the Put or Delete is rejected.
+	Shadow []byte
+	// Outcome is what becomes of the change once that is done.
+	Outcome Outcome
+}
