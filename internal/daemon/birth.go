@@ -6,18 +6,19 @@ import (
 	"syncline"
 	"syncline/internal/apply"
 	"syncline/internal/capture"
+	"syncline/internal/config"
 	"syncline/internal/state"
 )
 
 // noteMissed forgets how the routes began that count on the first copy of a source which has not begun, and which that copy would not
 // be for if it began now: they are disabled, say. When they are wanted again they begin anew, with a copy of their own if need be. So
 // far they have applied nothing.
-func (d *Daemon) noteMissed(ctx context.Context, s *source) error {
+func (d *Daemon) noteMissed(ctx context.Context, c *config.Config, s *source) error {
 	if born, err := born(ctx, s.log); born || err != nil {
 		return err
 	}
 	covered := make(map[string]bool)
-	for _, routes := range d.initialRoutes(s.system) {
+	for _, routes := range initialRoutes(c, s.system) {
 		for _, id := range routes {
 			covered[id] = true
 		}

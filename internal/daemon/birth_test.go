@@ -65,7 +65,7 @@ rules:
 		}
 	}
 	run := func(d *Daemon) bool {
-		return !slices.ContainsFunc(d.routes, func(r *route) bool { return r.apply.Status().State != apply.RouteRunning })
+		return !slices.ContainsFunc(d.set().routes, func(r *route) bool { return r.apply.Status().State != apply.RouteRunning })
 	}
 	during("the source is not there, the routes wait for it", "true", run)
 	makeDatabase(t, filepath.Join(dir, "crm.db"))
@@ -114,12 +114,12 @@ func TestWhoMissesTheFirstCopy(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			system := h.sources[0].system
+			system := h.set().sources[0].system
 			system.Capture.Initial = true
 			rule := func(id string, enabled bool) *config.Rule {
 				return &config.Rule{ID: id, Enabled: enabled, Start: config.StartFull, From: []config.Ref{{System: "crm", Name: "customer"}}}
 			}
-			h.o.Config.Rules = []*config.Rule{rule("enabled", true), rule("disabled", false)}
+			h.set().config.Rules = []*config.Rule{rule("enabled", true), rule("disabled", false)}
 			elsewhere := memlog.New(memlog.Options{}).Log("crm").ID()
 			for id, r := range map[string]state.Route{
 				"enabled":  {Run: apply.RunInitial, Cursor: syncline.Cursor{Log: h.log.ID(), Seq: 1}},
@@ -133,7 +133,7 @@ func TestWhoMissesTheFirstCopy(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			if err := h.noteMissed(t.Context(), h.sources[0]); err != nil {
+			if err := h.noteMissed(t.Context(), h.set().config, h.set().sources[0]); err != nil {
 				t.Fatal(err)
 			}
 			routes, err := h.state.Routes(t.Context())

@@ -29,7 +29,8 @@ const checkTimeout = 20 * time.Second
 // their source or what their target has. It changes nothing anywhere: what would be made at the first use is not made.
 func Check(ctx context.Context, c *config.Config) []Finding {
 	redis.LogTo(nil)
-	d := &Daemon{o: Options{Config: c}}
+	d := &Daemon{}
+	d.current.Store(&set{config: c})
 	var found []Finding
 	down := make(map[string]bool)
 	for _, sys := range c.Systems {
@@ -68,11 +69,11 @@ func (d *Daemon) check(ctx context.Context, sys *config.System, down map[string]
 
 // probe calls f with the system's source, which is not opened, and is told how far its log has got.
 func (d *Daemon) probe(sys *config.System, f func(syncline.Source)) error {
-	logged, err := jetlog.End(d.o.Config.Log.Dir, sys.Name)
+	logged, err := jetlog.End(d.set().config.Log.Dir, sys.Name)
 	if err != nil {
 		return err
 	}
-	open, err := connectors[sys.Type].source(d, &source{system: sys, logged: logged})
+	open, err := connectors[sys.Type].source(d, &source{system: sys, stream: &stream{logged: logged}})
 	if err != nil {
 		return err
 	}
@@ -86,7 +87,7 @@ func (d *Daemon) probe(sys *config.System, f func(syncline.Source)) error {
 
 // written reports whether a rule writes to the system.
 func (d *Daemon) written(sys *config.System) bool {
-	for _, r := range d.o.Config.Rules {
+	for _, r := range d.set().config.Rules {
 		if r.To.System == sys.Name {
 			return true
 		}

@@ -26,13 +26,13 @@ type Held func(*syncline.Schema) verify.Each
 // to targets that cannot be read are compared with what others has for them, or left out.
 func (d *Daemon) Compare(ctx context.Context, others map[string]Held) ([]Comparison, error) {
 	var list []Comparison
-	for _, s := range d.sources {
+	for _, s := range d.set().sources {
 		source, err := s.capture.Reader(ctx)
 		if err != nil {
 			return nil, fmt.Errorf("read source %s: %w", s.system.Name, err)
 		}
-		for _, r := range d.routes {
-			if r.source != s {
+		for _, r := range d.set().routes {
+			if r.source.stream != s.stream {
 				continue
 			}
 			found, err := d.compare(ctx, source, r, others[r.id])

@@ -42,12 +42,12 @@ var connectors = map[config.Type]connector{
 }
 
 // initialRoutes lists, for each entity that the first snapshot copies, the routes that it is for: those that start full.
-func (d *Daemon) initialRoutes(system *config.System) map[string][]string {
+func initialRoutes(c *config.Config, system *config.System) map[string][]string {
 	routes := make(map[string][]string)
 	if !system.Capture.Initial {
 		return routes
 	}
-	for _, r := range d.o.Config.Rules {
+	for _, r := range c.Rules {
 		if !r.Enabled || r.Start != config.StartFull {
 			continue
 		}
@@ -63,7 +63,7 @@ func (d *Daemon) initialRoutes(system *config.System) map[string][]string {
 func postgresSource(d *Daemon, s *source) (func() (syncline.Source, error), error) {
 	c := s.system.Capture
 	o := pgsource.Options{Name: s.system.Name, URL: s.system.Postgres.URL.Reveal(), Slot: c.Slot, Publication: c.Publication, Manage: c.Manage,
-		Snapshot: "never", InitialRoutes: d.initialRoutes(s.system), Logged: s.logged, Logger: d.log}
+		Snapshot: "never", InitialRoutes: s.initial, Logged: s.logged, Logger: d.log}
 	if c.Initial {
 		o.Snapshot = "initial"
 	}
@@ -90,7 +90,7 @@ func postgresTarget(d *Daemon, r *route) openTarget {
 func sqliteSource(d *Daemon, s *source) (func() (syncline.Source, error), error) {
 	c := s.system.Capture
 	o := sqlite.Options{Name: s.system.Name, URL: s.system.SQLite.Path, Manage: c.Manage, Entities: make(map[string]sqlite.Entity),
-		Snapshot: c.Initial, InitialRoutes: d.initialRoutes(s.system), Logger: d.log}
+		Snapshot: c.Initial, InitialRoutes: s.initial, Logger: d.log}
 	for _, e := range c.Entities {
 		o.Entities[e.Name] = sqlite.Entity{Table: e.Table, Key: e.Key, Version: e.Version}
 	}
@@ -132,7 +132,7 @@ func keyedFit(_ context.Context, _ *Daemon, _ *route, def syncline.Definition) (
 
 func redisTarget(d *Daemon, r *route) openTarget {
 	c := r.target.Redis
-	o := redis.Options{URL: c.URL.Reveal(), Route: r.id, Tombstone: d.o.Config.Log.Retain, Objects: make(map[string]redis.Object), Logger: d.log}
+	o := redis.Options{URL: c.URL.Reveal(), Route: r.id, Tombstone: r.tombstone, Objects: make(map[string]redis.Object), Logger: d.log}
 	for _, rule := range r.rules {
 		o.Objects[rule.To.Name] = redisObject(c)
 	}
@@ -141,7 +141,7 @@ func redisTarget(d *Daemon, r *route) openTarget {
 
 func natsTarget(d *Daemon, r *route) openTarget {
 	c := r.target.NATSKV
-	o := natskv.Options{Bucket: c.Bucket, Create: true, Route: r.id, Tombstone: d.o.Config.Log.Retain, Logger: d.log}
+	o := natskv.Options{Bucket: c.Bucket, Create: true, Route: r.id, Tombstone: r.tombstone, Logger: d.log}
 	return func(ctx context.Context) (syncline.Target, error) {
 		o := o
 		if c.Embedded() {
@@ -180,7 +180,7 @@ func (d *Daemon) natsConn() (*nats.Conn, error) {
 }
 
 func searchTarget(d *Daemon, r *route) openTarget {
-	o := search.Options{Route: r.id, Tombstone: d.o.Config.Log.Retain, Logger: d.log}
+	o := search.Options{Route: r.id, Tombstone: r.tombstone, Logger: d.log}
 	for _, rule := range r.rules {
 		o.Objects = append(o.Objects, rule.To.Name)
 	}

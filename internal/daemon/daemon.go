@@ -16,8 +16,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"syncline"
-	"syncline/internal/apply"
-	"syncline/internal/capture"
 	"syncline/internal/config"
 	"syncline/internal/jetlog"
 	"syncline/internal/ops"
@@ -47,9 +45,8 @@ type Daemon struct {
 	room     func() (int64, error) // bytes that the disk still has for logs
 	state    *state.Store
 	intake   *push.Intake
-	sources  []*source // in the order of the configuration
-	routes   []*route  // in the order of the configuration
 	listener net.Listener
+	current  atomic.Pointer[set]
 
 	housework chan struct{} // buffered by one: a capture whose log is full leaves a note, keepHouse takes it
 
@@ -59,23 +56,6 @@ type Daemon struct {
 	unheard map[string]bool              // routes that have not been told of a refused run
 	indexes map[string]*search.Directory // by path, once a target needs one
 	nats    *nats.Conn                   // to the embedded server, likewise
-}
-
-// source is a system that is captured.
-type source struct {
-	system *config.System
-	log    syncline.Log
-	// logged is the log's last sequence, where the source is only checked.
-	logged syncline.Seq
-	// forgotten: the log has entries, and the state store does not know it.
-	forgotten bool
-	feed      *apply.Feed
-	tally     tally
-	capture   *capture.Capture
-	// refused: the log was too full for a batch since it was last looked after.
-	refused atomic.Bool
-	// younger is where firstYounger goes on. It belongs to the goroutine of keepHouse.
-	younger syncline.Seq
 }
 
 // Open opens the log, the state store and the listener, and builds what the configuration asks for. Nothing works yet.
@@ -95,20 +75,20 @@ func Open(ctx context.Context, o Options) (d *Daemon, err error) {
 			d = nil
 		}
 	}()
-	if d.logs, err = jetlog.Open(ctx, jetlog.Options{Dir: o.Config.Log.Dir, MaxBytes: d.quota(), Logger: o.Logger}); err != nil {
+	if d.logs, err = jetlog.Open(ctx, jetlog.Options{Dir: o.Config.Log.Dir, MaxBytes: quota(o.Config), Logger: o.Logger}); err != nil {
 		return d, fmt.Errorf("open the log: %w", err)
 	}
 	d.room = d.logs.Room
 	if d.state, err = state.Open(ctx, state.Options{Path: o.Config.State.Path, Logger: o.Logger}); err != nil {
 		return d, err
 	}
-	if err := d.addSources(ctx); err != nil {
+	d.current.Store(&set{config: o.Config})
+	made, err := d.newSet(ctx, o.Config)
+	d.current.Store(made) // also where it is not whole: Close closes what there is
+	if err != nil {
 		return d, err
 	}
 	if err := d.warnOfAbandoned(ctx); err != nil {
-		return d, err
-	}
-	if err := d.addRoutes(); err != nil {
 		return d, err
 	}
 	if d.listener, err = ops.Listen(ctx, o.Config.HTTP.Listen); err != nil {
@@ -119,14 +99,14 @@ func Open(ctx context.Context, o Options) (d *Daemon, err error) {
 }
 
 // quota is each source's share of the log's space.
-func (d *Daemon) quota() int64 {
+func quota(c *config.Config) int64 {
 	n := int64(0)
-	for _, s := range d.o.Config.Systems {
+	for _, s := range c.Systems {
 		if s.Capture != nil {
 			n++
 		}
 	}
-	return d.o.Config.Log.MaxBytes / max(n, 1)
+	return c.Log.MaxBytes / max(n, 1)
 }
 
 // Addr is the address that the API listens on.
@@ -147,59 +127,14 @@ func (d *Daemon) warnOfAbandoned(ctx context.Context) error {
 	return nil
 }
 
-// addSources opens the log of every source, then makes their captures.
-func (d *Daemon) addSources(ctx context.Context) error {
-	var pushed []push.System
-	for _, sys := range d.o.Config.Systems {
-		if sys.Capture == nil {
-			continue
-		}
-		log, err := d.logs.Log(ctx, sys.Name)
-		if err != nil {
-			return fmt.Errorf("source %s: %w", sys.Name, err)
-		}
-		s := &source{system: sys, log: log, feed: apply.NewFeed(log)}
-		d.sources = append(d.sources, s)
-		if s.forgotten, err = d.forgotten(ctx, s); err != nil {
-			return err
-		}
-		if sys.Capture.Mode == config.ModePush {
-			pushed = append(pushed, push.System{Name: sys.Name, Log: log, Entities: pushedEntities(sys.Capture)})
-		}
-	}
-	var err error
-	if d.intake, err = push.New(push.Options{Systems: pushed, Index: d.state, Logger: d.log}); err != nil {
-		return err
-	}
-	for _, s := range d.sources {
-		open, err := connectors[s.system.Type].source(d, s)
-		if err != nil {
-			return fmt.Errorf("source %s: %w", s.system.Name, err)
-		}
-		s.capture = capture.New(capture.Options{Source: s.system.Name, Open: open, Log: s.log, Runs: d.state, Logger: d.log,
-			Appended: func(seq syncline.Seq, events int) { s.tally.add(seq, events, time.Now()) },
-			Stalled:  func(err error) { d.stalled(s, err) }, Refused: d.refused})
-	}
-	return nil
-}
-
 // forgotten reports whether the source's log has outlived the state store that it was used with.
-func (d *Daemon) forgotten(ctx context.Context, s *source) (bool, error) {
-	bounds, err := s.log.Bounds(ctx)
+func (d *Daemon) forgotten(ctx context.Context, source string, log syncline.Log) (bool, error) {
+	bounds, err := log.Bounds(ctx)
 	if err != nil {
 		return false, err
 	}
-	known, err := d.state.KnowsLog(ctx, s.system.Name, s.log.ID())
+	known, err := d.state.KnowsLog(ctx, source, log.ID())
 	return !known && bounds.Last > 0, err
-}
-
-func (d *Daemon) source(name string) *source {
-	for _, s := range d.sources {
-		if s.system.Name == name {
-			return s
-		}
-	}
-	return nil
 }
 
 // Run works until ctx ends, then drains. It returns an error only where the API could not be served.
@@ -209,18 +144,18 @@ func (d *Daemon) source(name string) *source {
 func (d *Daemon) Run(ctx context.Context) error {
 	hard, giveUp := context.WithCancel(context.WithoutCancel(ctx))
 	defer giveUp()
-	for _, s := range d.sources {
-		if err := d.noteMissed(ctx, s); err != nil {
+	for _, s := range d.set().sources {
+		if err := d.noteMissed(ctx, d.o.Config, s); err != nil {
 			return fmt.Errorf("source %s: %w", s.system.Name, err)
 		}
 	}
 	// Routes are registered before any source appends, so that a first snapshot is not missed.
-	for _, r := range d.routes {
+	for _, r := range d.set().routes {
 		if err := r.apply.Prepare(ctx, r.events); err != nil {
 			return fmt.Errorf("route %s: %w", r.id, err)
 		}
 	}
-	for _, s := range d.sources {
+	for _, s := range d.set().sources {
 		if err := d.state.AddLog(ctx, s.system.Name, s.log.ID()); err != nil {
 			return err
 		}
@@ -241,10 +176,10 @@ func (d *Daemon) Run(ctx context.Context) error {
 		defer close(served)
 		apiErr = d.serve(apiCtx)
 	})
-	for _, s := range d.sources {
+	for _, s := range d.set().sources {
 		captures.Go(func() { _ = s.capture.Run(captureCtx, hard) })
 	}
-	for _, r := range d.routes {
+	for _, r := range d.set().routes {
 		routes.Go(func() { _ = r.apply.Run(routeCtx, hard) })
 	}
 	routes.Go(func() { d.keepHouse(routeCtx) })
@@ -277,8 +212,10 @@ func (d *Daemon) Close() error {
 			errs = append(errs, err)
 		}
 	}
-	for _, s := range d.sources {
-		errs = append(errs, s.feed.Close(), s.log.Close())
+	if set := d.set(); set != nil {
+		for _, s := range set.sources {
+			errs = append(errs, s.feed.Close(), s.log.Close())
+		}
 	}
 	if d.nats != nil {
 		d.nats.Close()

@@ -102,7 +102,7 @@ rules:
   - {id: item-hook, from: shop/item, to: hook/item}
 `))
 	defer closeDaemon(t, d)
-	for _, r := range d.routes {
+	for _, r := range d.set().routes {
 		target, err := r.open(t.Context())
 		if err == nil {
 			err = target.Close()
@@ -130,7 +130,7 @@ rules:
 `))
 	defer closeDaemon(t, d)
 	var got []string
-	for _, r := range d.routes {
+	for _, r := range d.set().routes {
 		var rules []string
 		for _, c := range r.compiled {
 			rules = append(rules, c.ID+":"+c.Entity)
@@ -141,8 +141,8 @@ rules:
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("routes (-want +got):\n%s", diff)
 	}
-	if n := d.quota(); n != d.o.Config.Log.MaxBytes/2 {
-		t.Errorf("each of two sources has %d bytes of %d", n, d.o.Config.Log.MaxBytes)
+	if n := quota(d.set().config); n != d.set().config.Log.MaxBytes/2 {
+		t.Errorf("each of two sources has %d bytes of %d", n, d.set().config.Log.MaxBytes)
 	}
 	routes, err := d.Engine().Routes(t.Context())
 	if err != nil || len(routes) != 4 || routes[3].ID != "off" || routes[3].State != "disabled" {

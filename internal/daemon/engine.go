@@ -37,15 +37,15 @@ func (d *Daemon) Engine() ops.Engine { return engine{d} }
 
 func (e engine) Status(ctx context.Context) (ops.Status, error) {
 	s := ops.Status{Version: e.o.Version, Started: e.started, UptimeSeconds: time.Since(e.started).Seconds()}
-	for _, sys := range e.o.Config.Systems {
+	for _, sys := range e.set().config.Systems {
 		one := ops.SystemStatus{Name: sys.Name, Type: string(sys.Type), State: "unknown", Since: e.started}
 		if src := e.source(sys.Name); src != nil {
 			if err := e.sourceStatus(ctx, src, &one); err != nil {
 				return s, err
 			}
 		}
-		for _, r := range e.routes {
-			if r.target == sys {
+		for _, r := range e.set().routes {
+			if r.target.Name == sys.Name {
 				worsen(&one, r.apply.Status())
 			}
 		}
@@ -88,14 +88,14 @@ func fault(err error) *ops.Fault {
 
 func (e engine) Routes(ctx context.Context) ([]ops.RouteStatus, error) {
 	var list []ops.RouteStatus
-	for _, r := range e.routes {
+	for _, r := range e.set().routes {
 		one, err := e.routeStatus(ctx, r)
 		if err != nil {
 			return nil, err
 		}
 		list = append(list, one)
 	}
-	for _, rule := range e.o.Config.Rules {
+	for _, rule := range e.set().config.Rules {
 		if !rule.Enabled {
 			list = append(list, ops.RouteStatus{ID: rule.ID, Rules: []string{rule.ID}, Source: rule.From[0].System, Target: rule.To.System,
 				State: ops.RouteDisabled, Since: e.started})
@@ -254,15 +254,6 @@ func (e engine) command(ctx context.Context, id string, do func(context.Context,
 	return do(ctx, r, x)
 }
 
-func (d *Daemon) route(id string) *route {
-	for _, r := range d.routes {
-		if r.id == id {
-			return r
-		}
-	}
-	return nil
-}
-
 func (e engine) ResumeRoute(ctx context.Context, id string) error {
 	r := e.route(id)
 	if r == nil {
@@ -274,7 +265,7 @@ func (e engine) ResumeRoute(ctx context.Context, id string) error {
 }
 
 func (e engine) ResumeSystem(ctx context.Context, name string) error {
-	sys := e.o.Config.System(name)
+	sys := e.set().config.System(name)
 	if sys == nil {
 		return syncline.Errorf(syncline.Rejected, "system_not_found", "system %s: %w", name, state.ErrNotFound)
 	}
@@ -282,8 +273,8 @@ func (e engine) ResumeSystem(ctx context.Context, name string) error {
 		src.capture.Resume()
 	}
 	var commands []func(context.Context) error
-	for _, r := range e.routes {
-		if r.target == sys && r.apply.Status().Waits(time.Now()) { // one that is trying at this moment takes no commands
+	for _, r := range e.set().routes {
+		if r.target.Name == name && r.apply.Status().Waits(time.Now()) { // one that is trying at this moment takes no commands
 			commands = append(commands, r.apply.Resume)
 		}
 	}
@@ -331,7 +322,7 @@ func (e engine) StartSync(ctx context.Context, req ops.SyncRequest) (string, err
 
 // restart begins routes of the entity anew that have lost their place: those that need a sync, and of the others the named ones.
 func (e engine) restart(ctx context.Context, src *source, req ops.SyncRequest) (restarted []string, err error) {
-	for _, r := range e.routes {
+	for _, r := range e.set().routes {
 		if !r.reads(src, req.Entity) || len(req.Routes) > 0 && !slices.Contains(req.Routes, r.id) {
 			continue
 		}
@@ -352,12 +343,12 @@ func (e engine) restart(ctx context.Context, src *source, req ops.SyncRequest) (
 
 func (e engine) Ready(context.Context) (bool, []string) {
 	var reasons []string
-	for _, s := range e.sources {
+	for _, s := range e.set().sources {
 		if st := s.capture.Status(); st.State != capture.StateRunning {
 			reasons = append(reasons, fmt.Sprintf("source %s is %s%s", s.system.Name, st.State, because(st.Err)))
 		}
 	}
-	for _, r := range e.routes {
+	for _, r := range e.set().routes {
 		if st := r.apply.Status(); st.State != apply.RouteRunning {
 			reasons = append(reasons, fmt.Sprintf("route %s is %s%s", r.id, st.State, because(st.Err)))
 		}

@@ -32,7 +32,9 @@ func TestATaskOfARouteThatIsGone(t *testing.T) {
 	if err := store.Commit(ctx, c); err != nil {
 		t.Fatal(err)
 	}
-	e := engine{&Daemon{state: store}}
+	d := &Daemon{state: store}
+	d.current.Store(&set{})
+	e := engine{d}
 	if err := e.RetryTask(ctx, "gone:crm:1.0"); syncline.CodeOf(err) != "route_unknown" {
 		t.Errorf("retry = %v, want route_unknown", err)
 	}
@@ -62,8 +64,9 @@ func TestASyncBeginsAnewOnlyWhatHasLostItsPlace(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = store.Close() })
-	src := &source{log: memlog.New(memlog.Options{}).Log("crm")}
+	src := &source{stream: &stream{log: memlog.New(memlog.Options{}).Log("crm")}}
 	d := &Daemon{state: store}
+	d.current.Store(&set{})
 	for _, one := range []struct{ id, entity, code string }{
 		{"lead", "lead", "needs_sync"}, {"customer", "customer", "needs_sync"}, {"lost", "lead", "cursor_lost"}, {"denied", "lead", "permission_denied"},
 	} {
@@ -88,7 +91,7 @@ func TestASyncBeginsAnewOnlyWhatHasLostItsPlace(t *testing.T) {
 		if err := r.Resume(ctx); err != nil { // taken, so it has halted, and stays so
 			t.Fatal(err)
 		}
-		d.routes = append(d.routes, &route{id: one.id, source: src, compiled: rules, apply: r})
+		d.set().routes = append(d.set().routes, &route{id: one.id, source: src, compiled: rules, apply: r})
 	}
 	for _, test := range []struct {
 		routes []string
@@ -101,7 +104,7 @@ func TestASyncBeginsAnewOnlyWhatHasLostItsPlace(t *testing.T) {
 		if _, err := (engine{d}).restart(ctx, src, ops.SyncRequest{Source: "crm", Entity: "lead", Routes: test.routes}); err != nil {
 			t.Fatal(err)
 		}
-		for _, r := range d.routes {
+		for _, r := range d.set().routes {
 			row, err := store.Route(ctx, state.Slice{Route: r.id})
 			if err != nil || (row.Run == "sync") != test.anew[r.id] {
 				t.Errorf("after a sync of leads for %q: route %s begins anew: %v, %v, want %v", test.routes, r.id, row.Run == "sync", err, test.anew[r.id])

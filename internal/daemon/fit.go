@@ -13,13 +13,13 @@ import (
 // known beforehand of the columns of a pushed source. A target in down is not asked.
 func (d *Daemon) checkRules(ctx context.Context, down map[string]bool) []Finding {
 	schemas := make(map[string][]*syncline.Schema)
-	for _, sys := range d.o.Config.Systems {
+	for _, sys := range d.set().config.Systems {
 		if sys.Capture != nil && sys.Capture.Mode != config.ModePush {
 			schemas[sys.Name] = d.describe(ctx, sys)
 		}
 	}
 	var list []Finding
-	for _, r := range d.o.Config.Rules {
+	for _, r := range d.set().config.Rules {
 		if !r.Enabled {
 			continue
 		}
@@ -64,7 +64,7 @@ func (d *Daemon) checkRule(ctx context.Context, r *config.Rule, source string, p
 		return nil
 	}
 	var list []Finding
-	if fit := connectors[d.o.Config.System(target).Type].fit; fit != nil {
+	if fit := connectors[d.set().config.System(target).Type].fit; fit != nil {
 		warnings, err := fit(ctx, d, d.routeOf(r, source), syncline.Definition{Object: part.Object, Schema: binding.Out, Create: d.creates(r), Policy: part.Schema})
 		if err != nil {
 			down[target] = syncline.ClassOf(err) == syncline.Transient
@@ -83,8 +83,8 @@ func tell(system, rule string, f syncline.Finding) Finding {
 
 // routeOf is the rule's route as far as a check needs it.
 func (d *Daemon) routeOf(r *config.Rule, system string) *route {
-	rt := &route{id: r.Route(system), rules: []*config.Rule{r}, source: &source{system: d.o.Config.System(system)}, target: d.o.Config.System(r.To.System)}
-	for _, other := range d.o.Config.Rules {
+	rt := &route{id: r.Route(system), rules: []*config.Rule{r}, source: &source{system: d.set().config.System(system)}, target: d.set().config.System(r.To.System)}
+	for _, other := range d.set().config.Rules {
 		if other.Enabled && slices.Contains(other.Sources(), system) && other.Route(system) == rt.id {
 			rt.guarded = rt.guarded || other.Guarded
 		}
@@ -94,5 +94,5 @@ func (d *Daemon) routeOf(r *config.Rule, system string) *route {
 
 // creates reports whether the rule, or another one that writes the same object, makes it.
 func (d *Daemon) creates(r *config.Rule) bool {
-	return slices.ContainsFunc(d.o.Config.Rules, func(other *config.Rule) bool { return other.Enabled && other.To == r.To && other.Create })
+	return slices.ContainsFunc(d.set().config.Rules, func(other *config.Rule) bool { return other.Enabled && other.To == r.To && other.Create })
 }

@@ -33,7 +33,7 @@ func (d *Daemon) keepHouse(ctx context.Context) {
 			round = true
 		case <-d.housework:
 		}
-		for _, s := range d.sources {
+		for _, s := range d.set().sources {
 			if err := d.keep(ctx, s, round); err != nil && ctx.Err() == nil {
 				d.log.Warn("log cannot be purged", "source", s.system.Name, "err", err)
 			}
@@ -71,14 +71,14 @@ func (d *Daemon) keep(ctx context.Context, s *source, round bool) error {
 		return err
 	}
 	middle := bounds.First + (bounds.Last-bounds.First)/2
-	if full && slowest != nil && cursor <= middle && d.o.Config.Log.OnFull == config.OnFullRelease && overrun(slowest, middle, round) {
+	if full && slowest != nil && cursor <= middle && d.set().config.Log.OnFull == config.OnFullRelease && overrun(slowest, middle, round) {
 		if cursor, err = d.release(ctx, s, slowest, cursor, bounds); err != nil {
 			return err
 		}
 	}
 	below := min(cursor, bounds.Last)
 	if !full {
-		old, err := d.firstYounger(ctx, s, bounds, time.Now().Add(-d.o.Config.Log.Retain))
+		old, err := d.firstYounger(ctx, s, bounds, time.Now().Add(-d.set().config.Log.Retain))
 		if err != nil {
 			return err
 		}
@@ -101,7 +101,7 @@ func (d *Daemon) keep(ctx context.Context, s *source, round bool) error {
 	if err := d.state.Trim(ctx, s.system.Name, below); err != nil {
 		return err
 	}
-	if err := d.state.TrimRuns(ctx, s.system.Name, time.Now().Add(-d.o.Config.Log.Retain)); err != nil {
+	if err := d.state.TrimRuns(ctx, s.system.Name, time.Now().Add(-d.set().config.Log.Retain)); err != nil {
 		return err
 	}
 	if err := d.state.TrimIDs(ctx, s.system.Name, below); err != nil {
@@ -118,14 +118,14 @@ func (d *Daemon) limit(ctx context.Context) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	for _, s := range d.sources {
+	for _, s := range d.set().sources {
 		b, err := s.log.Bounds(ctx)
 		if err != nil {
 			return 0, err
 		}
 		disk += b.Bytes
 	}
-	return min(d.quota(), max(disk/2/int64(len(d.sources)), purgeStep)), nil
+	return min(quota(d.set().config), max(disk/2/int64(len(d.set().sources)), purgeStep)), nil
 }
 
 // slowest returns the source's route whose stored cursor is lowest and that still has a hold on the log, but for one; nil and the
@@ -133,8 +133,8 @@ func (d *Daemon) limit(ctx context.Context) (int64, error) {
 func (d *Daemon) slowest(ctx context.Context, s *source, bounds syncline.Bounds, but *route) (*route, syncline.Seq, error) {
 	var slow *route
 	cursor := bounds.Last + 1
-	for _, r := range d.routes {
-		if r.source != s || r == but {
+	for _, r := range d.set().routes {
+		if r.source.stream != s.stream || r == but {
 			continue
 		}
 		known, err := d.state.Route(ctx, state.Slice{Route: r.id})
@@ -181,8 +181,8 @@ func (d *Daemon) release(ctx context.Context, s *source, r *route, from syncline
 // widenGaps notes for every route without a hold what a purge below this entry takes from it. It is noted first: what is noted
 // and was not purged yet is not applied either.
 func (d *Daemon) widenGaps(ctx context.Context, s *source, below syncline.Seq) error {
-	for _, r := range d.routes {
-		if r.source != s {
+	for _, r := range d.set().routes {
+		if r.source.stream != s.stream {
 			continue
 		}
 		known, err := d.state.Route(ctx, state.Slice{Route: r.id})

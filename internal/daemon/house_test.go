@@ -50,7 +50,7 @@ func newHouse(t *testing.T, log config.Log) *house {
 	}}
 	h.log = memlog.New(memlog.Options{Now: func() time.Time { return h.now }}).Log("crm")
 	system := &config.System{Name: "crm", Capture: &config.Capture{}}
-	h.Daemon = &Daemon{o: Options{Config: &config.Config{Log: log, Systems: []*config.System{system}}}, log: slog.New(slog.DiscardHandler),
+	h.Daemon = &Daemon{log: slog.New(slog.DiscardHandler),
 		housework: make(chan struct{}, 1), refusals: make(chan struct{}, 1), unheard: make(map[string]bool), room: func() (int64, error) { return h.free, nil }}
 	var err error
 	if h.state, err = state.Open(t.Context(), state.Options{Path: filepath.Join(t.TempDir(), "state.db")}); err != nil {
@@ -58,7 +58,8 @@ func newHouse(t *testing.T, log config.Log) *house {
 	}
 	t.Cleanup(func() { _ = h.state.Close() })
 	h.read = h.log
-	h.sources = []*source{{system: system, log: sized{h.log}, capture: capture.New(capture.Options{Source: "crm", Log: h.log, Runs: h.state})}}
+	h.current.Store(&set{config: &config.Config{Log: log, Systems: []*config.System{system}}, sources: []*source{{system: system,
+		stream: &stream{log: sized{h.log}, capture: capture.New(capture.Options{Source: "crm", Log: h.log, Runs: h.state})}}}})
 	return h
 }
 
@@ -85,7 +86,7 @@ func (h *house) route(id string, at syncline.Seq) *route {
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	r := &route{id: id, source: h.sources[0]}
+	r := &route{id: id, source: h.set().sources[0]}
 	r.apply, err = apply.New(apply.Options{ID: id, Source: "crm", Signature: "1", Rules: []apply.Rule{{ID: id}}, Log: h.read, State: h.state, Open: h.open})
 	if err != nil {
 		h.t.Fatal(err)
@@ -95,13 +96,13 @@ func (h *house) route(id string, at syncline.Seq) *route {
 	go func() { done <- r.apply.Run(ctx, ctx) }()
 	h.t.Cleanup(func() { stop(); <-done })
 	eventually(h.t, "the route has begun", func() bool { return r.apply.Status().State != apply.RouteStarting })
-	h.routes = append(h.routes, r)
+	h.set().routes = append(h.set().routes, r)
 	return r
 }
 
 func (h *house) keep(round bool) {
 	h.t.Helper()
-	if err := h.Daemon.keep(h.t.Context(), h.sources[0], round); err != nil {
+	if err := h.Daemon.keep(h.t.Context(), h.set().sources[0], round); err != nil {
 		h.t.Fatal(err)
 	}
 }
@@ -110,7 +111,7 @@ func (h *house) keep(round bool) {
 func (h *house) gaps() string {
 	h.t.Helper()
 	var list []string
-	for _, r := range h.routes {
+	for _, r := range h.set().routes {
 		known, err := h.state.Route(h.t.Context(), state.Slice{Route: r.id})
 		if err != nil {
 			h.t.Fatal(err)
@@ -286,7 +287,7 @@ func TestARefusedBatchMeansThatTheLogIsFull(t *testing.T) {
 	h.keep(true)
 	h.want(1, "")
 
-	s := h.sources[0]
+	s := h.set().sources[0]
 	h.stalled(s, syncline.Errorf(syncline.Transient, "log_disk", "the disk is full"))
 	h.stalled(s, errors.New("something else"))
 	if len(h.housework) != 0 || s.refused.Load() {
@@ -332,8 +333,8 @@ func TestARoundLooksAtOneEntry(t *testing.T) {
 		{{"all is old", 100, 0, 8, 100}, {"more is old", 100, 0, 9, 200}, {"what follows is young", 0, 10, 5, 200}},
 	} {
 		h := newHouse(t, config.Log{Retain: 24 * hour, MaxBytes: 1 << 40})
-		log := &looked{Log: h.sources[0].log}
-		h.sources[0].log = log
+		log := &looked{Log: h.set().sources[0].log}
+		h.set().sources[0].log = log
 		for _, r := range rounds {
 			h.append(r.old, 25*hour)
 			h.append(r.new, hour)

@@ -54,7 +54,7 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
 	}
-	for _, s := range m.e.sources {
+	for _, s := range m.e.set().sources {
 		st := s.capture.Status()
 		ch <- prometheus.MustNewConstMetric(m.captured, prometheus.CounterValue, float64(st.Events), s.system.Name)
 		gauge(m.sourceUp, up(st.State == capture.StateRunning), s.system.Name, string(st.State))
@@ -62,7 +62,7 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 			gauge(m.logBytes, float64(b.Bytes), s.system.Name)
 		}
 	}
-	for _, r := range m.e.routes {
+	for _, r := range m.e.set().routes {
 		st, err := m.e.routeStatus(ctx, r)
 		if err != nil {
 			continue

@@ -24,7 +24,7 @@ func (unwilling) StartRun(r syncline.Run) error {
 // TestTasksFailWhenTheSourceRefusesToReadForThem, although it was not open when their route asked.
 func TestTasksFailWhenTheSourceRefusesToReadForThem(t *testing.T) {
 	h := newHouse(t, config.Log{})
-	s := h.sources[0]
+	s := h.set().sources[0]
 	var down atomic.Bool
 	down.Store(true)
 	db := memsource.NewSystem("db")
@@ -52,7 +52,7 @@ func TestTasksFailWhenTheSourceRefusesToReadForThem(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h.routes = append(h.routes, r)
+	h.set().routes = append(h.set().routes, r)
 	if err := r.apply.Prepare(t.Context(), false); err != nil {
 		t.Fatal(err)
 	}

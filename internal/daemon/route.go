@@ -7,6 +7,7 @@ import (
 	"hash/fnv"
 	"io"
 	"slices"
+	"time"
 
 	"syncline"
 	"syncline/internal/apply"
@@ -27,24 +28,23 @@ type route struct {
 	compiled []apply.Rule
 	open     openTarget
 	apply    *apply.Route
+	// tombstone is how long a target must know of what was removed.
+	tombstone time.Duration
 }
 
-// addRoutes makes the routes of all enabled rules: one for each rule and source system, or for each group.
-func (d *Daemon) addRoutes() error {
-	byID := make(map[string]*route)
+// newRoutes makes the routes of all enabled rules: one for each rule and source system, or for each group.
+func (d *Daemon) newRoutes(made *set) error {
 	compiled := make(map[string][]apply.Rule)
-	for _, r := range d.o.Config.Rules {
+	for _, r := range made.config.Rules {
 		if !r.Enabled {
 			continue
 		}
 		for _, name := range r.Sources() {
-			id := r.Route(name)
-			rt := byID[id]
+			rt := made.route(r.Route(name))
 			if rt == nil {
-				target := d.o.Config.System(r.To.System)
-				rt = &route{id: id, source: d.source(name), target: target, events: target.Type.Events()}
-				byID[id] = rt
-				d.routes = append(d.routes, rt)
+				target := made.config.System(r.To.System)
+				rt = &route{id: r.Route(name), source: made.source(name), target: target, events: target.Type.Events(), tombstone: made.config.Log.Retain}
+				made.routes = append(made.routes, rt)
 			}
 			rt.rules = append(rt.rules, r)
 			rt.guarded = rt.guarded || r.Guarded
@@ -52,10 +52,10 @@ func (d *Daemon) addRoutes() error {
 			if err != nil {
 				return fmt.Errorf("rule %s: %w", r.ID, err)
 			}
-			compiled[id] = append(compiled[id], rules...)
+			compiled[rt.id] = append(compiled[rt.id], rules...)
 		}
 	}
-	for _, rt := range d.routes {
+	for _, rt := range made.routes {
 		if err := d.build(rt, compiled[rt.id]); err != nil {
 			return fmt.Errorf("route %s: %w", rt.id, err)
 		}
@@ -85,7 +85,7 @@ func (d *Daemon) build(rt *route, rules []apply.Rule) error {
 
 // reads reports whether the route applies this entity of this source.
 func (rt *route) reads(s *source, entity string) bool {
-	return rt.source == s && slices.ContainsFunc(rt.compiled, func(r apply.Rule) bool { return r.Entity == entity })
+	return rt.source.stream == s.stream && slices.ContainsFunc(rt.compiled, func(r apply.Rule) bool { return r.Entity == entity })
 }
 
 // startOf is where the rule's route begins. A pushed source has no records to read: all there is is in its log.

@@ -58,7 +58,7 @@ func TestARouteThatHangsIsNotTheOnlyOneThatResumes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHouse(t, config.Log{})
 		system := &config.System{Name: "dw"}
-		h.o.Config.Systems = append(h.o.Config.Systems, system)
+		h.set().config.Systems = append(h.set().config.Systems, system)
 		denied := func(context.Context) (syncline.Target, error) {
 			return nil, syncline.Errorf(syncline.Fatal, "permission_denied", "no")
 		}
