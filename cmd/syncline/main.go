@@ -118,7 +118,7 @@ func newRoot() *cobra.Command {
 	root.PersistentFlags().StringVarP(&g.output, "output", "o", "table", "output: table, json or yaml")
 	root.PersistentFlags().StringVar(&g.server, "server", "", "URL of a running syncline (default http://127.0.0.1:8484, or $SYNCLINE_SERVER)")
 	root.AddCommand(demoCommand(g), initCommand(g), validateCommand(g), runCommand(g), statusCommand(g), routesCommand(g), tasksCommand(g),
-		syncCommand(g), resumeCommand(g), versionCommand())
+		syncCommand(g), pauseCommand(g), resumeCommand(g), versionCommand())
 	wrapArgs(root)
 	return root
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 )
@@ -10,13 +11,17 @@ import (
 func resumeCommand(g *globals) *cobra.Command {
 	var system string
 	cmd := &cobra.Command{
-		Use:   "resume ROUTE | --system SYSTEM",
-		Short: "Have a stopped route or system try again now",
-		Long: "Has a route that has halted, or waits after an error, try again now. It goes on where it stood: nothing is left out. With\n" +
+		Use:   "resume {source|entity|rule|target} NAME... | ROUTE | --system SYSTEM",
+		Short: "Lift a pause, or have a stopped route or system try again now",
+		Long: "With a kind and names, lifts pauses (see `syncline pause`); a route goes on once nothing holds it back any more.\n\n" +
+			"With a route, has one that has halted, or waits after an error, try again now. It goes on where it stood: nothing is left out. With\n" +
 			"--system, the system's own capture and every route that writes to it do.",
-		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			switch {
+			case len(args) > 1 && system == "":
+				return liftPauses(cmd, g, args[0], args[1:])
+			case len(args) > 1:
+				return usage(errors.New("give --system alone"))
 			case len(args) == 0 && system == "":
 				return usage(errors.New("give a route, or --system SYSTEM"))
 			case len(args) == 1 && system != "":
@@ -42,4 +47,20 @@ func resumeCommand(g *globals) *cobra.Command {
 	}
 	cmd.Flags().StringVar(&system, "system", "", "the source, and the routes to the target, of this name")
 	return cmd
+}
+
+func liftPauses(cmd *cobra.Command, g *globals, kind string, names []string) error {
+	req, err := pauseRequest(kind, names)
+	if err != nil {
+		return usage(err)
+	}
+	client, err := g.client()
+	if err != nil {
+		return err
+	}
+	if err := client.Unpause(cmd.Context(), req); err != nil {
+		return err
+	}
+	fmt.Fprintf(cmd.ErrOrStderr(), "%s %s resumed; see `syncline status`\n", kind, strings.Join(names, ", ")) //nolint:errcheck // talk
+	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"syncline"
@@ -89,6 +90,8 @@ type Route struct {
 
 	refusals refusals // belongs to the goroutine of Run
 
+	paused atomic.Bool // see SetPaused
+
 	// unanswered is where the last batch would have ended that the target did not answer for; without a Log there is none. A target
 	// that can be opened again may still not answer, and some are not even asked. It belongs to the goroutine of Run.
 	unanswered syncline.Cursor
@@ -108,6 +111,7 @@ const (
 	RouteDegraded  RouteState = "degraded" // the target does not answer; the route tries on
 	RouteNeedsSync RouteState = "needs_sync"
 	RouteHalted    RouteState = "halted"
+	RoutePaused    RouteState = "paused" // an operator holds it back
 	RouteStopped   RouteState = "stopped"
 )
 
@@ -136,12 +140,21 @@ type Status struct {
 // Waits reports whether the route has stopped, or waits before it tries again.
 func (s Status) Waits(now time.Time) bool {
 	switch s.State {
-	case RouteHalted, RouteNeedsSync:
+	case RouteHalted, RouteNeedsSync, RoutePaused:
 		return true
 	case RouteDegraded:
 		return s.NextTry.After(now)
 	}
 	return false
+}
+
+// Busy reports whether the route works, or tries to.
+func (s Status) Busy() bool {
+	switch s.State {
+	case RouteHalted, RouteNeedsSync, RoutePaused, RouteStopped:
+		return false
+	}
+	return true
 }
 
 // New returns a route that has not begun.
@@ -237,6 +250,10 @@ func (r *Route) Run(ctx, hard context.Context) error {
 	}()
 	failures, stopped := 0, false
 	for ctx.Err() == nil {
+		if r.paused.Load() {
+			r.rest(ctx)
+			continue
+		}
 		s, err := r.Begin(ctx)
 		if err == nil {
 			if !s.m.committed.Before(r.unanswered) { // the batch was done, only its answer was lost
@@ -270,7 +287,7 @@ func (r *Route) Run(ctx, hard context.Context) error {
 			continue
 		}
 		failures++
-		r.pause(ctx, err, failures)
+		r.backOff(ctx, err, failures)
 	}
 	return nil
 }
@@ -295,9 +312,9 @@ func (r *Route) stop(ctx context.Context, err error) {
 	}
 }
 
-// pause waits after a transient error: a random time up to a bound that doubles, so that routes of one target do not return in
+// backOff waits after a transient error: a random time up to a bound that doubles, so that routes of one target do not return in
 // step; never less than the target asked for.
-func (r *Route) pause(ctx context.Context, err error, failures int) {
+func (r *Route) backOff(ctx context.Context, err error, failures int) {
 	d := backoff.Delay(r.o.MinDelay, r.o.MaxDelay, failures)
 	var floor interface{ RetryAfter() time.Duration }
 	if errors.As(err, &floor) {

@@ -154,6 +154,9 @@ func (s *Session) run(ctx, hard context.Context) (progress bool, err error) {
 			commands = s.r.commands
 			s.obey(hard, waiting)
 		}
+		if !flying && s.r.paused.Load() {
+			return progress, nil
+		}
 		for !flying && ctx.Err() == nil {
 			move := s.m.next(s.r.o.Now())
 			if move == moveWait {

@@ -52,6 +52,11 @@ type Daemon struct {
 
 	refusals chan struct{} // buffered by one: a capture whose source refused a run leaves a note, tellRefused takes it
 
+	pauses struct {
+		mu   sync.Mutex
+		list []state.Pause // a copy of the state store's
+	}
+
 	mu      sync.Mutex
 	unheard map[string]bool              // routes that have not been told of a refused run
 	indexes map[string]*search.Directory // by path, once a target needs one
@@ -80,6 +85,9 @@ func Open(ctx context.Context, o Options) (d *Daemon, err error) {
 	}
 	d.room = d.logs.Room
 	if d.state, err = state.Open(ctx, state.Options{Path: o.Config.State.Path, Logger: o.Logger}); err != nil {
+		return d, err
+	}
+	if err := d.loadPauses(ctx); err != nil {
 		return d, err
 	}
 	d.current.Store(&set{config: o.Config})

@@ -297,15 +297,22 @@ rules:
 // running opens a daemon that runs until the test ends, and must end cleanly.
 func running(t *testing.T, c *config.Config) *Daemon {
 	t.Helper()
+	d, _ := runningUntil(t, c)
+	return d
+}
+
+// runningUntil runs the daemon until the test ends, or stop is called.
+func runningUntil(t *testing.T, c *config.Config) (d *Daemon, stop func()) {
+	t.Helper()
 	d, err := Open(t.Context(), Options{Config: c})
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, stop := context.WithCancel(t.Context())
+	ctx, cancel := context.WithCancel(t.Context())
 	ran := make(chan error, 1) // Run's one word
 	go func() { ran <- d.Run(ctx) }()
-	t.Cleanup(func() {
-		stop()
+	stop = sync.OnceFunc(func() {
+		cancel()
 		if err := <-ran; err != nil {
 			t.Error(err)
 		}
@@ -313,5 +320,6 @@ func running(t *testing.T, c *config.Config) *Daemon {
 			t.Error(err)
 		}
 	})
-	return d
+	t.Cleanup(stop)
+	return d, stop
 }

@@ -114,6 +114,7 @@ func (e engine) routeStatus(ctx context.Context, r *route) (ops.RouteStatus, err
 	for _, rule := range r.rules {
 		one.Rules = append(one.Rules, rule.ID)
 	}
+	one.Pauses = e.shown(e.pausesOf(r))
 	bounds, err := r.source.log.Bounds(ctx)
 	if err != nil {
 		return one, err
@@ -159,6 +160,9 @@ func (e engine) RetryTask(ctx context.Context, id string) error {
 		if r == nil {
 			return syncline.Errorf(syncline.Rejected, "route_unknown", "task %s is of route %s, which the configuration does not have", id, x.Route).
 				WithFix("bring the rule back, then retry the task; or cancel it")
+		}
+		if err := e.paused(e.route(x.Route)); err != nil {
+			return err
 		}
 		return r.Retry(ctx, x)
 	})
@@ -259,6 +263,9 @@ func (e engine) ResumeRoute(ctx context.Context, id string) error {
 	if r == nil {
 		return syncline.Errorf(syncline.Rejected, "route_not_found", "route %s does not exist or is disabled: %w", id, state.ErrNotFound)
 	}
+	if err := e.paused(r); err != nil {
+		return err
+	}
 	ctx, cancel := context.WithTimeout(ctx, commandTimeout)
 	defer cancel()
 	return r.apply.Resume(ctx)
@@ -274,7 +281,7 @@ func (e engine) ResumeSystem(ctx context.Context, name string) error {
 	}
 	var commands []func(context.Context) error
 	for _, r := range e.set().routes {
-		if r.target.Name == name && r.apply.Status().Waits(time.Now()) { // one that is trying at this moment takes no commands
+		if r.target.Name == name && r.apply.Status().Waits(time.Now()) && e.paused(r) == nil { // one that is trying at this moment takes no commands
 			commands = append(commands, r.apply.Resume)
 		}
 	}
@@ -349,7 +356,9 @@ func (e engine) Ready(context.Context) (bool, []string) {
 		}
 	}
 	for _, r := range e.set().routes {
-		if st := r.apply.Status(); st.State != apply.RouteRunning {
+		switch st := r.apply.Status(); st.State {
+		case apply.RouteRunning, apply.RoutePaused: // a pause is what an operator wants
+		default:
 			reasons = append(reasons, fmt.Sprintf("route %s is %s%s", r.id, st.State, because(st.Err)))
 		}
 	}

@@ -79,8 +79,11 @@ func (d *Daemon) build(rt *route, rules []apply.Rule) error {
 		Logger:         d.log,
 	}
 	var err error
-	rt.apply, err = apply.New(options)
-	return err
+	if rt.apply, err = apply.New(options); err != nil {
+		return err
+	}
+	rt.apply.SetPaused(len(d.pausesOf(rt)) > 0)
+	return nil
 }
 
 // reads reports whether the route applies this entity of this source.

@@ -76,6 +76,24 @@ func (c *Client) ResumeSystem(ctx context.Context, name string) error {
 	return err
 }
 
+// Pauses returns what is paused.
+func (c *Client) Pauses(ctx context.Context) ([]Pause, error) {
+	list, err := call[List[Pause]](ctx, c, "GET", "/v1/pauses", nil)
+	return list.Items, err
+}
+
+// Pause holds routes back.
+func (c *Client) Pause(ctx context.Context, r PauseRequest) (Paused, error) {
+	return call[Paused](ctx, c, "POST", "/v1/pauses", r)
+}
+
+// Unpause lifts pauses; the request's reason is not sent.
+func (c *Client) Unpause(ctx context.Context, r PauseRequest) error {
+	q := url.Values{"source": r.Sources, "entity": r.Entities, "rule": r.Rules, "target": r.Targets}
+	_, err := call[struct{}](ctx, c, "DELETE", "/v1/pauses?"+q.Encode(), nil)
+	return err
+}
+
 // Tasks returns a page of tasks, without their records.
 func (c *Client) Tasks(ctx context.Context, f state.Filter) (List[Task], error) {
 	q := url.Values{}

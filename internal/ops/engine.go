@@ -19,6 +19,12 @@ type Engine interface {
 	ResumeRoute(ctx context.Context, id string) error
 	// ResumeSystem does the same for a system as a source, and for the routes that write to it.
 	ResumeSystem(ctx context.Context, name string) error
+	// Pauses returns what is paused.
+	Pauses(context.Context) ([]Pause, error)
+	// Pause holds back the routes of what is named, durably, and waits a while for the batches in hand.
+	Pause(context.Context, []state.Pause) (Paused, error)
+	// Unpause lifts pauses: all of them, or none where one of them is not there.
+	Unpause(context.Context, []state.Pause) error
 	// Tasks returns a page of tasks and the cursor of the next one.
 	Tasks(context.Context, state.Filter) ([]state.Exception, string, error)
 	// Task returns one task with its record.
@@ -35,7 +41,7 @@ type Engine interface {
 	Syncs(context.Context) ([]state.RunRow, error)
 	// StartSync asks for a run and returns its id.
 	StartSync(context.Context, SyncRequest) (string, error)
-	// Ready reports whether every system and route does its work, and why not.
+	// Ready reports whether every system and route does its work, and why not. One that is paused does what it should.
 	Ready(context.Context) (bool, []string)
 }
 
@@ -92,6 +98,7 @@ const (
 	RouteHalted    = "halted"
 	RouteNeedsSync = "needs_sync"
 	RouteDisabled  = "disabled"
+	RoutePaused    = "paused"
 )
 
 // RouteStatus is how one route is.
@@ -101,8 +108,10 @@ type RouteStatus struct {
 	Source string   `json:"source"`
 	Target string   `json:"target"`
 	// State is one of the constants above, Since when it began.
-	State string    `json:"state" enum:"running,starting,degraded,halted,needs_sync,disabled"`
+	State string    `json:"state" enum:"running,starting,degraded,halted,needs_sync,paused,disabled"`
 	Since time.Time `json:"since"`
+	// Pauses hold the route back. One that still has a batch in hand, or has stopped by itself, is not yet in the state paused.
+	Pauses []Pause `json:"pauses,omitempty" nullable:"false"`
 	// Error says why a route is degraded, halted or needs a sync.
 	Error *Fault `json:"error,omitempty"`
 	// Warnings are what an operator should know and what does not stop the route.
@@ -137,6 +146,7 @@ type RouteSummary struct {
 	Degraded  int `json:"degraded"`
 	Halted    int `json:"halted"`
 	NeedsSync int `json:"needs_sync"`
+	Paused    int `json:"paused"`
 	Disabled  int `json:"disabled"`
 	// Parked tasks of all routes, and the lag of the route that is farthest behind.
 	Parked     int64   `json:"parked"`
@@ -159,6 +169,8 @@ func summarize(routes []RouteStatus) RouteSummary {
 			s.Halted++
 		case RouteNeedsSync:
 			s.NeedsSync++
+		case RoutePaused:
+			s.Paused++
 		case RouteDisabled:
 			s.Disabled++
 		}

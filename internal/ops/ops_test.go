@@ -41,6 +41,9 @@ type fake struct {
 	filter state.Filter
 	asked  []string
 	chosen []Selection
+	pauses []Pause
+	paused []state.Pause
+	lifted []state.Pause
 	sync   SyncRequest
 }
 
@@ -64,6 +67,15 @@ func (f *fake) ResumeRoute(_ context.Context, id string) error {
 }
 func (f *fake) ResumeSystem(_ context.Context, name string) error {
 	f.asked = append(f.asked, "resume system "+name)
+	return f.err
+}
+func (f *fake) Pauses(context.Context) ([]Pause, error) { return f.pauses, f.err }
+func (f *fake) Pause(_ context.Context, list []state.Pause) (Paused, error) {
+	f.paused = append(f.paused, list...)
+	return Paused{Items: f.pauses, Finishing: []string{"slow"}}, f.err
+}
+func (f *fake) Unpause(_ context.Context, list []state.Pause) error {
+	f.lifted = append(f.lifted, list...)
 	return f.err
 }
 func (f *fake) RetryTask(_ context.Context, id string) error {

@@ -122,8 +122,8 @@ func TestOpenAPIListsEveryRoute(t *testing.T) {
 		}
 	}
 	slices.Sort(got)
-	want := []string{"GET /healthz", "GET /metrics", "GET /openapi.json", "GET /readyz", "GET /v1/routes", "GET /v1/routes/{id}",
-		"GET /v1/status", "GET /v1/syncs", "GET /v1/systems", "GET /v1/tasks", "GET /v1/tasks/{id}", "POST /v1/events",
+	want := []string{"DELETE /v1/pauses", "GET /healthz", "GET /metrics", "GET /openapi.json", "GET /readyz", "GET /v1/pauses", "GET /v1/routes", "GET /v1/routes/{id}",
+		"GET /v1/status", "GET /v1/syncs", "GET /v1/systems", "GET /v1/tasks", "GET /v1/tasks/{id}", "POST /v1/events", "POST /v1/pauses",
 		"POST /v1/routes/{id}/resume", "POST /v1/syncs", "POST /v1/systems/{name}/resume", "POST /v1/tasks/cancel", "POST /v1/tasks/retry", "POST /v1/tasks/{id}/cancel", "POST /v1/tasks/{id}/retry"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("operations (-want +got):\n%s", diff)

@@ -175,13 +175,18 @@ func checkFile(ctx context.Context, db *sql.DB) error {
 	return nil
 }
 
-func migrate(ctx context.Context, db *sql.DB, log *slog.Logger) error {
+// migrations returns what brings the database up to date.
+func migrations(db *sql.DB) (*goose.Provider, error) {
 	files, err := fs.Sub(sqliteMigrations, "migrations/sqlite")
 	if err != nil {
-		return err
+		return nil, err
 	}
-	provider, err := goose.NewProvider(goose.DialectSQLite3, db, files, goose.WithTableName(versionTable),
+	return goose.NewProvider(goose.DialectSQLite3, db, files, goose.WithTableName(versionTable),
 		goose.WithDisableGlobalRegistry(true), goose.WithSlog(slog.New(slog.DiscardHandler)))
+}
+
+func migrate(ctx context.Context, db *sql.DB, log *slog.Logger) error {
+	provider, err := migrations(db)
 	if err != nil {
 		return fmt.Errorf("read migrations: %w", err)
 	}

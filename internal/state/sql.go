@@ -72,6 +72,11 @@ const (
 	sqlMoveSchemas = `UPDATE rule_schema SET seq = ?, idx = ? WHERE route = ? AND slice = ?`
 	sqlCutSchemas  = `DELETE FROM rule_schema WHERE route = ? AND slice = ? AND (seq, idx) > (?, ?)`
 
+	sqlAddPause = `INSERT INTO pause (kind, name, reason, author, since) VALUES (?, ?, ?, ?, ?)
+		ON CONFLICT (kind, name) DO UPDATE SET reason = excluded.reason, author = excluded.author`
+	sqlRemovePause = `DELETE FROM pause WHERE kind = ? AND name = ?`
+	sqlPauses      = `SELECT kind, name, reason, author, since FROM pause ORDER BY kind, name`
+
 	sqlKnowsLog = `SELECT 1 FROM source_log WHERE source = ? AND log = ?`
 	sqlAddLog   = `INSERT INTO source_log (source, log) VALUES (?, ?) ON CONFLICT (source, log) DO NOTHING`
 

@@ -208,23 +208,20 @@ func TestMigrationsRunOnce(t *testing.T) {
 // A store that an older version wrote keeps what it has and learns what is new.
 func TestAnOlderStoreIsBroughtUpToDate(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "state.db")
-	s, err := Open(t.Context(), Options{Path: path})
+	db, err := openWriter(t.Context(), path)
 	must(t, err)
-	place1(t, s, sl)
-	must(t, s.write(t.Context(), "test", func(ctx context.Context, w *writer) error {
-		for _, q := range []string{"DROP TABLE rule_schema", "ALTER TABLE route DROP COLUMN settled_seq",
-			"ALTER TABLE route ADD COLUMN halt TEXT NOT NULL DEFAULT ''", "ALTER TABLE route ADD COLUMN halt_text TEXT NOT NULL DEFAULT ''",
-			"ALTER TABLE route ADD COLUMN halt_fix TEXT NOT NULL DEFAULT ''", "ALTER TABLE route ADD COLUMN halt_at BIGINT NOT NULL DEFAULT 0",
-			"DELETE FROM " + versionTable + " WHERE version_id > 3"} {
-			if _, err := w.exec(ctx, q); err != nil {
-				return err
-			}
-		}
-		return nil
-	}))
-	must(t, s.Close())
-	s = openAt(t, path)
-	if r, err := s.Route(t.Context(), sl); err != nil || !r.Known || r.Cursor != cur(1, 0) || r.Settled != 1 {
+	must(t, checkFile(t.Context(), db))
+	older, err := migrations(db)
+	must(t, err)
+	_, err = older.UpTo(t.Context(), 3)
+	must(t, err)
+	_, err = db.ExecContext(t.Context(), `INSERT INTO route (route, slice, known, placing, source, signature, run, log, seq, idx, epoch, halt, halt_text, halt_fix,
+		halt_at, gap_from, gap_to, mixed, updated, folded_seq, folded_idx, n_read, n_applied, n_filtered, n_superseded, n_parked, n_skipped)
+		VALUES (?, ?, 1, 0, 'crm', 'sig', '', ?, 7, 2, 1, '', '', '', 0, 0, 0, 0, 0, 0, 0, 3, 3, 0, 0, 0, 0)`, sl.Route, sl.Slice, cur(7, 2).Log)
+	must(t, errors.Join(err, db.Close()))
+
+	s := openAt(t, path)
+	if r, err := s.Route(t.Context(), sl); err != nil || !r.Known || r.Cursor != cur(7, 2) || r.Settled != 7 {
 		t.Errorf("Route = %+v, %v, want it as it was", r, err)
 	}
 	if all, err := s.Schemas(t.Context(), sl); err != nil || len(all) != 0 {

@@ -1,0 +1,57 @@
+package apply
+
+import (
+	"context"
+	"time"
+
+	"syncline"
+)
+
+// SetPaused holds the route back, or lets it go on where it stood. A paused route finishes the batch in hand, closes its target and
+// takes nothing more. It takes effect at once before Run; else when the route next looks, which HeedPause has it do.
+func (r *Route) SetPaused(paused bool) { r.paused.Store(paused) }
+
+// HeedPause returns once the route does as SetPaused said last. An error of class transient says that it still has a batch in hand; it
+// heeds it after that.
+func (r *Route) HeedPause(ctx context.Context) error {
+	c := command{
+		settled: true,
+		whileRunning: func(_ context.Context, s *Session) error {
+			s.over = s.r.paused.Load()
+			return nil
+		},
+		// What a route has stopped at by itself is more than a pause, and stays so.
+		whileStopped: func(context.Context) (begin bool, err error) {
+			st := r.Status().State
+			return st != RouteHalted && st != RouteNeedsSync, nil
+		},
+	}
+	err := r.do(ctx, c)
+	if err == nil && r.paused.Load() {
+		err = r.do(ctx, c) // the first one ended the session; whoever takes this one has begun to rest
+	}
+	return err
+}
+
+// rest waits while the route is paused, and carries out what needs no target.
+func (r *Route) rest(ctx context.Context) {
+	r.update(func(s *Status) { s.State, s.Err, s.NextTry = RoutePaused, nil, time.Time{} })
+	r.log.Info("route is paused")
+	why := syncline.Errorf(syncline.Rejected, "route_paused", "route %s is paused", r.o.ID).
+		WithFix("see why with `syncline pause list`, and resume it first")
+	for r.paused.Load() {
+		select {
+		case <-ctx.Done():
+			return
+		case c := <-r.commands:
+			if c.whileStopped == nil {
+				c.answer <- why
+				continue
+			}
+			_, err := c.whileStopped(ctx)
+			c.answer <- err
+		}
+	}
+	r.update(func(s *Status) { s.State = RouteStarting })
+	r.log.Info("route goes on after a pause")
+}
