@@ -20,6 +20,7 @@ func (t *Target) Apply(ctx context.Context, w *syncline.Write) (syncline.Result,
 	if t.s == nil || t.unsettled {
 		return syncline.Result{}, syncline.Errorf(syncline.Transient, "connection_lost", "no connection: the cursor at the target must be read first")
 	}
+	moves := 0
 	for {
 		x := &transaction{t: t, s: t.s, w: w, res: syncline.Result{Outcomes: make([]syncline.Outcome, len(w.Changes))}}
 		err := x.apply(ctx)
@@ -27,6 +28,13 @@ func (t *Target) Apply(ctx context.Context, w *syncline.Write) (syncline.Result,
 			return x.res, nil
 		}
 		x.s.rollback(ctx)
+		x.unmake()
+		if errors.Is(err, errMoved) {
+			if moves++; moves < maxMoves {
+				continue
+			}
+			err = syncline.Errorf(syncline.Transient, "target_moves", "others write the same records of the target at the same time, again and again")
+		}
 		if !x.again(err) {
 			return syncline.Result{}, x.explain(ctx, err)
 		}
@@ -49,6 +57,10 @@ type transaction struct {
 	refused *binding
 	// arena holds the parameters of the queued requests.
 	arena []byte
+	// decided is what the write's decisions are about, by change.
+	decided []deciding
+	// made are temporary tables that go if the transaction does.
+	made []string
 }
 
 // commitError is an error of Write.Commit, which goes back as it is.
@@ -60,6 +72,9 @@ func (e *commitError) Unwrap() error { return e.err }
 func (x *transaction) apply(ctx context.Context) error {
 	if err := x.t.tidy(ctx, x.s); err != nil {
 		return err
+	}
+	if x.w.Decide != nil {
+		return x.applyDecided(ctx)
 	}
 	var groups []*group
 	var err error
@@ -83,6 +98,29 @@ func (x *transaction) apply(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	return x.finish(ctx)
+}
+
+// applyDecided is apply where each change is judged against what the target holds.
+func (x *transaction) applyDecided(ctx context.Context) error {
+	err := x.prepare(ctx)
+	if err != nil {
+		return err
+	}
+	x.begin()
+	if x.w.Ordered {
+		err = x.decideEach(ctx)
+	} else {
+		err = x.decideAll(ctx)
+	}
+	if err != nil {
+		return err
+	}
+	return x.finish(ctx)
+}
+
+// finish moves the cursor, and commits if the caller does.
+func (x *transaction) finish(ctx context.Context) error {
 	if x.deferrable {
 		x.queue = append(x.queue, request{sql: "SET CONSTRAINTS ALL IMMEDIATE", change: -1})
 	}

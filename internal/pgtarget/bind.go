@@ -19,6 +19,8 @@ type binding struct {
 	optimism  optimism
 	// shapes are the statements made so far, by their kind and mask.
 	shapes map[string]*shape
+	// read asks for the rows of keys, with a lock; nil until it is needed.
+	read *shape
 	// temps are the names of the temporary tables, by the columns that they hold. No two groups of a write share one.
 	temps map[string]string
 }
@@ -96,6 +98,7 @@ const (
 	kindPut      kind = 'p' // whole rows: insert or update
 	kindUpdate   kind = 'u' // some columns of rows that are there
 	kindFill     kind = 'f' // whole rows: insert where none is there
+	kindAdd      kind = 'a' // whole rows: insert, where none may be there
 	kindDelete   kind = 'd'
 	kindInsert   kind = 'i' // keyless
 	kindRemove   kind = 'r' // keyless: one equal row
@@ -139,6 +142,8 @@ func (t *Target) shape(b *binding, k kind, mask []int, w way, nulls []int) *shap
 		s.sql = q.put("")
 	case kindFill:
 		s.sql = q.put(q.absent())
+	case kindAdd:
+		s.sql = q.insert() + " ON CONFLICT (" + q.key() + ") DO NOTHING"
 	case kindUpdate:
 		s.sql = q.update()
 	case kindDelete:

@@ -127,7 +127,7 @@ func (b *binding) checkKey(i int, c *syncline.Change) error {
 	return nil
 }
 
-// makeTemps makes the temporary tables that are missing, outside of the transaction: they outlive its rollback.
+// makeTemps makes the temporary tables that are missing, outside of the transaction where it can: they outlive its rollback then.
 func (x *transaction) makeTemps(ctx context.Context, groups []*group) error {
 	for _, g := range groups {
 		if g.shape.temp == "" {
@@ -140,8 +140,18 @@ func (x *transaction) makeTemps(ctx context.Context, groups []*group) error {
 			return err
 		}
 		x.s.temps[g.shape.temp] = struct{}{}
+		if x.s.pg.TxStatus() != 'I' {
+			x.made = append(x.made, g.shape.temp)
+		}
 	}
 	return nil
+}
+
+// unmake forgets the temporary tables that were made in the transaction, which was rolled back.
+func (x *transaction) unmake() {
+	for _, temp := range x.made {
+		delete(x.s.temps, temp)
+	}
 }
 
 // queueGroups carries out the groups: deletes before puts, so that a unique value may pass from a deleted record to another;
@@ -189,7 +199,16 @@ func (x *transaction) queueGroup(ctx context.Context, g *group) error {
 	if g.way == wayArrays {
 		r.args = x.rowArgs(g)
 	}
-	if g.kind == kindUpdate || g.b.guard {
+	switch {
+	case g.kind == kindAdd:
+		r.done = func(n int64) error {
+			if n < int64(len(g.members)) {
+				return errMoved
+			}
+			return nil
+		}
+	case x.w.Decide != nil: // the rows are locked
+	case g.kind == kindUpdate || g.b.guard:
 		r.done = func(n int64) error {
 			if n < int64(len(g.members)) {
 				x.recheck = append(x.recheck, g)

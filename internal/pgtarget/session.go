@@ -45,6 +45,7 @@ type session struct {
 	schema   string              // the first of the search path, where the cursor table stands
 	prepared map[string]struct{} // names of shapes
 	temps    map[string]struct{} // names of temporary tables
+	shadows  bool                // the shadow table is there
 }
 
 func connect(ctx context.Context, url string) (*session, error) {

@@ -106,6 +106,15 @@ func (q builder) absent() string {
 	return " WHERE NOT EXISTS (SELECT FROM " + q.b.table.name.sql() + " AS x WHERE " + q.on("x") + ")"
 }
 
+// key lists the key's columns.
+func (q builder) key() string {
+	var key []string
+	for _, c := range q.b.key {
+		key = append(key, q.b.cols[c].name)
+	}
+	return quoteAll(key)
+}
+
 // put writes the upsert of the rows that meet the condition.
 func (q builder) put(where string) string {
 	var set []string
@@ -114,11 +123,7 @@ func (q builder) put(where string) string {
 			set = append(set, quote(col.name)+" = EXCLUDED."+quote(col.name))
 		}
 	}
-	var key []string
-	for _, c := range q.b.key {
-		key = append(key, q.b.cols[c].name)
-	}
-	sql := q.insert() + where + " ON CONFLICT (" + quoteAll(key) + ") DO "
+	sql := q.insert() + where + " ON CONFLICT (" + q.key() + ") DO "
 	if q.b.guard {
 		set = append(set, guardColumn+" = EXCLUDED."+guardColumn)
 		return sql + "UPDATE SET " + strings.Join(set, ", ") + " WHERE " + notNewer("t", "EXCLUDED."+guardColumn)

@@ -55,6 +55,8 @@ type object struct {
 	// last spares the fingerprint while the schema is the same one.
 	last        *syncline.Schema
 	lastBinding *binding
+	// unguarded are bindings for writes that are decided, by fingerprint.
+	unguarded map[uint64]*binding
 }
 
 // Open connects. A refused login and an unreachable server are transient errors.
@@ -72,7 +74,7 @@ func Open(ctx context.Context, o Options) (*Target, error) {
 
 // Traits: rows and cursor are one transaction, and SQL can do all that a state target can.
 func (t *Target) Traits() syncline.Traits {
-	return syncline.Traits{Transactional: true, Partial: true, Rekey: true, Keyless: true}
+	return syncline.Traits{Transactional: true, Partial: true, Rekey: true, Keyless: true, Decides: true}
 }
 
 // Close ends the connection.
@@ -161,6 +163,31 @@ func (t *Target) binding(ctx context.Context, s *session, name string, schema *s
 		o.bound[print] = b
 	}
 	o.last, o.lastBinding = schema, b
+	return b, nil
+}
+
+// unguarded returns how rows are written that are decided about: their order vetoes nothing.
+func (t *Target) unguarded(ctx context.Context, s *session, name string, schema *syncline.Schema) (*binding, error) {
+	if !t.o.Guard {
+		return t.binding(ctx, s, name, schema)
+	}
+	o, err := t.object(ctx, s, name)
+	if err != nil {
+		return nil, err
+	}
+	print := schema.Fingerprint()
+	b, ok := o.unguarded[print]
+	if !ok {
+		free := t.o
+		free.Guard = false
+		if b, _, err = bind(name, o.table, schema, &free); err != nil {
+			return nil, err
+		}
+		if o.unguarded == nil {
+			o.unguarded = map[uint64]*binding{}
+		}
+		o.unguarded[print] = b
+	}
 	return b, nil
 }
 

@@ -51,29 +51,29 @@ func (x *transaction) choose(groups []*group) []*group {
 			g.way = g.best(x.t.copyMin)
 		}
 		if g.way != wayArrays && g.kind != kindInsert {
-			x.sort(g)
+			x.sort(g.members, g.b)
 		}
 		g.shape = x.t.shape(g.b, g.kind, g.mask, g.way, nil)
 	}
 	return groups
 }
 
-// sort puts the group's rows into the order of the key's first column, roughly. Neighbours in a table and in its index are then
+// sort puts the rows of changes into the order of the key's first column, roughly. Neighbours in a table and in its index are then
 // written one after the other, which costs the server less than jumping about, and writers that meet take their locks in one
 // order.
-func (x *transaction) sort(g *group) {
+func (x *transaction) sort(members []int, b *binding) {
 	type place struct {
 		key    uint64
 		member int
 	}
-	col := g.b.cols[g.b.key[0]].src
-	places := make([]place, len(g.members))
-	for i, m := range g.members {
+	col := b.cols[b.key[0]].src
+	places := make([]place, len(members))
+	for i, m := range members {
 		places[i] = place{sortKey(x.w.Changes[m].Row.Values[col]), m}
 	}
 	slices.SortFunc(places, func(a, b place) int { return cmp.Or(cmp.Compare(a.key, b.key), cmp.Compare(a.member, b.member)) })
 	for i := range places {
-		g.members[i] = places[i].member
+		members[i] = places[i].member
 	}
 }
 

@@ -1,0 +1,316 @@
+package pgtarget
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+
+	"syncline"
+)
+
+// A write with decisions takes its records' rows with a lock, then their shadows, which only those write who have the row's lock;
+// a shadow without a row is locked itself, and the row is looked for again. What has neither is added under the eyes of the unique
+// index: where somebody else was first, the whole write is done again.
+
+// errMoved: a record or a shadow appeared since it was looked for.
+var errMoved = errors.New("a record appeared while its conflict was decided")
+
+// maxMoves is how often a write is done again because of that.
+const maxMoves = 5
+
+// deciding is one change of a write with decisions.
+type deciding struct {
+	held   syncline.Held
+	key    syncline.Key
+	object string // as the shadow table has it
+	set    bool   // decided
+}
+
+// looking are changes of one object and one schema, in the order of their keys.
+type looking struct {
+	b       *binding
+	object  string
+	schema  *syncline.Schema
+	members []int
+}
+
+// decideAll turns the changes into what is decided, in one look for each object, and queues it.
+func (x *transaction) decideAll(ctx context.Context) error {
+	list, err := x.look(ctx)
+	if err != nil {
+		return err
+	}
+	for _, l := range list {
+		if err := x.hold(ctx, l); err != nil {
+			return err
+		}
+	}
+	shadows := map[string]*shadowWrites{}
+	for i := range x.decided {
+		if err := x.decide(i, shadows); err != nil {
+			return err
+		}
+	}
+	if err := x.queueDecided(ctx, list); err != nil {
+		return err
+	}
+	for object, w := range shadows {
+		x.queueShadows(object, w)
+	}
+	return nil
+}
+
+// decideEach does the same for one change after the other.
+func (x *transaction) decideEach(ctx context.Context) error {
+	for i := range x.w.Changes {
+		c := &x.w.Changes[i]
+		if c.Op == syncline.ChangeTruncate {
+			o, err := x.t.object(ctx, x.s, c.Object)
+			if err != nil {
+				return err
+			}
+			x.queueTruncate(i, c, o.table)
+			if err := x.queueForget(c.Object); err != nil {
+				return err
+			}
+			continue
+		}
+		l, err := x.lookAt(ctx, i)
+		if err != nil {
+			return err
+		}
+		if err := x.hold(ctx, l); err != nil {
+			return err
+		}
+		shadows := map[string]*shadowWrites{}
+		if err := x.decide(i, shadows); err != nil {
+			return err
+		}
+		if err := x.queueDecided(ctx, []*looking{l}); err != nil {
+			return err
+		}
+		for object, w := range shadows {
+			x.queueShadows(object, w)
+		}
+	}
+	return nil
+}
+
+// prepare checks the changes before the transaction begins.
+func (x *transaction) prepare(ctx context.Context) error {
+	if err := x.t.shadows(ctx, x.s); err != nil {
+		return err
+	}
+	x.decided = make([]deciding, len(x.w.Changes))
+	// The decisions take the place of the caller's changes, which it keeps.
+	x.w = &syncline.Write{Changes: slices.Clone(x.w.Changes), Ordered: x.w.Ordered, Cursor: x.w.Cursor, Commit: x.w.Commit, Decide: x.w.Decide}
+	for i := range x.w.Changes {
+		c := &x.w.Changes[i]
+		if c.OldKey != nil || c.Op != syncline.ChangeTruncate && (c.Row.Schema == nil || len(c.Row.Schema.Key) == 0) {
+			return syncline.Errorf(syncline.Fatal, "write_malformed", "change %d of the write cannot be decided about", i).At(i)
+		}
+	}
+	return x.bindAll(ctx)
+}
+
+// look sorts the changes by object and schema.
+func (x *transaction) look(ctx context.Context) ([]*looking, error) {
+	var list []*looking
+	for i := range x.w.Changes {
+		c := &x.w.Changes[i]
+		at := slices.IndexFunc(list, func(l *looking) bool { return l.object == c.Object && l.schema == c.Row.Schema })
+		if at >= 0 {
+			if err := x.identify(list[at], i); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		l, err := x.lookAt(ctx, i)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, l)
+	}
+	for _, l := range list {
+		x.sort(l.members, l.b)
+	}
+	return list, nil
+}
+
+func (x *transaction) lookAt(ctx context.Context, i int) (*looking, error) {
+	c := &x.w.Changes[i]
+	b, err := x.t.unguarded(ctx, x.s, c.Object, c.Row.Schema)
+	if err != nil {
+		return nil, err
+	}
+	l := &looking{b: b, object: c.Object, schema: c.Row.Schema}
+	return l, x.identify(l, i)
+}
+
+// identify adds a change, under the name that its record's shadow has.
+func (x *transaction) identify(l *looking, i int) error {
+	c := &x.w.Changes[i]
+	if err := l.b.checkKey(i, c); err != nil {
+		return err
+	}
+	d := &x.decided[i]
+	var err error
+	if d.object, err = x.s.shadowObject(l.object); err != nil {
+		return err
+	}
+	d.key, _ = c.Row.Key()
+	l.members = append(l.members, i)
+	return nil
+}
+
+// hold reads what the target holds of the changes, and keeps it from others until the transaction ends.
+func (x *transaction) hold(ctx context.Context, l *looking) error {
+	r, tab, err := x.t.reading(ctx, x.s, l.object, l.schema)
+	if err != nil {
+		return err
+	}
+	g := &group{b: l.b, members: l.members}
+	q := builder{b: l.b, mask: l.b.key}
+	if l.b.read == nil {
+		x.t.shapes++
+		l.b.read = &shape{name: fmt.Sprintf("_syncline_%d", x.t.shapes),
+			sql: "SELECT u.o, " + r.list + " FROM " + q.from(true) + " JOIN " + tab.name.sql() + " AS t ON " + q.on("t") + " FOR UPDATE OF t"}
+	}
+	var failed error
+	x.queue = append(x.queue, request{shape: l.b.read, change: g.only(), args: x.keyArgs(g), row: func(texts [][]byte) {
+		i, err := strconv.Atoi(string(texts[0]))
+		if err != nil || i < 1 || i > len(l.members) {
+			failed = fmt.Errorf("read %s: row number %q of %d", l.object, texts[0], len(l.members))
+			return
+		}
+		if x.decided[l.members[i-1]].held.Values, err = r.row(texts[1:]); err != nil {
+			failed = err
+		}
+	}})
+	keys := func(members []int) []syncline.Key {
+		out := make([]syncline.Key, len(members))
+		for i, m := range members {
+			out[i] = x.decided[m].key
+		}
+		return out
+	}
+	object := x.decided[l.members[0]].object
+	shadows, bad := x.readShadows(object, keys(l.members), false, func(i int, shadow []byte) { x.decided[l.members[i]].held.Shadow = shadow })
+	x.queue = append(x.queue, shadows)
+	if err := x.flush(ctx); err != nil {
+		return err
+	}
+	if err := errors.Join(failed, *bad); err != nil {
+		return err
+	}
+	var absent []int
+	for _, m := range l.members {
+		if x.decided[m].held.Values == nil {
+			x.decided[m].held.Shadow = nil
+			absent = append(absent, m)
+		}
+	}
+	if len(absent) == 0 {
+		return nil
+	}
+	shadows, bad = x.readShadows(object, keys(absent), true, func(i int, shadow []byte) { x.decided[absent[i]].held.Shadow = shadow })
+	appeared := false
+	again := &group{b: l.b, members: absent}
+	x.queue = append(x.queue, shadows, request{shape: x.t.shape(l.b, kindStatus, l.b.key, wayArrays, nil), change: -1, args: x.keyArgs(again),
+		row: func([][]byte) { appeared = true }})
+	if err := x.flush(ctx); err != nil {
+		return err
+	}
+	if appeared {
+		return errMoved
+	}
+	return *bad
+}
+
+// decide puts the decision in the place of the change.
+func (x *transaction) decide(i int, shadows map[string]*shadowWrites) error {
+	c, of := &x.w.Changes[i], &x.decided[i]
+	d, err := x.w.Decide(i, of.held)
+	if err != nil {
+		return &commitError{err}
+	}
+	x.res.Outcomes[i] = d.Outcome
+	w := shadows[of.object]
+	if w == nil {
+		w = &shadowWrites{}
+		shadows[of.object] = w
+	}
+	w.note(of.key, of.held.Shadow, d.Shadow)
+	op, values := d.Op, d.Values
+	switch {
+	case op == syncline.ChangeDelete && of.held.Values == nil, op == syncline.ChangePut && same(values, of.held.Values):
+		op = 0
+	case op == syncline.ChangePut && of.held.Values == nil && slices.ContainsFunc(values, syncline.Value.IsUnset):
+		values = slices.Clone(values)
+		for j := range values {
+			if values[j].IsUnset() {
+				values[j] = syncline.Null
+			}
+		}
+	case op == syncline.ChangeDelete:
+		values = c.Row.Values
+	}
+	c.Op, c.Row.Values, of.set = op, values, true
+	return nil
+}
+
+// same reports whether a row with these values is already what it is to become, to the letter.
+func same(values, held []syncline.Value) bool {
+	if len(held) != len(values) {
+		return false
+	}
+	for i := range values {
+		if v, h := values[i], held[i]; !v.IsUnset() && !h.IsUnset() && (v.IsNull() != h.IsNull() || string(v.Bytes()) != string(h.Bytes())) {
+			return false
+		}
+	}
+	return true
+}
+
+func (x *transaction) queueDecided(ctx context.Context, list []*looking) error {
+	groups := x.groups(list)
+	if err := x.makeTemps(ctx, groups); err != nil {
+		return err
+	}
+	return x.queueGroups(ctx, groups)
+}
+
+// groups sorts what was decided into groups: rows that are there are updated or deleted, the others are added.
+func (x *transaction) groups(list []*looking) []*group {
+	var groups []*group
+	for n, l := range list {
+		for _, i := range l.members {
+			c, k := &x.w.Changes[i], kindUpdate
+			switch {
+			case c.Op == 0:
+				continue
+			case c.Op == syncline.ChangeDelete:
+				k = kindDelete
+			case x.decided[i].held.Values == nil:
+				k = kindAdd
+			}
+			at := slices.IndexFunc(groups, func(g *group) bool { return g.b == l.b && g.kind == k && g.takes(k, c.Row.Values) })
+			if at < 0 {
+				at = len(groups)
+				groups = append(groups, &group{b: l.b, kind: k, mask: l.b.maskOf(k, c.Row.Values), object: n})
+			}
+			g := groups[at]
+			g.members = append(g.members, i)
+			for j := range c.Row.Values {
+				g.bytes += len(c.Row.Values[j].Bytes())
+			}
+		}
+	}
+	for _, g := range groups {
+		g.way = g.best(x.t.copyMin)
+		g.shape = x.t.shape(g.b, g.kind, g.mask, g.way, nil)
+	}
+	return groups
+}

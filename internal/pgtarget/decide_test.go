@@ -1,0 +1,127 @@
+package pgtarget
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"sync"
+	"testing"
+
+	"syncline"
+)
+
+// Two routes and somebody else write the same records: no decision is made on what is no longer there.
+func TestDecisionsOfSeveralWritersAreAtomic(t *testing.T) {
+	const keys, writes = 20, 40
+	for _, ordered := range []bool{false, true} {
+		t.Run(fmt.Sprintf("ordered=%v", ordered), func(t *testing.T) {
+			r := newRig(t, Options{}, "CREATE TABLE c (id text PRIMARY KEY, n bigint, theirs bigint NOT NULL DEFAULT 0)")
+			s := cols(1, "id", "n")
+			var all sync.WaitGroup
+			for w := range 2 {
+				all.Go(func() {
+					tgt := open(t, Options{URL: r.tgt.o.URL, Route: "w" + strconv.Itoa(w)})
+					cur := syncline.Cursor{Log: "l", Seq: 1, Epoch: 1}
+					if err := tgt.Place(context.Background(), cur, "s"); err != nil {
+						t.Error(err)
+						return
+					}
+					for n := 0; n < writes; {
+						cur.Seq++
+						err := count(tgt, cur, ordered, s, keys, n+w)
+						switch {
+						case err == nil:
+							n++
+						case syncline.CodeOf(err) == "serialization" || syncline.CodeOf(err) == "target_moves": // a deadlock, or the records move too fast
+							if c, _, _, err := tgt.Own(context.Background(), cur.Epoch); err == nil {
+								cur = c
+							}
+						default:
+							t.Error(err)
+							return
+						}
+					}
+				})
+			}
+			other := connection(t, r.tgt.o.URL)
+			all.Go(func() {
+				for i := range keys * 10 {
+					if _, err := other.Exec(context.Background(), "UPDATE c SET theirs = theirs + 1 WHERE id = $1", strconv.Itoa(i%keys)); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+			all.Wait()
+			r.rows("SELECT count(*) FILTER (WHERE convert_from(data, 'UTF8') = '80'), count(*) FROM _syncline_shadow", fmt.Sprintf("(%d,%d)", keys, keys))
+			r.rows("SELECT count(*) FROM c JOIN _syncline_shadow s ON s.key = c.id WHERE c.n <> convert_from(s.data, 'UTF8')::bigint", "(0)")
+		})
+	}
+}
+
+// count writes each record's number of decisions, which its shadow keeps, and removes some of the records.
+func count(tgt *Target, cur syncline.Cursor, ordered bool, s *syncline.Schema, keys, round int) error {
+	w := &syncline.Write{Cursor: cur, Ordered: ordered, Commit: func(context.Context, syncline.Result) error { return nil }}
+	for k := range keys {
+		if !ordered { // in another order each time
+			k = (k + round) % keys
+		}
+		w.Changes = append(w.Changes, put("c", s, strconv.Itoa(k), ""))
+	}
+	w.Decide = func(i int, held syncline.Held) (syncline.Decision, error) {
+		n, _ := strconv.Atoi(string(held.Shadow)) // none is 0
+		next := strconv.Itoa(n + 1)
+		if held.Values != nil && held.Values[1].Text() != strconv.Itoa(n) {
+			return syncline.Decision{}, fmt.Errorf("record %s after %d decisions has %s", held.Values[0].Text(), n, held.Values[1].Text())
+		}
+		d := syncline.Decision{Op: syncline.ChangePut, Values: []syncline.Value{w.Changes[i].Row.Values[0], syncline.Text(next)}, Shadow: []byte(next)}
+		if (i+round)%7 == 0 {
+			d.Op = syncline.ChangeDelete
+		}
+		return d, nil
+	}
+	_, err := tgt.Apply(context.Background(), w)
+	return err
+}
+
+// A record that somebody adds after it was looked for is seen before anything is decided about it.
+func TestDecisionSeesARecordThatAppears(t *testing.T) {
+	r := newRig(t, Options{}, "CREATE TABLE c (id text PRIMARY KEY, n text)")
+	s := cols(1, "id", "n")
+	told := []string{}
+	w := r.write(false, put("c", s, "1", "ours"))
+	w.Decide = func(_ int, held syncline.Held) (syncline.Decision, error) {
+		if held.Values == nil {
+			told = append(told, "nothing")
+			execute(t, r.c, "INSERT INTO c VALUES ('1', 'theirs')")
+		} else {
+			told = append(told, held.Values[1].Text())
+		}
+		return syncline.Decision{Op: syncline.ChangePut, Values: w.Changes[0].Row.Values}, nil
+	}
+	if _, err := r.tgt.Apply(t.Context(), w); err != nil {
+		t.Fatal(err)
+	}
+	if got := fmt.Sprint(told); got != "[nothing theirs]" {
+		t.Errorf("held = %s, want nothing, then theirs", got)
+	}
+	r.rows("SELECT * FROM c", "(1,ours)")
+}
+
+// A table that somebody keeps filling gives up, and nothing is written.
+func TestDecisionGivesUpOnRecordsThatMove(t *testing.T) {
+	r := newRig(t, Options{}, "CREATE TABLE c (id text PRIMARY KEY, n text)",
+		"CREATE FUNCTION no() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'", "CREATE TRIGGER no BEFORE INSERT ON c FOR EACH ROW EXECUTE FUNCTION no()")
+	s := cols(1, "id", "n")
+	asked := 0
+	w := r.write(false, put("c", s, "1", "ours"))
+	w.Decide = func(int, syncline.Held) (syncline.Decision, error) {
+		asked++
+		return syncline.Decision{Op: syncline.ChangePut, Values: w.Changes[0].Row.Values, Shadow: []byte("s")}, nil
+	}
+	_, err := r.tgt.Apply(t.Context(), w)
+	wantError(t, err, syncline.Transient, "target_moves")
+	if asked != maxMoves {
+		t.Errorf("asked %d times, want %d", asked, maxMoves)
+	}
+	r.rows("SELECT count(*) FROM _syncline_shadow", "(0)")
+}
