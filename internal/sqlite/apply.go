@@ -20,7 +20,8 @@ var rowCounts = []int{200, 50, 10, 1}
 // Apply implements syncline.Target: everything is one transaction, with the cursor.
 func (t *Target) Apply(ctx context.Context, w *syncline.Write) (syncline.Result, error) {
 	res := syncline.Result{Outcomes: make([]syncline.Outcome, len(w.Changes))}
-	bindings, err := t.bindAll(ctx, w.Changes)
+	guard := t.opt.Guard && w.Decide == nil // where it is decided, order vetoes nothing
+	bindings, err := t.bindAll(ctx, w.Changes, guard)
 	if err != nil {
 		return syncline.Result{}, err
 	}
@@ -30,7 +31,10 @@ func (t *Target) Apply(ctx context.Context, w *syncline.Write) (syncline.Result,
 		}
 		a := &application{w: x, ctx: ctx, changes: w.Changes, bindings: bindings, outcomes: res.Outcomes}
 		do := a.grouped
-		if w.Ordered {
+		switch {
+		case w.Decide != nil:
+			do = func() error { return a.decide(w.Decide, w.Ordered) }
+		case w.Ordered:
 			do = a.ordered
 		}
 		if err := do(); err != nil {
@@ -42,13 +46,13 @@ func (t *Target) Apply(ctx context.Context, w *syncline.Write) (syncline.Result,
 		return x.moveCursor(w.Cursor)
 	})
 	if err != nil {
-		return syncline.Result{}, t.recognise(ctx, err, w.Changes)
+		return syncline.Result{}, t.recognise(ctx, err, w.Changes, guard)
 	}
 	return res, nil
 }
 
 // bindAll returns the binding of each change. Nothing is written yet, so the connection can still be asked.
-func (t *Target) bindAll(ctx context.Context, changes []syncline.Change) ([]*binding, error) {
+func (t *Target) bindAll(ctx context.Context, changes []syncline.Change, guard bool) ([]*binding, error) {
 	out := make([]*binding, len(changes))
 	for i := range changes {
 		c := &changes[i]
@@ -57,7 +61,7 @@ func (t *Target) bindAll(ctx context.Context, changes []syncline.Change) ([]*bin
 			continue
 		}
 		var err error
-		if out[i], err = t.binding(ctx, t.conn, c.Object, c.Row.Schema); err != nil {
+		if out[i], err = t.bindingOf(ctx, t.conn, c.Object, c.Row.Schema, guard); err != nil {
 			return nil, err
 		}
 	}
@@ -65,12 +69,12 @@ func (t *Target) bindAll(ctx context.Context, changes []syncline.Change) ([]*bin
 }
 
 // recognise looks for the reason of a statement that SQLite did not understand: somebody has changed the table.
-func (t *Target) recognise(ctx context.Context, err error, changes []syncline.Change) error {
+func (t *Target) recognise(ctx context.Context, err error, changes []syncline.Change, guard bool) error {
 	if syncline.CodeOf(err) != "statement_refused" {
 		return err
 	}
 	clear(t.bindings)
-	if _, again := t.bindAll(ctx, changes); again != nil {
+	if _, again := t.bindAll(ctx, changes, guard); again != nil {
 		return again
 	}
 	return err

@@ -56,8 +56,12 @@ func objectMissing(object string) *syncline.Error {
 
 // binding returns the binding of the object for the schema, from the tables as they were when first asked.
 func (t *Target) binding(ctx context.Context, q querier, object string, s *syncline.Schema) (*binding, error) {
-	print := s.Fingerprint()
-	if b := t.bindings[object][print]; b != nil {
+	return t.bindingOf(ctx, q, object, s, t.opt.Guard)
+}
+
+// bindingOf does the same with a guard or without.
+func (t *Target) bindingOf(ctx context.Context, q querier, object string, s *syncline.Schema, guard bool) (*binding, error) {
+	if b := t.bindings[object][bindingKey{s.Fingerprint(), guard}]; b != nil {
 		return b, nil
 	}
 	name, err := ParseName(object)
@@ -71,19 +75,25 @@ func (t *Target) binding(ctx context.Context, q querier, object string, s *syncl
 	if err != nil {
 		return nil, err
 	}
-	b, _, err := bind(object, tab, s, t.opt.Guard)
+	b, _, err := bind(object, tab, s, guard)
 	if err != nil {
 		return nil, err
 	}
-	t.keep(b)
+	t.keep(b, guard)
 	return b, nil
 }
 
-func (t *Target) keep(b *binding) {
+// bindingKey is what a binding is made for, beside the object.
+type bindingKey struct {
+	schema uint64 // its fingerprint
+	guard  bool
+}
+
+func (t *Target) keep(b *binding, guard bool) {
 	if t.bindings[b.object] == nil || len(t.bindings[b.object]) >= 32 {
-		t.bindings[b.object] = map[uint64]*binding{}
+		t.bindings[b.object] = map[bindingKey]*binding{}
 	}
-	t.bindings[b.object][b.schema.Fingerprint()] = b
+	t.bindings[b.object][bindingKey{b.schema.Fingerprint(), guard}] = b
 }
 
 // bind matches a schema with a table. The warnings name columns that are left out.

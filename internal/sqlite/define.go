@@ -74,7 +74,7 @@ func (t *Target) Define(ctx context.Context, d syncline.Definition) (syncline.De
 	if err != nil {
 		return syncline.Defined{}, err
 	}
-	t.keep(b)
+	t.keep(b, t.opt.Guard)
 	done.Warnings = append(done.Warnings, warnings...)
 	for i := range d.Schema.Columns {
 		if c := &d.Schema.Columns[i]; c.Generated != "" {

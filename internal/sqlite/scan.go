@@ -59,18 +59,24 @@ func (b *binding) query(ctx context.Context, q querier, where string, args []any
 		if err := rows.Scan(into...); err != nil {
 			return classify(err, "read %s", b.object)
 		}
-		row := make([]syncline.Value, len(b.schema.Columns))
-		for i := range row {
-			row[i] = syncline.Unset
-		}
-		for i, c := range b.columns {
-			row[c.index] = c.read(stored[i])
-		}
-		if err := each(syncline.Row{Schema: b.schema, Values: row}); err != nil {
+		if err := each(syncline.Row{Schema: b.schema, Values: b.read(func(i int) any { return stored[i] })}); err != nil {
 			return err
 		}
 	}
 	return classify(rows.Err(), "read %s", b.object)
+}
+
+// read gives a row in the terms of the schema, of which stored is the value of the i-th bound column. A column that the table lacks
+// is unset.
+func (b *binding) read(stored func(i int) any) []syncline.Value {
+	row := make([]syncline.Value, len(b.schema.Columns))
+	for i := range row {
+		row[i] = syncline.Unset
+	}
+	for i, c := range b.columns {
+		row[c.index] = c.read(stored(i))
+	}
+	return row
 }
 
 // read returns a stored value as the schema means it: what store made, back in its own kind, and what others wrote as far

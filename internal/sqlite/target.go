@@ -37,7 +37,7 @@ type Target struct {
 	// statements are prepared on conn, by their text.
 	statements map[string]statement
 	// bindings are how rows of a schema are written to an object, see bind.
-	bindings map[string]map[uint64]*binding
+	bindings map[string]map[bindingKey]*binding
 }
 
 var (
@@ -54,7 +54,7 @@ func OpenTarget(ctx context.Context, opt TargetOptions) (*Target, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &Target{opt: opt, log: opt.Logger, path: path, statements: map[string]statement{}, bindings: map[string]map[uint64]*binding{}}
+	t := &Target{opt: opt, log: opt.Logger, path: path, statements: map[string]statement{}, bindings: map[string]map[bindingKey]*binding{}}
 	if t.log == nil {
 		t.log = slog.New(slog.DiscardHandler)
 	}
@@ -71,7 +71,7 @@ func OpenTarget(ctx context.Context, opt TargetOptions) (*Target, error) {
 
 // Traits implements syncline.Target.
 func (t *Target) Traits() syncline.Traits {
-	return syncline.Traits{Transactional: true, Partial: true, Rekey: true, Keyless: true}
+	return syncline.Traits{Transactional: true, Partial: true, Rekey: true, Keyless: true, Decides: true}
 }
 
 // Close implements syncline.Target.
