@@ -133,6 +133,8 @@ type Traits struct {
 	Keyless bool
 	// Decides: the target can carry out Write.Decide.
 	Decides bool
+	// Marks: the target takes ChangeMark, and columns with a Mark.
+	Marks bool
 }
 
 // Target is a system that changes are applied to, as one slice of one route sees it. It is used by one goroutine at a time.
@@ -229,7 +231,7 @@ type Scanner interface {
 // Write is what a target is asked to do at once.
 type Write struct {
 	Changes []Change
-	// Ordered asks for the changes one after the other, in order; keys may repeat. Otherwise the changes are Puts and Deletes
+	// Ordered asks for the changes one after the other, in order; keys may repeat. Otherwise the changes are Puts, Marks and Deletes
 	// with distinct keys per object and without OldKey, or Inserts, and the target may do them in any order (an event target
 	// always keeps the order per key).
 	Ordered bool
@@ -255,7 +257,7 @@ type ChangeOp uint8
 
 const (
 	// ChangePut makes the record of this key have these values. Unset columns keep what they have; a Put with unset columns
-	// for a record that is not there does nothing and has OutcomeMissing.
+	// for a record that is not there, or is only kept (Mark.IsGone), does nothing and has OutcomeMissing.
 	ChangePut ChangeOp = iota + 1
 	// ChangeInsert adds a row to an object without a key.
 	ChangeInsert
@@ -267,6 +269,9 @@ const (
 	ChangeTruncate
 	// ChangeSend delivers the event itself (event targets).
 	ChangeSend
+	// ChangeMark sets the columns of Row that are set, among them at least one with a Mark, in the record of this key if there is one,
+	// kept or not; else it does nothing and has OutcomeMissing.
+	ChangeMark
 )
 
 // Change is one effect of one or more events on one object.

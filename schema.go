@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"hash/fnv"
+	"slices"
 )
 
 // Schema is the shape that the rows of one entity have from some position on. A schema is never changed once rows refer to
@@ -37,6 +38,28 @@ type Column struct {
 	Generated string
 	// Default is the constant that rows older than the column have, as an SQL expression of the source; else "".
 	Default string
+	// Mark is set where no source sends the column: it notes what became of a record that stays at its target. It is not part of the
+	// stored form, nor of the fingerprint.
+	Mark *Mark
+}
+
+// Mark is how a column tells a record that is only kept from one that is there.
+type Mark struct {
+	// Live is what the column has in a record that is there; null means the same.
+	Live Value
+	// Gone are the values of records that are kept although they are gone; Any: every value but Live and null is.
+	Gone []Value
+	Any  bool
+	// Other are the values that it has besides, in records that are there.
+	Other []Value
+}
+
+// IsGone reports whether a record whose column has this value is only kept.
+func (m *Mark) IsGone(v Value) bool {
+	if v.IsNull() || v.IsUnset() || Equal(v, m.Live) {
+		return false
+	}
+	return m.Any || slices.ContainsFunc(m.Gone, func(g Value) bool { return Equal(v, g) })
 }
 
 // Index returns where the column of this name is, or -1.

@@ -21,6 +21,7 @@ type task struct {
 	rule   int32
 	change int32         // index into plan.changes; -1 = none
 	key    syncline.Key  // of an event target's task
+	keeps  bool          // its change leaves a record that is only kept, see planner.keep
 	code   state.Outcome // of a task without a change; state.Filtered with a change = the change removes a record that left the rule
 }
 

@@ -183,7 +183,7 @@ func (pl *planner) barrier(p *plan, ev *syncline.Event, rules []int) bool {
 		if len(pl.rules[r].binding.Out.Key) == 0 {
 			return true
 		}
-		if pl.traits.Rekey && ev.After != nil && pl.carries(p, ev, r) {
+		if pl.traits.Rekey && pl.rules[r].Marks == nil && ev.After != nil && pl.carries(p, ev, r) {
 			return true
 		}
 	}
@@ -238,7 +238,7 @@ func (pl *planner) clear(p *plan, s slot) {
 // send plans an event for a target that wants events. Conditions judge a delete only where its before image is whole.
 func (pl *planner) send(p *plan, it item) {
 	ev, binding := it.event(), it.rule.binding
-	if ev.Op == syncline.OpAbsent {
+	if ev.Op == syncline.OpAbsent || it.rule.action(ev) == ActionIgnore {
 		p.note(it, state.Filtered)
 		return
 	}

@@ -20,6 +20,13 @@ func (pl *planner) record(p *plan, it item) {
 	case action == ActionHard:
 		pl.remove(p, it)
 		return
+	case action == ActionSoft:
+		source := ev.Before
+		if source == nil {
+			source = ev.After
+		}
+		pl.keep(p, it, source, it.rule.note(ev.Op))
+		return
 	}
 	if it.rule.binding.Admits != nil && !it.rule.binding.Admits(ev) {
 		p.note(it, state.Filtered)
@@ -53,6 +60,16 @@ func (pl *planner) record(p *plan, it item) {
 			return
 		}
 	}
+	if ev.Op == syncline.OpArchived {
+		if n := it.rule.note(ev.Op); n != nil {
+			value, err := n.Value(it.e.batch, it.i)
+			if err != nil {
+				pl.cannot(p, it, err)
+				return
+			}
+			values[it.rule.place(n)] = value
+		}
+	}
 	pl.put(p, it, values)
 }
 
@@ -79,8 +96,8 @@ func (pl *planner) put(p *plan, it item, values []syncline.Value) {
 		}
 	}
 	s := slot{int32(it.r), key}
-	before, held := p.pending(it.r, key), pl.held(p, s)
-	if before != nil && before.Op == syncline.ChangePut && !held { // else it is older than what waits
+	before, held, gone := p.pending(it.r, key), pl.held(p, s), p.gone(it.r, key)
+	if before != nil && !gone && !held { // else it is older than what waits
 		row.Values = fill(row.Values, before.Row.Values)
 	}
 	whole := row.Whole()
@@ -92,14 +109,13 @@ func (pl *planner) put(p *plan, it item, values []syncline.Value) {
 		p.stand(s, cleared)
 	}
 	// After a removal in this plan the target still has the old record: its columns are not the ones that were not sent.
-	removed := before != nil && before.Op == syncline.ChangeDelete
-	if !whole && oldKey == nil && (removed || !pl.traits.Partial) {
+	if !whole && oldKey == nil && (gone || !pl.traits.Partial) {
 		pl.hold(p, it, key, "reading", nil)
 		return
 	}
 	fresh := ev.Op == syncline.OpCreated || ev.Op == syncline.OpSnapshot && it.e.batch.Chunk != nil && it.e.batch.Chunk.EmptyBefore
 	if before != nil {
-		fresh = before.Op == syncline.ChangePut && before.Fresh
+		fresh = !gone && before.Fresh
 	}
 	c := p.change(it, key)
 	c.Op, c.Row, c.OldKey, c.Fresh = syncline.ChangePut, row, oldKey, fresh
@@ -110,10 +126,10 @@ func (pl *planner) put(p *plan, it item, values []syncline.Value) {
 func (pl *planner) move(p *plan, it item, old syncline.Key, oldRow []syncline.Value, row *syncline.Row) (oldKey []syncline.Value) {
 	s := slot{int32(it.r), old}
 	held := pl.held(p, s)
-	if c := p.pending(it.r, old); c != nil && c.Op == syncline.ChangePut && !held {
+	if c := p.pending(it.r, old); c != nil && !p.gone(it.r, old) && !held {
 		row.Values = fill(row.Values, c.Row.Values)
 	}
-	if p.ordered && pl.traits.Rekey && !row.Whole() && !held {
+	if p.ordered && pl.traits.Rekey && it.rule.Marks == nil && !row.Whole() && !held {
 		return keyValues(it.rule.binding.Out, oldRow)
 	}
 	pl.clear(p, s)
@@ -161,6 +177,10 @@ func (pl *planner) leave(p *plan, it item) {
 	ev := it.event()
 	if it.rule.Left == ActionIgnore || len(it.rule.binding.Out.Key) == 0 || pl.cannotBeThere(p, it) {
 		pl.ignore(p, it)
+		return
+	}
+	if it.rule.Left == ActionSoft {
+		pl.leaveBehind(p, it)
 		return
 	}
 	if ev.Before != nil {

@@ -18,6 +18,8 @@ const (
 	ActionUpdate
 	// ActionIgnore does nothing; the event counts as filtered.
 	ActionIgnore
+	// ActionSoft leaves the record and notes what became of it, see Marks.
+	ActionSoft
 )
 
 // Rule is one compiled rule of a route: from one entity to one object of the target.
@@ -29,6 +31,8 @@ type Rule struct {
 	Bind func(*syncline.Schema) (*Binding, error)
 	// Deleted, Archived, Merged and Left say what those events do.
 	Deleted, Archived, Merged, Left Action
+	// Marks is set where one of them is ActionSoft.
+	Marks *Marks
 	// Create and Schema are passed to the target's Define.
 	Create bool
 	Schema syncline.SchemaPolicy
@@ -37,6 +41,9 @@ type Rule struct {
 // Fit binds the rule to rows of the schema. Its error says with a code why they do not fit.
 func (r *Rule) Fit(schema *syncline.Schema) (*Binding, error) {
 	b, err := r.Bind(schema)
+	if err == nil && r.Marks != nil {
+		return r.Marks.extend(r.ID, b)
+	}
 	if err != nil && syncline.CodeOf(err) == "unknown" {
 		err = syncline.Errorf(syncline.Fatal, "rule_does_not_fit", "rule %s does not fit the columns of %s: %w", r.ID, schema.Table, err)
 	}
@@ -97,7 +104,7 @@ func (r *bound) at(schema *syncline.Schema) (*bound, error) {
 	if r.fits(schema) {
 		return r, nil
 	}
-	binding, err := r.Bind(schema)
+	binding, err := r.Fit(schema)
 	if err != nil {
 		return nil, err
 	}

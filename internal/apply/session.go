@@ -104,7 +104,11 @@ func (r *Route) Begin(ctx context.Context) (*Session, error) {
 		return nil, err
 	}
 	s := &Session{r: r, target: target}
-	if err := s.start(ctx, known); err != nil {
+	err = s.mayKeep()
+	if err == nil {
+		err = s.start(ctx, known)
+	}
+	if err != nil {
 		_ = target.Close()
 		return nil, err
 	}

@@ -48,6 +48,15 @@ type settling struct {
 	at     map[slot]int // for state targets: the slot's place in park
 }
 
+// outcome is what became of a change. Nothing has to be noted of a record that is not there.
+func (s *settling) outcome(change int32) syncline.Outcome {
+	o := s.res.Outcomes[change]
+	if newest := s.p.newest[change]; o == syncline.OutcomeMissing && newest >= 0 && s.p.tasks[newest].keeps {
+		return syncline.OutcomeApplied
+	}
+	return o
+}
+
 // codes decides every task, and parks those that must be.
 func (s *settling) codes() []state.Outcome {
 	p := s.p
@@ -66,7 +75,7 @@ func (s *settling) codes() []state.Outcome {
 			}
 			continue
 		}
-		outcome := s.res.Outcomes[t.change]
+		outcome := s.outcome(t.change)
 		newest := int(p.newest[t.change]) == i
 		switch {
 		case outcome == syncline.OutcomeApplied && t.code == state.Filtered:
@@ -258,8 +267,8 @@ func (s *settling) retried() {
 			if task.entry != s.p.retryEntry[i] {
 				continue
 			}
-			if task.change >= 0 && s.res.Outcomes[task.change] > outcome {
-				outcome = s.res.Outcomes[task.change]
+			if task.change >= 0 && s.outcome(task.change) > outcome {
+				outcome = s.outcome(task.change)
 				err = s.res.Rejected[int(task.change)]
 			}
 			if task.change < 0 && task.code == state.Parked {
@@ -312,7 +321,7 @@ func (s *settling) replaced(sl slot) bool {
 		return false
 	}
 	i, ok := s.p.index[sl]
-	return !ok || s.res.Outcomes[i] <= syncline.OutcomeStale
+	return !ok || s.outcome(i) <= syncline.OutcomeStale
 }
 
 func (s *settling) resolve(x *state.Exception, o state.Outcome) {

@@ -61,6 +61,7 @@ func (l *loader) checkRule(r *ruleSource) {
 	if to == nil {
 		return
 	}
+	l.checkMarks(r, to)
 	if r.ops != nil && !to.Type.Events() {
 		l.report(*r.ops, BadValue, "use conditions on the record", "ops is for webhooks: %s holds the last state of each record, which needs every event", to.Name)
 	}

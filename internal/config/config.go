@@ -147,6 +147,32 @@ type On struct {
 	Archived Action `json:"archived"`
 	Merged   Action `json:"merged"`
 	Left     Action `json:"left"`
+	// Marks are what is noted of records that stay, at most one for each event.
+	Marks []Mark `json:"marks,omitempty"`
+}
+
+// Mark is a note in a column of the target of what became of a record that stays there.
+type Mark struct {
+	// On is deleted, archived, merged or left.
+	On     string `json:"on"`
+	Column string `json:"column"`
+	// Kind is the column's.
+	Kind syncline.Kind `json:"kind"`
+	// Value is a constant; where it is nil, Expression over event gives the value.
+	Value      *transform.Constant `json:"value,omitempty"`
+	Expression string              `json:"expression,omitempty"`
+	// Live is what the column has in a record that is there.
+	Live transform.Constant `json:"live"`
+}
+
+// Mark returns what is noted of such records; nil where nothing is.
+func (o *On) Mark(event string) *Mark {
+	for i := range o.Marks {
+		if o.Marks[i].On == event {
+			return &o.Marks[i]
+		}
+	}
+	return nil
 }
 
 // Action is what becomes of a record.
@@ -155,12 +181,16 @@ type Action string
 const (
 	// ActionHard removes the record.
 	ActionHard Action = "hard"
-	// ActionSoft writes the record as it now is.
+	// ActionSoft leaves the record and notes what became of it; an archived one is written as it now is, with a note or without.
 	ActionSoft Action = "soft"
+	// ActionUpdate writes an archived record as it now is.
+	ActionUpdate Action = "update"
 	// ActionIgnore leaves the record as it was.
 	ActionIgnore Action = "ignore"
-	// ActionRedirect removes the merged record in favour of the surviving one.
+	// ActionRedirect removes the merged record in favour of the surviving one, or leaves it with a note.
 	ActionRedirect Action = "redirect"
+	// ActionDelete does with a merged record what is done with a deleted one.
+	ActionDelete Action = "delete"
 )
 
 // Retry says how often a rejected record is tried, and how long to wait in between.

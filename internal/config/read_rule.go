@@ -23,7 +23,7 @@ type ruleSource struct {
 	*Rule
 	at, to, start, group value
 	from                 []value
-	ops                  *value
+	ops, on              *value
 	hasStart             bool
 }
 
@@ -63,7 +63,7 @@ func (l *loader) rule(v value) {
 		"min_priority": func(v value) { l.priority(v, r) },
 		"ops":          func(v value) { r.ops = &v; l.list(v, "ops", true, func(v value) { l.op(v, r) }) },
 		"transform":    func(v value) { l.list(v, "transform", false, func(v value) { l.step(v, r) }) },
-		"on":           func(v value) { l.on(v, &r.On) },
+		"on":           func(v value) { l.on(v, r) },
 		"retry":        func(v value) { l.retry(v, &r.Retry) },
 		"batch":        func(v value) { l.batch(v, &r.Batch) },
 		"enabled":      func(v value) { l.boolean(v, &r.Enabled) },
@@ -265,19 +265,6 @@ func (l *loader) op(v value, r *ruleSource) {
 	if op := syncline.ParseOp(name); op != 0 {
 		r.Match.Ops = append(r.Match.Ops, op)
 	}
-}
-
-func (l *loader) on(v value, on *On) {
-	action := func(dst *Action, later []Action, allowed ...Action) func(value) {
-		return func(v value) { choose(&l.decoder, v, dst, later, allowed...) }
-	}
-	soft := []Action{ActionSoft}
-	l.object(v, "on", fields{
-		"deleted":  action(&on.Deleted, soft, ActionHard, ActionIgnore),
-		"archived": action(&on.Archived, nil, ActionHard, ActionSoft, ActionIgnore),
-		"merged":   action(&on.Merged, nil, ActionRedirect, ActionHard, ActionIgnore),
-		"left":     action(&on.Left, soft, ActionHard, ActionIgnore),
-	}, nil)
 }
 
 func (l *loader) retry(v value, retry *Retry) {

@@ -73,7 +73,7 @@ func (d *Daemon) compare(ctx context.Context, source syncline.RunReader, r *rout
 			case !readable:
 				return other(schema)(ctx, f)
 			case schema != nil:
-				return scanner.Scan(ctx, rule.Object, schema, f)
+				return scanner.Scan(ctx, rule.Object, schema, present(f))
 			}
 			// The source has no record at all: whatever is there should not be.
 			err := scanner.Scan(ctx, rule.Object, &syncline.Schema{Entity: rule.Entity, Version: -1}, f)
@@ -110,7 +110,7 @@ func wantedBy(ctx context.Context, source syncline.RunReader, rule *apply.Rule, 
 		for i := range b.Events {
 			s := b.Events[i].Schema
 			if bindings[s] == nil {
-				if bindings[s], err = rule.Bind(s); err != nil {
+				if bindings[s], err = rule.Fit(s); err != nil {
 					return err
 				}
 				bound(bindings[s].Out)
@@ -140,4 +140,16 @@ func wantedOf(binding *apply.Binding, b *syncline.Batch, i int, f func(syncline.
 		values = made
 	}
 	return f(syncline.Row{Schema: binding.Out, Values: values})
+}
+
+// present leaves out records that a target only keeps: the source has none of them.
+func present(f func(syncline.Row) error) func(syncline.Row) error {
+	return func(r syncline.Row) error {
+		for i := range r.Schema.Columns {
+			if m := r.Schema.Columns[i].Mark; m != nil && m.IsGone(r.Values[i]) {
+				return nil
+			}
+		}
+		return f(r)
+	}
 }

@@ -161,23 +161,13 @@ func compile(r *config.Rule, system string) ([]apply.Rule, error) {
 		if len(r.From) > 1 {
 			id += "/" + from.Name
 		}
-		rules = append(rules, apply.Rule{ID: id, Entity: from.Name, Object: r.To.Name, Bind: binder(match, steps),
-			Deleted: action(r.On.Deleted), Archived: action(r.On.Archived), Merged: action(r.On.Merged), Left: action(r.On.Left),
-			Create: r.Create, Schema: r.Schema})
+		one := apply.Rule{ID: id, Entity: from.Name, Object: r.To.Name, Bind: binder(match, steps), Create: r.Create, Schema: r.Schema}
+		if err := compileOn(&r.On, &one); err != nil {
+			return nil, err
+		}
+		rules = append(rules, one)
 	}
 	return rules, nil
-}
-
-func action(a config.Action) apply.Action {
-	switch a {
-	case config.ActionHard, config.ActionRedirect:
-		return apply.ActionHard
-	case config.ActionSoft:
-		return apply.ActionUpdate
-	case config.ActionIgnore:
-		return apply.ActionIgnore
-	}
-	return apply.ActionDefault
 }
 
 // binder joins a rule's conditions and steps to what apply calls for each row. What would change nothing is left nil.

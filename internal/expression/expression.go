@@ -166,6 +166,11 @@ func (p *Program) RecordOnly() bool {
 	return !slices.ContainsFunc(p.refs, func(r ref) bool { return r.side != "after" })
 }
 
+// EventOnly reports whether the result depends on nothing but event.
+func (p *Program) EventOnly() bool {
+	return !slices.ContainsFunc(p.refs, func(r ref) bool { return r.side != "event" })
+}
+
 // String returns the source.
 func (p *Program) String() string { return p.source }
 

@@ -53,6 +53,9 @@ func (t *Target) Define(ctx context.Context, d syncline.Definition) (syncline.De
 func (o *object) evolve(d syncline.Definition) (done syncline.Defined, changed, reread bool, err error) {
 	for _, c := range d.Schema.Columns {
 		at := slices.IndexFunc(o.columns, func(have syncline.Column) bool { return have.Name == c.Name })
+		if at < 0 && c.Mark != nil && d.Policy != syncline.SchemaEvolve {
+			return done, false, false, syncline.Errorf(syncline.Fatal, "column_missing", "object %s has no column %q", d.Object, c.Name)
+		}
 		reread = reread || at >= 0 && d.Regains(c.Name)
 		switch {
 		case at < 0 && d.Policy != syncline.SchemaEvolve:
@@ -63,7 +66,7 @@ func (o *object) evolve(d syncline.Definition) (done syncline.Defined, changed, 
 			if v, ok := constant(c); ok {
 				o.rewrite(func(values map[string]syncline.Value) { values[c.Name] = v })
 			} else {
-				reread = true
+				reread = reread || c.Mark == nil
 			}
 		case o.columns[at].Kind == c.Kind:
 		case d.Policy == syncline.SchemaEvolve && widens(o.columns[at].Kind, c.Kind):

@@ -70,6 +70,12 @@ func (st *stage) change(i int, c *syncline.Change, decide decide) (syncline.Outc
 			return 0, err
 		}
 		return o.put(k, c), nil
+	case syncline.ChangeMark:
+		k, _ := c.Row.Key()
+		if err := st.store.check(i, c.Object, k); err != nil {
+			return 0, err
+		}
+		return o.mark(k, c), nil
 	}
 	return syncline.OutcomeApplied, nil
 }
@@ -90,7 +96,7 @@ func (o *staged) put(k syncline.Key, c *syncline.Change) syncline.Outcome {
 	if old == nil {
 		old = o.record(k)
 	}
-	if old == nil && !c.Row.Whole() {
+	if !c.Row.Whole() && (old == nil || old.kept(c.Row.Schema)) {
 		return syncline.OutcomeMissing
 	}
 	var values map[string]syncline.Value
@@ -100,6 +106,20 @@ func (o *staged) put(k syncline.Key, c *syncline.Change) syncline.Outcome {
 	o.records[from] = nil
 	o.records[k] = &record{order: c.Order, values: o.under.merged(values, c.Row)}
 	return syncline.OutcomeApplied
+}
+
+func (o *staged) mark(k syncline.Key, c *syncline.Change) syncline.Outcome {
+	old := o.record(k)
+	if old == nil {
+		return syncline.OutcomeMissing
+	}
+	o.records[k] = &record{order: c.Order, values: o.under.merged(old.values, c.Row)}
+	return syncline.OutcomeApplied
+}
+
+// kept reports whether the record is only kept.
+func (r *record) kept(s *syncline.Schema) bool {
+	return slices.ContainsFunc(s.Columns, func(c syncline.Column) bool { return c.Mark != nil && c.Mark.IsGone(r.values[c.Name]) })
 }
 
 // replace puts next, or nothing, in the place of the first row that is equal to c.Before.

@@ -31,7 +31,7 @@ func (s *Store) Open(o Options) *Target {
 
 // Traits of a store with transactions are those of an SQL database, of one without those of a key-value store.
 func (t *Target) Traits() syncline.Traits {
-	return syncline.Traits{Transactional: t.txn, Partial: t.txn, Rekey: t.txn, Keyless: t.txn, Decides: true}
+	return syncline.Traits{Transactional: t.txn, Partial: t.txn, Rekey: t.txn, Keyless: t.txn, Decides: true, Marks: t.txn}
 }
 
 // Close does nothing: the store stays.
@@ -195,8 +195,10 @@ func (t *Target) wellFormed(w *syncline.Write) error {
 		switch {
 		case c.Op == syncline.ChangeSend:
 			return bad(i, "an event for a target of state")
-		case c.Op == syncline.ChangePut && keyless:
+		case (c.Op == syncline.ChangePut || c.Op == syncline.ChangeMark) && keyless:
 			return bad(i, "a put without a key")
+		case c.Op == syncline.ChangeMark && (!t.txn || c.OldKey != nil):
+			return bad(i, "a mark where there can be none")
 		case (c.Op == syncline.ChangeInsert || c.Op == syncline.ChangeReplace) && (!keyless || !t.txn):
 			return bad(i, "an operation on keyless rows")
 		case !w.Ordered && (c.OldKey != nil || c.Op == syncline.ChangeReplace || c.Op == syncline.ChangeDelete && keyless):

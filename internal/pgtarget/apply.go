@@ -226,6 +226,8 @@ func (x *transaction) supported(i int, c *syncline.Change) error {
 	switch c.Op {
 	case syncline.ChangePut:
 		ok = keyed && (x.w.Ordered || c.OldKey == nil)
+	case syncline.ChangeMark:
+		ok = keyed && c.OldKey == nil
 	case syncline.ChangeDelete:
 		ok = keyed || x.w.Ordered && c.Before != nil
 	case syncline.ChangeInsert:
@@ -245,10 +247,10 @@ func (x *transaction) supported(i int, c *syncline.Change) error {
 // that is newer.
 func (x *transaction) settle(ctx context.Context) error {
 	for _, g := range x.recheck {
-		status := x.t.shape(g.b, kindStatus, g.b.key, wayArrays, nil)
+		status := x.t.shape(g.b, g.status(), g.b.key, wayArrays, nil)
 		outcome := make([]syncline.Outcome, len(g.members))
 		absent := syncline.OutcomeApplied
-		if g.kind == kindUpdate {
+		if g.partial() {
 			absent = syncline.OutcomeMissing
 		}
 		for i := range outcome {

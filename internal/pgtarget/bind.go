@@ -33,6 +33,7 @@ type boundColumn struct {
 	key   bool
 	equal bool // can be compared as itself, else as text
 	fixed bool // cannot be updated
+	mark  *syncline.Mark
 }
 
 // bind fits a schema to a table. It leaves out columns that the table lacks and those that the table computes; warnings
@@ -45,6 +46,11 @@ func bind(object string, t *table, s *syncline.Schema, o *Options) (*binding, []
 	for i := range s.Columns {
 		c := &s.Columns[i]
 		tc := t.column(c.Name)
+		if c.Mark != nil {
+			if err := bindMark(object, t, c); err != nil {
+				return nil, nil, err
+			}
+		}
 		switch {
 		case tc == nil && c.Generated == "":
 			warnings = append(warnings, fmt.Sprintf("%s has no column %q: it is not written", object, c.Name))
@@ -54,7 +60,7 @@ func bind(object string, t *table, s *syncline.Schema, o *Options) (*binding, []
 		}
 		at[i] = len(b.cols)
 		written[c.Name] = true
-		b.cols = append(b.cols, boundColumn{src: i, name: c.Name, cast: tc.cast, equal: tc.equality, fixed: tc.identity})
+		b.cols = append(b.cols, boundColumn{src: i, name: c.Name, cast: tc.cast, equal: tc.equality, fixed: tc.identity, mark: c.Mark})
 	}
 	for _, k := range s.Key {
 		i, ok := at[k]
@@ -97,6 +103,7 @@ type kind byte
 const (
 	kindPut      kind = 'p' // whole rows: insert or update
 	kindUpdate   kind = 'u' // some columns of rows that are there
+	kindMark     kind = 'm' // some columns of rows that are there or only kept
 	kindFill     kind = 'f' // whole rows: insert where none is there
 	kindAdd      kind = 'a' // whole rows: insert, where none may be there
 	kindDelete   kind = 'd'
@@ -104,6 +111,7 @@ const (
 	kindRemove   kind = 'r' // keyless: one equal row
 	kindReplace  kind = 'x' // keyless: one equal row
 	kindStatus   kind = 's' // which keys are there, and whether newer than the change
+	kindPresent  kind = 't' // the same; what is only kept and not newer is not there
 	kindDislodge kind = '1' // re-key, first: remove the record that stands at the new key
 	kindMove     kind = '2' // re-key, then: give the old record the new key
 	kindVacate   kind = '3' // re-key, last and guarded only: remove the old record where a newer one stood at the new key
@@ -129,7 +137,7 @@ func (t *Target) shape(b *binding, k kind, mask []int, w way, nulls []int) *shap
 		s.copy = q.copy()
 		return s
 	case wayMerge:
-		cols := string(appendColumns([]byte{bit(k == kindDelete)}, mask))
+		cols := string(appendColumns([]byte{use(k)}, mask))
 		if s.temp = b.temps[cols]; s.temp == "" {
 			s.temp = s.name
 			b.temps[cols] = s.temp
@@ -145,24 +153,30 @@ func (t *Target) shape(b *binding, k kind, mask []int, w way, nulls []int) *shap
 	case kindAdd:
 		s.sql = q.insert() + " ON CONFLICT (" + q.key() + ") DO NOTHING"
 	case kindUpdate:
-		s.sql = q.update()
+		s.sql = q.update(true)
+	case kindMark:
+		s.sql = q.update(false)
 	case kindDelete:
 		s.sql = q.delete()
 	case kindInsert:
 		s.sql = q.insert()
 	case kindRemove, kindReplace:
 		s.sql = q.one(k, nulls)
-	case kindStatus:
-		s.sql = q.status()
+	case kindStatus, kindPresent:
+		s.sql = q.status(k == kindPresent)
 	case kindDislodge, kindMove, kindVacate:
 		s.sql = q.rekey(k)
 	}
 	return s
 }
 
-func bit(b bool) byte {
-	if b {
+// use tells groups apart that may stand beside each other with the same columns.
+func use(k kind) byte {
+	switch k {
+	case kindDelete:
 		return 1
+	case kindMark:
+		return 2
 	}
 	return 0
 }

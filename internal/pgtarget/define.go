@@ -87,6 +87,9 @@ func (f *definition) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := checkMarks(ctx, f.s.conn, f.d.Object, tab, f.d.Schema); err != nil {
+		return err
+	}
 	f.done.Warnings = append(f.done.Warnings, warnings...)
 	f.t.objects[f.d.Object] = &object{table: tab, bound: map[uint64]*binding{f.d.Schema.Fingerprint(): b}}
 	return nil
@@ -200,7 +203,7 @@ func (f *definition) evolve(ctx context.Context, tab *table) error {
 			f.ddl = append(f.ddl, alter+"ADD COLUMN "+sql+" DEFAULT "+constant, alter+"ALTER COLUMN "+quote(c.Name)+" DROP DEFAULT")
 		default:
 			f.ddl = append(f.ddl, alter+"ADD COLUMN "+sql)
-			f.reread = true
+			f.reread = f.reread || c.Mark == nil
 		}
 	}
 	if f.t.o.Guard && len(s.Key) > 0 && tab.column(guardColumn) == nil {

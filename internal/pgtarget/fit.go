@@ -42,6 +42,9 @@ func (f *definition) fit(ctx context.Context) error {
 		f.grow(tab)
 	}
 	_, warnings, err := bind(f.d.Object, tab, f.d.Schema, &f.t.o)
+	if err == nil {
+		err = checkMarks(ctx, f.s.conn, f.d.Object, tab, f.d.Schema)
+	}
 	f.done.Warnings = append(f.done.Warnings, warnings...)
 	return err
 }

@@ -79,8 +79,21 @@ func opKind(c *syncline.Change) kind {
 		return kindDelete
 	case syncline.ChangeInsert:
 		return kindInsert
+	case syncline.ChangeMark:
+		return kindMark
 	}
 	return kindPut
+}
+
+// partial reports whether the group writes to records only that are there.
+func (g *group) partial() bool { return g.kind == kindUpdate || g.kind == kindMark }
+
+// status is the question what became of changes of the group that had no effect.
+func (g *group) status() kind {
+	if g.kind == kindUpdate {
+		return kindPresent
+	}
+	return kindStatus
 }
 
 // takes reports whether a row of this operation belongs to the group.
@@ -208,7 +221,7 @@ func (x *transaction) queueGroup(ctx context.Context, g *group) error {
 			return nil
 		}
 	case x.w.Decide != nil: // the rows are locked
-	case g.kind == kindUpdate || g.b.guard:
+	case g.partial() || g.b.guard:
 		r.done = func(n int64) error {
 			if n < int64(len(g.members)) {
 				x.recheck = append(x.recheck, g)

@@ -38,7 +38,7 @@ func (x *transaction) queueChange(ctx context.Context, i int, c *syncline.Change
 	case c.Op == syncline.ChangeReplace || c.Op == syncline.ChangeDelete && len(b.key) == 0:
 		x.queueOne(i, c, b)
 		return nil
-	case c.Op == syncline.ChangePut:
+	case c.Op == syncline.ChangePut, c.Op == syncline.ChangeMark:
 		if err := b.checkKey(i, c); err != nil {
 			return err
 		}
@@ -59,7 +59,7 @@ func (x *transaction) queueRow(i int, c *syncline.Change, b *binding) {
 		g.kind = kindUpdate
 	}
 	r := request{shape: x.t.shape(b, g.kind, g.mask, wayArrays, nil), change: i, args: x.rowArgs(g)}
-	if g.kind == kindUpdate {
+	if g.partial() {
 		r.done = func(n int64) error {
 			if n == 0 {
 				x.res.Outcomes[i] = syncline.OutcomeMissing
@@ -71,7 +71,7 @@ func (x *transaction) queueRow(i int, c *syncline.Change, b *binding) {
 	if !b.guard {
 		return
 	}
-	x.queue = append(x.queue, request{shape: x.t.shape(b, kindStatus, b.key, wayArrays, nil), change: i, args: x.keyArgs(g), row: func(v [][]byte) {
+	x.queue = append(x.queue, request{shape: x.t.shape(b, g.status(), b.key, wayArrays, nil), change: i, args: x.keyArgs(g), row: func(v [][]byte) {
 		x.res.Outcomes[i] = syncline.OutcomeApplied
 		if string(v[1]) == "t" {
 			x.res.Outcomes[i] = syncline.OutcomeStale

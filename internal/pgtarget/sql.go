@@ -158,7 +158,8 @@ func (q builder) guarded(alias string) string {
 	return " AND " + notNewer(alias, q.guard())
 }
 
-func (q builder) update() string {
+// update writes the columns of the mask to rows that are there; with present, rows that are only kept are not.
+func (q builder) update(present bool) string {
 	var set []string
 	for i, c := range q.mask {
 		if col := &q.b.cols[c]; !col.key && !col.fixed {
@@ -168,24 +169,33 @@ func (q builder) update() string {
 	if q.b.guard {
 		set = append(set, guardColumn+" = "+q.guard())
 	}
+	there := ""
+	if present && len(q.mask) < len(q.b.cols) {
+		there = q.present("t")
+	}
 	if len(set) == 0 {
 		// Nothing is sent but the key: the count tells whether the record is there.
-		return "SELECT FROM " + q.b.table.name.sql() + " AS t JOIN " + q.from(false) + " ON " + q.on("t")
+		return "SELECT FROM " + q.b.table.name.sql() + " AS t JOIN " + q.from(false) + " ON " + q.on("t") + there
 	}
-	return "UPDATE " + q.b.table.name.sql() + " AS t SET " + strings.Join(set, ", ") + " FROM " + q.from(false) + " WHERE " + q.on("t") + q.guarded("t")
+	return "UPDATE " + q.b.table.name.sql() + " AS t SET " + strings.Join(set, ", ") + " FROM " + q.from(false) + " WHERE " + q.on("t") + there + q.guarded("t")
 }
 
 func (q builder) delete() string {
 	return "DELETE FROM " + q.b.table.name.sql() + " AS t USING " + q.from(false) + " WHERE " + q.on("t") + q.guarded("t")
 }
 
-// status returns, for the keys that are there, their place in the arrays and whether the record is newer than the change.
-func (q builder) status() string {
+// status returns, for the keys that are there, their place in the arrays and whether the record is newer than the change. With present,
+// records that are only kept are there if they are newer.
+func (q builder) status(present bool) string {
 	newer := "false"
 	if q.b.guard {
 		newer = "coalesce(t." + guardColumn + " > u.g::bigint, false)"
 	}
-	return "SELECT u.o, " + newer + " FROM " + q.from(true) + " JOIN " + q.b.table.name.sql() + " AS t ON " + q.on("t")
+	sql := "SELECT u.o, " + newer + " FROM " + q.from(true) + " JOIN " + q.b.table.name.sql() + " AS t ON " + q.on("t")
+	if there := q.present("t"); present && there != "" {
+		sql += " WHERE " + newer + " OR true" + there
+	}
+	return sql
 }
 
 // rekey writes the statements that carry a record over. Their parameters are the new key, the old key, the guard. A key

@@ -184,9 +184,8 @@ func (r *route) checkSent(s *memtarget.Sent) error {
 }
 
 func (r *route) eachRow(each func(key string, ver int64) error) error {
-	rows := r.store.Open(memtarget.Options{Route: "reader"})
 	var failed error
-	err := rows.Scan(r.w.ctx, r.object, r.schema(), func(row syncline.Row) error {
+	err := r.scan(func(row syncline.Row, _ bool) error {
 		k, _ := row.Key()
 		ver, err := strconv.ParseInt(row.Values[1].Text(), 10, 64)
 		if err != nil {
@@ -253,6 +252,16 @@ func (r *route) checkEnd() error {
 	got, err := r.rows()
 	if err != nil && len(want) > 0 {
 		return err
+	}
+	if r.keeps {
+		if err := r.scan(func(_ syncline.Row, kept bool) error {
+			if kept {
+				r.w.result.Kept++
+			}
+			return nil
+		}); err != nil && len(want) > 0 {
+			return err
+		}
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		return fmt.Errorf("target differs from source (-want +got):\n%s", diff)

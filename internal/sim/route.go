@@ -3,6 +3,7 @@ package sim
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"syncline"
@@ -25,7 +26,8 @@ type route struct {
 	halted   *syncline.Cursor // the event whose schema stopped the route
 	events   bool
 	txn      bool
-	bornAt   int // steps before the route exists
+	keeps    bool // what is deleted or has left stays, with a note of it
+	bornAt   int  // steps before the route exists
 	store    *memtarget.Store
 	recorder *memtarget.Recorder
 	sent     int // events of the recorder that were checked
@@ -48,6 +50,7 @@ func (w *world) addRoutes() {
 	w.add(&route{id: "strict", entity: "customer", txn: true, policy: syncline.SchemaHalt})
 	w.add(&route{id: "audit", entity: "audit", txn: true})
 	w.add(&route{id: "late", entity: "customer", policy: syncline.SchemaEvolve, txn: w.rnd.IntN(2) == 0, bornAt: 20 + w.rnd.IntN(100)})
+	w.add(&route{id: "keeper", entity: "customer", txn: true, keep: onlyTiers, keeps: true, policy: syncline.SchemaEvolve})
 	w.add(&route{id: "hook", entity: "customer", events: true})
 }
 
@@ -57,6 +60,10 @@ func (w *world) add(r *route) {
 	r.refused = make(map[syncline.Key]bool)
 	r.store, r.recorder = memtarget.NewStore(), memtarget.NewRecorder()
 	rule := apply.Rule{ID: r.id, Entity: r.entity, Object: r.object, Create: true, Schema: r.policy, Bind: r.bind}
+	if r.keeps {
+		rule.Deleted, rule.Left = apply.ActionSoft, apply.ActionSoft
+		rule.Marks = &apply.Marks{Columns: notes, Deleted: noting(0), Left: noting(1)}
+	}
 	start := apply.StartFull
 	if r.events {
 		start = apply.StartEarliest
@@ -74,6 +81,16 @@ func (w *world) add(r *route) {
 			return r.store.Open(memtarget.Options{Route: r.id, NoTransactions: !r.txn}), nil
 		}}
 	w.routes = append(w.routes, r)
+}
+
+// notes are the columns in which a route that keeps records says what became of them.
+var notes = []syncline.Column{
+	{Name: "deleted", Kind: syncline.KindBool, Nullable: true, Mark: &syncline.Mark{Live: syncline.Bool(false), Gone: []syncline.Value{syncline.Bool(true)}}},
+	{Name: "left", Kind: syncline.KindBool, Nullable: true, Mark: &syncline.Mark{Live: syncline.Bool(false), Gone: []syncline.Value{syncline.Bool(true)}}},
+}
+
+func noting(column int) *apply.Note {
+	return &apply.Note{Column: column, Value: func(*syncline.Batch, int) (syncline.Value, error) { return syncline.Bool(true), nil }}
 }
 
 func (r *route) bind(s *syncline.Schema) (*apply.Binding, error) {
@@ -270,13 +287,31 @@ func (r *route) heal() {
 	r.store.Fail()
 }
 
+// rows returns the target's records, but for those that are only kept.
 func (r *route) rows() (map[string]string, error) {
 	out := make(map[string]string)
-	err := r.store.Open(memtarget.Options{Route: "reader"}).Scan(r.w.ctx, r.object, r.schema(), func(row syncline.Row) error {
-		out[r.name(row)] = printed(row.Values)
+	err := r.scan(func(row syncline.Row, kept bool) error {
+		if !kept {
+			out[r.name(row)] = printed(row.Values)
+		}
 		return nil
 	})
 	return out, err
+}
+
+// scan calls each for every record of the target, in the terms of the source, and tells whether it is only kept.
+func (r *route) scan(each func(row syncline.Row, kept bool) error) error {
+	s := r.schema()
+	own := len(s.Columns)
+	if r.keeps {
+		with := *s
+		with.Columns = slices.Concat(s.Columns, notes)
+		s = &with
+	}
+	return r.store.Open(memtarget.Options{Route: "reader"}).Scan(r.w.ctx, r.object, s, func(row syncline.Row) error {
+		kept := slices.ContainsFunc(row.Values[own:], func(v syncline.Value) bool { return syncline.Equal(v, syncline.Bool(true)) })
+		return each(syncline.Row{Schema: r.schema(), Values: row.Values[:own]}, kept)
+	})
 }
 
 func (r *route) schema() *syncline.Schema {

@@ -40,6 +40,8 @@ type Result struct {
 	Steps   int
 	// Stubs is the number of events whose record was too large for the log.
 	Stubs int
+	// Kept is the number of records that are gone from the source or have left, and stayed at a target that keeps them.
+	Kept int
 }
 
 // world is everything that one run consists of.

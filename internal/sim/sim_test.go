@@ -38,16 +38,19 @@ func TestSeeds(t *testing.T) {
 		run(t, *seed)
 		return
 	}
-	crashes, stubs := 0, 0
+	crashes, stubs, kept := 0, 0, 0
 	for i := range uint64(*seeds) {
 		res := run(t, *first+i)
-		crashes, stubs = crashes+res.Crashes, stubs+res.Stubs
+		crashes, stubs, kept = crashes+res.Crashes, stubs+res.Stubs, kept+res.Kept
 		if t.Failed() {
 			return
 		}
 	}
 	if stubs < *seeds {
 		t.Errorf("only %d records were too large for the log in %d runs", stubs, *seeds)
+	}
+	if kept < *seeds {
+		t.Errorf("only %d records were kept in %d runs", kept, *seeds)
 	}
 	if crashes < *seeds {
 		t.Errorf("only %d crashes in %d runs: the simulation is too kind", crashes, *seeds)

@@ -138,6 +138,8 @@ func (a *application) grouped() error {
 			if !a.whole(i) {
 				list = &partial
 			}
+		case c.Op == syncline.ChangeMark && len(c.Row.Schema.Key) > 0 && c.OldKey == nil:
+			list = &partial
 		case c.Op == syncline.ChangeInsert:
 		default:
 			return a.malformed(i)
@@ -195,7 +197,7 @@ func (a *application) checkKey(i int) error {
 
 // batch carries out the changes with as many rows to a statement as there are, or one by one where each has an outcome.
 func (a *application) batch(g *batch) error {
-	one := g.op == syncline.ChangePut && !a.whole(g.all[0])
+	one := g.op == syncline.ChangePut && !a.whole(g.all[0]) || g.op == syncline.ChangeMark
 	perRow := max(len(g.b.columns)+1, 1)
 	for left := g.all; len(left) > 0; {
 		if err := a.ctx.Err(); err != nil {

@@ -33,6 +33,7 @@ type bound struct {
 	typ       colType
 	any       bool
 	generated bool
+	mark      *syncline.Mark
 }
 
 // columnNames returns the target's name for each column. SQLite does not tell names apart by the case of their letters:
@@ -108,13 +109,18 @@ func bind(object string, tab *table, s *syncline.Schema, guard bool) (*binding, 
 			continue
 		}
 		at := index(tab.columns, names[i])
+		if c.Mark != nil {
+			if err := bindMark(object, tab, at, &c); err != nil {
+				return nil, nil, err
+			}
+		}
 		if at < 0 {
 			warnings = append(warnings, fmt.Sprintf("%s has no column %q: it is left out", object, names[i]))
 			continue
 		}
 		place[i] = len(b.columns)
 		b.columns = append(b.columns, bound{index: i, name: tab.columns[at].Name, typ: colType{kind: c.Kind, scale: -1}, any: c.Type == "ANY",
-			generated: tab.columns[at].generated})
+			generated: tab.columns[at].generated, mark: c.Mark})
 	}
 	var key []string
 	for _, k := range s.Key {
@@ -213,11 +219,15 @@ func (b *binding) upsert(n int) string {
 	})
 }
 
-// update writes the given columns of one record; the key's values follow, and the order of a guarded one.
-func (b *binding) update(columns []bound) string {
+// update writes the given columns of one record; the key's values follow, and the order of a guarded one, and with present what
+// kept takes: then a record that is only kept is not there.
+func (b *binding) update(columns []bound, present bool) string {
 	mask := make([]byte, 0, 4*len(columns))
 	for _, c := range columns {
 		mask = append(strconv.AppendInt(mask, int64(c.index), 10), ',')
+	}
+	if present {
+		mask = append(mask, 'p')
 	}
 	return b.text("update"+string(mask), 1, func() string {
 		var sets []string
@@ -227,6 +237,9 @@ func (b *binding) update(columns []bound) string {
 		where := b.matches()
 		if b.guard {
 			sets, where = append(sets, quote(guardColumn)+" = ?"), where+" AND "+b.newer()
+		}
+		if present {
+			where += b.present()
 		}
 		if len(sets) == 0 { // nothing to write: is the record there?
 			sets = []string{quote(b.columns[b.key[0]].name) + " = " + quote(b.columns[b.key[0]].name)}

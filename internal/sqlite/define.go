@@ -167,7 +167,7 @@ func evolve(tab *table, d syncline.Definition, guard bool) (ddl []string, reread
 			if def := defaultOf(c); def != "" {
 				text += " DEFAULT " + def
 			} else {
-				reread = true
+				reread = reread || c.Mark == nil
 			}
 			ddl = append(ddl, text)
 			continue

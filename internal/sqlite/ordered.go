@@ -88,6 +88,8 @@ func (a *application) keyed(i int) error {
 		a.row(i)
 		_, err := a.w.exec(b.insert(1))
 		return err
+	case c.Op == syncline.ChangeMark && c.OldKey == nil:
+		return a.update(i, false)
 	case c.Op != syncline.ChangePut:
 		return a.malformed(i)
 	}
@@ -105,11 +107,11 @@ func (a *application) keyed(i int) error {
 		}
 		return err
 	}
-	return a.update(i)
+	return a.update(i, true)
 }
 
-// update writes the columns that were sent to a record that is there.
-func (a *application) update(i int) error {
+// update writes the columns that were sent to a record that is there; with present, one that is only kept is not.
+func (a *application) update(i int, present bool) error {
 	b, values := a.bindings[i], a.changes[i].Row.Values
 	var sent []bound
 	for _, c := range b.columns {
@@ -121,14 +123,17 @@ func (a *application) update(i int) error {
 	a.order(i)
 	a.key(i)
 	a.order(i)
-	n, err := a.w.exec(b.update(sent))
+	if present {
+		a.kept(i)
+	}
+	n, err := a.w.exec(b.update(sent, present))
 	if err != nil || n > 0 {
 		return err
 	}
 	a.outcomes[i] = syncline.OutcomeMissing
 	if b.guard {
-		there, err := a.there(i)
-		if there {
+		newer, err := a.newer(i)
+		if newer {
 			a.outcomes[i] = syncline.OutcomeStale
 		}
 		return err
@@ -140,6 +145,14 @@ func (a *application) update(i int) error {
 func (a *application) there(i int) (bool, error) {
 	a.key(i)
 	row, err := a.w.row(a.bindings[i].exists())
+	return row != nil, err
+}
+
+// newer asks whether the record of the change is newer than it, as the guard tells.
+func (a *application) newer(i int) (bool, error) {
+	a.key(i)
+	a.order(i)
+	row, err := a.w.row(a.bindings[i].exists() + " AND NOT " + a.bindings[i].newer())
 	return row != nil, err
 }
 
@@ -158,13 +171,11 @@ func (a *application) move(i int) (bool, error) {
 		return false, err
 	}
 	if b.guard {
-		a.key(i)
-		a.order(i)
-		row, err := a.w.row(b.exists() + " AND NOT " + b.newer())
+		newer, err := a.newer(i)
 		if err != nil {
 			return false, err
 		}
-		if row != nil {
+		if newer {
 			a.outcomes[i] = syncline.OutcomeStale
 			return true, nil
 		}
@@ -187,7 +198,7 @@ func (a *application) move(i int) (bool, error) {
 	a.order(i)
 	old()
 	a.order(i)
-	n, err := a.w.exec(b.update(sent))
+	n, err := a.w.exec(b.update(sent, false))
 	if err == nil && n == 0 {
 		a.outcomes[i] = syncline.OutcomeStale
 	}

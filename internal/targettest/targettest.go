@@ -76,6 +76,7 @@ func Run(t *testing.T, h Harness) {
 	if traits.Decides {
 		t.Run("decide", func(t *testing.T) { runDecide(t, h) })
 	}
+	t.Run("marks", func(t *testing.T) { runMarks(t, h) })
 	t.Run("keyless", func(t *testing.T) { runKeyless(t, h) })
 	t.Run("define", func(t *testing.T) { runDefine(t, h) })
 }
