@@ -76,6 +76,7 @@ var kinds = map[string]kind{
 	"internal/state":  store,
 
 	"internal/apply":   engine,
+	"internal/between": engine,
 	"internal/capture": engine,
 	"internal/ops":     engine,
 	"internal/verify":  engine,

@@ -1,0 +1,157 @@
+package between
+
+import (
+	"context"
+	"errors"
+
+	"syncline"
+)
+
+// Lane is the target of the route that reads one side's log. What it is given is the keys of records that changed there; it makes both
+// sides hold the same for them. It is done with a key once the sides are: to hear of it again changes nothing, so that it needs no cursor.
+type Lane struct {
+	p    *Pair
+	side int
+}
+
+// Lane opens the lane of a side's log.
+func (p *Pair) Lane(ctx context.Context, side int) (*Lane, error) {
+	if err := p.acquire(ctx); err != nil {
+		return nil, err
+	}
+	defer p.release()
+	if err := p.ready(ctx); err != nil {
+		return nil, err
+	}
+	p.lanes++
+	return &Lane{p: p, side: side}, nil
+}
+
+// Traits are those of a state target that can do nothing special: it is handed whole records, which are keys only.
+func (l *Lane) Traits() syncline.Traits { return syncline.Traits{} }
+
+// Close closes the sides with the last lane.
+func (l *Lane) Close() error {
+	if l.p == nil {
+		return nil
+	}
+	p := l.p
+	l.p = nil
+	_ = p.acquire(context.Background()) // whoever has it gives it back: its own context ends
+	defer p.release()
+	if p.lanes--; p.lanes > 0 {
+		return nil
+	}
+	return p.shut()
+}
+
+// Define is told that the columns of the lane's side have changed, or may have.
+func (l *Lane) Define(ctx context.Context, _ syncline.Definition) (syncline.Defined, error) {
+	if err := l.p.acquire(ctx); err != nil {
+		return syncline.Defined{}, err
+	}
+	defer l.p.release()
+	if err := l.p.shut(); err != nil {
+		return syncline.Defined{}, err
+	}
+	return syncline.Defined{Warnings: l.p.Warnings()}, l.p.ready(ctx)
+}
+
+// Apply reconciles the keys of the changes.
+func (l *Lane) Apply(ctx context.Context, w *syncline.Write) (syncline.Result, error) {
+	p := l.p
+	if err := p.acquire(ctx); err != nil {
+		return syncline.Result{}, err
+	}
+	defer p.release()
+	res, err := l.apply(ctx, w)
+	if err == nil {
+		err = w.Commit(ctx, res)
+	}
+	if err != nil {
+		return syncline.Result{}, errors.Join(err, p.shut())
+	}
+	return res, nil
+}
+
+func (l *Lane) apply(ctx context.Context, w *syncline.Write) (syncline.Result, error) {
+	res := syncline.Result{Outcomes: make([]syncline.Outcome, len(w.Changes)), Rejected: make(map[int]error)}
+	if err := l.p.ready(ctx); err != nil {
+		return res, err
+	}
+	var keys [][]syncline.Value
+	number := make(map[syncline.Key]int)
+	of := make([]int, len(w.Changes))
+	for i := range w.Changes {
+		c := &w.Changes[i]
+		if c.Op == syncline.ChangeTruncate {
+			if err := l.truncated(ctx); err != nil {
+				return res, err
+			}
+			of[i] = -1
+			continue
+		}
+		k, ok := c.Row.Key()
+		if !ok {
+			return res, syncline.Errorf(syncline.Fatal, "write_malformed", "change %d of the write has no whole key", i).At(i)
+		}
+		n, known := number[k]
+		if !known {
+			n = len(keys)
+			number[k] = n
+			keys = append(keys, keyValues(c.Row))
+		}
+		of[i] = n
+	}
+	fates, err := l.p.reconcile(ctx, l.side, keys)
+	if err != nil {
+		return res, err
+	}
+	for i, n := range of {
+		if n < 0 {
+			continue
+		}
+		switch f := &fates[n]; {
+		case f.err != nil:
+			res.Outcomes[i], res.Rejected[i] = syncline.OutcomeRejected, f.err
+		case f.conflict != nil:
+			res.Outcomes[i], res.Rejected[i] = syncline.OutcomeRejected, f.conflict
+		case !f.wrote:
+			res.Outcomes[i] = syncline.OutcomeStale // an echo, or both sides agree already
+		}
+	}
+	return res, nil
+}
+
+func keyValues(r syncline.Row) []syncline.Value {
+	parts := make([]syncline.Value, len(r.Schema.Key))
+	for i, c := range r.Schema.Key {
+		parts[i] = r.Values[c]
+	}
+	return parts
+}
+
+// truncated decides what a TRUNCATE of the lane's side means. Every record of the other side is looked at then, and counts as deleted
+// where it is not there any more; those that came back since are not.
+func (l *Lane) truncated(ctx context.Context) error {
+	p := l.p
+	if p.o.Truncated == TruncatedDelete {
+		return p.o.Reread(ctx, 1-l.side)
+	}
+	return syncline.Errorf(syncline.Fatal, "between_truncated", "%s was emptied by TRUNCATE; %s still has its records", p.o.Sides[l.side], p.o.Sides[1-l.side]).
+		WithFix("if they are to go there too, or were put back by hand, set `truncated: delete` in the rule and start again: records that are missing are deleted, the others stay")
+}
+
+// KeyOnly returns the schema of what a lane wants of its side's rows, which is their key, and where it stands in them.
+func KeyOnly(s *syncline.Schema) (out *syncline.Schema, key []int, err error) {
+	if len(s.Key) == 0 {
+		return nil, nil, syncline.Errorf(syncline.Fatal, "between_key", "%s has no key: its records cannot be told apart", s.Table).
+			WithFix("give the table a primary key, or declare the entity's key")
+	}
+	out = &syncline.Schema{Entity: s.Entity, Table: s.Table, Version: -1}
+	for i, c := range s.Key {
+		out.Columns = append(out.Columns, s.Columns[c])
+		out.Key = append(out.Key, i)
+	}
+	return out, s.Key, nil
+}
