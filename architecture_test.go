@@ -51,6 +51,7 @@ var testsMayImport = []kind{support, eventLog, store}
 var kinds = map[string]kind{
 	".": root,
 
+	"internal/access":     pure,
 	"internal/backoff":    pure,
 	"internal/cloudevent": pure,
 	"internal/dialer":     pure,

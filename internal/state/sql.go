@@ -95,4 +95,15 @@ const (
 		ON CONFLICT (source, id) DO UPDATE SET seq = excluded.seq, hash = excluded.hash`
 	sqlTrimIDs = `DELETE FROM event_id WHERE source = ? AND id IN
 		(SELECT id FROM event_id WHERE source = ? AND seq < ? LIMIT ?)`
+
+	tokenColumns = `n, id, name, role, systems, hash, created, creator, expires, revoked`
+	sqlAddToken  = `INSERT INTO token (id, name, role, systems, hash, created, creator, expires, revoked) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+		ON CONFLICT (id) DO NOTHING`
+	sqlToken        = `SELECT ` + tokenColumns + ` FROM token WHERE id = ?`
+	sqlTokens       = `SELECT ` + tokenColumns + ` FROM token WHERE n > ? ORDER BY n LIMIT ?`
+	sqlTokensNamed  = `SELECT ` + tokenColumns + ` FROM token WHERE name = ?`
+	sqlTokensCalled = `SELECT ` + tokenColumns + ` FROM token WHERE id = ? OR name = ? ORDER BY n`
+	sqlRevokeToken  = `UPDATE token SET revoked = ? WHERE id = ? AND revoked = 0`
+	sqlHasTokens    = `SELECT EXISTS (SELECT 1 FROM token),
+		EXISTS (SELECT 1 FROM token WHERE revoked = 0 AND (expires = 0 OR expires > ?))`
 )

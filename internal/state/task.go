@@ -184,18 +184,32 @@ type Filter struct {
 
 const defaultPage, maxPage = 100, 1000
 
+// cursorOf reads the cursor of a page; "" is before the first row.
+func cursorOf(after string) (int64, error) {
+	n, err := strconv.ParseInt("0"+after, 36, 64)
+	if err != nil {
+		return 0, syncline.Errorf(syncline.Rejected, "cursor_invalid", "the page's cursor is not one that this list gave").
+			WithFix("start again without a cursor")
+	}
+	return n, nil
+}
+
+// pageOf is the size of a page where this one was asked for.
+func pageOf(limit int) int {
+	if limit <= 0 {
+		return defaultPage
+	}
+	return min(limit, maxPage)
+}
+
 // Exceptions returns tasks without their records, those parked first at the beginning, and the cursor of the next page, ""
 // after the last.
 func (s *Store) Exceptions(ctx context.Context, f Filter) (list []Exception, next string, err error) {
-	after, err := strconv.ParseInt("0"+f.After, 36, 64)
+	after, err := cursorOf(f.After)
 	if err != nil {
-		return nil, "", syncline.Errorf(syncline.Rejected, "cursor_invalid", "the page's cursor is not one that this list gave").
-			WithFix("start again without a cursor")
+		return nil, "", err
 	}
-	limit := min(f.Limit, maxPage)
-	if limit <= 0 {
-		limit = defaultPage
-	}
+	limit := pageOf(f.Limit)
 	var query strings.Builder
 	query.WriteString(sqlTasks)
 	args := []any{after}
