@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -18,7 +19,7 @@ import (
 
 // globals are the flags that every command has.
 type globals struct {
-	config, output, server string
+	config, output, server, token, ca string
 }
 
 // load reads the configuration; its problems are the error.
@@ -27,16 +28,13 @@ func (g *globals) load() (*config.Config, error) {
 	return c, problems.Err()
 }
 
+// remote returns the URL of the server that was named, "" where none was.
+func (g *globals) remote() string { return cmp.Or(g.server, os.Getenv("SYNCLINE_SERVER")) }
+
 // client returns a client of the running server.
 func (g *globals) client() (*ops.Client, error) {
-	server := g.server
-	if server == "" {
-		server = os.Getenv("SYNCLINE_SERVER")
-	}
-	if server == "" {
-		server = "http://127.0.0.1:8484"
-	}
-	c, err := ops.NewClient(server)
+	c, err := ops.Connect(ops.ClientOptions{Server: cmp.Or(g.remote(), "http://127.0.0.1:8484"),
+		Token: cmp.Or(g.token, os.Getenv("SYNCLINE_TOKEN")), CA: cmp.Or(g.ca, os.Getenv("SYNCLINE_CA"))})
 	if err != nil {
 		return nil, usage(err)
 	}

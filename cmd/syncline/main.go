@@ -117,8 +117,10 @@ func newRoot() *cobra.Command {
 	root.PersistentFlags().StringVarP(&g.config, "config", "c", "syncline.yaml", "configuration file or directory")
 	root.PersistentFlags().StringVarP(&g.output, "output", "o", "table", "output: table, json or yaml")
 	root.PersistentFlags().StringVar(&g.server, "server", "", "URL of a running syncline (default http://127.0.0.1:8484, or $SYNCLINE_SERVER)")
+	root.PersistentFlags().StringVar(&g.token, "token", "", "token for the server; better in $SYNCLINE_TOKEN, where other users of the machine do not see it")
+	root.PersistentFlags().StringVar(&g.ca, "ca", "", "file of certificates that the server's may be signed with (default $SYNCLINE_CA)")
 	root.AddCommand(demoCommand(g), initCommand(g), validateCommand(g), runCommand(g), statusCommand(g), routesCommand(g), tasksCommand(g),
-		syncCommand(g), pauseCommand(g), resumeCommand(g), versionCommand())
+		syncCommand(g), pauseCommand(g), resumeCommand(g), tokenCommand(g), versionCommand())
 	wrapArgs(root)
 	return root
 }

@@ -37,7 +37,7 @@ func runCommand(g *globals) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			log.Info("syncline is running", "version", version(), "api", "http://"+d.Addr(), "pid", os.Getpid())
+			log.Info("syncline is running", "version", version(), "api", d.URL(), "pid", os.Getpid())
 			err = closeAfter(d, d.Run(cmd.Context()))
 			if err == nil {
 				log.Info("syncline has stopped")

@@ -36,6 +36,9 @@ func statusCommand(g *globals) *cobra.Command {
 			}{status, routes}
 			return g.print(cmd, all, func(w *tabwriter.Writer) {
 				row(w, "syncline %s, up %s", status.Version, time.Duration(status.UptimeSeconds*float64(time.Second)).Round(time.Second))
+				for _, warning := range status.Warnings {
+					row(w, "  warning: %s", warning)
+				}
 				row(w, "")
 				printSystems(w, status.Systems)
 				row(w, "")

@@ -67,8 +67,20 @@ type State struct {
 
 // HTTP is the API's listener.
 type HTTP struct {
-	// Listen is a loopback address with a port; port 0 lets the system choose.
+	// Listen is an address with a port; port 0 lets the system choose.
 	Listen string `json:"listen"`
+	// TLS is nil for none.
+	TLS *TLS `json:"tls,omitempty"`
+	// Rate bounds the requests of one caller a second, but for events.
+	Rate int `json:"rate"`
+	// Concurrency bounds the requests that are answered at once.
+	Concurrency int `json:"concurrency"`
+}
+
+// TLS are the files of a certificate with its chain and of its key. They are read again when they change.
+type TLS struct {
+	Cert string `json:"cert"`
+	Key  string `json:"key"`
 }
 
 // Ref names an entity of a source ("crm/customer") or an object of a target ("warehouse/dim_customer").

@@ -105,7 +105,7 @@ func newLoader(env func(string) (string, bool)) *loader {
 		decoder: decoder{env: env},
 		cfg: &Config{
 			Log:  Log{Retain: 24 * time.Hour, MaxBytes: 20e9, OnFull: OnFullRelease},
-			HTTP: HTTP{Listen: "127.0.0.1:8484"},
+			HTTP: HTTP{Listen: "127.0.0.1:8484", Rate: 500, Concurrency: 256},
 		},
 		once:    map[string]string{},
 		systems: map[string]*systemSource{},
@@ -241,12 +241,28 @@ func (l *loader) stateSection(v value) {
 }
 
 func (l *loader) httpSection(v value) {
-	l.object(v, "http", fields{"listen": func(v value) {
-		if text, ok := l.text(v); ok {
-			l.checkListen(v, text)
-			l.cfg.HTTP.Listen = text
-		}
-	}}, nil)
+	c := &l.cfg.HTTP
+	l.object(v, "http", fields{
+		"listen": func(v value) {
+			if text, ok := l.text(v); ok {
+				l.checkListen(v, text)
+				c.Listen = text
+			}
+		},
+		"tls":         l.tlsSection,
+		"rate":        func(v value) { l.integer(v, &c.Rate, 1, 1_000_000) },
+		"concurrency": func(v value) { l.integer(v, &c.Concurrency, 1, 100_000) },
+	}, nil)
+}
+
+func (l *loader) tlsSection(v value) {
+	c := &TLS{}
+	l.cfg.HTTP.TLS = c
+	seen := l.object(v, "http.tls", fields{
+		"cert": func(v value) { l.path(v, &c.Cert) },
+		"key":  func(v value) { l.path(v, &c.Key) },
+	}, nil)
+	l.need(v, seen, "http.tls", "cert", "key")
 }
 
 // path reads a path relative to the file.

@@ -40,7 +40,6 @@ const (
 	BadGroup        Code = "bad_group"
 	SharedObject    Code = "shared_object"
 	Cycle           Code = "cycle"
-	InsecureListen  Code = "insecure_listen"
 	NotAvailable    Code = "not_available"
 )
 
@@ -75,7 +74,6 @@ var Codes = []struct {
 	{BadGroup, "rules of one group must share their source and their target"},
 	{SharedObject, "rules that may overwrite each other write one object"},
 	{Cycle, "rules lead back to where they start"},
-	{InsecureListen, "the listener would be open to other machines"},
 	{NotAvailable, "this version does not have it yet"},
 }
 

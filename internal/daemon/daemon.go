@@ -99,7 +99,7 @@ func Open(ctx context.Context, o Options) (d *Daemon, err error) {
 	if err := d.warnOfAbandoned(ctx); err != nil {
 		return d, err
 	}
-	if d.listener, err = ops.Listen(ctx, o.Config.HTTP.Listen); err != nil {
+	if d.listener, err = d.listen(ctx); err != nil {
 		return d, err
 	}
 	d.registerMetrics()
@@ -119,6 +119,22 @@ func quota(c *config.Config) int64 {
 
 // Addr is the address that the API listens on.
 func (d *Daemon) Addr() string { return d.listener.Addr().String() }
+
+// URL is where the API answers.
+func (d *Daemon) URL() string {
+	if ops.Encrypted(d.listener) {
+		return "https://" + d.Addr()
+	}
+	return "http://" + d.Addr()
+}
+
+func (d *Daemon) listen(ctx context.Context) (net.Listener, error) {
+	b := ops.Binding{Address: d.o.Config.HTTP.Listen, Logger: d.log}
+	if files := d.o.Config.HTTP.TLS; files != nil {
+		b.Cert, b.Key = files.Cert, files.Key
+	}
+	return ops.Listen(ctx, b, d.state)
+}
 
 // warnOfAbandoned tells of sources that were captured here once. Slots and triggers that nobody reads any more harm them.
 func (d *Daemon) warnOfAbandoned(ctx context.Context) error {

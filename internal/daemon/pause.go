@@ -79,7 +79,7 @@ func (e engine) Pause(ctx context.Context, list []state.Pause) (ops.Paused, erro
 		if err := set.has(&list[i]); err != nil {
 			return ops.Paused{}, err
 		}
-		list[i].By, list[i].Since = e.caller(ctx), time.Now()
+		list[i].By, list[i].Since = ops.CallerName(ctx), time.Now()
 	}
 	err := e.changePauses(ctx, func() error { return e.state.AddPauses(ctx, list) })
 	if err != nil {
@@ -108,7 +108,7 @@ func (e engine) Unpause(ctx context.Context, list []state.Pause) error {
 	err := e.changePauses(ctx, func() error { return e.state.RemovePauses(ctx, list) })
 	for _, p := range list {
 		if err == nil {
-			e.log.Info("pause lifted", "kind", p.Kind, "name", p.Name, "by", e.caller(ctx))
+			e.log.Info("pause lifted", "kind", p.Kind, "name", p.Name, "by", ops.CallerName(ctx))
 		}
 	}
 	return err
@@ -189,6 +189,3 @@ func (e engine) paused(r *route) error {
 	return syncline.Errorf(syncline.Rejected, "route_paused", "route %s is paused by %s %s: %s", r.id, p.Kind, p.Name, p.Reason).
 		WithFix("`syncline resume %s %s`", p.Kind, p.Name)
 }
-
-// caller is who gave the command. There are no users yet.
-func (e engine) caller(context.Context) string { return "local" }

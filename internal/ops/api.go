@@ -12,6 +12,7 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"syncline"
+	"syncline/internal/access"
 	"syncline/internal/state"
 )
 
@@ -24,7 +25,7 @@ type List[T any] struct {
 // Readiness is the answer of /readyz.
 type Readiness struct {
 	Ready   bool     `json:"ready"`
-	Reasons []string `json:"reasons" nullable:"false" doc:"Why it is not ready."`
+	Reasons []string `json:"reasons" nullable:"false" doc:"Why it is not ready; for viewers only."`
 }
 
 // Started is the answer to a request for a sync.
@@ -68,11 +69,17 @@ type taskQuery struct {
 
 type api struct {
 	engine Engine
+	store  *state.Store
 	log    *slog.Logger
+	// warnings are those about the API itself.
+	warnings func(context.Context) ([]string, error)
 }
 
-// register adds every operation to the mux and returns the OpenAPI document of what it added.
-func (a *api) register(mux *http.ServeMux, o Options) ([]byte, error) {
+// bearer is the name of the security scheme in the document.
+const bearer = "token"
+
+// register adds every operation to the mux and returns the OpenAPI document of what it added, and who may call it.
+func (a *api) register(mux *http.ServeMux, o Options) ([]byte, map[string]*operation, error) {
 	c := huma.DefaultConfig("Syncline", o.Version)
 	c.Info.Description = "Keeps business systems consistent with each other. Errors are problems (RFC 9457) with a stable code."
 	c.Info.License = &huma.License{Name: "Apache-2.0", Identifier: "Apache-2.0"}
@@ -98,6 +105,7 @@ func (a *api) register(mux *http.ServeMux, o Options) ([]byte, error) {
 	start := op(h, "start-sync", "POST", "/v1/syncs", "Read records again from their source")
 	start.DefaultStatus = http.StatusAccepted
 	add(h, start, a.startSync)
+	a.registerTokens(h)
 	add(h, op(h, "healthz", "GET", "/healthz", "Whether the process answers"), a.healthz)
 	add(h, op(h, "readyz", "GET", "/readyz", "Whether every system and route does its work (503: not)"), a.readyz)
 
@@ -117,11 +125,17 @@ func (a *api) register(mux *http.ServeMux, o Options) ([]byte, error) {
 	for _, name := range []string{"ErrorModel", "ErrorDetail"} {
 		delete(doc.Components.Schemas.Map(), name)
 	}
+	doc.Components.SecuritySchemes = map[string]*huma.SecurityScheme{bearer: {Type: "http", Scheme: "bearer",
+		Description: "A token of `syncline token create`. Until the first one was made, this machine needs none."}}
+	all, err := operations(doc)
+	if err != nil {
+		return nil, nil, err
+	}
 	text, err := json.MarshalIndent(doc, "", "  ")
 	if err != nil {
-		return nil, fmt.Errorf("write the OpenAPI document: %w", err)
+		return nil, nil, fmt.Errorf("write the OpenAPI document: %w", err)
 	}
-	return append(text, '\n'), nil
+	return append(text, '\n'), all, nil
 }
 
 // op describes an operation whose errors are problems.
@@ -181,6 +195,9 @@ func (a *api) status(ctx context.Context, _ *struct{}) (*reply[Status], error) {
 		return answer(ctx, a, s, err)
 	}
 	routes, err := a.engine.Routes(ctx)
+	if err == nil {
+		s.Warnings, err = a.warnings(ctx)
+	}
 	s.Routes, s.Systems = summarize(routes), some(s.Systems)
 	return answer(ctx, a, s, err)
 }
@@ -305,6 +322,9 @@ type readyReply struct {
 
 func (a *api) readyz(ctx context.Context, _ *struct{}) (*readyReply, error) {
 	ready, reasons := a.engine.Ready(ctx)
+	if who := callerOf(ctx); !who.token.Role.May(access.Viewer) {
+		reasons = nil
+	}
 	r := &readyReply{http.StatusOK, Readiness{ready, some(reasons)}}
 	if !ready {
 		r.Status = http.StatusServiceUnavailable

@@ -3,15 +3,19 @@ package ops
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
 	"net/url"
+	"os"
 	"strconv"
 	"strings"
 	"time"
 
+	"syncline/internal/access"
 	"syncline/internal/state"
 )
 
@@ -26,20 +30,54 @@ const (
 // Client calls the API. Its errors are *Problem: what the server said, or code "unreachable" (status 0) where no server
 // answered. It is safe for concurrent use.
 type Client struct {
-	base string
-	http *http.Client
+	base  string
+	token string
+	http  *http.Client
 }
 
-// NewClient returns a client of the server at this URL ("http://127.0.0.1:8484").
-func NewClient(server string) (*Client, error) {
-	u, err := url.Parse(server)
+// ClientOptions say which server a client calls, and as whom.
+type ClientOptions struct {
+	// Server is the URL of the server ("http://127.0.0.1:8484").
+	Server string
+	// Token is the secret of a token; "" for none.
+	Token string
+	// CA is a file of certificates (PEM) that the server's may be signed with, beside those that the machine trusts; "" for none.
+	CA string
+}
+
+// NewClient returns a client of the server at this URL, without a token.
+func NewClient(server string) (*Client, error) { return Connect(ClientOptions{Server: server}) }
+
+// Connect returns a client. It connects when it is used.
+func Connect(o ClientOptions) (*Client, error) {
+	u, err := url.Parse(o.Server)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
 		p := newProblem(0, codeServerInvalid, "the server's URL is not one of http or https", "give --server http://127.0.0.1:8484")
 		p.cause = err
 		return nil, p
 	}
-	return &Client{base: strings.TrimRight(server, "/"), http: &http.Client{Timeout: clientTimeout,
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	if o.CA != "" {
+		if transport.TLSClientConfig, err = trust(o.CA); err != nil {
+			return nil, err
+		}
+	}
+	return &Client{base: strings.TrimRight(o.Server, "/"), token: o.Token, http: &http.Client{Timeout: clientTimeout, Transport: transport,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}, nil
+}
+
+func trust(file string) (*tls.Config, error) {
+	text, err := os.ReadFile(file)   //nolint:gosec // the operator's own path
+	pool, _ := x509.SystemCertPool() // nil where the machine has none
+	if pool == nil {
+		pool = x509.NewCertPool()
+	}
+	if err != nil || !pool.AppendCertsFromPEM(text) {
+		p := newProblem(0, codeServerInvalid, "the file of --ca has no certificate that can be read: "+file, "give the certificate of the authority as a PEM file")
+		p.cause = err
+		return nil, p
+	}
+	return &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: pool}, nil
 }
 
 // Status tells how the process, its systems and its routes are.
@@ -150,9 +188,40 @@ func (c *Client) StartSync(ctx context.Context, r SyncRequest) (string, error) {
 	return s.ID, err
 }
 
+// Tokens returns all tokens, without their secrets.
+func (c *Client) Tokens(ctx context.Context) ([]access.Token, error) {
+	return all[access.Token](ctx, c, "/v1/tokens", nil)
+}
+
+// CreateToken makes a token. Its secret is in this answer only.
+func (c *Client) CreateToken(ctx context.Context, r TokenRequest) (NewToken, error) {
+	return call[NewToken](ctx, c, "POST", "/v1/tokens", r)
+}
+
+// RevokeToken ends a token, by its id or its name.
+func (c *Client) RevokeToken(ctx context.Context, which string) (access.Token, error) {
+	return call[access.Token](ctx, c, "POST", "/v1/tokens/"+url.PathEscape(which)+"/revoke", nil)
+}
+
 // Ready reports whether every system and route does its work, and why not.
 func (c *Client) Ready(ctx context.Context) (Readiness, error) {
 	return call[Readiness](ctx, c, "GET", readyPath, nil)
+}
+
+// all returns every item of a list, page by page.
+func all[T any](ctx context.Context, c *Client, path string, q url.Values) ([]T, error) {
+	var items []T
+	if q == nil {
+		q = url.Values{}
+	}
+	for {
+		page, err := call[List[T]](ctx, c, "GET", path+"?"+q.Encode(), nil)
+		items = append(items, page.Items...)
+		if err != nil || page.Next == "" {
+			return some(items), err
+		}
+		q.Set("after", page.Next)
+	}
 }
 
 func call[T any](ctx context.Context, c *Client, method, path string, body any) (out T, err error) {
@@ -169,6 +238,9 @@ func call[T any](ctx context.Context, c *Client, method, path string, body any) 
 		return out, err
 	}
 	req.Header.Set("Accept", "application/json")
+	if c.token != "" {
+		req.Header.Set("Authorization", "Bearer "+c.token)
+	}
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}

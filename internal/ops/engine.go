@@ -53,6 +53,8 @@ type Status struct {
 	UptimeSeconds float64        `json:"uptime_seconds"`
 	Systems       []SystemStatus `json:"systems" nullable:"false"`
 	Routes        RouteSummary   `json:"routes"`
+	// Warnings are what an operator should know about who can reach the API. They are left to the API, too.
+	Warnings []string `json:"warnings,omitempty" nullable:"false"`
 }
 
 // Fault is an error that a person can act on.

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -115,25 +116,45 @@ func record(t *testing.T) []byte {
 	return data
 }
 
-// serve starts the API of this engine and returns a client of it.
+// openStore opens a new state store.
+func openStore(t *testing.T) *state.Store {
+	t.Helper()
+	s, err := state.Open(t.Context(), state.Options{Path: filepath.Join(t.TempDir(), "state.db")})
+	must(t, err)
+	t.Cleanup(func() { must(t, s.Close()) })
+	return s
+}
+
+// serve starts the API of this engine, without tokens, and returns a client of it.
 func serve(t *testing.T, f *fake) (*Client, string) {
+	t.Helper()
+	url := serveOn(t, Options{Engine: f, Store: openStore(t)})
+	c, err := NewClient(url)
+	must(t, err)
+	return c, url
+}
+
+// serveOn starts the API with events, which answer what they are sent, and a metric.
+func serveOn(t *testing.T, o Options) string {
 	t.Helper()
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "syncline_test"}, func() float64 { return 7 }))
-	s, err := New(Options{Engine: f, Version: "v1.2.3", Metrics: registry, Events: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		body, err := io.ReadAll(r.Body)
-		if err != nil {
-			t.Error(err)
+	o.Version, o.Metrics = "v1.2.3", registry
+	if o.Events == nil {
+		o.Events = func(w http.ResponseWriter, r *http.Request, may func(string) bool) {
+			if body, _ := io.ReadAll(r.Body); may("pos") {
+				w.WriteHeader(http.StatusAccepted)
+				_, _ = w.Write(body)
+				return
+			}
+			newProblem(http.StatusForbidden, "source_forbidden", "", "").write(w)
 		}
-		w.WriteHeader(http.StatusAccepted)
-		_, _ = w.Write(body)
-	})})
+	}
+	s, err := New(o)
 	must(t, err)
 	h := httptest.NewServer(s)
 	t.Cleanup(h.Close)
-	c, err := NewClient(h.URL + "/")
-	must(t, err)
-	return c, h.URL
+	return h.URL
 }
 
 func problemIn(t *testing.T, err error, status int, code string, exit int) *Problem {
@@ -166,6 +187,7 @@ func TestClientReadsWhatTheEngineSays(t *testing.T) {
 	status, err := c.Status(ctx)
 	must(t, err)
 	want := f.status
+	want.Warnings = []string{"there are no tokens: whoever can connect from this machine can do everything (syncline token create)"}
 	want.Routes = RouteSummary{Total: 6, Running: 1, Starting: 1, Degraded: 1, Halted: 1, NeedsSync: 1, Disabled: 1, Parked: 3, LagEvents: 30, LagSeconds: 9}
 	if diff := cmp.Diff(want, status); diff != "" {
 		t.Errorf("Status (-want +got):\n%s", diff)
@@ -319,7 +341,7 @@ func TestErrorsBecomeProblems(t *testing.T) {
 		{errors.New("a secret of the inside"), 500, "internal"},
 	} {
 		f := &fake{err: c.err}
-		s, err := New(Options{Engine: f, Logger: slog.New(slog.NewTextHandler(&logged, nil))})
+		s, err := New(Options{Engine: f, Store: openStore(t), Logger: slog.New(slog.NewTextHandler(&logged, nil))})
 		must(t, err)
 		h := httptest.NewServer(s)
 		client, err := NewClient(h.URL)

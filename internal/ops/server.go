@@ -7,13 +7,13 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
-	"syncline"
+	"syncline/internal/state"
 )
 
 const (
@@ -27,15 +27,22 @@ const (
 	drainTimeout = 10 * time.Second
 )
 
-// Options are what the server shows.
+// Options are what the server shows, and whom it lets in. Engine and Store are required.
 type Options struct {
 	Engine Engine
+	// Store has the tokens.
+	Store *state.Store
 	// Version is this program's.
 	Version string
-	// Events answers POST /v1/events; nil where there is no push source. It bounds the body by itself.
-	Events http.Handler
+	// Events answers POST /v1/events; nil where there is no push source. It bounds the body by itself, and refuses the events of a
+	// source that the caller may not send for.
+	Events func(w http.ResponseWriter, r *http.Request, may func(source string) bool)
 	// Metrics is what /metrics shows; nil for no /metrics.
 	Metrics prometheus.Gatherer
+	// Concurrency bounds the requests that are answered at once; 0 = 256.
+	Concurrency int
+	// Rate bounds the requests of one caller a second, but for events; 0 = 500.
+	Rate int
 	// Logger is nil for none.
 	Logger *slog.Logger
 }
@@ -43,7 +50,10 @@ type Options struct {
 // Server is the HTTP API. It has no state of its own.
 type Server struct {
 	handler http.Handler
+	guard   *guard
 	log     *slog.Logger
+	// plain: others can reach the server without TLS.
+	plain atomic.Bool
 }
 
 // New builds the API.
@@ -51,9 +61,16 @@ func New(o Options) (*Server, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
+	if o.Concurrency == 0 {
+		o.Concurrency = 256
+	}
+	if o.Rate == 0 {
+		o.Rate = 500
+	}
 	mux := http.NewServeMux()
-	a := &api{engine: o.Engine, log: o.Logger}
-	document, err := a.register(mux, o)
+	s := &Server{log: o.Logger}
+	a := &api{engine: o.Engine, store: o.Store, log: o.Logger, warnings: s.warnings}
+	document, ops, err := a.register(mux, o)
 	if err != nil {
 		return nil, err
 	}
@@ -66,59 +83,58 @@ func New(o Options) (*Server, error) {
 			ErrorLog: slog.NewLogLogger(o.Logger.Handler(), slog.LevelWarn), MaxRequestsInFlight: 4}))
 	}
 	if o.Events != nil {
-		mux.Handle("POST /v1/events", o.Events)
+		mux.HandleFunc("POST /v1/events", func(w http.ResponseWriter, r *http.Request) {
+			who := callerOf(r.Context())
+			o.Events(w, r, who.token.Publishes)
+		})
 	}
+	s.guard = &guard{mux: mux, operations: ops, store: o.Store, limits: newLimits(o.Concurrency, o.Rate), log: o.Logger}
 	origin := http.NewCrossOriginProtection()
 	origin.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		newProblem(http.StatusForbidden, "cross_origin", "a page of another site may not send this request", "").write(w)
 	}))
-	return &Server{handler: ownHostOnly(origin.Handler(knownPaths(mux))), log: o.Logger}, nil
+	s.handler = origin.Handler(s.guard)
+	return s, nil
 }
 
 // ServeHTTP answers one request.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.ServeHTTP(w, r) }
 
-// Listen opens the address of the API. Until there are users and tokens it must be one that only this machine can reach:
-// anything else is refused with insecure_listen.
-func Listen(ctx context.Context, address string) (net.Listener, error) {
-	host, _, err := net.SplitHostPort(address)
-	if err != nil {
-		return nil, syncline.Errorf(syncline.Fatal, "listen_invalid", "http.listen is not an address with a port: %w", err).
-			WithFix("use 127.0.0.1:8484")
+// warnings are what an operator should know about who can reach the API.
+func (s *Server) warnings(ctx context.Context) ([]string, error) {
+	var list []string
+	open, err := s.guard.open(ctx)
+	if open {
+		list = append(list, "there are no tokens: whoever can connect from this machine can do everything (syncline token create)")
 	}
-	if !loopback(host) {
-		return nil, insecure(address)
+	if s.plain.Load() {
+		list = append(list, "other machines reach the API without TLS: tokens and records can be read on the way (http.tls)")
 	}
-	var c net.ListenConfig
-	l, err := c.Listen(ctx, "tcp", address)
-	if err != nil {
-		return nil, syncline.Errorf(syncline.Fatal, "listen_failed", "listen on %s: %w", address, err).
-			WithFix("end what listens there, or set http.listen to a free port")
-	}
-	return l, nil
-}
-
-func insecure(address string) error {
-	return syncline.Errorf(syncline.Fatal, "insecure_listen", "%s can be reached from other machines, and there is no login yet", address).
-		WithFix("listen on 127.0.0.1, [::1] or localhost; reach it from elsewhere through an SSH tunnel")
-}
-
-func loopback(host string) bool {
-	ip := net.ParseIP(host)
-	return strings.EqualFold(host, "localhost") || ip != nil && ip.IsLoopback()
+	return list, err
 }
 
 // Serve answers requests on l, which it closes, until ctx ends; requests in hand get a while to finish. It returns nil
-// after a clean stop.
+// after a clean stop. Like Listen it refuses an address that others can reach while there is no token.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	if a, ok := l.Addr().(*net.TCPAddr); !ok || !a.IP.IsLoopback() {
-		return errors.Join(insecure(l.Addr().String()), l.Close())
+		if err := mayShare(ctx, s.guard.store, l.Addr().String()); err != nil {
+			return errors.Join(err, l.Close())
+		}
+		s.guard.shared.Store(true)
+		s.plain.Store(!Encrypted(l))
 	}
 	h := &http.Server{Handler: s, ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout,
 		IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader, ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelWarn)}
+	warnings, err := s.warnings(ctx)
+	if err != nil {
+		return errors.Join(err, l.Close())
+	}
 	failed := make(chan error, 1) // one send by the goroutine below, which so never waits
 	go func() { failed <- h.Serve(l) }()
-	s.log.Info("api listens", "address", l.Addr().String())
+	s.log.Info("api listens", "address", l.Addr().String(), "tls", Encrypted(l))
+	for _, w := range warnings {
+		s.log.Warn("the api is not protected", "why", w)
+	}
 	select {
 	case err := <-failed:
 		return fmt.Errorf("serve http: %w", err)
@@ -126,55 +142,10 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	}
 	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)
 	defer cancel()
-	err := h.Shutdown(drain)
+	err = h.Shutdown(drain)
 	if err != nil {
 		err = errors.Join(fmt.Errorf("finish requests in hand: %w", err), h.Close())
 	}
 	<-failed //nolint:errcheck // the listener is closed: what Serve says of that is no news
 	return err
 }
-
-// ownHostOnly refuses names that are not this machine's own: a page whose name was made to point here would otherwise
-// read the API through its visitor's browser.
-func ownHostOnly(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		host := r.Host
-		if h, _, err := net.SplitHostPort(host); err == nil {
-			host = h
-		}
-		if !loopback(strings.Trim(host, "[]")) {
-			newProblem(http.StatusForbidden, "host_refused", "the request is for another host than this one",
-				"use http://127.0.0.1 or http://localhost").write(w)
-			return
-		}
-		next.ServeHTTP(w, r)
-	})
-}
-
-// knownPaths answers what the mux has no handler for with a problem.
-func knownPaths(mux *http.ServeMux) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		h, pattern := mux.Handler(r)
-		if pattern != "" {
-			mux.ServeHTTP(w, r)
-			return
-		}
-		refusal := &refusal{header: w.Header(), status: http.StatusNotFound}
-		h.ServeHTTP(refusal, r)
-		if refusal.status == http.StatusMethodNotAllowed {
-			newProblem(refusal.status, "method_not_allowed", r.Method+" is not allowed here", "").write(w)
-			return
-		}
-		newProblem(http.StatusNotFound, "path_not_found", "there is nothing at this path", "GET /openapi.json lists the paths").write(w)
-	})
-}
-
-// refusal takes the status and the headers of the mux's own answer and drops its text.
-type refusal struct {
-	header http.Header
-	status int
-}
-
-func (r *refusal) Header() http.Header         { return r.header }
-func (r *refusal) WriteHeader(status int)      { r.status = status }
-func (r *refusal) Write(b []byte) (int, error) { return len(b), nil }

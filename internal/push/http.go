@@ -40,10 +40,11 @@ type fault struct {
 	Message  string `json:"message"`
 }
 
-// ServeHTTP takes the CloudEvents of one request. 202 means that all of them are durable; 4xx that none is stored; 503 and
-// 507 that the request should be sent again after Retry-After, with the same ids.
-func (in *Intake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	ids, err := in.accept(w, r)
+// Serve takes the CloudEvents of one request. 202 means that all of them are durable; 4xx that none is stored; 503 and
+// 507 that the request should be sent again after Retry-After, with the same ids. Events of a source that may refuses are answered
+// with 403, whether there is such a source or not.
+func (in *Intake) Serve(w http.ResponseWriter, r *http.Request, may func(source string) bool) {
+	ids, err := in.accept(w, r, may)
 	if err != nil {
 		in.refuse(w, err)
 		return
@@ -51,7 +52,7 @@ func (in *Intake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, http.StatusAccepted, "application/json", accepted{IDs: ids})
 }
 
-func (in *Intake) accept(w http.ResponseWriter, r *http.Request) ([]string, error) {
+func (in *Intake) accept(w http.ResponseWriter, r *http.Request, may func(source string) bool) ([]string, error) {
 	if r.Method != http.MethodPost {
 		w.Header().Set("Allow", http.MethodPost)
 		return nil, cloudevent.Refuse(http.StatusMethodNotAllowed, "method_not_allowed", "", "events are sent with POST")
@@ -85,6 +86,13 @@ func (in *Intake) accept(w http.ResponseWriter, r *http.Request) ([]string, erro
 	ids := make([]string, len(events))
 	if len(events) == 0 {
 		return ids, nil
+	}
+	for i := range events {
+		if !may(events[i].Source) {
+			e := cloudevent.Refuse(http.StatusForbidden, "source_forbidden", "source", "the token may not send events of this source")
+			e.Err.Fix = "use a publisher's token for this system"
+			return nil, e.In(i)
+		}
 	}
 	name := events[0].Source
 	sys, ok := in.systems[name]

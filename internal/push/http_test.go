@@ -62,6 +62,42 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
+// TestSourcesThatTheCallerMayNotSendFor: every event is looked at before any is stored, in every mode.
+func TestSourcesThatTheCallerMayNotSendFor(t *testing.T) {
+	r := newRig(t, memlog.New(memlog.Options{}).Log("pos"), newIndex(), nil)
+	s := r.open()
+	defer s.Close() //nolint:errcheck // it returns nil
+	own, other := event("a", 1, 1), strings.Replace(event("b", 2, 2), `"pos"`, `"crm"`, 1)
+	send := func(may string, header map[string]string, body string) *httptest.ResponseRecorder {
+		req := httptest.NewRequestWithContext(t.Context(), "POST", "/v1/events", strings.NewReader(body))
+		for k, v := range header {
+			req.Header.Set(k, v)
+		}
+		w := httptest.NewRecorder()
+		r.Serve(w, req, func(source string) bool { return source == may })
+		return w
+	}
+	structured, batch := map[string]string{"Content-Type": cloudevent.MediaType}, map[string]string{"Content-Type": cloudevent.MediaTypeBatch}
+	binary := map[string]string{"Content-Type": "application/json", "ce-specversion": "1.0", "ce-id": "a", "ce-source": "pos", "ce-type": "order.updated", "ce-subject": "1"}
+	for _, c := range []struct {
+		name, may string
+		header    map[string]string
+		body      string
+		location  string
+	}{
+		{"structured", "crm", structured, own, "events[0].source"},
+		{"binary", "crm", binary, `{"id":1,"n":1}`, "events[0].source"},
+		{"batch", "crm", batch, batchOf(own), "events[0].source"},
+		{"the last of a batch", "pos", batch, batchOf(own, own, other), "events[2].source"},
+		{"a source that is not there", "pos", structured, strings.Replace(own, `"pos"`, `"none"`, 1), "events[0].source"},
+	} {
+		r.wantAnswer(c.name, send(c.may, c.header, c.body), http.StatusForbidden, "source_forbidden", c.location)
+	}
+	if len(s.queue) != 0 || len(s.ids) != 0 {
+		t.Errorf("%d requests and %d ids of refused requests are kept", len(s.queue), len(s.ids))
+	}
+}
+
 // TestWhatTheLogCannotHoldIsNotAccepted: a body below the intake's own bound, for a log that takes less.
 func TestWhatTheLogCannotHoldIsNotAccepted(t *testing.T) {
 	const limit = 4096

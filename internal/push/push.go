@@ -76,7 +76,7 @@ type Options struct {
 	Logger *slog.Logger
 }
 
-// Intake takes the events of all systems. It is the http.Handler of POST /v1/events, and safe for concurrent use.
+// Intake takes the events of all systems. Its Serve answers POST /v1/events. It is safe for concurrent use.
 type Intake struct {
 	opts    Options
 	systems map[string]*system

@@ -1,0 +1,145 @@
+package ops
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync/atomic"
+
+	"syncline/internal/state"
+)
+
+// guard stands before every operation. A request passes in this order: room for one more, a page of another site, who it is, what is
+// there, whether the role is enough, the caller's rate. What the mux serves without an operation is for nobody.
+type guard struct {
+	mux        *http.ServeMux
+	operations map[string]*operation // by the mux's patterns
+	store      *state.Store
+	limits     *limits
+	log        *slog.Logger
+	// known: a token was made once.
+	known atomic.Bool
+	// shared: other machines can reach the server.
+	shared atomic.Bool
+}
+
+// ServeHTTP answers one request.
+func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.Header().Set("Cache-Control", "no-store")
+	id := strings.ToLower(rand.Text())
+	w.Header().Set("X-Request-Id", id)
+	handler, pattern := g.mux.Handler(r)
+	op := g.operations[pattern]
+	if op == nil || !op.probe() {
+		if !g.limits.enter() {
+			w.Header().Set("Retry-After", "1")
+			newProblem(http.StatusServiceUnavailable, "server_busy", "too many requests are under way", "try again").write(w)
+			return
+		}
+		defer g.limits.leave()
+	}
+	who, err := g.authenticate(r)
+	if err == nil && who.local() {
+		err = onlyThisMachine(r)
+	}
+	if err != nil && (op == nil || !op.probe()) {
+		g.refuse(w, r, &who, err)
+		return
+	}
+	switch {
+	case op != nil && op.may(who.token.Role):
+	case who.token.Role == "":
+		g.refuse(w, r, &who, unauthorized("token_missing", "a token is needed here", "set SYNCLINE_TOKEN, or send Authorization: Bearer syn_…; "+newToken+" makes one"))
+		return
+	case pattern == "":
+		notThere(w, r, handler)
+		return
+	default:
+		forbidden(op, &who).write(w)
+		return
+	}
+	if op.counted() {
+		if wait := g.limits.take(who.key()); wait > 0 {
+			tooMany(w, wait, "this caller sends more requests than http.rate allows")
+			return
+		}
+	}
+	g.mux.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), callerKey{}, who)))
+}
+
+// refuse answers who is not let in. Guesses are slowed down, each address by itself: whoever has a token is not kept out by them.
+func (g *guard) refuse(w http.ResponseWriter, r *http.Request, who *caller, err error) {
+	var p *Problem
+	if !errors.As(err, &p) {
+		errors.As(problemOf(r.Context(), g.log, err), &p)
+	}
+	if p.Status == http.StatusUnauthorized {
+		if wait := g.limits.fail(who.key()); wait > 0 {
+			tooMany(w, wait, "too many requests from this address had no token that counts")
+			return
+		}
+		g.log.Warn("request refused", "code", p.Code, "address", who.address, "method", r.Method)
+		w.Header().Set("WWW-Authenticate", `Bearer realm="syncline"`)
+	}
+	p.write(w)
+}
+
+func tooMany(w http.ResponseWriter, seconds int, detail string) {
+	w.Header().Set("Retry-After", strconv.Itoa(seconds))
+	newProblem(http.StatusTooManyRequests, "too_many_requests", detail, "wait as Retry-After says").write(w)
+}
+
+func forbidden(op *operation, who *caller) *Problem {
+	if op == nil {
+		return newProblem(http.StatusForbidden, "forbidden", "nobody may do this", "")
+	}
+	return newProblem(http.StatusForbidden, "forbidden", "the role "+string(who.token.Role)+" may not do this: "+op.id,
+		"use a token of role "+string(op.least))
+}
+
+// onlyThisMachine lets through what comes from this machine and is meant for it. Until there are tokens nothing else tells friend from foe:
+// a page whose name was made to point here, or a proxy that passes on what others send.
+func onlyThisMachine(r *http.Request) error {
+	host := r.Host
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		host = h
+	}
+	if !loopback(strings.Trim(host, "[]")) {
+		return newProblem(http.StatusForbidden, "host_refused", "the request is for another host than this one",
+			"use http://127.0.0.1 or http://localhost, or make tokens: syncline token create")
+	}
+	for _, header := range []string{"Forwarded", "X-Forwarded-For", "X-Real-Ip"} {
+		if r.Header.Get(header) != "" {
+			return newProblem(http.StatusForbidden, "host_refused", "a proxy has passed the request on, and there is no token",
+				"make tokens: syncline token create")
+		}
+	}
+	return nil
+}
+
+// notThere answers with a problem what the mux has no handler for.
+func notThere(w http.ResponseWriter, r *http.Request, h http.Handler) {
+	refusal := &refusal{header: w.Header(), status: http.StatusNotFound}
+	h.ServeHTTP(refusal, r)
+	if refusal.status == http.StatusMethodNotAllowed {
+		newProblem(refusal.status, "method_not_allowed", r.Method+" is not allowed here", "").write(w)
+		return
+	}
+	newProblem(http.StatusNotFound, "path_not_found", "there is nothing at this path", "GET /openapi.json lists the paths").write(w)
+}
+
+// refusal takes the status and the headers of the mux's own answer and drops its text.
+type refusal struct {
+	header http.Header
+	status int
+}
+
+func (r *refusal) Header() http.Header         { return r.header }
+func (r *refusal) WriteHeader(status int)      { r.status = status }
+func (r *refusal) Write(b []byte) (int, error) { return len(b), nil }

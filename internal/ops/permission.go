@@ -1,0 +1,98 @@
+package ops
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"syncline/internal/access"
+)
+
+// anyone is the least role of what needs no token.
+const anyone access.Role = "anyone"
+
+// least says who may call each operation, by its id. An operation that is missing here keeps New from building a server: what nobody has
+// thought about is not served.
+var least = map[string]access.Role{
+	"healthz": anyone,
+	"readyz":  anyone, // its reasons are for viewers
+
+	"publish-events": access.Publisher,
+
+	"metrics": access.Viewer,
+	"openapi": access.Viewer,
+	"pauses":  access.Viewer,
+	"route":   access.Viewer,
+	"routes":  access.Viewer,
+	"status":  access.Viewer,
+	"syncs":   access.Viewer,
+	"systems": access.Viewer,
+	"task":    access.Viewer,
+	"tasks":   access.Viewer,
+
+	"cancel-task":   access.Operator,
+	"cancel-tasks":  access.Operator,
+	"pause":         access.Operator,
+	"resume-route":  access.Operator,
+	"resume-system": access.Operator,
+	"retry-task":    access.Operator,
+	"retry-tasks":   access.Operator,
+	"start-sync":    access.Operator,
+	"unpause":       access.Operator,
+
+	"create-token": access.Admin,
+	"revoke-token": access.Admin,
+	"tokens":       access.Admin,
+}
+
+// operation is what the guard knows of a route.
+type operation struct {
+	id    string
+	least access.Role
+	// path is the template with its parameters in braces.
+	path string
+	// mutating: it is no GET.
+	mutating bool
+}
+
+// probe reports whether the operation is asked by what watches the process, which must be answered whoever is busy.
+func (o *operation) probe() bool { return o.least == anyone }
+
+// counted reports whether the operation counts for http.rate. Events do not: what bounds them is how many bytes of them are under way.
+func (o *operation) counted() bool { return !o.probe() && o.least != access.Publisher }
+
+// operations returns what the document describes, by the patterns of the mux.
+func operations(doc *huma.OpenAPI) (map[string]*operation, error) {
+	all := make(map[string]*operation)
+	for path, item := range doc.Paths {
+		for method, described := range map[string]*huma.Operation{http.MethodGet: item.Get, http.MethodPost: item.Post, http.MethodPut: item.Put,
+			http.MethodPatch: item.Patch, http.MethodDelete: item.Delete} {
+			if described == nil {
+				continue
+			}
+			role, ok := least[described.OperationID]
+			if !ok {
+				return nil, fmt.Errorf("operation %s has no least role", described.OperationID)
+			}
+			op := &operation{described.OperationID, role, path, method != http.MethodGet}
+			op.describe(described)
+			all[method+" "+path] = op
+		}
+	}
+	return all, nil
+}
+
+// may reports whether the role is enough.
+func (o *operation) may(role access.Role) bool { return o.least == anyone || role.May(o.least) }
+
+// describe names the least role in the document.
+func (o *operation) describe(to *huma.Operation) {
+	if o.least == anyone {
+		to.Security = []map[string][]string{}
+		return
+	}
+	to.Security = []map[string][]string{{bearer: {}}}
+	to.Description = strings.TrimSpace(to.Description + " Least role: " + string(o.least) + ".")
+}
