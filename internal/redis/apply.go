@@ -21,6 +21,9 @@ const (
 
 // Apply writes the records in guarded scripts, pipelined; then calls Commit; then moves the cursor.
 func (t *Target) Apply(ctx context.Context, w *syncline.Write) (syncline.Result, error) {
+	if w.Decide != nil {
+		return t.applyDecided(ctx, w)
+	}
 	a := apply{t: t, w: w, res: syncline.Result{Outcomes: make([]syncline.Outcome, len(w.Changes))}, refused: map[string]bool{}}
 	for _, i := range order(w) {
 		if err := a.add(ctx, i); err != nil {
@@ -176,8 +179,7 @@ func (a *apply) flush(ctx context.Context) error {
 		for j, i := range s.changes {
 			switch got[j] {
 			case 'w':
-				a.refuse(i, syncline.Errorf(syncline.Rejected, "redis_wrong_type", "the record's key in Redis holds another type, written by somebody else").
-					WithFix("remove that key, or change the key template"))
+				a.refuse(i, wrongType())
 			case 's':
 				a.res.Outcomes[i] = syncline.OutcomeStale
 			}
@@ -196,6 +198,11 @@ func (a *apply) run(ctx context.Context, eval func(context.Context, redis.Script
 		return nil
 	})
 	return cmds, err
+}
+
+func wrongType() error {
+	return syncline.Errorf(syncline.Rejected, "redis_wrong_type", "the record's key in Redis holds another type, written by somebody else").
+		WithFix("remove that key, or change the key template")
 }
 
 func (a *apply) refuse(i int, err error) {
@@ -229,7 +236,7 @@ func (a *apply) hold() {
 func (t *Target) truncate(ctx context.Context, ob *object, epoch uint64, o syncline.Order) error {
 	keys := []string{t.cursor, ob.guard, ob.gone}
 	remove := func(rows []string) error {
-		if err := truncateScript.Run(ctx, t.client, append(keys[:3:3], rows...), epoch, version(o)).Err(); err != nil {
+		if err := truncateScript.Run(ctx, t.client, append(keys[:3:3], rows...), epoch, version(o), "floor").Err(); err != nil {
 			return classify(err, "truncate "+ob.name+" at Redis")
 		}
 		return nil

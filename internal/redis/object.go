@@ -18,6 +18,7 @@ type object struct {
 	template    template
 	ttl         time.Duration
 	guard, gone string
+	shadow      string
 	epochs      string
 }
 
@@ -43,6 +44,7 @@ func newObject(name string, o Object) (*object, error) {
 func (ob *object) bind(tag string) {
 	ob.guard = "_syncline_guard:" + tag + ob.name
 	ob.gone = "_syncline_gone:" + tag + ob.name
+	ob.shadow = "_syncline_shadow:" + tag + ob.name
 	ob.epochs = "_syncline_epochs:" + tag + ob.name
 }
 

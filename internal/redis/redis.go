@@ -5,6 +5,7 @@
 //	_syncline_cursor:<route>/<slice>   the cursor (hash)
 //	_syncline_guard:<object>           the version of each record, and of deleted ones for a while (hash)
 //	_syncline_gone:<object>            when entries of the guard may be forgotten (sorted set)
+//	_syncline_shadow:<object>          what the last decision about each record left (hash, see syncline.Decision)
 //	_syncline_epochs:<object>          the logs that the versions count in (JSON, see syncline.LogEpochs)
 //
 // A record and its version change together in one script, which runs only while the cursor carries the caller's owner
@@ -94,6 +95,9 @@ var (
 //go:embed write.lua
 var writeSource string
 
+//go:embed decide.lua
+var decideSource string
+
 //go:embed truncate.lua
 var truncateSource string
 
@@ -108,6 +112,7 @@ var epochsSource string
 
 var (
 	writeScript    = redis.NewScript(writeSource)
+	decideScript   = redis.NewScript(decideSource)
 	truncateScript = redis.NewScript(truncateSource)
 	moveScript     = redis.NewScript(moveSource)
 	ownScript      = redis.NewScript(ownSource)
@@ -193,7 +198,7 @@ func (t *Target) object(name string) (*object, error) {
 }
 
 // Traits says that the target holds the last state of each key.
-func (t *Target) Traits() syncline.Traits { return syncline.Traits{} }
+func (t *Target) Traits() syncline.Traits { return syncline.Traits{Decides: true} }
 
 // Close closes the connections.
 func (t *Target) Close() error { return t.client.Close() }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"math"
 	"slices"
 	"strconv"
 	"time"
@@ -112,6 +113,9 @@ type work struct {
 	entries map[string]entry
 	// refused are the documents whose later changes are held.
 	refused map[string]bool
+	// decided are the records as they will be after the decisions so far; forgotten: all others are gone.
+	decided   map[string]syncline.Held
+	forgotten bool
 }
 
 // decide fills the batch and the outcomes. The index is locked.
@@ -130,7 +134,7 @@ func (k *work) decide(ctx context.Context, w *syncline.Write, res *syncline.Resu
 	}
 	defer k.reader.Close() //nolint:errcheck // a snapshot in memory
 	k.builder = newBuilder(k.index.bleve.Mapping())
-	k.refused = map[string]bool{}
+	k.refused, k.decided = map[string]bool{}, map[string]syncline.Held{}
 	ids, err := k.prepare(ctx, w)
 	if err != nil {
 		return err
@@ -139,13 +143,21 @@ func (k *work) decide(ctx context.Context, w *syncline.Write, res *syncline.Resu
 	for n, i := range k.changes {
 		c := &w.Changes[i]
 		if c.Op == syncline.ChangeTruncate {
-			if err := k.truncate(ctx, c.Order.Version()); err != nil {
+			if err := k.truncate(ctx, c.Order.Version(), w.Decide != nil); err != nil {
 				return err
 			}
 			continue
 		}
 		var err error
-		if res.Outcomes[i], err = k.change(c, ids[n], gone); err != nil {
+		if w.Decide != nil {
+			res.Outcomes[i], err = k.judge(i, c, ids[n], gone, w.Decide)
+		} else {
+			res.Outcomes[i], err = k.change(c, ids[n], gone)
+		}
+		if err != nil && res.Outcomes[i] != syncline.OutcomeRejected {
+			return err
+		}
+		if err != nil {
 			res.Rejected[i] = err
 			k.refused[ids[n]] = true
 		}
@@ -218,13 +230,19 @@ func (k *work) change(c *syncline.Change, id string, gone float64) (syncline.Out
 	return syncline.OutcomeApplied, nil
 }
 
-// truncate removes the records that are not newer, those earlier in the Write included.
-func (k *work) truncate(ctx context.Context, version int64) error {
-	if version <= k.floor {
+// truncate removes the records that are not newer, those earlier in the Write included. Where it is decided about records nothing is
+// older than a decision: all go, and there is no floor.
+func (k *work) truncate(ctx context.Context, version int64, decided bool) error {
+	switch {
+	case decided:
+		version = math.MaxInt64
+		k.decided, k.forgotten = map[string]syncline.Held{}, true
+	case version <= k.floor:
 		return nil
+	default:
+		k.floor = version
+		k.batch.SetInternal(floorKey, strconv.AppendInt(nil, version, 10))
 	}
-	k.floor = version
-	k.batch.SetInternal(floorKey, strconv.AppendInt(nil, version, 10))
 	err := k.reader.each(ctx, nil, func(id string, e entry) error {
 		if later, ok := k.entries[id]; ok {
 			e = later

@@ -28,6 +28,7 @@ const (
 	allField     = "_all"              // the terms of all strings
 	versionField = "_syncline_version" // see entry
 	rowField     = "_syncline_row"     // the document, stored only
+	shadowField  = "_syncline_shadow"  // what the last decision left, stored only
 	goneField    = "_syncline_gone"    // of a tombstone: when it may be forgotten, in seconds since 1970
 	idField      = "_id"               // Bleve's own
 )
@@ -80,12 +81,12 @@ func (b builder) record(key syncline.Key, version int64, row syncline.Row) *bdoc
 	for i := range row.Values {
 		c := &row.Schema.Columns[i]
 		switch c.Name {
-		case keyField, allField, idField, versionField, rowField, goneField:
+		case keyField, allField, idField, versionField, rowField, shadowField, goneField:
 			continue
 		}
 		b.value(d, c, row.Values[i])
 	}
-	d.AddField(bdoc.NewCompositeFieldWithIndexingOptions(allField, true, nil, []string{keyField, versionField, rowField, goneField}, phrases))
+	d.AddField(bdoc.NewCompositeFieldWithIndexingOptions(allField, true, nil, []string{keyField, versionField, rowField, shadowField, goneField}, phrases))
 	return d
 }
 

@@ -71,7 +71,7 @@ func OpenTarget(d *Directory, o Options) (*Target, error) {
 }
 
 // Traits says that the target holds the last state of each key.
-func (t *Target) Traits() syncline.Traits { return syncline.Traits{} }
+func (t *Target) Traits() syncline.Traits { return syncline.Traits{Decides: true} }
 
 // Close leaves the indexes open: they are the directory's.
 func (t *Target) Close() error { return nil }

@@ -233,7 +233,17 @@ func decideRefused(t *testing.T, h Harness) {
 	if syncline.ClassOf(err) != syncline.Rejected {
 		t.Fatalf("Apply of a refused record = %v, want class rejected", err)
 	}
-	e.decided(false, []syncline.Change{remove(o, s, syncline.Int(2))}, []syncline.Decision{{Op: syncline.ChangeDelete}}, "nothing")
+	d = &decider{decisions: []syncline.Decision{{Outcome: syncline.OutcomeKept}}}
+	w = e.write(false, remove(o, s, syncline.Int(2)))
+	w.Decide = d.decide
+	res, err = e.Target.Apply(t.Context(), w)
+	if err != nil {
+		t.Fatalf("Apply: %v", err)
+	}
+	// What stands in the record's place may be there still, and cannot be asked about.
+	if res.Outcomes[0] != syncline.OutcomeRejected && !slices.Equal(d.told, []string{"nothing"}) {
+		t.Errorf("held after a refusal = %q, want nothing", d.told)
+	}
 }
 
 // decideLacking asks about a record in the terms of a schema with a column that the object does not have.
