@@ -40,6 +40,8 @@ type apply struct {
 	records []record
 	changes []int
 	waiting map[string]bool
+	// deciding wait in the place of records where it is decided about them.
+	deciding []deciding
 	// refused are the subjects whose later changes are held.
 	refused map[string]bool
 }
@@ -49,6 +51,9 @@ func (a *apply) add(ctx context.Context, i int) error {
 	if c.Op == syncline.ChangeTruncate {
 		if err := a.flush(ctx); err != nil {
 			return err
+		}
+		if a.w.Decide != nil {
+			return a.forget(ctx, c)
 		}
 		return a.t.truncate(ctx, c.Object, c.Order.Version())
 	}
@@ -72,6 +77,11 @@ func (a *apply) add(ctx context.Context, i int) error {
 		a.res.Outcomes[i] = syncline.OutcomeHeld
 		return nil
 	}
+	if a.w.Decide != nil {
+		a.deciding = append(a.deciding, deciding{change: i, subject: subject})
+		a.waiting[subject] = true
+		return nil
+	}
 	r := record{subject: subject, version: c.Order.Version()}
 	if c.Op == syncline.ChangePut {
 		if err := document.Check(c.Row); err != nil {
@@ -90,6 +100,12 @@ func (a *apply) add(ctx context.Context, i int) error {
 
 // flush writes the records that wait.
 func (a *apply) flush(ctx context.Context) error {
+	if a.w.Decide != nil {
+		err := a.decided(ctx, a.deciding)
+		a.deciding = a.deciding[:0]
+		clear(a.waiting)
+		return err
+	}
 	err := a.t.put(ctx, a.records, func(n int, o syncline.Outcome, err error) {
 		a.res.Outcomes[a.changes[n]] = o
 		if err != nil {

@@ -4,7 +4,7 @@
 // A record's key in the bucket is "<object>.<key>", both parts in NATS' alphabet (see encode). Beside the document the
 // message carries the header Syncline-Version, the version that nothing may go back behind. A delete is the bucket's own
 // delete marker with that header; where the bucket allows a time to live per message, it goes away when the version need
-// not be remembered any longer.
+// not be remembered any longer. What the last decision about a record left (syncline.Decision) is in the header Syncline-Shadow.
 //
 // Every write names the revision that it replaces, so that version and record are compared and set as one. The cursor is
 // the bucket's key "_syncline_cursor.<route>.<slice>" and is written after the records of a Write and its Commit: a bucket
@@ -168,7 +168,7 @@ func (t *Target) stream() string { return "KV_" + t.bucket }
 func (t *Target) subject(key string) string { return "$KV." + t.bucket + "." + key }
 
 // Traits says that the target holds the last state of each key.
-func (t *Target) Traits() syncline.Traits { return syncline.Traits{} }
+func (t *Target) Traits() syncline.Traits { return syncline.Traits{Decides: true} }
 
 // Close closes the connection unless it is the caller's.
 func (t *Target) Close() error {

@@ -41,10 +41,12 @@ type stored struct {
 	version  int64  // 0 = written by somebody else
 	live     bool   // there is a record, not a marker
 	data     []byte
+	shadow   []byte // nil = none
 }
 
 func (s *stored) header(h nats.Header) {
 	s.version, _ = strconv.ParseInt(h.Get(versionHeader), 10, 64)
+	s.shadow = decodeShadow(h.Get(shadowHeader))
 	s.live = h.Get(operationHeader) == "" && h.Get(reasonHeader) == ""
 }
 
@@ -136,6 +138,7 @@ type record struct {
 	subject  string
 	version  int64
 	document []byte
+	shadow   []byte // nil = none
 }
 
 func (t *Target) message(r record, revision uint64) *nats.Msg {
@@ -143,6 +146,9 @@ func (t *Target) message(r record, revision uint64) *nats.Msg {
 		versionHeader:                       {strconv.FormatInt(r.version, 10)},
 		jetstream.ExpectedLastSubjSeqHeader: {strconv.FormatUint(revision, 10)},
 	}}
+	if r.shadow != nil {
+		m.Header[shadowHeader] = []string{encodeShadow(r.shadow)}
+	}
 	if r.document == nil {
 		m.Header[operationHeader] = []string{"DEL"}
 		if t.tombstone > 0 {
@@ -253,6 +259,11 @@ func (t *Target) round(ctx context.Context, records []record, todo []int, done f
 			writes, messages = append(writes, i), append(messages, t.message(r, have[n].revision))
 		}
 	}
+	return t.publish(ctx, writes, messages, done)
+}
+
+// publish writes the messages, each if its subject has the revision that it names, and returns those of the writes that met another.
+func (t *Target) publish(ctx context.Context, writes []int, messages []*nats.Msg, done func(int, syncline.Outcome, error)) ([]int, error) {
 	if t.atomic && len(writes) >= minBatch {
 		var api *jetstream.APIError
 		err := t.publishAtomic(ctx, messages)

@@ -20,10 +20,9 @@ type decision struct {
 	change int
 	key    string
 	// raw is what the server holds: the document, or fields and values; nil where there is nothing.
-	raw    []any
-	held   syncline.Held
-	made   syncline.Decision
-	values []syncline.Value // those of a Put, whole
+	raw  []any
+	held syncline.Held
+	made syncline.Decision
 }
 
 // applyDecided reads records and shadows, asks what becomes of them, and writes each only if it is still what was read.
