@@ -24,8 +24,18 @@ type globals struct {
 
 // load reads the configuration; its problems are the error.
 func (g *globals) load() (*config.Config, error) {
-	c, problems := config.Load(g.config, nil)
-	return c, problems.Err()
+	c, _, err := g.read()
+	return c, err
+}
+
+// read reads the configuration, and its files as they are written; its problems are the error.
+func (g *globals) read() (*config.Config, []config.File, error) {
+	files, err := g.files()
+	if err != nil {
+		return nil, nil, err
+	}
+	c, problems := config.Read(files, "", nil)
+	return c, files, problems.Err()
 }
 
 // remote returns the URL of the server that was named, "" where none was.

@@ -73,6 +73,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "\n%s\n", count(len(problems), "problem")) //nolint:errcheck // talk
 		return exitConfig
 	case errors.As(err, &problem):
+		faults(stderr, problem)
 		complain(stderr, err)
 		return problem.ExitCode()
 	}
@@ -119,7 +120,7 @@ func newRoot() *cobra.Command {
 	root.PersistentFlags().StringVar(&g.server, "server", "", "URL of a running syncline (default http://127.0.0.1:8484, or $SYNCLINE_SERVER)")
 	root.PersistentFlags().StringVar(&g.token, "token", "", "token for the server; better in $SYNCLINE_TOKEN, where other users of the machine do not see it")
 	root.PersistentFlags().StringVar(&g.ca, "ca", "", "file of certificates that the server's may be signed with (default $SYNCLINE_CA)")
-	root.AddCommand(demoCommand(g), initCommand(g), validateCommand(g), runCommand(g), statusCommand(g), routesCommand(g), tasksCommand(g),
+	root.AddCommand(demoCommand(g), initCommand(g), validateCommand(g), planCommand(g), runCommand(g), statusCommand(g), routesCommand(g), tasksCommand(g),
 		syncCommand(g), pauseCommand(g), resumeCommand(g), tokenCommand(g), versionCommand())
 	wrapArgs(root)
 	return root

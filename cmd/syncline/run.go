@@ -22,7 +22,7 @@ func runCommand(g *globals) *cobra.Command {
 			"signal ends it at once, which loses nothing either.",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := g.load()
+			c, files, err := g.read()
 			if err != nil {
 				return err
 			}
@@ -33,7 +33,7 @@ func runCommand(g *globals) *cobra.Command {
 			if check {
 				return g.check(cmd, daemon.Check(cmd.Context(), c))
 			}
-			d, err := daemon.Open(cmd.Context(), daemon.Options{Config: c, Version: version(), DrainTimeout: drain, Logger: log})
+			d, err := daemon.Open(cmd.Context(), daemon.Options{Config: c, Files: files, Dir: g.dir(), Version: version(), DrainTimeout: drain, Logger: log})
 			if err != nil {
 				return err
 			}

@@ -355,7 +355,7 @@ func FuzzLoad(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		l := newLoader(env)
-		l.add("fuzz.yaml", data)
+		l.add("fuzz.yaml", ".", data)
 		cfg, problems := l.finish()
 		if (cfg == nil) != (len(problems) > 0) {
 			t.Fatalf("cfg %v with problems %v", cfg, problems)

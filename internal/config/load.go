@@ -22,24 +22,56 @@ import (
 // maxFile bounds one file of the configuration.
 const maxFile = 4 << 20
 
+// File is a file of a configuration, as it was written.
+type File struct {
+	// Name is the file's path, for messages.
+	Name string
+	Text []byte
+}
+
 // Load reads the file, or the directory's *.yaml and *.yml files as one, and resolves references through env (nil =
 // the process's environment). The Config is nil exactly when there are problems.
 func Load(path string, env func(string) (string, bool)) (*Config, Problems) {
-	if env == nil {
-		env = os.LookupEnv
+	files, problems := Files(path)
+	c, more := Read(files, "", env)
+	if problems = append(problems, more...); len(problems) > 0 {
+		problems.sort()
+		return nil, problems
 	}
-	files, err := list(path)
+	return c, nil
+}
+
+// Files returns what a path stands for, in the order of the names: the file, or the directory's *.yaml and *.yml files.
+func Files(path string) ([]File, Problems) {
+	names, err := list(path)
 	if err != nil {
 		return nil, Problems{{File: path, Code: Unreadable, Message: err.Error(), Suggestion: "`syncline init` writes a file to begin with"}}
 	}
-	l := newLoader(env)
-	for _, name := range files {
+	var files []File
+	var problems Problems
+	for _, name := range names {
 		data, err := readFile(name)
 		if err != nil {
-			l.problems = append(l.problems, Problem{File: name, Code: Unreadable, Message: err.Error()})
+			problems = append(problems, Problem{File: name, Code: Unreadable, Message: err.Error()})
 			continue
 		}
-		l.add(name, data)
+		files = append(files, File{name, data})
+	}
+	return files, problems
+}
+
+// Read is Load of files whose text is at hand. Relative paths in them are relative to dir; "" = to the directory of each.
+func Read(files []File, dir string, env func(string) (string, bool)) (*Config, Problems) {
+	if env == nil {
+		env = os.LookupEnv
+	}
+	l := newLoader(env)
+	for _, f := range files {
+		within := dir
+		if within == "" {
+			within = filepath.Dir(f.Name)
+		}
+		l.add(f.Name, within, f.Text)
 	}
 	return l.finish()
 }
@@ -114,9 +146,9 @@ func newLoader(env func(string) (string, bool)) *loader {
 
 var yamlErrorLine = regexp.MustCompile(`^yaml: (?:line (\d+): )?`)
 
-// add reads one file.
-func (l *loader) add(name string, data []byte) {
-	doc := &document{name: name, dir: filepath.Dir(name)}
+// add reads one file, whose relative paths are relative to dir.
+func (l *loader) add(name, dir string, data []byte) {
+	doc := &document{name: name, dir: dir}
 	if abs, err := filepath.Abs(doc.dir); err == nil {
 		doc.dir = abs
 	}

@@ -27,7 +27,11 @@ import (
 
 // Options configure a Daemon. Config is required.
 type Options struct {
-	Config  *config.Config
+	Config *config.Config
+	// Files are what Config was read from. Without them it is not compared with the one that was applied last.
+	Files []config.File
+	// Dir is what relative paths are relative to in a configuration that is applied later; "" = the working directory.
+	Dir     string
 	Version string
 	// DrainTimeout is how long batches in hand may take after Run's context has ended; 0 = 30 s.
 	DrainTimeout time.Duration
@@ -186,6 +190,9 @@ func (d *Daemon) Run(ctx context.Context) error {
 		if err := s.tally.load(ctx, s.log); err != nil {
 			return fmt.Errorf("count the backlog of %s: %w", s.system.Name, err)
 		}
+	}
+	if err := d.noteStart(ctx); err != nil {
+		return err
 	}
 	apiCtx, stopAPI := context.WithCancel(ctx)
 	captureCtx, stopCapture := context.WithCancel(context.WithoutCancel(ctx))

@@ -25,7 +25,7 @@ type engine struct{ *Daemon }
 var _ ops.Engine = engine{}
 
 func (d *Daemon) serve(ctx context.Context) error {
-	server, err := ops.New(ops.Options{Engine: engine{d}, Store: d.state, Version: d.o.Version, Events: d.intake.Serve, Metrics: d.registry,
+	server, err := ops.New(ops.Options{Engine: engine{d}, Configs: engine{d}, Store: d.state, Version: d.o.Version, Events: d.intake.Serve, Metrics: d.registry,
 		Concurrency: d.o.Config.HTTP.Concurrency, Rate: d.o.Config.HTTP.Rate, Logger: d.log})
 	if err != nil {
 		return err

@@ -32,42 +32,50 @@ type route struct {
 	tombstone time.Duration
 }
 
-// newRoutes makes the routes of all enabled rules: one for each rule and source system, or for each group.
-func (d *Daemon) newRoutes(made *set) error {
-	compiled := make(map[string][]apply.Rule)
-	for _, r := range made.config.Rules {
+// routesOf lists the routes of all enabled rules: one for each rule and source system, or for each group. They are what the
+// configuration says of them, and no more.
+func routesOf(c *config.Config) []*route {
+	var list []*route
+	for _, r := range c.Rules {
 		if !r.Enabled {
 			continue
 		}
 		for _, name := range r.Sources() {
-			rt := made.route(r.Route(name))
-			if rt == nil {
-				target := made.config.System(r.To.System)
-				rt = &route{id: r.Route(name), source: made.source(name), target: target, events: target.Type.Events(), tombstone: made.config.Log.Retain}
-				made.routes = append(made.routes, rt)
+			id := r.Route(name)
+			at := slices.IndexFunc(list, func(rt *route) bool { return rt.id == id })
+			if at < 0 {
+				target := c.System(r.To.System)
+				at, list = len(list), append(list, &route{id: id, source: &source{system: c.System(name)}, target: target,
+					events: target.Type.Events(), tombstone: c.Log.Retain})
 			}
-			rt.rules = append(rt.rules, r)
-			rt.guarded = rt.guarded || r.Guarded
-			rules, err := compile(r, name)
-			if err != nil {
-				return fmt.Errorf("rule %s: %w", r.ID, err)
-			}
-			compiled[rt.id] = append(compiled[rt.id], rules...)
+			list[at].rules = append(list[at].rules, r)
+			list[at].guarded = list[at].guarded || r.Guarded
 		}
 	}
-	for _, rt := range made.routes {
-		if err := d.build(rt, compiled[rt.id]); err != nil {
+	return list
+}
+
+// newRoutes makes the set's routes.
+func (d *Daemon) newRoutes(made *set) error {
+	for _, rt := range routesOf(made.config) {
+		rt.source = made.source(rt.source.system.Name)
+		if err := d.build(rt); err != nil {
 			return fmt.Errorf("route %s: %w", rt.id, err)
 		}
+		made.routes = append(made.routes, rt)
 	}
 	return nil
 }
 
-func (d *Daemon) build(rt *route, rules []apply.Rule) error {
+func (d *Daemon) build(rt *route) error {
+	var err error
+	if rt.compiled, err = rt.compile(); err != nil {
+		return err
+	}
 	first := rt.rules[0]
-	rt.compiled, rt.open = rules, connectors[rt.target.Type].target(d, rt)
+	rt.open = connectors[rt.target.Type].target(d, rt)
 	options := apply.Options{
-		ID: rt.id, Source: rt.source.system.Name, Rules: rules, Start: startOf(first, rt.source.system),
+		ID: rt.id, Source: rt.source.system.Name, Rules: rt.compiled, Start: startOf(first, rt.source.system),
 		Signature: signature(rt), Version: version(rt.rules),
 		Log: rt.source.log, Feed: rt.source.feed, Open: rt.open, State: d.state,
 		RequestRun:     rt.source.capture.RequestRun,
@@ -78,12 +86,24 @@ func (d *Daemon) build(rt *route, rules []apply.Rule) error {
 		Retry:          apply.Retry{Max: first.Retry.Max, Delay: first.Retry.Delay, MaxDelay: first.Retry.MaxDelay},
 		Logger:         d.log,
 	}
-	var err error
 	if rt.apply, err = apply.New(options); err != nil {
 		return err
 	}
 	rt.apply.SetPaused(len(d.pausesOf(rt)) > 0)
 	return nil
+}
+
+// compile makes the parts of the route's rules.
+func (rt *route) compile() ([]apply.Rule, error) {
+	var list []apply.Rule
+	for _, r := range rt.rules {
+		parts, err := compile(r, rt.source.system.Name)
+		if err != nil {
+			return nil, fmt.Errorf("rule %s: %w", r.ID, err)
+		}
+		list = append(list, parts...)
+	}
+	return list, nil
 }
 
 // reads reports whether the route applies this entity of this source.

@@ -10,6 +10,7 @@ import (
 	"syncline/internal/apply"
 	"syncline/internal/capture"
 	"syncline/internal/config"
+	"syncline/internal/ops"
 	"syncline/internal/push"
 )
 
@@ -17,6 +18,7 @@ import (
 // the daemon's current one; another configuration is another set, which takes over what stays as it is.
 type set struct {
 	config  *config.Config
+	applied ops.AppliedConfig
 	sources []*source
 	routes  []*route
 }

@@ -68,9 +68,10 @@ type taskQuery struct {
 }
 
 type api struct {
-	engine Engine
-	store  *state.Store
-	log    *slog.Logger
+	engine  Engine
+	configs Configurations
+	store   *state.Store
+	log     *slog.Logger
 	// warnings are those about the API itself.
 	warnings func(context.Context) ([]string, error)
 }
@@ -106,6 +107,7 @@ func (a *api) register(mux *http.ServeMux, o Options) ([]byte, map[string]*opera
 	start.DefaultStatus = http.StatusAccepted
 	add(h, start, a.startSync)
 	a.registerTokens(h)
+	a.registerConfig(h)
 	add(h, op(h, "healthz", "GET", "/healthz", "Whether the process answers"), a.healthz)
 	add(h, op(h, "readyz", "GET", "/readyz", "Whether every system and route does its work (503: not)"), a.readyz)
 

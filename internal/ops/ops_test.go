@@ -140,6 +140,9 @@ func serveOn(t *testing.T, o Options) string {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "syncline_test"}, func() float64 { return 7 }))
 	o.Version, o.Metrics = "v1.2.3", registry
+	if o.Configs == nil {
+		o.Configs = &configs{}
+	}
 	if o.Events == nil {
 		o.Events = func(w http.ResponseWriter, r *http.Request, may func(string) bool) {
 			if body, _ := io.ReadAll(r.Body); may("pos") {

@@ -21,6 +21,7 @@ var least = map[string]access.Role{
 
 	"publish-events": access.Publisher,
 
+	"config":  access.Viewer,
 	"metrics": access.Viewer,
 	"openapi": access.Viewer,
 	"pauses":  access.Viewer,
@@ -43,6 +44,7 @@ var least = map[string]access.Role{
 	"unpause":       access.Operator,
 
 	"create-token": access.Admin,
+	"plan-config":  access.Admin, // it shows what references to the server's files and environment stand for
 	"revoke-token": access.Admin,
 	"tokens":       access.Admin,
 }

@@ -39,6 +39,7 @@ const (
 	// codeInternal stands for an error that is none of the caller's business; the log has it.
 	codeInternal      = "internal"
 	codeServerInvalid = "server_invalid"
+	codeConfigInvalid = "config_invalid"
 )
 
 func newProblem(status int, code, detail, fix string) *Problem {
@@ -62,11 +63,13 @@ func (p *Problem) Unwrap() error {
 }
 
 // ExitCode is the exit status of a command that ends with this problem: 4 if the server could not be reached or did not let
-// the caller in, 2 if its URL is none, else 1.
+// the caller in, 3 if it does not take the configuration, 2 if its URL is none, else 1.
 func (p *Problem) ExitCode() int {
 	switch {
 	case p.Code == codeServerInvalid:
 		return 2
+	case p.Code == codeConfigInvalid:
+		return 3
 	case p.Status == 0, p.Status == http.StatusUnauthorized, p.Status == http.StatusForbidden:
 		return 4
 	}
@@ -81,6 +84,12 @@ func (p *Problem) ContentType(string) string { return problemType }
 
 // problemOf turns an error of the engine into what the caller may know.
 func problemOf(ctx context.Context, log *slog.Logger, err error) error {
+	var invalid *InvalidConfig
+	if errors.As(err, &invalid) {
+		p := newProblem(http.StatusUnprocessableEntity, codeConfigInvalid, invalid.Error(), "")
+		p.Fields = invalid.Faults
+		return p
+	}
 	var known *syncline.Error
 	if !errors.As(err, &known) {
 		if ctx.Err() == nil {

@@ -30,6 +30,8 @@ const (
 // Options are what the server shows, and whom it lets in. Engine and Store are required.
 type Options struct {
 	Engine Engine
+	// Configs answers for the configuration.
+	Configs Configurations
 	// Store has the tokens.
 	Store *state.Store
 	// Version is this program's.
@@ -69,7 +71,7 @@ func New(o Options) (*Server, error) {
 	}
 	mux := http.NewServeMux()
 	s := &Server{log: o.Logger}
-	a := &api{engine: o.Engine, store: o.Store, log: o.Logger, warnings: s.warnings}
+	a := &api{engine: o.Engine, configs: o.Configs, store: o.Store, log: o.Logger, warnings: s.warnings}
 	document, ops, err := a.register(mux, o)
 	if err != nil {
 		return nil, err

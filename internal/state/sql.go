@@ -80,6 +80,11 @@ const (
 	sqlKnowsLog = `SELECT 1 FROM source_log WHERE source = ? AND log = ?`
 	sqlAddLog   = `INSERT INTO source_log (source, log) VALUES (?, ?) ON CONFLICT (source, log) DO NOTHING`
 
+	sqlConfig     = `SELECT version, hash, files, applied, applied_by FROM config ORDER BY version DESC LIMIT 1`
+	sqlSaveConfig = `INSERT INTO config (version, hash, files, applied, applied_by) VALUES (?, ?, ?, ?, ?)
+		ON CONFLICT (version) DO NOTHING`
+	sqlTrimConfigs = `DELETE FROM config WHERE version <= ?`
+
 	runColumns = `id, source, kind, entity, keys, routes, reset, status, chunks, rows, error, created, updated`
 	sqlAddRun  = `INSERT INTO run (` + runColumns + `) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 		ON CONFLICT (id) DO UPDATE SET status = excluded.status, error = '', updated = excluded.updated WHERE run.status = 'failed'`

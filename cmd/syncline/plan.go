@@ -1,0 +1,157 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"syncline/internal/config"
+	"syncline/internal/daemon"
+	"syncline/internal/ops"
+)
+
+func planCommand(g *globals) *cobra.Command {
+	var exitCode bool
+	cmd := &cobra.Command{
+		Use:   "plan",
+		Short: "Show what a configuration would change, and what that means for data",
+		Long: "Asks the running server what the configuration (-c) would change: systems, rules, routes, and what becomes of their data.\n" +
+			"Nothing is changed. The server reads the files with its own environment, as if they stood in place of its own.\n" +
+			"Where no server runs, the configuration is compared with the one that was applied last.",
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			files, err := g.files()
+			if err != nil {
+				return err
+			}
+			client, err := g.client()
+			if err != nil {
+				return err
+			}
+			p, err := client.PlanConfig(cmd.Context(), ops.PlanRequest{Files: sent(files)})
+			if unreachable(err) && g.server == "" && os.Getenv("SYNCLINE_SERVER") == "" {
+				fmt.Fprintln(cmd.ErrOrStderr(), "no server runs here: this is what its start would change of what was applied last") //nolint:errcheck // talk
+				p, err = g.planStart(cmd, files)
+			}
+			if err != nil {
+				return err
+			}
+			if err := g.print(cmd, p, func(w *tabwriter.Writer) { printPlan(w, p) }); err != nil {
+				return err
+			}
+			if exitCode && !p.Empty {
+				return &exitError{code: exitDiffers}
+			}
+			return nil
+		},
+	}
+	cmd.Flags().BoolVar(&exitCode, "exit-code", false, "exit with 5 where something would change")
+	return cmd
+}
+
+// planStart tells what a start of the server would change.
+func (g *globals) planStart(cmd *cobra.Command, files []config.File) (ops.Plan, error) {
+	c, problems := config.Read(files, "", nil)
+	if err := problems.Err(); err != nil {
+		return ops.Plan{}, err
+	}
+	return daemon.Plan(cmd.Context(), c, files, g.dir())
+}
+
+// files reads the configuration as it is written.
+func (g *globals) files() ([]config.File, error) {
+	files, problems := config.Files(g.config)
+	return files, problems.Err()
+}
+
+// dir is what relative paths in the configuration are relative to.
+func (g *globals) dir() string {
+	dir := g.config
+	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
+		dir = filepath.Dir(dir)
+	}
+	if abs, err := filepath.Abs(dir); err == nil {
+		return abs
+	}
+	return dir
+}
+
+// sent is how files go to the server, which has no use for where they are here.
+func sent(files []config.File) []ops.ConfigFile {
+	var list []ops.ConfigFile
+	for _, f := range files {
+		list = append(list, ops.ConfigFile{Name: filepath.Base(f.Name), Text: string(f.Text)})
+	}
+	return list
+}
+
+func unreachable(err error) bool {
+	var p *ops.Problem
+	return errors.As(err, &p) && p.Status == 0
+}
+
+func printPlan(w io.Writer, p ops.Plan) {
+	if p.Empty {
+		row(w, "Nothing changes.")
+		return
+	}
+	for _, f := range p.Settings {
+		row(w, "~ %s", fieldLine(f))
+	}
+	changes := func(what string, list []ops.PlannedChange) {
+		for _, c := range list {
+			sign := map[string]string{"added": "+", "removed": "-"}[c.Change]
+			if sign == "" {
+				sign = "~"
+			}
+			row(w, "%s %s %s: %s", sign, what, c.Name, c.Change)
+			for _, f := range c.Fields {
+				row(w, "    %s", fieldLine(f))
+			}
+		}
+	}
+	changes("system", p.Systems)
+	changes("rule", p.Rules)
+	effects := func(what string, list []ops.PlannedEffect) {
+		for _, e := range list {
+			row(w, "%s %s %s", what, e.Name, strings.ReplaceAll(e.Effect, "_", " "))
+			for _, line := range e.Data {
+				row(w, "    %s", line)
+			}
+		}
+	}
+	row(w, "")
+	effects("source", p.Sources)
+	effects("route", p.Routes)
+	row(w, "%s not touched", count(p.Untouched, "route"))
+	if len(p.Restart) > 0 {
+		row(w, "%s: only a restart of the server changes that; it cannot be applied", strings.Join(p.Restart, ", "))
+	}
+}
+
+// fieldLine is a value that differs, in one line.
+func fieldLine(f ops.PlannedField) string {
+	shown := func(text string) string {
+		if text == "" {
+			return "none"
+		}
+		if r := []rune(text); len(r) > 160 {
+			text = string(r[:160]) + "…"
+		}
+		return strings.ReplaceAll(text, "\n", " ")
+	}
+	return f.Path + ": " + shown(f.Was) + " → " + shown(f.Now)
+}
+
+// faults prints what is wrong with a configuration that a server has refused.
+func faults(w io.Writer, p *ops.Problem) {
+	for _, f := range p.Fields {
+		fmt.Fprintf(w, "%s: %s\n", f.Location, f.Message) //nolint:errcheck // there is nobody else to tell
+	}
+}

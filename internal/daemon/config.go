@@ -1,0 +1,159 @@
+package daemon
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"syncline"
+	"syncline/internal/config"
+	"syncline/internal/ops"
+	"syncline/internal/state"
+)
+
+var _ ops.Configurations = engine{}
+
+// configHash is the same for files of the same text.
+func configHash(files []config.File) string {
+	h := sha256.New()
+	for _, f := range files {
+		fmt.Fprintf(h, "%d\n%s", len(f.Text), f.Text) //nolint:errcheck // a hash never fails
+	}
+	return hex.EncodeToString(h.Sum(nil)[:8])
+}
+
+// noteStart takes note of the configuration that the process was started with. What was applied while another one ran is not in its
+// file unless somebody has put it there.
+func (d *Daemon) noteStart(ctx context.Context) error {
+	if d.o.Files == nil {
+		return nil
+	}
+	last, err := d.state.Config(ctx)
+	if err != nil {
+		return err
+	}
+	hash := configHash(d.o.Files)
+	if last.Version > 0 && last.Hash == hash {
+		d.set().applied = appliedOf(last)
+		return nil
+	}
+	if last.Version > 0 && last.By != byStart {
+		d.log.Warn("the configuration file is not the one that was applied last, and it is used", "file_hash", hash, "applied_version", last.Version,
+			"applied_hash", last.Hash, "applied_by", last.By, "applied_at", last.Applied)
+	}
+	d.set().applied, err = d.noteApplied(ctx, last.Version+1, d.o.Files, byStart)
+	return err
+}
+
+// byStart is who applied a configuration that a process was started with.
+const byStart = "start"
+
+func (d *Daemon) noteApplied(ctx context.Context, version int64, files []config.File, by string) (ops.AppliedConfig, error) {
+	c := state.Config{Version: version, Hash: configHash(files), Applied: time.Now().UTC().Truncate(time.Microsecond), By: by}
+	for _, f := range files {
+		c.Files = append(c.Files, state.ConfigFile{Name: filepath.Base(f.Name), Text: string(f.Text)})
+	}
+	return appliedOf(c), d.state.SaveConfig(ctx, c)
+}
+
+func appliedOf(c state.Config) ops.AppliedConfig {
+	return ops.AppliedConfig{Version: c.Version, Hash: c.Hash, Applied: c.Applied, By: c.By}
+}
+
+func (e engine) Config(context.Context) (ops.RunningConfig, error) {
+	s := e.set()
+	c := ops.RunningConfig{AppliedConfig: s.applied}
+	text, err := json.Marshal(s.config)
+	if err == nil {
+		err = json.Unmarshal(text, &c.Config)
+	}
+	return c, err
+}
+
+func (e engine) PlanConfig(ctx context.Context, r ops.PlanRequest) (ops.Plan, error) {
+	files := filesOf(r.Files)
+	c, err := e.read(files)
+	if err != nil {
+		return ops.Plan{}, err
+	}
+	return e.plan(ctx, e.set(), c, files)
+}
+
+func filesOf(list []ops.ConfigFile) []config.File {
+	var files []config.File
+	for _, f := range list {
+		files = append(files, config.File{Name: f.Name, Text: []byte(f.Text)})
+	}
+	return files
+}
+
+// read reads a configuration that somebody sends as if it stood in place of the one that the process was started with.
+func (d *Daemon) read(files []config.File) (*config.Config, error) {
+	dir := d.o.Dir
+	if dir == "" {
+		dir = "."
+	}
+	c, problems := config.Read(files, dir, nil)
+	if problems == nil {
+		return c, nil
+	}
+	invalid := &ops.InvalidConfig{}
+	for _, p := range problems {
+		f := ops.FieldFault{Location: p.File, Message: string(p.Code) + ": " + p.Message}
+		if p.Line > 0 {
+			f.Location = fmt.Sprintf("%s:%d:%d", p.File, p.Line, p.Column)
+		}
+		if p.Suggestion != "" {
+			f.Message += " (" + p.Suggestion + ")"
+		}
+		invalid.Faults = append(invalid.Faults, f)
+	}
+	return nil, invalid
+}
+
+func (d *Daemon) plan(ctx context.Context, was *set, c *config.Config, files []config.File) (ops.Plan, error) {
+	f, err := d.facts(ctx, was.sources)
+	if err != nil {
+		return ops.Plan{}, err
+	}
+	p := plan(was.config, c, f)
+	p.Version, p.Hash = was.applied.Version, configHash(files)
+	return p, nil
+}
+
+// Plan tells what a start with this configuration would change of what was applied last, while no process runs. It makes nothing.
+func Plan(ctx context.Context, c *config.Config, files []config.File, dir string) (p ops.Plan, err error) {
+	if _, err := os.Stat(c.State.Path); err != nil { // nothing was ever applied
+		p := plan(&config.Config{Log: c.Log, State: c.State, HTTP: c.HTTP}, c, facts{})
+		p.Hash = configHash(files)
+		return p, nil
+	}
+	d := &Daemon{o: Options{Dir: dir}}
+	if d.state, err = state.Open(ctx, state.Options{Path: c.State.Path}); err != nil {
+		return p, err
+	}
+	defer d.state.Close() //nolint:errcheck // it was only read
+	last, err := d.state.Config(ctx)
+	if err != nil {
+		return p, err
+	}
+	was := &set{config: &config.Config{Log: c.Log, State: c.State, HTTP: c.HTTP}, applied: appliedOf(last)}
+	if last.Version > 0 {
+		var applied []config.File
+		for _, f := range last.Files {
+			applied = append(applied, config.File{Name: f.Name, Text: []byte(f.Text)})
+		}
+		if was.config, err = d.read(applied); err != nil {
+			return p, syncline.Errorf(syncline.Rejected, "applied_config_unreadable", "version %d of the configuration, which was applied last, cannot be read here: %w",
+				last.Version, err).WithFix("set the variables that it refers to, or plan against the running server")
+		}
+	}
+	p, err = d.plan(ctx, was, c, files)
+	p.Restart = []string{} // a start is one
+	return p, err
+}

@@ -1,0 +1,144 @@
+package ops
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+)
+
+// ConfigFile is a file of a configuration, as it was written.
+type ConfigFile struct {
+	Name string `json:"name" minLength:"1" maxLength:"255" doc:"The file's name, for messages."`
+	Text string `json:"text" maxLength:"4194304" doc:"What it holds. References are resolved by the server, in its environment and its directory."`
+}
+
+// PlanRequest asks what a configuration would change.
+type PlanRequest struct {
+	Files []ConfigFile `json:"files" minItems:"1" maxItems:"100" doc:"The whole configuration."`
+}
+
+// Plan is what a configuration changes, and what that means for data.
+type Plan struct {
+	// Version is that of the configuration at work, 0 if there is none.
+	Version int64 `json:"version" doc:"The version of the configuration that the plan starts from; give it with the apply."`
+	// Hash is of the planned files.
+	Hash string `json:"hash" doc:"Of the planned files."`
+	// Settings, Systems and Rules are what the files say otherwise.
+	Settings []PlannedField  `json:"settings" nullable:"false" doc:"Settings outside of systems and rules."`
+	Systems  []PlannedChange `json:"systems" nullable:"false"`
+	Rules    []PlannedChange `json:"rules" nullable:"false"`
+	// Sources and Routes are what that does to those that work. What is not listed is not touched.
+	Sources []PlannedEffect `json:"sources" nullable:"false" doc:"What becomes of sources; those that are not listed are not touched."`
+	Routes  []PlannedEffect `json:"routes" nullable:"false" doc:"What becomes of routes; those that are not listed are not touched."`
+	// Untouched is how many routes go on as they are.
+	Untouched int `json:"untouched" doc:"How many routes are not touched."`
+	// Restart names the settings that only another process can change.
+	Restart []string `json:"restart" nullable:"false" doc:"Settings that take a restart of the process. With any, the configuration cannot be applied."`
+	Empty   bool     `json:"empty" doc:"Nothing changes."`
+}
+
+// PlannedChange is what happens to a system or a rule.
+type PlannedChange struct {
+	Name   string         `json:"name"`
+	Change string         `json:"change" enum:"added,removed,changed,enabled,disabled"`
+	Fields []PlannedField `json:"fields,omitempty" nullable:"false" doc:"Those that differ."`
+}
+
+// PlannedField is a value that differs. Secrets show that they do, not what they are.
+type PlannedField struct {
+	Path string `json:"path"`
+	Was  string `json:"was"`
+	Now  string `json:"now"`
+}
+
+// The effects of a configuration on a source or a route.
+const (
+	// EffectBegins: it has never worked before.
+	EffectBegins = "begins"
+	// EffectGoesOn: it has worked before, and goes on where it stopped.
+	EffectGoesOn = "goes_on"
+	// EffectRestarts: it stops after what it has in hand, and goes on there.
+	EffectRestarts = "restarts"
+	// EffectBeginsAnew: what it has done so far counts for nothing.
+	EffectBeginsAnew = "begins_anew"
+	// EffectChanges: it is changed without a stop.
+	EffectChanges = "changes"
+	// EffectStops: it stops after what it has in hand.
+	EffectStops = "stops"
+)
+
+// PlannedEffect is what becomes of a source or a route.
+type PlannedEffect struct {
+	Name   string `json:"name"`
+	Effect string `json:"effect" enum:"begins,goes_on,restarts,begins_anew,changes,stops"`
+	// Mixed: the target holds records of both versions of the rules until a sync.
+	Mixed bool `json:"mixed,omitempty" doc:"The target holds records of both versions of the rules until a sync."`
+	// Data says what that means for data.
+	Data []string `json:"data" nullable:"false" doc:"What that means for data."`
+}
+
+// AppliedConfig is the configuration at work.
+type AppliedConfig struct {
+	Version int64     `json:"version" doc:"Counts the configurations that were applied."`
+	Hash    string    `json:"hash"`
+	Applied time.Time `json:"applied"`
+	By      string    `json:"by" doc:"Who applied it."`
+}
+
+// RunningConfig is the configuration at work, and what it says.
+type RunningConfig struct {
+	AppliedConfig
+	Config map[string]any `json:"config" doc:"With every default filled in. Secrets are redacted."`
+}
+
+// Configurations is what the API shows and changes of the configuration.
+type Configurations interface {
+	// Config returns the configuration at work.
+	Config(context.Context) (RunningConfig, error)
+	// PlanConfig tells what a configuration would change, and changes nothing. What is wrong with it is an *InvalidConfig.
+	PlanConfig(context.Context, PlanRequest) (Plan, error)
+}
+
+// InvalidConfig is why a configuration was refused.
+type InvalidConfig struct {
+	Faults []FieldFault
+}
+
+func (e *InvalidConfig) Error() string {
+	if len(e.Faults) == 1 {
+		return "the configuration has a problem"
+	}
+	return fmt.Sprintf("the configuration has %d problems", len(e.Faults))
+}
+
+func (a *api) registerConfig(h huma.API) {
+	add(h, op(h, "config", "GET", "/v1/config", "The configuration at work, without its secrets"), a.config)
+	large := op(h, "plan-config", "POST", "/v1/config/plan", "What a configuration would change, and what that means for data")
+	large.MaxBodyBytes = maxConfig
+	add(h, large, a.planConfig)
+}
+
+// maxConfig bounds a request with a configuration.
+const maxConfig = 32 << 20
+
+func (a *api) config(ctx context.Context, _ *struct{}) (*reply[RunningConfig], error) {
+	c, err := a.configs.Config(ctx)
+	return answer(ctx, a, c, err)
+}
+
+func (a *api) planConfig(ctx context.Context, in *reply[PlanRequest]) (*reply[Plan], error) {
+	p, err := a.configs.PlanConfig(ctx, in.Body)
+	return answer(ctx, a, p, err)
+}
+
+// Config returns the configuration at work.
+func (c *Client) Config(ctx context.Context) (RunningConfig, error) {
+	return call[RunningConfig](ctx, c, "GET", "/v1/config", nil)
+}
+
+// PlanConfig tells what a configuration would change.
+func (c *Client) PlanConfig(ctx context.Context, r PlanRequest) (Plan, error) {
+	return call[Plan](ctx, c, "POST", "/v1/config/plan", r)
+}
