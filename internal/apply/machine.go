@@ -80,12 +80,23 @@ type machine struct {
 	unsaved bool
 	saved   time.Time
 	copies  copies
+
+	// outside: a rule's records are asked for before they are planned. missing: those of the next event are not there. preparing is
+	// the question under way, recalled are the answers for parked tasks that were not tried yet.
+	outside   bool
+	missing   bool
+	preparing *preparation
+	recalled  map[string]*recalled
 }
 
 // newMachine returns a machine that goes on at the cursor.
 func newMachine(pl planner, slice state.Slice, version string, keeps bool, at syncline.Cursor, limits Limits, retry Retry) *machine {
 	pl.condemned = make(map[place]*condemnation)
-	return &machine{planner: pl, slice: slice, version: version, keeps: keeps, committed: at, limits: limits.withDefaults(), retry: retry.withDefaults()}
+	m := &machine{planner: pl, slice: slice, version: version, keeps: keeps, committed: at, limits: limits.withDefaults(), retry: retry.withDefaults()}
+	for _, r := range pl.rules {
+		m.outside = m.outside || r.Outside
+	}
+	return m
 }
 
 // parkedFull reports whether so much waits that nothing more is read. What waits for the source's answer does not count: the
@@ -113,13 +124,15 @@ const (
 	moveApply
 	// moveDefine: tell the target of machine.wantSchema for machine.wantRule, then call defined.
 	moveDefine
+	// movePrepare: ask what machine.preparing asks, then call prepared. A plan may be in flight meanwhile.
+	movePrepare
 )
 
 // next decides. It is called again after everything that happened.
 func (m *machine) next(now time.Time) move {
 	if m.inflight != nil {
 		m.make()
-		return moveWait
+		return m.nextPreparation()
 	}
 	if m.turn = !m.turn; m.turn {
 		if m.tryParked(now) {
@@ -140,6 +153,9 @@ func (m *machine) next(now time.Time) move {
 	}
 	if !m.turn && m.tryParked(now) {
 		return moveApply
+	}
+	if m.nextPreparation() == movePrepare {
+		return movePrepare
 	}
 	if m.unsaved && now.Sub(m.saved) >= saveEvery {
 		m.inflight = &plan{from: m.committed, to: m.committed, passed: true}
@@ -174,6 +190,7 @@ func (m *machine) pass() {
 
 // make extends the plan in making with events of the window. It returns true where an event's schema must be defined first.
 func (m *machine) make() (needDefine bool) {
+	m.missing = false
 	for m.planned.entry < len(m.window) {
 		w := m.window[m.planned.entry]
 		if m.making == nil {
@@ -198,6 +215,10 @@ func (m *machine) make() (needDefine bool) {
 		}
 		for m.planned.event < len(events) {
 			if m.full(p) {
+				return false
+			}
+			if m.outside && m.unprepared(&w.entry, m.planned.event) {
+				m.missing = true
 				return false
 			}
 			switch m.offer(p, &w.entry, m.planned.event) {
@@ -239,7 +260,12 @@ func (m *machine) tryParked(now time.Time) bool {
 	if m.traits.Transactional {
 		n = 1
 	}
-	ready := m.parking.ready(now, n)
+	var ready []*parked
+	if m.outside {
+		ready = m.askParked(m.parking.ready(now, m.limits.MaxRows), n)
+	} else {
+		ready = m.parking.ready(now, n)
+	}
 	if len(ready) == 0 {
 		return false
 	}
@@ -247,10 +273,17 @@ func (m *machine) tryParked(now time.Time) bool {
 	for _, k := range ready {
 		x := k.head()
 		e := &entry{seq: x.Seq, first: x.Index}
-		p.retry, p.retryEntry = append(p.retry, k), append(p.retryEntry, e)
-		it := item{e: e, r: int(k.slot.rule), order: syncline.Order{Epoch: m.rules[k.slot.rule].epoch, Seq: x.Seq, Index: x.Index}}
+		it := item{r: int(k.slot.rule), order: syncline.Order{Epoch: m.rules[k.slot.rule].epoch, Seq: x.Seq, Index: x.Index}}
 		var err error
-		if e.batch, it.rule, err = m.recall(k); err != nil {
+		if known := m.recalled[x.Task]; known != nil {
+			e, it.rule = known.entry, known.rule
+			delete(m.recalled, x.Task)
+		} else {
+			e.batch, it.rule, err = m.recall(k)
+		}
+		it.e = e
+		p.retry, p.retryEntry = append(p.retry, k), append(p.retryEntry, e)
+		if err != nil {
 			p.hold(it, k.slot.key, "rejected", err) // counts as an attempt: it must come to an end
 			continue
 		}

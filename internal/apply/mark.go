@@ -1,6 +1,7 @@
 package apply
 
 import (
+	"context"
 	"slices"
 
 	"syncline"
@@ -44,6 +45,17 @@ func (m *Marks) extend(rule string, b *Binding) (*Binding, error) {
 	next.Out = &out
 	width := len(out.Columns)
 	var arena []syncline.Value
+	live := func(values []syncline.Value) []syncline.Value {
+		if len(arena) < width {
+			arena = make([]syncline.Value, 128*width)
+		}
+		row := arena[:0:width]
+		row, arena = append(row, values...), arena[width:]
+		for c := range m.Columns {
+			row = append(row, m.Columns[c].Mark.Live)
+		}
+		return row
+	}
 	next.Row = func(batch *syncline.Batch, i int) ([]syncline.Value, bool, error) {
 		values := batch.Events[i].After
 		if b.Row != nil {
@@ -53,15 +65,18 @@ func (m *Marks) extend(rule string, b *Binding) (*Binding, error) {
 			}
 			values = made
 		}
-		if len(arena) < width {
-			arena = make([]syncline.Value, 128*width)
+		return live(values), true, nil
+	}
+	if b.Prepare != nil {
+		next.Prepare = func(ctx context.Context, places []Place) ([]Made, error) {
+			made, err := b.Prepare(ctx, places)
+			for i := range made {
+				if made[i].Keep && made[i].Err == nil {
+					made[i].Values = live(made[i].Values)
+				}
+			}
+			return made, err
 		}
-		row := arena[:0:width]
-		row, arena = append(row, values...), arena[width:]
-		for c := range m.Columns {
-			row = append(row, m.Columns[c].Mark.Live)
-		}
-		return row, true, nil
 	}
 	next.Key = func(row []syncline.Value) ([]syncline.Value, error) {
 		if b.Key != nil {

@@ -12,6 +12,8 @@ type entry struct {
 	seq   syncline.Seq
 	first int // index in batch seq of Events[0]: 0 but for parked records
 	batch *syncline.Batch
+	// made is what rules with a Binding.Prepare make of the events, by rule; nil where there is none.
+	made map[int32][]Made
 }
 
 // task is one event on one rule, inside a plan.
@@ -46,7 +48,8 @@ const (
 type hold struct {
 	task int32
 	slot slot
-	// why is "held" behind its key, "reading" until the source was asked for the record, "rejected" by the rule itself.
+	// why is "held" behind its key, "reading" until the source was asked for the record, "waiting" for what a step needs from
+	// outside, "rejected" by the rule itself.
 	why string
 	err error
 	// dropped: a later event of the plan made it obsolete.

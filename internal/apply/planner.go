@@ -264,7 +264,7 @@ func (pl *planner) send(p *plan, it item) {
 		if ev.After != nil && binding.Row != nil {
 			var keep bool
 			var err error
-			if values, keep, err = binding.Row(it.e.batch, it.i); err != nil {
+			if values, keep, err = it.row(); err != nil {
 				pl.cannot(p, it, err)
 				return
 			} else if !keep {
@@ -313,6 +313,8 @@ func (pl *planner) cannot(p *plan, it item, err error) {
 		why = "held"
 	case errors.Is(err, expression.ErrUnset) && !pl.traits.Events:
 		why = "reading"
+	case waits(err):
+		why = "waiting"
 	}
 	pl.hold(p, it, key, why, err)
 }

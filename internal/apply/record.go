@@ -51,7 +51,7 @@ func (pl *planner) record(p *plan, it item) {
 	if it.rule.binding.Row != nil {
 		var keep bool
 		var err error
-		if values, keep, err = it.rule.binding.Row(it.e.batch, it.i); err != nil {
+		if values, keep, err = it.row(); err != nil {
 			pl.cannot(p, it, err)
 			return
 		}

@@ -321,7 +321,11 @@ func (r *Route) backOff(ctx context.Context, err error, failures int) {
 		d = max(d, floor.RetryAfter())
 	}
 	r.update(func(s *Status) { s.State, s.Err, s.NextTry = RouteDegraded, err, r.o.Now().Add(d) })
-	r.log.Warn("target does not answer", "code", syncline.CodeOf(err), "err", err, "retry_in", d)
+	text := "target does not answer"
+	if outside := (*outsideError)(nil); errors.As(err, &outside) {
+		text = "step gets no answer from outside"
+	}
+	r.log.Warn(text, "code", syncline.CodeOf(err), "err", err, "retry_in", d)
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	for {

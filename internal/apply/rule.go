@@ -1,6 +1,7 @@
 package apply
 
 import (
+	"context"
 	"fmt"
 
 	"syncline"
@@ -36,6 +37,8 @@ type Rule struct {
 	// Create and Schema are passed to the target's Define.
 	Create bool
 	Schema syncline.SchemaPolicy
+	// Outside: steps need something from outside, so that bindings may have a Prepare.
+	Outside bool
 }
 
 // Fit binds the rule to rows of the schema. Its error says with a code why they do not fit.
@@ -65,6 +68,11 @@ type Binding struct {
 	Match func(b *syncline.Batch, i int) (bool, error)
 	// Row makes the record from the event's After; keep is false where a step filtered it. nil takes After as it is.
 	Row func(b *syncline.Batch, i int) (values []syncline.Value, keep bool, err error)
+	// Prepare makes the records of many events at once where steps need something from outside: then it takes the place of Row,
+	// which is not nil either and says so. nil = nothing is needed. It may block, and is called by one goroutine at a time, beside calls of
+	// the other functions. The answers are in the order of the places. An error is nobody's fault among the events: a transient one is
+	// tried again for as long as it takes, a fatal one stops the route.
+	Prepare func(ctx context.Context, places []Place) ([]Made, error)
 	// Before makes the old record for event targets, as far as it was sent. nil takes Before as it is.
 	Before func(b *syncline.Batch, i int) ([]syncline.Value, error)
 	// KeyMapping describes how Key makes the target's key: another text for the same source key means other target keys. "" =

@@ -116,11 +116,12 @@ func (r *Route) Recheck(ctx context.Context) error {
 func (s *Session) run(ctx, hard context.Context) (progress bool, err error) {
 	var workers sync.WaitGroup
 	readCtx, stopReading := context.WithCancel(ctx)
-	entries := make(chan Fed)        // sent by the reader; unbuffered: the window bounds what is read ahead
-	readErr := make(chan error, 1)   // the reader's last word; has room so that it can always leave
-	results := make(chan applied, 1) // sent by the applier; has room so that it can always leave
-	commands := s.r.commands         // nil while one of them waits
-	var waiting command              // for the batch in hand
+	entries := make(chan Fed)             // sent by the reader; unbuffered: the window bounds what is read ahead
+	readErr := make(chan error, 1)        // the reader's last word; has room so that it can always leave
+	results := make(chan applied, 1)      // sent by the applier; has room so that it can always leave
+	answers := make(chan preparedWith, 1) // sent by whoever asks for machine.preparing; has room so that it can always leave
+	commands := s.r.commands              // nil while one of them waits
+	var waiting command                   // for the batch in hand
 	defer func() {
 		stopReading()
 		workers.Wait()
@@ -163,6 +164,10 @@ func (s *Session) run(ctx, hard context.Context) (progress bool, err error) {
 				s.show()
 				break
 			}
+			if move == movePrepare {
+				s.prepareBeside(readCtx, &workers, answers)
+				continue
+			}
 			if move == moveDefine {
 				if err := s.define(ctx); err != nil {
 					if s.over {
@@ -177,8 +182,8 @@ func (s *Session) run(ctx, hard context.Context) (progress bool, err error) {
 			p := s.m.inflight
 			workers.Go(func() { results <- s.apply(hard, p) })
 		}
-		if flying {
-			s.m.next(s.r.o.Now()) // prepares the plan that follows
+		if flying && s.m.next(s.r.o.Now()) == movePrepare { // makes the plan that follows
+			s.prepareBeside(readCtx, &workers, answers)
 		}
 		if !flying && ctx.Err() != nil {
 			return progress, nil
@@ -212,6 +217,13 @@ func (s *Session) run(ctx, hard context.Context) (progress bool, err error) {
 			}
 			progress = true
 			s.r.update(func(st *Status) { st.Oldest = s.m.oldest() })
+		case a := <-answers:
+			switch {
+			case a.err == nil:
+				s.m.prepared(a.answers)
+			case ctx.Err() == nil:
+				return progress, a.err
+			}
 		case c := <-commands:
 			if c.settled && flying {
 				waiting, commands = c, nil
@@ -250,7 +262,7 @@ func (s *Session) setTimer(timer *time.Timer) {
 		sooner(tell)
 	}
 	if s.m.inflight == nil { // else nothing of it could be done
-		if retry, due := s.m.parking.wake(); due {
+		if retry, due := s.m.parking.wake(); due && s.m.preparing == nil {
 			sooner(retry)
 		}
 		if s.m.unsaved {

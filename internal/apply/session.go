@@ -304,6 +304,10 @@ func (s *Session) Step(ctx context.Context) error {
 			if err := s.define(ctx); err != nil {
 				return err
 			}
+		case movePrepare:
+			if err := s.prepareNow(ctx); err != nil {
+				return err
+			}
 		case moveApply:
 			done := s.apply(ctx, s.m.inflight)
 			if err := s.settled(ctx, done); err != nil {

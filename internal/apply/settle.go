@@ -106,6 +106,8 @@ func (s *settling) parkHold(i int, h *hold, codes []state.Outcome) {
 		x.Status = state.StatusHeld
 	case "reading":
 		x.Status, x.Code = state.StatusReading, "column_unsent"
+	case "waiting":
+		s.await(&x, h.err)
 	default:
 		var condemned *condemnation
 		if errors.As(h.err, &condemned) {
@@ -288,6 +290,9 @@ func (s *settling) retried() {
 			s.commit.Update = append(s.commit.Update, x)
 		case syncline.OutcomeHeld:
 			x.NextTry = s.now.Add(s.m.retry.Delay)
+			if err != nil {
+				s.await(&x, err)
+			}
 			s.commit.Update = append(s.commit.Update, x)
 		default:
 			s.rejected(&x, err)
@@ -306,8 +311,11 @@ func (s *settling) retried() {
 func (s *settling) heldAgain(t int) (syncline.Outcome, error) {
 	for i := range s.p.holds {
 		if h := &s.p.holds[i]; int(h.task) == t {
-			if h.why == "reading" {
+			switch h.why {
+			case "reading":
 				return syncline.OutcomeMissing, nil
+			case "waiting":
+				return syncline.OutcomeHeld, h.err
 			}
 			return syncline.OutcomeRejected, h.err
 		}

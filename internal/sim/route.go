@@ -27,6 +27,8 @@ type route struct {
 	events   bool
 	txn      bool
 	keeps    bool // what is deleted or has left stays, with a note of it
+	asks     bool // records are made by a step that asks outside, which fails or has no answer at times
+	calm     bool // it does so no more
 	bornAt   int  // steps before the route exists
 	store    *memtarget.Store
 	recorder *memtarget.Recorder
@@ -52,6 +54,11 @@ func (w *world) addRoutes() {
 	w.add(&route{id: "late", entity: "customer", policy: syncline.SchemaEvolve, txn: w.rnd.IntN(2) == 0, bornAt: 20 + w.rnd.IntN(100)})
 	w.add(&route{id: "keeper", entity: "customer", txn: true, keep: onlyTiers, keeps: true, policy: syncline.SchemaEvolve})
 	w.add(&route{id: "hook", entity: "customer", events: true})
+	asked := &route{id: "asked", entity: "customer", asks: true, txn: w.rnd.IntN(2) == 0, policy: syncline.SchemaEvolve}
+	if w.rnd.IntN(2) == 0 {
+		asked.events, asked.policy = true, syncline.SchemaIgnore
+	}
+	w.add(asked)
 }
 
 func (w *world) add(r *route) {
@@ -59,7 +66,7 @@ func (w *world) add(r *route) {
 	r.versions = make(map[string]int64)
 	r.refused = make(map[syncline.Key]bool)
 	r.store, r.recorder = memtarget.NewStore(), memtarget.NewRecorder()
-	rule := apply.Rule{ID: r.id, Entity: r.entity, Object: r.object, Create: true, Schema: r.policy, Bind: r.bind}
+	rule := apply.Rule{ID: r.id, Entity: r.entity, Object: r.object, Create: true, Schema: r.policy, Bind: r.bind, Outside: r.asks}
 	if r.keeps {
 		rule.Deleted, rule.Left = apply.ActionSoft, apply.ActionSoft
 		rule.Marks = &apply.Marks{Columns: notes, Deleted: noting(0), Left: noting(1)}
@@ -104,7 +111,27 @@ func (r *route) bind(s *syncline.Schema) (*apply.Binding, error) {
 			return r.keep(row), nil
 		}
 	}
+	if r.asks {
+		b.Row = func(*syncline.Batch, int) ([]syncline.Value, bool, error) { panic("the record was asked for") }
+		b.Prepare = r.prepareRows
+	}
 	return b, nil
+}
+
+// prepareRows answers what the steps of a rule make of the events: the records as they are, or now and then that there is no answer
+// for one of them or for any.
+func (r *route) prepareRows(_ context.Context, places []apply.Place) ([]apply.Made, error) {
+	if !r.calm && r.w.rnd.IntN(10) == 0 {
+		return nil, syncline.Errorf(syncline.Transient, "no_answer", "nobody answers")
+	}
+	made := make([]apply.Made, len(places))
+	for i, p := range places {
+		made[i] = apply.Made{Values: p.Batch.Events[p.Index].After, Keep: true}
+		if !r.calm && r.w.rnd.IntN(10) == 0 {
+			made[i] = apply.Made{Err: syncline.Errorf(syncline.Transient, "not_there", "it is not there yet")}
+		}
+	}
+	return made, nil
 }
 
 func (r *route) born() bool { return r.w.result.Steps >= r.bornAt }
@@ -285,6 +312,7 @@ func (r *route) heal() {
 	}
 	r.recorder.Fail()
 	r.store.Fail()
+	r.calm = true
 }
 
 // rows returns the target's records, but for those that are only kept.

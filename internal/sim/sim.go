@@ -62,8 +62,8 @@ type world struct {
 	result  Result
 }
 
-// maxBatch is what the log takes: any batch of these histories but one with a huge record.
-const maxBatch = 16 << 10
+// maxBatch is what the log takes: any batch of these histories, whose checkpoints tell of every run, but one with a huge record.
+const maxBatch = 48 << 10
 
 var errCrash = errors.New("the process was killed")
 
