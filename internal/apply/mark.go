@@ -95,8 +95,8 @@ func (m *Marks) extend(rule string, b *Binding) (*Binding, error) {
 }
 
 // place is where the note's column is in the rule's records.
-func (r *bound) place(n *Note) int {
-	return len(r.binding.Out.Columns) - len(r.Marks.Columns) + n.Column
+func (r *Rule) place(b *Binding, n *Note) int {
+	return len(b.Out.Columns) - len(r.Marks.Columns) + n.Column
 }
 
 // note returns what is noted where the event's operation keeps its record, nil where nothing is.
@@ -144,7 +144,7 @@ func (pl *planner) keep(p *plan, it item, row []syncline.Value, n *Note) bool {
 			values[k] = parts[k]
 		}
 	}
-	values[it.rule.place(n)] = value
+	values[it.rule.place(it.rule.binding, n)] = value
 	c.Row, c.OldKey, c.Fresh = it.rule.row(values), nil, c.Fresh && before.Op == syncline.ChangePut
 	c.Op = syncline.ChangeMark
 	if before.Op == syncline.ChangePut && c.Row.Whole() {
@@ -196,4 +196,16 @@ func (s *Session) mayKeep() error {
 		}
 	}
 	return nil
+}
+
+// noted puts the event's note into a record that is written as it is.
+func (r *Rule) noted(binding *Binding, b *syncline.Batch, i int, values []syncline.Value) error {
+	if r.Marks == nil || r.Marks.Archived == nil || b.Events[i].Op != syncline.OpArchived {
+		return nil
+	}
+	v, err := r.Marks.Archived.Value(b, i)
+	if err == nil {
+		values[r.place(binding, r.Marks.Archived)] = v
+	}
+	return err
 }

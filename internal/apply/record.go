@@ -60,15 +60,9 @@ func (pl *planner) record(p *plan, it item) {
 			return
 		}
 	}
-	if ev.Op == syncline.OpArchived {
-		if n := it.rule.note(ev.Op); n != nil {
-			value, err := n.Value(it.e.batch, it.i)
-			if err != nil {
-				pl.cannot(p, it, err)
-				return
-			}
-			values[it.rule.place(n)] = value
-		}
+	if err := it.rule.noted(it.rule.binding, it.e.batch, it.i, values); err != nil {
+		pl.cannot(p, it, err)
+		return
 	}
 	pl.put(p, it, values)
 }

@@ -140,8 +140,28 @@ func (r *bound) row(values []syncline.Value) syncline.Row {
 	return syncline.Row{Schema: r.binding.Out, Values: values}
 }
 
+// Record makes the record that the i-th event leaves at a state target which has no other; keep is false where that is none. The binding is
+// one of the rule's.
+func (r *Rule) Record(binding *Binding, b *syncline.Batch, i int) (values []syncline.Value, keep bool, err error) {
+	if r.action(&b.Events[i]) != ActionUpdate {
+		return nil, false, nil
+	}
+	if binding.Match != nil {
+		if ok, err := binding.Match(b, i); err != nil || !ok {
+			return nil, false, err
+		}
+	}
+	values = b.Events[i].After
+	if binding.Row != nil {
+		if values, keep, err = binding.Row(b, i); err != nil || !keep {
+			return nil, false, err
+		}
+	}
+	return values, true, r.noted(binding, b, i, values)
+}
+
 // action returns what the event's operation does to a record under this rule.
-func (r *bound) action(ev *syncline.Event) Action {
+func (r *Rule) action(ev *syncline.Event) Action {
 	switch ev.Op {
 	case syncline.OpDeleted, syncline.OpAbsent:
 		return orElse(r.Deleted, ActionHard)

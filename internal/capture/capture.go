@@ -35,7 +35,9 @@ type Options struct {
 	// Refused is told of a run that the source will not do where whoever asked for it has gone on: the source was not open then, or could
 	// not take it yet. It must not block. nil = nobody.
 	Refused func(run syncline.Run, err error)
-	Limits  Limits
+	// Derive says by entity what its events do not say themselves. nil = nothing.
+	Derive map[string]Derivation
+	Limits Limits
 	// MinDelay and MaxDelay bound the pause after a transient error: 100 ms and 30 s.
 	MinDelay, MaxDelay time.Duration
 	Now                func() time.Time // nil = time.Now
@@ -68,8 +70,10 @@ type Status struct {
 	LastEvent time.Time
 	// Runs are those that the source works on.
 	Runs int
-	// Warnings are what the open source says of changes that it will not bring.
+	// Warnings are what the open source says of changes that it will not bring, and what could not be derived of events.
 	Warnings []string
+	// Underived counts, since the start, events of which something could not be derived.
+	Underived []Underived
 }
 
 // Capture moves one source into its log. What it does next is decided by its machine; the methods carry it out.
@@ -84,12 +88,14 @@ type Capture struct {
 	m      *machine
 	reader *reader
 	away   bool
+	derive *deriver
 
 	mu     sync.Mutex
 	status Status
 	source syncline.Source // open, or nil; the methods of RunReader need mu
 	runs   roster
 	owed   []state.RunRow // what the open source could not take yet, the oldest first
+	missed map[string]*missed
 }
 
 // New returns a capture that has not begun.
@@ -106,8 +112,10 @@ func New(o Options) *Capture {
 	if o.MaxDelay <= 0 {
 		o.MaxDelay = 30 * time.Second
 	}
-	return &Capture{o: o, log: o.Logger.With("source", o.Source), wake: make(chan struct{}, 1), m: newMachine(o.Source, o.Limits),
-		runs: make(roster), status: Status{State: StateStarting, Since: o.Now()}}
+	c := &Capture{o: o, log: o.Logger.With("source", o.Source), wake: make(chan struct{}, 1), m: newMachine(o.Source, o.Limits),
+		runs: make(roster), missed: make(map[string]*missed), status: Status{State: StateStarting, Since: o.Now()}}
+	c.derive = newDeriver(o.Derive, c.underived)
+	return c
 }
 
 // Status returns how the capture is now.
@@ -118,6 +126,10 @@ func (c *Capture) Status() Status {
 	s.Runs = len(c.runs)
 	if w, ok := c.source.(Warner); ok {
 		s.Warnings = w.Warnings()
+	}
+	s.Underived = c.underivedLocked()
+	for i := range s.Underived {
+		s.Warnings = append(slices.Clip(s.Warnings), s.Underived[i].warning())
 	}
 	return s
 }
@@ -208,7 +220,7 @@ func (c *Capture) Reader(ctx context.Context) (syncline.RunReader, error) {
 	if err := source.Open(ctx, last.Checkpoint, last.Position); err != nil {
 		return nil, errors.Join(err, source.Close())
 	}
-	return reader, nil
+	return deriving{reader, newDeriver(c.o.Derive, func(string, error) {})}, nil
 }
 
 // end reads the log's last batch; an empty one stands for that of an empty log.

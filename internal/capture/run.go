@@ -129,6 +129,8 @@ func (c *Capture) taken(t taken) {
 		c.m.broke(t.err)
 		return
 	}
+	t.batch.Source = c.o.Source
+	c.derive.batch(t.batch)
 	c.m.take(t.batch)
 }
 

@@ -49,8 +49,11 @@ func (l *loader) rule(v value) {
 	l.rules = append(l.rules, r)
 	var policy string
 	seen := l.object(v, "a rule", fields{
-		"id":     func(v value) { l.ruleID(v, r) },
-		"from":   func(v value) { l.list(v, "from", true, func(v value) { l.from(v, r) }) },
+		"id": func(v value) { l.ruleID(v, r) },
+		"from": func(v value) {
+			l.list(v, "from", true, func(v value) { l.from(v, r) })
+			l.some(v, "system/entity, like crm/customer")
+		},
 		"to":     func(v value) { l.to(v, r) },
 		"create": func(v value) { l.boolean(v, &r.Create) },
 		"start": func(v value) {
@@ -58,7 +61,7 @@ func (l *loader) rule(v value) {
 			choose(&l.decoder, v, &r.Start, nil, StartFull, StartNow, StartEarliest)
 		},
 		"schema":       func(v value) { choose(&l.decoder, v, &policy, nil, "evolve", "ignore", "halt") },
-		"when":         func(v value) { r.Match.When = l.expression(v) },
+		"when":         func(v value) { r.Match.When = l.test(v) },
 		"conditions":   func(v value) { l.list(v, "conditions", false, func(v value) { l.condition(v, r) }) },
 		"min_priority": func(v value) { l.priority(v, r) },
 		"ops":          func(v value) { r.ops = &v; l.list(v, "ops", true, func(v value) { l.op(v, r) }) },

@@ -21,7 +21,7 @@ func (l *loader) step(v value, r *ruleSource) {
 		"set":     func(v value) { step = l.setStep(v) },
 		"drop":    func(v value) { step = transform.Drop{Fields: l.fieldNames(v)} },
 		"keep":    func(v value) { step = transform.Keep{Fields: l.fieldNames(v)} },
-		"filter":  func(v value) { step = transform.Filter{When: l.expression(v)} },
+		"filter":  func(v value) { step = transform.Filter{When: l.test(v)} },
 		"convert": func(v value) { step = l.convertStep(v) },
 	}, laterSteps)
 	if len(l.problems) > before {

@@ -212,12 +212,15 @@ func (l *loader) entities(s *systemSource, v value) {
 		known := fields{
 			"key": func(v value) {
 				l.list(v, v.path, true, func(v value) { l.fieldName(v, &e.Key) })
+				l.some(v, "name the fields that tell records apart, or leave it out")
 			},
 			"version": func(v value) {
 				if text, ok := l.text(v); ok {
 					e.Version = text
 				}
 			},
+			"type_when": func(v value) { l.typeWhen(v, e) },
+			"priority":  func(v value) { e.Priority = l.priorityExpression(v) },
 		}
 		if s.Type.SQL() {
 			e.Table = e.Name
@@ -225,7 +228,7 @@ func (l *loader) entities(s *systemSource, v value) {
 				l.name(v, &e.Table, sqlIdentifier, `table, schema.table, or with double quotes as in SQL: 'public."Order lines"'`)
 			}
 		}
-		seen := l.object(val, "an entity of a system of type "+string(s.Type), known, notYet{"type_when", "priority"})
+		seen := l.object(val, "an entity of a system of type "+string(s.Type), known, nil)
 		if s.Type == TypeHTTP {
 			at := val
 			if val.node.Tag == "!!null" {
@@ -250,6 +253,13 @@ func (l *loader) need(v value, seen map[string]value, what string, keys ...strin
 			missing.path = v.field(k)
 			l.report(missing, MissingField, "add "+k, "%s has no %s", what, k)
 		}
+	}
+}
+
+// some refuses an empty list.
+func (l *loader) some(v value, suggestion string) {
+	if v.node.Kind == yaml.SequenceNode && len(v.node.Content) == 0 {
+		l.report(v, BadValue, suggestion, "%s is empty", v.path)
 	}
 }
 

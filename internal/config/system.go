@@ -175,4 +175,16 @@ type Entity struct {
 	Key []string `json:"key,omitempty"`
 	// Version is the field that counts the record's versions; "" = none.
 	Version string `json:"version,omitempty"`
+	// TypeWhen derives types of events; nil = none.
+	TypeWhen *TypeWhen `json:"type_when,omitempty"`
+	// Priority is an expression that gives events their priority; "" = none.
+	Priority string `json:"priority,omitempty"`
+}
+
+// TypeWhen are expressions over event, before and after that make archived and merged events of others; "" = none.
+type TypeWhen struct {
+	Archived string `json:"archived,omitempty"`
+	Merged   string `json:"merged,omitempty"`
+	// Into are the parts of the surviving record's key, in key order.
+	Into []string `json:"into,omitempty"`
 }

@@ -115,7 +115,11 @@ func wantedBy(ctx context.Context, source syncline.RunReader, rule *apply.Rule, 
 				}
 				bound(bindings[s].Out)
 			}
-			if err := wantedOf(bindings[s], b, i, f); err != nil {
+			values, keep, err := rule.Record(bindings[s], b, i)
+			if err == nil && keep {
+				err = f(syncline.Row{Schema: bindings[s].Out, Values: values})
+			}
+			if err != nil {
 				return err
 			}
 		}
@@ -123,23 +127,6 @@ func wantedBy(ctx context.Context, source syncline.RunReader, rule *apply.Rule, 
 			return nil
 		}
 	}
-}
-
-func wantedOf(binding *apply.Binding, b *syncline.Batch, i int, f func(syncline.Row) error) error {
-	if binding.Match != nil {
-		if ok, err := binding.Match(b, i); err != nil || !ok {
-			return err
-		}
-	}
-	values := b.Events[i].After
-	if binding.Row != nil {
-		made, keep, err := binding.Row(b, i)
-		if err != nil || !keep {
-			return err
-		}
-		values = made
-	}
-	return f(syncline.Row{Schema: binding.Out, Values: values})
 }
 
 // present leaves out records that a target only keeps: the source has none of them.

@@ -12,13 +12,16 @@ import (
 // checkRules tells for each rule whether it fits the columns that its source has now, and its records what the target has. Nothing is
 // known beforehand of the columns of a pushed source. A target in down is not asked.
 func (d *Daemon) checkRules(ctx context.Context, down map[string]bool) []Finding {
+	var list []Finding
 	schemas := make(map[string][]*syncline.Schema)
 	for _, sys := range d.set().config.Systems {
 		if sys.Capture != nil && sys.Capture.Mode != config.ModePush {
 			schemas[sys.Name] = d.describe(ctx, sys)
+			for _, s := range schemas[sys.Name] {
+				list = append(list, checkDerivation(sys, s)...)
+			}
 		}
 	}
-	var list []Finding
 	for _, r := range d.set().config.Rules {
 		if !r.Enabled {
 			continue

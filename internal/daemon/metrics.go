@@ -15,7 +15,7 @@ import (
 type metrics struct {
 	e engine
 
-	captured, logBytes, sourceUp                  *prometheus.Desc
+	captured, underived, logBytes, sourceUp       *prometheus.Desc
 	tasks, lagEvents, lagSeconds, routeUp, parked *prometheus.Desc
 	latency                                       *prometheus.Desc
 }
@@ -26,6 +26,7 @@ func (d *Daemon) registerMetrics() {
 	}
 	d.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), &metrics{e: engine{d},
 		captured:   desc("captured_events_total", "Events appended to the log since the process began.", "source"),
+		underived:  desc("underived_events_total", "Events of which type_when or priority could not be evaluated, since the process began.", "source", "entity", "reason"),
 		logBytes:   desc("log_bytes", "Size of the source's log.", "source"),
 		sourceUp:   desc("source_up", "1 while the source is captured.", "source", "state"),
 		tasks:      desc("tasks_total", "Tasks by what became of them.", "route", "outcome"),
@@ -39,7 +40,7 @@ func (d *Daemon) registerMetrics() {
 
 // Describe implements prometheus.Collector.
 func (m *metrics) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{m.captured, m.logBytes, m.sourceUp, m.tasks, m.parked, m.lagEvents, m.lagSeconds, m.routeUp, m.latency} {
+	for _, d := range []*prometheus.Desc{m.captured, m.underived, m.logBytes, m.sourceUp, m.tasks, m.parked, m.lagEvents, m.lagSeconds, m.routeUp, m.latency} {
 		ch <- d
 	}
 }
@@ -57,6 +58,10 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 	for _, s := range m.e.set().sources {
 		st := s.capture.Status()
 		ch <- prometheus.MustNewConstMetric(m.captured, prometheus.CounterValue, float64(st.Events), s.system.Name)
+		for _, u := range st.Underived {
+			ch <- prometheus.MustNewConstMetric(m.underived, prometheus.CounterValue, float64(u.Failed), s.system.Name, u.Entity, "failed")
+			ch <- prometheus.MustNewConstMetric(m.underived, prometheus.CounterValue, float64(u.Unsent), s.system.Name, u.Entity, "unsent")
+		}
 		gauge(m.sourceUp, up(st.State == capture.StateRunning), s.system.Name, string(st.State))
 		if b, err := s.log.Bounds(ctx); err == nil {
 			gauge(m.logBytes, float64(b.Bytes), s.system.Name)

@@ -110,7 +110,11 @@ func (d *Daemon) newSources(ctx context.Context, made *set) error {
 		if err != nil {
 			return fmt.Errorf("source %s: %w", s.system.Name, err)
 		}
-		s.capture = capture.New(capture.Options{Source: s.system.Name, Open: open, Log: s.log, Runs: d.state, Logger: d.log,
+		derive, err := derivations(s.system.Capture)
+		if err != nil {
+			return fmt.Errorf("source %s: %w", s.system.Name, err)
+		}
+		s.capture = capture.New(capture.Options{Source: s.system.Name, Open: open, Derive: derive, Log: s.log, Runs: d.state, Logger: d.log,
 			Appended: func(seq syncline.Seq, events int) { s.tally.add(seq, events, time.Now()) },
 			Stalled:  func(err error) { d.stalled(s, err) }, Refused: d.refused})
 	}

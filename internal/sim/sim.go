@@ -17,6 +17,7 @@ import (
 
 	"syncline"
 	"syncline/internal/capture"
+	"syncline/internal/expression"
 	"syncline/internal/memlog"
 	"syncline/internal/memsource"
 	"syncline/internal/memtarget"
@@ -60,6 +61,17 @@ type world struct {
 	routes  []*route
 	trace   strings.Builder
 	result  Result
+}
+
+// derived makes some customers archived ones, and others urgent. Where an update does not send the tier, it stays what it is.
+var derived = capture.Derivation{Archived: must(expression.Compile(`after.tier == "silver"`)),
+	Priority: must(expression.Compile(`after.ver % 5 == 0 ? "critical" : after.ver % 3 == 0 ? "low" : nil`))}
+
+func must(p *expression.Program, err error) *expression.Program {
+	if err != nil {
+		panic(err)
+	}
+	return p
 }
 
 // maxBatch is what the log takes: any batch of these histories, whose checkpoints tell of every run, but one with a huge record.
@@ -201,7 +213,7 @@ func (w *world) close() {
 func (w *world) open() {
 	w.log, w.source = w.logs.Log("crm"), nil
 	w.capture = capture.New(capture.Options{Source: "crm", Log: w.log, Runs: w.state, Now: func() time.Time { return w.now },
-		Limits: capture.Limits{Events: 1 + w.rnd.IntN(16)},
+		Limits: capture.Limits{Events: 1 + w.rnd.IntN(16)}, Derive: map[string]capture.Derivation{"customer": derived},
 		Open: func() (syncline.Source, error) {
 			w.source = memsource.New(memsource.Options{Name: "crm", System: w.system, Snapshot: []string{"customer", "audit"},
 				MaxEvents: 1 + w.rnd.IntN(8), ChunkRows: 1 + w.rnd.IntN(4)})
