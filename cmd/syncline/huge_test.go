@@ -19,7 +19,7 @@ import (
 func (p *program) failed(want ...string) {
 	p.t.Helper()
 	eventually(p.t, "parked", func(ctx context.Context) error {
-		page, err := p.client().Tasks(ctx, state.Filter{Status: state.StatusFailed})
+		page, err := p.client().Tasks(ctx, ops.TaskQuery{Choice: ops.Choice{Status: state.TaskFailed}})
 		if err != nil {
 			return err
 		}
@@ -84,7 +84,7 @@ rules:
 	target("(1,copied,small) (3,again,small) (4,new,small) (6,new,small)")
 
 	client := p.client()
-	page, err := client.Tasks(t.Context(), state.Filter{Status: state.StatusFailed, Key: "5"})
+	page, err := client.Tasks(t.Context(), ops.TaskQuery{Choice: ops.Choice{Status: state.TaskFailed, Key: "5"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -98,12 +98,12 @@ rules:
 	if diff := cmp.Diff(want, shown.Record); diff != "" {
 		t.Errorf("record of the task (-want +got):\n%s", diff)
 	}
-	if err := client.RetryTask(t.Context(), task.ID); err != nil {
+	if err := client.RetryTask(t.Context(), task.ID, ""); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, "the record is read again", func(ctx context.Context) error {
 		x, err := client.Task(ctx, task.ID)
-		if err == nil && x.Status != state.StatusResolved {
+		if err == nil && x.Status != state.TaskCompleted {
 			err = fmt.Errorf("the task is %s", x.Status)
 		}
 		return err

@@ -14,24 +14,25 @@ import (
 )
 
 func tasksCommand(g *globals) *cobra.Command {
-	var f state.Filter
+	var q ops.TaskQuery
 	cmd := &cobra.Command{
 		Use:   "tasks",
-		Short: "List tasks that are not simply done: waiting, failed, cancelled",
+		Short: "List tasks: those that are not simply done, or any by --status",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			client, err := g.client()
 			if err != nil {
 				return err
 			}
-			page, err := client.Tasks(cmd.Context(), f)
+			page, err := client.Tasks(cmd.Context(), q)
 			if err != nil {
 				return err
 			}
 			return g.print(cmd, page, func(w *tabwriter.Writer) {
 				row(w, "TASK\tSTATUS\tKEY\tATTEMPTS\tCODE\tERROR")
-				for _, t := range page.Items {
-					row(w, "%s\t%s\t%s\t%d\t%s\t%s", t.ID, t.Status, t.Key, t.Attempts, t.Code, withoutCode(t))
+				for i := range page.Items {
+					t := &page.Items[i]
+					row(w, "%s\t%s\t%s\t%d\t%s\t%s", t.ID, statusOf(t), t.Key, t.Attempts, t.Code, withoutCode(t))
 				}
 				if page.Next != "" {
 					row(w, "more: --after %s", page.Next)
@@ -39,13 +40,20 @@ func tasksCommand(g *globals) *cobra.Command {
 			})
 		},
 	}
+	choose(cmd, &q.Choice, allStatuses)
 	flags := cmd.Flags()
-	flags.StringVar(&f.Status, "status", "", "retrying, held, reading, failed, cancelled or resolved; without it all but the resolved")
-	choose(cmd, &f.Route, &f.Rule, &f.Source, &f.Entity, &f.Key, &f.Code)
-	flags.StringVar(&f.After, "after", "", "cursor of the next page")
-	flags.IntVar(&f.Limit, "limit", 100, "size of a page")
+	flags.StringVar(&q.After, "after", "", "cursor of the next page")
+	flags.IntVar(&q.Limit, "limit", 100, "size of a page")
 	cmd.AddCommand(taskShowCommand(g), taskRetryCommand(g), taskCancelCommand(g))
 	return cmd
+}
+
+// statusOf is the task's status with its reason.
+func statusOf(t *ops.Task) string {
+	if t.Reason == "" {
+		return string(t.Status)
+	}
+	return fmt.Sprintf("%s (%s)", t.Status, t.Reason)
 }
 
 func taskShowCommand(g *globals) *cobra.Command {
@@ -64,17 +72,20 @@ func taskShowCommand(g *globals) *cobra.Command {
 			}
 			return g.print(cmd, t, func(w *tabwriter.Writer) {
 				row(w, "task\t%s", t.ID)
-				row(w, "status\t%s", t.Status)
+				row(w, "status\t%s", statusOf(&t))
 				row(w, "event\t%s/%s seq %d.%d", t.Source, t.Entity, t.Seq, t.Index)
 				row(w, "target\t%s key %s", t.Object, t.Key)
 				row(w, "attempts\t%d", t.Attempts)
+				if t.Behind > 0 {
+					row(w, "behind it\t%d", t.Behind)
+				}
 				row(w, "created\t%s", instant(t.Created))
 				row(w, "updated\t%s", instant(t.Updated))
 				if t.NextTry != nil {
 					row(w, "next try\t%s", instant(*t.NextTry))
 				}
 				row(w, "code\t%s", t.Code)
-				row(w, "error\t%s", withoutCode(t))
+				row(w, "error\t%s", withoutCode(&t))
 				if t.Record != nil {
 					row(w, "operation\t%s", t.Record.Op)
 					if t.Record.Size > 0 {
@@ -89,25 +100,43 @@ func taskShowCommand(g *globals) *cobra.Command {
 }
 
 // withoutCode is the task's error without the code that stands beside it.
-func withoutCode(t ops.Task) string { return strings.TrimPrefix(t.Error, t.Code+": ") }
+func withoutCode(t *ops.Task) string { return strings.TrimPrefix(t.Error, t.Code+": ") }
 
 func instant(t time.Time) string { return t.Local().Format(time.RFC3339) }
 
+// The statuses that a command takes.
+var (
+	allStatuses     = state.TaskStatuses
+	waitingStatuses = []state.TaskStatus{state.TaskPending, state.TaskFailed, state.TaskConflict}
+)
+
 // choose adds the flags that choose tasks.
-func choose(cmd *cobra.Command, route, rule, source, entity, key, code *string) {
+func choose(cmd *cobra.Command, c *ops.Choice, statuses []state.TaskStatus) {
 	flags := cmd.Flags()
-	flags.StringVar(route, "route", "", "only of this route")
-	flags.StringVar(rule, "rule", "", "only of this rule")
-	flags.StringVar(source, "source", "", "only from this system")
-	flags.StringVar(entity, "entity", "", "only of this entity")
-	flags.StringVar(key, "key", "", "only of this target key")
-	flags.StringVar(code, "code", "", "only with this error code")
+	flags.Var(&oneOf[state.TaskStatus]{&c.Status, statuses}, "status", "only of this status: "+list(statuses))
+	reasons := []string{state.StatusRetrying, state.StatusHeld, state.StatusReading}
+	if len(statuses) == len(allStatuses) {
+		reasons = append(reasons, state.Superseded.String(), state.Filtered.String(), state.Skipped.String())
+	}
+	flags.Var(&oneOf[string]{&c.Why, reasons}, "why", "only those that are pending or completed for this reason: "+list(reasons))
+	flags.StringVar(&c.Route, "route", "", "only of this route")
+	flags.StringVar(&c.Rule, "rule", "", "only of this rule")
+	flags.StringVar(&c.Source, "source", "", "only from this system")
+	flags.StringVar(&c.Target, "target", "", "only to this system")
+	flags.StringVar(&c.Entity, "entity", "", "only of this entity")
+	flags.StringVar(&c.Key, "key", "", "only of this target key")
+	flags.StringVar(&c.Code, "code", "", "only with this error code")
+	flags.Var(&oneOf[string]{&c.Class, errorClasses}, "class", "only with an error of this class: "+list(errorClasses))
+	between(cmd, &c.From, &c.To)
 }
 
-// chooseMany adds the flags that choose tasks that wait.
-func chooseMany(cmd *cobra.Command, s *ops.Selection) {
-	cmd.Flags().StringVar(&s.Status, "status", "", "only the retrying, held, reading or failed")
-	choose(cmd, &s.Route, &s.Rule, &s.Source, &s.Entity, &s.Key, &s.Code)
+// between adds the flags of a stretch of time.
+func between(cmd *cobra.Command, from, to *time.Time) {
+	flags := cmd.Flags()
+	flags.Var(&ago{from}, "since", "only from this long ago on (1h, 7d)")
+	flags.Var(&moment{from}, "from", "only from this time on (2026-01-31T09:00:00Z)")
+	flags.Var(&moment{to}, "to", "only before this time")
+	cmd.MarkFlagsMutuallyExclusive("since", "from")
 }
 
 // single reports whether the selection is one id, of which the server can say why it cannot be done.
@@ -117,22 +146,32 @@ func single(s ops.Selection) bool {
 	return one && s.Empty()
 }
 
-var errNoTask = errors.New("give the IDs of tasks, or choose tasks by --status, --route, --rule, --source, --entity, --key or --code")
+var errNoTask = errors.New("give the IDs of tasks, or choose tasks by --status, --route, --rule, --target, --code, --since or another flag")
 
-// tellChosen says how many tasks a command was carried out on.
-func tellChosen(cmd *cobra.Command, s ops.Selection, n int, done string) {
-	text := fmt.Sprintf("%d tasks %s", n, done)
-	if n == 1 {
-		text = "1 task " + done
-	}
-	if missing := len(s.IDs) - n; missing > 0 {
-		text += fmt.Sprintf("; %d of the IDs are not among those that wait", missing)
+// tellChosen says on how many tasks a command was carried out, and on which it was not. None of those that were named by their ids is a
+// failure.
+func tellChosen(g *globals, cmd *cobra.Command, s ops.Selection, done ops.Chosen, what string) error {
+	text := fmt.Sprintf("%d tasks %s", done.Tasks, what)
+	if done.Tasks == 1 {
+		text = "1 task " + what
 	}
 	fmt.Fprintln(cmd.ErrOrStderr(), text) //nolint:errcheck // talk
+	err := g.print(cmd, done, func(w *tabwriter.Writer) {
+		for _, r := range done.Results {
+			if !r.Taken {
+				row(w, "%s\t%s\t%s", r.ID, r.Code, strings.TrimPrefix(r.Error, r.Code+": "))
+			}
+		}
+	})
+	if err == nil && done.Tasks == 0 && len(s.IDs) > 0 {
+		err = &exitError{code: exitFailed}
+	}
+	return err
 }
 
 func taskRetryCommand(g *globals) *cobra.Command {
 	var s ops.Selection
+	var reason string
 	cmd := &cobra.Command{
 		Use:   "retry ID... | --status failed --route ROUTE ...",
 		Short: "Try waiting or failed tasks again now",
@@ -145,20 +184,21 @@ func taskRetryCommand(g *globals) *cobra.Command {
 				return err
 			}
 			if single(s) {
-				if err := client.RetryTask(cmd.Context(), args[0]); err != nil {
+				if err := client.RetryTask(cmd.Context(), args[0], reason); err != nil {
 					return err
 				}
 				fmt.Fprintf(cmd.ErrOrStderr(), "%s is tried again; see `syncline tasks show %s`\n", args[0], args[0]) //nolint:errcheck // talk
 				return nil
 			}
-			n, err := client.RetryTasks(cmd.Context(), s)
-			if err == nil {
-				tellChosen(cmd, s, n, "tried again; see `syncline tasks`")
+			done, err := client.RetryTasks(cmd.Context(), s, reason)
+			if err != nil {
+				return err
 			}
-			return err
+			return tellChosen(g, cmd, s, done, "tried again; see `syncline tasks`")
 		},
 	}
-	chooseMany(cmd, &s)
+	cmd.Flags().StringVar(&reason, "reason", "", "why")
+	choose(cmd, &s.Choice, waitingStatuses)
 	return cmd
 }
 
@@ -182,14 +222,14 @@ func taskCancelCommand(g *globals) *cobra.Command {
 			if single(s) {
 				return client.CancelTask(cmd.Context(), args[0], reason)
 			}
-			n, err := client.CancelTasks(cmd.Context(), s, reason)
-			if err == nil {
-				tellChosen(cmd, s, n, "cancelled")
+			done, err := client.CancelTasks(cmd.Context(), s, reason)
+			if err != nil {
+				return err
 			}
-			return err
+			return tellChosen(g, cmd, s, done, "cancelled")
 		},
 	}
 	cmd.Flags().StringVar(&reason, "reason", "", "why; it is kept with the task (required)")
-	chooseMany(cmd, &s)
+	choose(cmd, &s.Choice, waitingStatuses)
 	return cmd
 }

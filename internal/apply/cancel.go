@@ -21,7 +21,7 @@ func (r *Route) Cancel(ctx context.Context, x state.Exception, reason string) er
 // Cancel gives a parked task up in the state store alone, where no session of its route knows it: the route does not run, or
 // has no such rule any more.
 func Cancel(ctx context.Context, store State, x state.Exception, reason string, now time.Time) error {
-	pending, err := store.Pending(ctx, x.Slice)
+	pending, err := store.Waiting(ctx, x.Slice)
 	if err != nil {
 		return err
 	}

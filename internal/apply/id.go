@@ -3,6 +3,8 @@ package apply
 import (
 	"fmt"
 	"hash/fnv"
+	"strconv"
+	"strings"
 
 	"syncline"
 	"syncline/internal/state"
@@ -21,6 +23,28 @@ const (
 // TaskID derives the id of the task that is one event on one rule.
 func TaskID(rule, source string, seq syncline.Seq, index int) string {
 	return fmt.Sprintf("%s:%s:%d.%d", rule, source, seq, index)
+}
+
+// ParseTaskID is the reverse of TaskID. Names have no colons.
+func ParseTaskID(id string) (rule, source string, seq syncline.Seq, index int, ok bool) {
+	rest, at, ok := cutLast(id, ":")
+	if !ok {
+		return "", "", 0, 0, false
+	}
+	rule, source, ok = cutLast(rest, ":")
+	s, i, dotted := strings.Cut(at, ".")
+	n, err := strconv.ParseUint(s, 10, 64)
+	index, indexErr := strconv.Atoi(i)
+	ok = ok && dotted && err == nil && indexErr == nil && TaskID(rule, source, syncline.Seq(n), index) == id
+	return rule, source, syncline.Seq(n), index, ok
+}
+
+func cutLast(s, sep string) (before, after string, found bool) {
+	i := strings.LastIndex(s, sep)
+	if i < 0 {
+		return "", "", false
+	}
+	return s[:i], s[i+len(sep):], true
 }
 
 // runID derives the id of a run that a route asks for. The cursor is one that is in the state store before the route asks, so that

@@ -38,15 +38,15 @@ func TestRetryAll(t *testing.T) {
 	for i := range n {
 		b.store.Accept("dim", syncline.Key(strconv.Itoa(i)))
 	}
-	if got, err := b.s.RetryAll(b.ctx, func(x *state.Exception) bool { return x.Key == "7" }); got != 1 || err != nil {
-		t.Errorf("RetryAll of one key = %d, %v, want 1", got, err)
+	if got, err := b.s.RetryAll(b.ctx, func(x *state.Exception) bool { return x.Key == "7" }); len(got) != 1 || err != nil {
+		t.Errorf("RetryAll of one key = %v, %v, want 1", got, err)
 	}
 	b.mustDrain()
 	if c := b.balanced(); c.Parked != int64(n-1) {
 		t.Errorf("counts = %+v, want %d that were not chosen parked", c, n-1)
 	}
-	if got, err := b.s.RetryAll(b.ctx, isFailed); got != n-1 || err != nil {
-		t.Errorf("RetryAll = %d, %v, want %d", got, err, n-1)
+	if got, err := b.s.RetryAll(b.ctx, isFailed); len(got) != n-1 || err != nil {
+		t.Errorf("RetryAll = %v, %v, want %d", got, err, n-1)
 	}
 	b.start()
 	b.mustDrain()
@@ -64,8 +64,8 @@ func TestRetryAllLeavesOutWhatCannotSucceed(t *testing.T) {
 	b.append(tooMuch(created(1, "large", "x")))
 	b.mustDrain()
 	x := b.failed()
-	if got, err := b.s.RetryAll(b.ctx, isFailed); got != 0 || err != nil {
-		t.Errorf("RetryAll = %d, %v, want none", got, err)
+	if got, err := b.s.RetryAll(b.ctx, isFailed); len(got) != 1 || syncline.CodeOf(got[0].Err) != codeTooLarge || err != nil {
+		t.Errorf("RetryAll = %v, %v, want one that says why not", got, err)
 	}
 	if now := b.failed(); !now.Updated.Equal(x.Updated) {
 		t.Error("a task that cannot be sent was touched")
@@ -74,20 +74,20 @@ func TestRetryAllLeavesOutWhatCannotSucceed(t *testing.T) {
 
 // TestCancelAll: on a route that works, on one that has halted, and without the route.
 func TestCancelAll(t *testing.T) {
-	for name, cancel := range map[string]func(*bench) (int, error){
-		"running": func(b *bench) (int, error) { return b.running(nil) },
-		"halted": func(b *bench) (int, error) {
+	for name, cancel := range map[string]func(*bench) ([]Answer, error){
+		"running": func(b *bench) ([]Answer, error) { return b.running(nil) },
+		"halted": func(b *bench) ([]Answer, error) {
 			return b.running(syncline.Errorf(syncline.Fatal, "permission_denied", "no"))
 		},
-		"gone": func(b *bench) (int, error) {
+		"gone": func(b *bench) ([]Answer, error) {
 			return CancelAll(b.ctx, b.state, b.route.slice, isFailed, "given up", time.Now)
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			const n = 3
 			b := manyFailed(t, n)
-			if got, err := cancel(b); got != n || err != nil {
-				t.Errorf("CancelAll = %d, %v, want %d", got, err, n)
+			if got, err := cancel(b); len(got) != n || err != nil {
+				t.Errorf("CancelAll = %v, %v, want %d", got, err, n)
 			}
 			if c := b.balanced(); c.Parked != 0 || c.Skipped != int64(n) {
 				t.Errorf("counts = %+v, want none parked and %d skipped", c, n)
@@ -101,7 +101,7 @@ func TestCancelAll(t *testing.T) {
 }
 
 // running gives up all failed tasks of the route in Run, whose target opens with this error.
-func (b *bench) running(opens error) (int, error) {
+func (b *bench) running(opens error) ([]Answer, error) {
 	b.t.Helper()
 	open := b.options.Open
 	b.options.Open = func(ctx context.Context) (syncline.Target, error) {
@@ -137,8 +137,8 @@ func TestCancelAllOfAKey(t *testing.T) {
 	b.mustDrain()
 	receiver.Accept("dim", "1")
 	chosen := func(x *state.Exception) bool { return x.Index < 2 }
-	if n, err := CancelAll(b.ctx, b.state, b.route.slice, chosen, "given up", b.options.Now); n != 2 || err != nil {
-		t.Fatalf("CancelAll = %d, %v, want 2", n, err)
+	if n, err := CancelAll(b.ctx, b.state, b.route.slice, chosen, "given up", b.options.Now); len(n) != 2 || err != nil {
+		t.Fatalf("CancelAll = %v, %v, want 2", n, err)
 	}
 	b.start()
 	b.mustDrain()

@@ -24,6 +24,7 @@ type State interface {
 	Commit(context.Context, state.Commit) error
 	Rewind(ctx context.Context, sl state.Slice, to syncline.Cursor) ([]state.Exception, error)
 	Pending(context.Context, state.Slice) ([]state.Exception, error)
+	Waiting(context.Context, state.Slice) ([]state.Exception, error)
 	Totals(context.Context, state.Slice) (state.Counts, state.Histogram, error)
 	Schemas(context.Context, state.Slice) (map[string]state.RuleSchema, error)
 	SaveSchema(context.Context, state.Slice, state.RuleSchema) error
@@ -99,7 +100,7 @@ type Route struct {
 	mu     sync.Mutex
 	status Status
 	rate   meter
-	asked  time.Time // see asks
+	inHand InHand // see asks
 }
 
 // RouteState is how a route is, in one word.
@@ -133,8 +134,18 @@ type Status struct {
 	Parked  int
 	// Warnings are what was seen since the start and does not stop the route.
 	Warnings []string
+	// InHand is what the target has now: everything from From to To, since Start. The zero value = nothing.
+	InHand InHand
 	// Oldest is when the oldest event that is read and not done was appended; zero = none.
 	Oldest time.Time
+}
+
+// InHand is a batch that a target has, and has not answered yet.
+type InHand struct {
+	From, To syncline.Cursor
+	Start    time.Time
+	// Retries are the parked tasks that it tries again.
+	Retries []string
 }
 
 // Waits reports whether the route has stopped, or waits before it tries again.
@@ -199,8 +210,9 @@ func (r *Route) Status() Status {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	s := r.status
-	if waits := r.o.Now().Sub(r.asked); s.State == RouteRunning && !r.asked.IsZero() && waits >= silence {
-		s.State, s.Since = RouteDegraded, r.asked.Add(silence)
+	s.InHand = r.inHand
+	if waits := r.o.Now().Sub(s.InHand.Start); s.State == RouteRunning && !s.InHand.Start.IsZero() && waits >= silence {
+		s.State, s.Since = RouteDegraded, s.InHand.Start.Add(silence)
 		s.Err = syncline.Errorf(syncline.Transient, "target_silent", "the target has had a batch for %s and does not answer", waits.Round(time.Second)).
 			WithFix("see whether it hangs; it is waited for")
 	}
@@ -212,11 +224,17 @@ func (r *Route) Status() Status {
 // silence is how long a target may take for a batch before it is said not to answer.
 const silence = 30 * time.Second
 
-// asks notes since when the target has a batch; zero = it has none.
-func (r *Route) asks(since time.Time) {
+// asks notes that the target has the plan, or with nil that it has none.
+func (r *Route) asks(p *plan) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.asked = since
+	if r.inHand = (InHand{}); p == nil {
+		return
+	}
+	r.inHand = InHand{From: p.from, To: p.to, Start: r.o.Now()}
+	for _, k := range p.retry {
+		r.inHand.Retries = append(r.inHand.Retries, k.head().Task)
+	}
 }
 
 // warn adds to the status what an operator should know, once.

@@ -426,11 +426,11 @@ func TestATargetThatHangsIsNotCalledRunning(t *testing.T) {
 			t.Errorf("status = %s, %v, want %s, %q", s.State, s.Err, state, code)
 		}
 	}
-	b.route.asks(b.now)
+	b.route.asks(&plan{})
 	b.now = b.now.Add(silence - time.Second)
 	want(RouteRunning, "")
 	b.now = b.now.Add(time.Second)
 	want(RouteDegraded, "target_silent")
-	b.route.asks(time.Time{})
+	b.route.asks(nil)
 	want(RouteRunning, "")
 }

@@ -82,6 +82,17 @@ type Binding struct {
 	Key func(row []syncline.Value) ([]syncline.Value, error)
 }
 
+// TargetKey makes the target's key of a source row that has at least its own key; ok is false where the rule makes none of it.
+func (b *Binding) TargetKey(row []syncline.Value) (key syncline.Key, ok bool) {
+	if b.Key != nil {
+		var err error
+		if row, err = b.Key(row); err != nil {
+			return "", false
+		}
+	}
+	return (syncline.Row{Schema: b.Out, Values: row}).Key()
+}
+
 // bound is a rule with the binding of the schema that its rows have now.
 type bound struct {
 	*Rule

@@ -52,8 +52,7 @@ func (s *Session) Retry(x state.Exception) error {
 	k, known := s.m.parking.find(&x)
 	switch {
 	case !known:
-		return syncline.Errorf(syncline.Rejected, "route_unknown", "task %s is of rule %s, which route %s does not have any more",
-			x.Task, x.Rule, s.r.o.ID).WithFix("bring the rule back, then retry the task; or cancel it")
+		return s.ruleGone(&x)
 	case k == nil:
 		return notParked(x)
 	}
@@ -62,6 +61,11 @@ func (s *Session) Retry(x state.Exception) error {
 	}
 	s.m.parking.force(k)
 	return nil
+}
+
+func (s *Session) ruleGone(x *state.Exception) error {
+	return syncline.Errorf(syncline.Rejected, "route_unknown", "task %s is of rule %s, which route %s does not have any more",
+		x.Task, x.Rule, s.r.o.ID).WithFix("bring the rule back, then retry the task; or cancel it")
 }
 
 // Restart begins a stopped route anew at the log's end and asks for all records of its entities: the way out of needs_sync, a
@@ -149,7 +153,7 @@ func (s *Session) run(ctx, hard context.Context) (progress bool, err error) {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	flying := false
-	defer s.r.asks(time.Time{})
+	defer s.r.asks(nil)
 	for {
 		if commands == nil && !flying {
 			commands = s.r.commands
@@ -178,8 +182,8 @@ func (s *Session) run(ctx, hard context.Context) (progress bool, err error) {
 				continue
 			}
 			flying = true
-			s.r.asks(s.r.o.Now())
 			p := s.m.inflight
+			s.r.asks(p)
 			workers.Go(func() { results <- s.apply(hard, p) })
 		}
 		if flying && s.m.next(s.r.o.Now()) == movePrepare { // makes the plan that follows
@@ -211,7 +215,7 @@ func (s *Session) run(ctx, hard context.Context) (progress bool, err error) {
 			readErr = nil
 		case res := <-results:
 			flying = false
-			s.r.asks(time.Time{})
+			s.r.asks(nil)
 			if err := s.settled(hard, res); err != nil {
 				return progress, err
 			}

@@ -262,7 +262,8 @@ func (s *Session) unanswered(ctx context.Context, tasks []state.Exception, entit
 	c := &state.Commit{Slice: s.r.slice}
 	for _, x := range tasks {
 		if x.Status == state.StatusReading && x.Entity == entity {
-			x.Status, x.Code, x.Error, x.Updated = state.StatusFailed, syncline.CodeOf(why), why.Error(), s.r.o.Now()
+			fault(&x, why)
+			x.Status, x.Updated = state.StatusFailed, s.r.o.Now()
 			c.Update = append(c.Update, x)
 		}
 	}

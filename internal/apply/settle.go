@@ -25,11 +25,20 @@ func (m *machine) settle(p *plan, res syncline.Result, start, end time.Time) *st
 	}
 	codes := s.codes()
 	j := &state.Journal{From: p.from, To: p.to, RuleVersion: m.version, Start: start, End: end}
+	byRule := make([]state.Counts, len(m.rules))
 	for i, c := range codes {
-		j.Counts.Count(c, 1)
 		t := &p.tasks[i]
+		byRule[t.rule].Count(c, 1)
 		if when := t.entry.batch.TimeOf(int(t.event)); !when.IsZero() && t.entry.batch.Chunk == nil {
-			j.Latency.Observe(end.Sub(when), 1)
+			took := max(end.Sub(when), 0)
+			j.Latency.Observe(took, 1)
+			j.LatencySum += took
+		}
+	}
+	for r := range byRule {
+		if byRule[r].Read > 0 {
+			j.Counts.Add(byRule[r])
+			j.Rules = append(j.Rules, state.RuleCounts{Rule: m.rules[r].ID, Counts: byRule[r]})
 		}
 	}
 	j.Outcomes = state.AppendOutcomes(nil, codes)
@@ -115,8 +124,8 @@ func (s *settling) parkHold(i int, h *hold, codes []state.Outcome) {
 			break
 		}
 		x.Status, x.Attempts = state.StatusFailed, 1
-		if x.Code, x.Error = syncline.CodeOf(h.err), h.err.Error(); x.Code == "unknown" {
-			x.Code = "rule_failed"
+		if fault(&x, h.err); x.Code == "unknown" {
+			x.Code, x.Class = "rule_failed", syncline.Rejected.String()
 		}
 	}
 	s.wait(i, h.slot, x, codes)
@@ -155,15 +164,20 @@ func (s *settling) parkChange(i int, older []int, codes []state.Outcome) {
 // rejected counts an attempt of x that failed with err.
 func (s *settling) rejected(x *state.Exception, err error) {
 	x.Attempts++
-	x.Code, x.Error = "rejected", ""
+	x.Code, x.Class, x.Error = "rejected", syncline.Rejected.String(), ""
 	if err != nil {
-		x.Code, x.Error = syncline.CodeOf(err), err.Error()
+		fault(x, err)
 	}
 	x.Status, x.Updated = state.StatusRetrying, s.now
 	x.NextTry = s.now.Add(s.m.retry.after(x.Attempts))
 	if x.Attempts >= s.m.retry.Max || x.Code == codeTooLarge {
 		x.Status, x.NextTry = state.StatusFailed, time.Time{}
 	}
+}
+
+// fault notes why x was not applied.
+func fault(x *state.Exception, err error) {
+	x.Code, x.Class, x.Error = syncline.CodeOf(err), syncline.ClassOf(err).String(), err.Error()
 }
 
 // wait puts x behind what waits in its slot. A state target keeps one task per slot: what x did not send is filled in from the
@@ -218,7 +232,7 @@ func (s *settling) inherit(x, old *state.Exception) {
 	if x.Status != state.StatusHeld {
 		return
 	}
-	x.Code, x.Error, x.Attempts = old.Code, old.Error, old.Attempts
+	x.Code, x.Class, x.Error, x.Attempts = old.Code, old.Class, old.Error, old.Attempts
 	x.Status, x.NextTry = old.Status, old.NextTry
 	if old.Status == state.StatusFailed {
 		x.Status, x.Attempts = state.StatusRetrying, s.m.retry.Max-1

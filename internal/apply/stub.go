@@ -50,7 +50,7 @@ func (s *settling) follow(x *state.Exception, e *syncline.Event, behind *state.E
 	switch {
 	case e.After == nil || !e.Row().Whole():
 		*e = e.AsStub(int(stub.Stub))
-		x.Status, x.Code, x.Error, x.Attempts, x.NextTry = behind.Status, behind.Code, behind.Error, behind.Attempts, behind.NextTry
+		x.Status, x.Code, x.Class, x.Error, x.Attempts, x.NextTry = behind.Status, behind.Code, behind.Class, behind.Error, behind.Attempts, behind.NextTry
 	case x.Status == state.StatusHeld:
 		x.Status, x.NextTry = state.StatusRetrying, s.now
 	}

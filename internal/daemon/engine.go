@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -145,91 +144,8 @@ func (e engine) routeStatus(ctx context.Context, r *route) (ops.RouteStatus, err
 	return one, nil
 }
 
-func (e engine) Tasks(ctx context.Context, f state.Filter) ([]state.Exception, string, error) {
-	return e.state.Exceptions(ctx, f)
-}
-
-func (e engine) Task(ctx context.Context, id string) (state.Exception, error) {
-	return e.state.Exception(ctx, id)
-}
-
 // commandTimeout is how long a route may take to take note of a command: it is between two batches at the most.
 const commandTimeout = 10 * time.Second
-
-func (e engine) RetryTask(ctx context.Context, id string) error {
-	return e.command(ctx, id, func(ctx context.Context, r *apply.Route, x state.Exception) error {
-		if r == nil {
-			return syncline.Errorf(syncline.Rejected, "route_unknown", "task %s is of route %s, which the configuration does not have", id, x.Route).
-				WithFix("bring the rule back, then retry the task; or cancel it")
-		}
-		if err := e.paused(e.route(x.Route)); err != nil {
-			return err
-		}
-		return r.Retry(ctx, x)
-	})
-}
-
-func (e engine) CancelTask(ctx context.Context, id, reason string) error {
-	return e.command(ctx, id, func(ctx context.Context, r *apply.Route, x state.Exception) error {
-		if r == nil { // nobody else will
-			return apply.Cancel(ctx, e.state, x, reason, time.Now())
-		}
-		return r.Cancel(ctx, x, reason)
-	})
-}
-
-func (e engine) RetryTasks(ctx context.Context, s ops.Selection) (int, error) {
-	return e.onTasks(ctx, s, func(ctx context.Context, sl state.Slice, r *apply.Route) (int, error) {
-		if r == nil {
-			return 0, nil
-		}
-		return r.RetryAll(ctx, s.Chooser())
-	})
-}
-
-func (e engine) CancelTasks(ctx context.Context, s ops.Selection, reason string) (int, error) {
-	return e.onTasks(ctx, s, func(ctx context.Context, sl state.Slice, r *apply.Route) (int, error) {
-		if r == nil { // nobody else will
-			return apply.CancelAll(ctx, e.state, sl, s.Chooser(), reason, time.Now)
-		}
-		return r.CancelAll(ctx, s.Chooser(), reason)
-	})
-}
-
-// onTasks calls do for each slice that has waiting tasks among which there can be chosen ones, and adds what it returns up. The route is
-// nil where the configuration does not have it. An error does not keep the other routes from their part.
-func (e engine) onTasks(ctx context.Context, s ops.Selection, do func(context.Context, state.Slice, *apply.Route) (int, error)) (int, error) {
-	routes, err := e.state.Routes(ctx)
-	if err != nil {
-		return 0, err
-	}
-	chosen := s.Chooser()
-	var total atomic.Int64
-	var commands []func(context.Context) error
-	for sl := range routes {
-		if s.Route != "" && s.Route != sl.Route {
-			continue
-		}
-		pending, err := e.state.Pending(ctx, sl)
-		if err != nil {
-			return 0, err
-		}
-		if !slices.ContainsFunc(pending, func(x state.Exception) bool { return chosen(&x) }) {
-			continue
-		}
-		var r *apply.Route
-		if of := e.route(sl.Route); of != nil {
-			r = of.apply
-		}
-		commands = append(commands, func(ctx context.Context) error {
-			n, err := do(ctx, sl, r)
-			total.Add(int64(n))
-			return err
-		})
-	}
-	err = together(ctx, commands)
-	return int(total.Load()), err
-}
 
 // together gives commands to several routes at once: one that hangs takes all the time that it may, and none of the others'.
 func together(ctx context.Context, commands []func(context.Context) error) error {
@@ -242,21 +158,6 @@ func together(ctx context.Context, commands []func(context.Context) error) error
 	}
 	given.Wait()
 	return errors.Join(errs...)
-}
-
-// command finds the task and its route, which is nil where the configuration does not have it.
-func (e engine) command(ctx context.Context, id string, do func(context.Context, *apply.Route, state.Exception) error) error {
-	x, err := e.state.Exception(ctx, id)
-	if err != nil {
-		return err
-	}
-	ctx, cancel := context.WithTimeout(ctx, commandTimeout)
-	defer cancel()
-	var r *apply.Route
-	if of := e.route(x.Route); of != nil {
-		r = of.apply
-	}
-	return do(ctx, r, x)
 }
 
 func (e engine) ResumeRoute(ctx context.Context, id string) error {

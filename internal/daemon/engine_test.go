@@ -2,12 +2,14 @@ package daemon
 
 import (
 	"context"
+	"log/slog"
 	"path/filepath"
 	"testing"
 	"time"
 
 	"syncline"
 	"syncline/internal/apply"
+	"syncline/internal/config"
 	"syncline/internal/memlog"
 	"syncline/internal/ops"
 	"syncline/internal/state"
@@ -32,21 +34,22 @@ func TestATaskOfARouteThatIsGone(t *testing.T) {
 	if err := store.Commit(ctx, c); err != nil {
 		t.Fatal(err)
 	}
-	d := &Daemon{state: store}
-	d.current.Store(&set{})
+	d := &Daemon{state: store, log: slog.New(slog.DiscardHandler)}
+	d.current.Store(&set{config: &config.Config{}})
 	e := engine{d}
-	if err := e.RetryTask(ctx, "gone:crm:1.0"); syncline.CodeOf(err) != "route_unknown" {
+	if err := e.RetryTask(ctx, "gone:crm:1.0", ""); syncline.CodeOf(err) != "route_unknown" {
 		t.Errorf("retry = %v, want route_unknown", err)
 	}
-	failed := ops.Selection{Status: state.StatusFailed}
-	if n, err := e.RetryTasks(ctx, failed); n != 0 || err != nil {
-		t.Errorf("retry of all that failed = %d, %v, want none", n, err)
+	failed := ops.Selection{Choice: ops.Choice{Status: state.TaskFailed}}
+	if done, err := e.RetryTasks(ctx, failed, ""); done.Tasks != 0 || len(done.Results) != 1 || done.Results[0].Code != "route_unknown" || err != nil {
+		t.Errorf("retry of all that failed = %+v, %v, want none", done, err)
 	}
-	if n, err := e.CancelTasks(ctx, ops.Selection{Route: "other"}, "why"); n != 0 || err != nil {
-		t.Errorf("cancel of all of another route = %d, %v, want none", n, err)
+	if _, err := e.CancelTasks(ctx, ops.Selection{Choice: ops.Choice{Route: "other"}}, "why"); syncline.CodeOf(err) != "route_not_found" {
+		t.Errorf("cancel of all of another route = %v, want route_not_found", err)
 	}
-	if n, err := e.CancelTasks(ctx, failed, "the rule is gone"); n != 1 || err != nil {
-		t.Errorf("cancel of all that failed = %d, %v, want one", n, err)
+	done, err := e.CancelTasks(ctx, ops.Selection{IDs: []string{"gone:crm:1.0", "none"}, Choice: failed.Choice}, "the rule is gone")
+	if err != nil || done.Tasks != 1 || len(done.Results) != 2 || done.Results[0].Code != "task_not_found" || !done.Results[1].Taken {
+		t.Errorf("cancel of one that failed and one that is none = %+v, %v", done, err)
 	}
 	if x, err := store.Exception(ctx, "gone:crm:1.0"); err != nil || x.Status != state.StatusCancelled {
 		t.Errorf("the task is %s, %v, want cancelled", x.Status, err)
@@ -65,8 +68,8 @@ func TestASyncBeginsAnewOnlyWhatHasLostItsPlace(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = store.Close() })
 	src := &source{stream: &stream{log: memlog.New(memlog.Options{}).Log("crm")}}
-	d := &Daemon{state: store}
-	d.current.Store(&set{})
+	d := &Daemon{state: store, log: slog.New(slog.DiscardHandler)}
+	d.current.Store(&set{config: &config.Config{}})
 	for _, one := range []struct{ id, entity, code string }{
 		{"lead", "lead", "needs_sync"}, {"customer", "customer", "needs_sync"}, {"lost", "lead", "cursor_lost"}, {"denied", "lead", "permission_denied"},
 	} {

@@ -38,18 +38,24 @@ func TestRoutesThatHangKeepNoCommandFromTheOthers(t *testing.T) {
 		}
 		began := time.Now()
 		var calls atomic.Int64
-		n, err := (engine{h.Daemon}).onTasks(t.Context(), ops.Selection{Status: state.StatusFailed},
-			func(ctx context.Context, _ state.Slice, _ *apply.Route) (int, error) {
+		done, err := (engine{h.Daemon}).onTasks(t.Context(), ops.Selection{Choice: ops.Choice{Status: state.TaskFailed}},
+			func(ctx context.Context, sl state.Slice, _ *route, _ func(*state.Exception) bool) ([]apply.Answer, error) {
 				if calls.Add(1) <= 2 {
 					<-ctx.Done()
 				}
 				if ctx.Err() != nil {
-					return 0, syncline.Errorf(syncline.Transient, "route_busy", "a batch takes long")
+					return nil, syncline.Errorf(syncline.Transient, "route_busy", "a batch takes long")
 				}
-				return 1, nil
+				return []apply.Answer{{Task: sl.Route + ":crm:1.0"}}, nil
 			})
-		if took := time.Since(began); n != 3 || syncline.CodeOf(err) != "route_busy" || took != commandTimeout {
-			t.Errorf("onTasks = %d, %v after %v, want 3 and route_busy after %v", n, err, took, commandTimeout)
+		busy := 0
+		for _, r := range done.Results {
+			if !r.Taken && r.Code == "route_busy" {
+				busy++
+			}
+		}
+		if took := time.Since(began); done.Tasks != 3 || busy != 2 || err != nil || took != commandTimeout {
+			t.Errorf("onTasks = %+v, %v after %v, want 3 tasks and 2 of busy routes after %v", done, err, took, commandTimeout)
 		}
 	})
 }

@@ -44,27 +44,36 @@ type Cancellations struct {
 	Reason string `json:"reason" minLength:"1" maxLength:"500" doc:"Why; it is kept with the tasks."`
 }
 
+// Retrial is the body of a request to try a task again.
+type Retrial struct {
+	Reason string `json:"reason,omitempty" maxLength:"500" doc:"Why."`
+}
+
+// Retrials is the body of a request to try several tasks again.
+type Retrials struct {
+	Selection
+	Retrial
+}
+
 // Chosen is the answer to a command on several tasks.
 type Chosen struct {
-	Tasks int `json:"tasks" doc:"How many tasks that wait were chosen."`
+	Tasks int `json:"tasks" doc:"How many tasks that wait were chosen, and take the command."`
+	// Results are those of the first tasks.
+	Results []TaskResult `json:"results" nullable:"false" doc:"What came of each, those that do not take the command first; at most 10,000."`
+}
+
+// TaskResult says whether a task took a command.
+type TaskResult struct {
+	ID    string `json:"id"`
+	Taken bool   `json:"taken" doc:"Whether the task takes the command."`
+	Code  string `json:"code,omitempty"`
+	Error string `json:"error,omitempty" doc:"Why it does not."`
 }
 
 type reply[T any] struct{ Body T }
 
 type taskID struct {
 	ID string `path:"id"`
-}
-
-type taskQuery struct {
-	Status string `query:"status" enum:"retrying,held,reading,failed,cancelled,resolved" doc:"Without it all but the resolved."`
-	Route  string `query:"route"`
-	Rule   string `query:"rule"`
-	Source string `query:"source"`
-	Entity string `query:"entity"`
-	Key    string `query:"key"`
-	Code   string `query:"code"`
-	After  string `query:"after" doc:"The next of the page before."`
-	Limit  int    `query:"limit" minimum:"1" maximum:"1000" default:"100"`
 }
 
 type api struct {
@@ -241,31 +250,25 @@ func (a *api) resumeRoute(ctx context.Context, in *taskID) (*struct{}, error) {
 	return a.done(ctx, a.engine.ResumeRoute(ctx, in.ID))
 }
 
-func (a *api) tasks(ctx context.Context, in *taskQuery) (*reply[List[Task]], error) {
-	found, next, err := a.engine.Tasks(ctx, state.Filter{Status: in.Status, Route: in.Route, Rule: in.Rule, Source: in.Source, Entity: in.Entity, Key: in.Key,
-		Code: in.Code, After: in.After, Limit: in.Limit})
-	list := List[Task]{Items: make([]Task, len(found)), Next: next}
-	for i := range found {
-		if err != nil {
-			break
-		}
-		found[i].Record = nil
-		list.Items[i], err = taskOf(&found[i])
-	}
-	return answer(ctx, a, list, err)
+func (a *api) tasks(ctx context.Context, in *TaskQuery) (*reply[List[Task]], error) {
+	list, next, err := a.engine.Tasks(ctx, *in)
+	return answer(ctx, a, List[Task]{Items: some(list), Next: next}, err)
 }
 
 func (a *api) task(ctx context.Context, in *taskID) (*reply[Task], error) {
-	e, err := a.engine.Task(ctx, in.ID)
-	if err != nil {
-		return answer(ctx, a, Task{}, err)
-	}
-	t, err := taskOf(&e)
+	t, err := a.engine.Task(ctx, in.ID)
 	return answer(ctx, a, t, err)
 }
 
-func (a *api) retry(ctx context.Context, in *taskID) (*struct{}, error) {
-	return a.done(ctx, a.engine.RetryTask(ctx, in.ID))
+func (a *api) retry(ctx context.Context, in *struct {
+	ID   string   `path:"id"`
+	Body *Retrial `required:"false"`
+}) (*struct{}, error) {
+	reason := ""
+	if in.Body != nil {
+		reason = in.Body.Reason
+	}
+	return a.done(ctx, a.engine.RetryTask(ctx, in.ID, reason))
 }
 
 func (a *api) cancel(ctx context.Context, in *struct {
@@ -275,20 +278,22 @@ func (a *api) cancel(ctx context.Context, in *struct {
 	return a.done(ctx, a.engine.CancelTask(ctx, in.ID, in.Body.Reason))
 }
 
-func (a *api) retryAll(ctx context.Context, in *reply[Selection]) (*reply[Chosen], error) {
+func (a *api) retryAll(ctx context.Context, in *reply[Retrials]) (*reply[Chosen], error) {
 	if err := in.Body.check(); err != nil {
 		return answer(ctx, a, Chosen{}, err)
 	}
-	n, err := a.engine.RetryTasks(ctx, in.Body)
-	return answer(ctx, a, Chosen{n}, err)
+	done, err := a.engine.RetryTasks(ctx, in.Body.Selection, in.Body.Retrial.Reason)
+	done.Results = some(done.Results)
+	return answer(ctx, a, done, err)
 }
 
 func (a *api) cancelAll(ctx context.Context, in *reply[Cancellations]) (*reply[Chosen], error) {
 	if err := in.Body.check(); err != nil {
 		return answer(ctx, a, Chosen{}, err)
 	}
-	n, err := a.engine.CancelTasks(ctx, in.Body.Selection, in.Body.Reason)
-	return answer(ctx, a, Chosen{n}, err)
+	done, err := a.engine.CancelTasks(ctx, in.Body.Selection, in.Body.Reason)
+	done.Results = some(done.Results)
+	return answer(ctx, a, done, err)
 }
 
 // done answers 204.

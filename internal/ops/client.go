@@ -16,7 +16,6 @@ import (
 	"time"
 
 	"syncline/internal/access"
-	"syncline/internal/state"
 )
 
 const (
@@ -133,18 +132,34 @@ func (c *Client) Unpause(ctx context.Context, r PauseRequest) error {
 }
 
 // Tasks returns a page of tasks, without their records.
-func (c *Client) Tasks(ctx context.Context, f state.Filter) (List[Task], error) {
+func (c *Client) Tasks(ctx context.Context, query TaskQuery) (List[Task], error) {
+	q := query.Choice.values()
+	if query.After != "" {
+		q.Set("after", query.After)
+	}
+	if query.Limit > 0 {
+		q.Set("limit", strconv.Itoa(query.Limit))
+	}
+	return call[List[Task]](ctx, c, "GET", "/v1/tasks?"+q.Encode(), nil)
+}
+
+// values is the choice as a query.
+func (c *Choice) values() url.Values {
 	q := url.Values{}
-	for name, value := range map[string]string{"status": f.Status, "route": f.Route, "rule": f.Rule, "source": f.Source, "entity": f.Entity, "key": f.Key,
-		"code": f.Code, "after": f.After} {
+	for name, value := range map[string]string{"status": string(c.Status), "reason": c.Why, "route": c.Route, "rule": c.Rule, "source": c.Source,
+		"target": c.Target, "entity": c.Entity, "key": c.Key, "code": c.Code, "class": c.Class, "from": moment(c.From), "to": moment(c.To)} {
 		if value != "" {
 			q.Set(name, value)
 		}
 	}
-	if f.Limit > 0 {
-		q.Set("limit", strconv.Itoa(f.Limit))
+	return q
+}
+
+func moment(t time.Time) string {
+	if t.IsZero() {
+		return ""
 	}
-	return call[List[Task]](ctx, c, "GET", "/v1/tasks?"+q.Encode(), nil)
+	return t.UTC().Format(time.RFC3339Nano)
 }
 
 // Task returns one task with its record.
@@ -153,8 +168,8 @@ func (c *Client) Task(ctx context.Context, id string) (Task, error) {
 }
 
 // RetryTask has a pending task tried now.
-func (c *Client) RetryTask(ctx context.Context, id string) error {
-	_, err := call[struct{}](ctx, c, "POST", "/v1/tasks/"+url.PathEscape(id)+"/retry", nil)
+func (c *Client) RetryTask(ctx context.Context, id, reason string) error {
+	_, err := call[struct{}](ctx, c, "POST", "/v1/tasks/"+url.PathEscape(id)+"/retry", Retrial{reason})
 	return err
 }
 
@@ -164,16 +179,14 @@ func (c *Client) CancelTask(ctx context.Context, id, reason string) error {
 	return err
 }
 
-// RetryTasks has all chosen tasks that wait tried now, and returns how many they are.
-func (c *Client) RetryTasks(ctx context.Context, s Selection) (int, error) {
-	done, err := call[Chosen](ctx, c, "POST", "/v1/tasks/retry", s)
-	return done.Tasks, err
+// RetryTasks has all chosen tasks that wait tried now, and tells of each whether it will be.
+func (c *Client) RetryTasks(ctx context.Context, s Selection, reason string) (Chosen, error) {
+	return call[Chosen](ctx, c, "POST", "/v1/tasks/retry", Retrials{s, Retrial{reason}})
 }
 
-// CancelTasks gives all chosen tasks that wait up, and returns how many they were.
-func (c *Client) CancelTasks(ctx context.Context, s Selection, reason string) (int, error) {
-	done, err := call[Chosen](ctx, c, "POST", "/v1/tasks/cancel", Cancellations{s, reason})
-	return done.Tasks, err
+// CancelTasks gives all chosen tasks that wait up, and tells of each whether it was.
+func (c *Client) CancelTasks(ctx context.Context, s Selection, reason string) (Chosen, error) {
+	return call[Chosen](ctx, c, "POST", "/v1/tasks/cancel", Cancellations{s, reason})
 }
 
 // Syncs returns the latest syncs, the newest first.

@@ -25,18 +25,18 @@ type Engine interface {
 	Pause(context.Context, []state.Pause) (Paused, error)
 	// Unpause lifts pauses: all of them, or none where one of them is not there.
 	Unpause(context.Context, []state.Pause) error
-	// Tasks returns a page of tasks and the cursor of the next one.
-	Tasks(context.Context, state.Filter) ([]state.Exception, string, error)
-	// Task returns one task with its record.
-	Task(ctx context.Context, id string) (state.Exception, error)
+	// Tasks returns a page of tasks without their records, and the cursor of the next one.
+	Tasks(context.Context, TaskQuery) ([]Task, string, error)
+	// Task returns one task with its record: one that was simply done, or that its route has not come to, too.
+	Task(ctx context.Context, id string) (Task, error)
 	// RetryTask has a pending task tried now.
-	RetryTask(ctx context.Context, id string) error
+	RetryTask(ctx context.Context, id, reason string) error
 	// CancelTask gives a pending task up for good.
 	CancelTask(ctx context.Context, id, reason string) error
-	// RetryTasks has the chosen tasks that wait tried now, and returns how many they are.
-	RetryTasks(context.Context, Selection) (int, error)
-	// CancelTasks gives the chosen tasks that wait up for good, and returns how many they were.
-	CancelTasks(ctx context.Context, s Selection, reason string) (int, error)
+	// RetryTasks has the chosen tasks that wait tried now, and tells of each whether it will be.
+	RetryTasks(ctx context.Context, s Selection, reason string) (Chosen, error)
+	// CancelTasks gives the chosen tasks that wait up for good, and tells of each whether it was.
+	CancelTasks(ctx context.Context, s Selection, reason string) (Chosen, error)
 	// Syncs returns the latest runs, the newest first.
 	Syncs(context.Context) ([]state.RunRow, error)
 	// StartSync asks for a run and returns its id.

@@ -182,7 +182,7 @@ func TestRefusedTokensSayWhy(t *testing.T) {
 		if code == "forbidden" {
 			status = 403
 		}
-		problemIn(t, c.RetryTask(t.Context(), "x"), status, code, 4)
+		problemIn(t, c.RetryTask(t.Context(), "x", ""), status, code, 4)
 	}
 }
 

@@ -39,7 +39,7 @@ type fake struct {
 	reasons []string
 	err     error
 
-	filter state.Filter
+	query  TaskQuery
 	asked  []string
 	chosen []Selection
 	pauses []Pause
@@ -50,17 +50,24 @@ type fake struct {
 
 func (f *fake) Status(context.Context) (Status, error)        { return f.status, f.err }
 func (f *fake) Routes(context.Context) ([]RouteStatus, error) { return f.list, f.err }
-func (f *fake) Tasks(_ context.Context, q state.Filter) ([]state.Exception, string, error) {
-	f.filter = q
-	return slices.Clone(f.tasks), f.next, f.err
+func (f *fake) Tasks(_ context.Context, q TaskQuery) ([]Task, string, error) {
+	f.query = q
+	list := make([]Task, len(f.tasks))
+	for i := range f.tasks {
+		e := f.tasks[i]
+		e.Record = nil
+		list[i], _ = TaskOf(&e)
+	}
+	return list, f.next, f.err
 }
-func (f *fake) Task(_ context.Context, id string) (state.Exception, error) {
-	for _, e := range f.tasks {
-		if e.Task == id {
-			return e, f.err
+func (f *fake) Task(_ context.Context, id string) (Task, error) {
+	for i := range f.tasks {
+		if f.tasks[i].Task == id {
+			t, err := TaskOf(&f.tasks[i])
+			return t, errors.Join(err, f.err)
 		}
 	}
-	return state.Exception{}, syncline.Errorf(syncline.Rejected, "task_not_found", "task %s: %w", id, state.ErrNotFound)
+	return Task{}, syncline.Errorf(syncline.Rejected, "task_not_found", "task %s: %w", id, state.ErrNotFound)
 }
 func (f *fake) ResumeRoute(_ context.Context, id string) error {
 	f.asked = append(f.asked, "resume "+id)
@@ -79,21 +86,21 @@ func (f *fake) Unpause(_ context.Context, list []state.Pause) error {
 	f.lifted = append(f.lifted, list...)
 	return f.err
 }
-func (f *fake) RetryTask(_ context.Context, id string) error {
-	f.asked = append(f.asked, "retry "+id)
+func (f *fake) RetryTask(_ context.Context, id, reason string) error {
+	f.asked = append(f.asked, "retry "+id+": "+reason)
 	return f.err
 }
 func (f *fake) CancelTask(_ context.Context, id, reason string) error {
 	f.asked = append(f.asked, "cancel "+id+": "+reason)
 	return f.err
 }
-func (f *fake) RetryTasks(_ context.Context, s Selection) (int, error) {
-	f.chosen = append(f.chosen, s)
-	return 7, f.err
+func (f *fake) RetryTasks(_ context.Context, s Selection, reason string) (Chosen, error) {
+	f.chosen, f.asked = append(f.chosen, s), append(f.asked, "retry all: "+reason)
+	return Chosen{Tasks: 7, Results: []TaskResult{{ID: "u", Code: "task_not_parked", Error: "no"}, {ID: "t", Taken: true}}}, f.err
 }
-func (f *fake) CancelTasks(_ context.Context, s Selection, reason string) (int, error) {
+func (f *fake) CancelTasks(_ context.Context, s Selection, reason string) (Chosen, error) {
 	f.chosen, f.asked = append(f.chosen, s), append(f.asked, "cancel all: "+reason)
-	return 8, f.err
+	return Chosen{Tasks: 8}, f.err
 }
 func (f *fake) Syncs(context.Context) ([]state.RunRow, error) { return f.syncs, f.err }
 func (f *fake) StartSync(_ context.Context, r SyncRequest) (string, error) {
@@ -220,14 +227,15 @@ func TestListsCarryNoValuesAndDetailsDo(t *testing.T) {
 		Created: noon, Updated: noon, Record: record(t)}
 	f := &fake{tasks: []state.Exception{e}, next: "zz"}
 	c, _ := serve(t, f)
-	filter := state.Filter{Status: "failed", Route: "o", Rule: "r", Source: "s", Entity: "e", Key: "1,%2C", Code: "c", After: "a", Limit: 5}
+	filter := TaskQuery{Choice: Choice{Status: "failed", Why: "held", Route: "o", Rule: "r", Source: "s", Target: "t", Entity: "e", Key: "1,%2C", Code: "c",
+		Class: "rejected", From: noon, To: noon.Add(time.Microsecond)}, After: "a", Limit: 5}
 	list, err := c.Tasks(t.Context(), filter)
 	must(t, err)
-	if diff := cmp.Diff(filter, f.filter); diff != "" {
+	if diff := cmp.Diff(filter, f.query); diff != "" {
 		t.Errorf("filter at the engine (-want +got):\n%s", diff)
 	}
 	want := Task{ID: "t/1", Route: "r", Slice: 2, Rule: "rule", Source: "crm", Entity: "customer", Object: "dim", Key: "42", Seq: 9, Index: 3,
-		Status: "resolved", Outcome: "superseded", Code: "c", Error: "e", Attempts: 2, NextTry: &noon, Created: noon, Updated: noon}
+		Status: "completed", Reason: "superseded", Code: "c", Error: "e", Attempts: 2, NextTry: &noon, Created: noon, Updated: noon}
 	if diff := cmp.Diff(List[Task]{Items: []Task{want}, Next: "zz"}, list); diff != "" {
 		t.Errorf("Tasks (-want +got):\n%s", diff)
 	}
@@ -237,8 +245,8 @@ func TestListsCarryNoValuesAndDetailsDo(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("Task (-want +got):\n%s", diff)
 	}
-	if _, err := c.Tasks(t.Context(), state.Filter{}); err != nil || f.filter.Limit != 100 {
-		t.Errorf("limit of a request without one = %d, %v, want 100", f.filter.Limit, err)
+	if _, err := c.Tasks(t.Context(), TaskQuery{}); err != nil || f.query.Limit != 100 {
+		t.Errorf("limit of a request without one = %d, %v, want 100", f.query.Limit, err)
 	}
 }
 
@@ -255,11 +263,11 @@ func TestCommandsReachTheEngine(t *testing.T) {
 		Routes: []string{"r"}}, Source: "shop", Status: state.RunDone, Chunks: 3, Rows: 2, Error: "e", Created: noon, Updated: noon}}}
 	c, _ := serve(t, f)
 	ctx := t.Context()
-	must(t, c.RetryTask(ctx, "a/b"))
+	must(t, c.RetryTask(ctx, "a/b", "mended"))
 	must(t, c.CancelTask(ctx, "a b", "sent by hand"))
 	must(t, c.ResumeRoute(ctx, "a/b@crm"))
 	must(t, c.ResumeSystem(ctx, "crm"))
-	if diff := cmp.Diff([]string{"retry a/b", "cancel a b: sent by hand", "resume a/b@crm", "resume system crm"}, f.asked); diff != "" {
+	if diff := cmp.Diff([]string{"retry a/b: mended", "cancel a b: sent by hand", "resume a/b@crm", "resume system crm"}, f.asked); diff != "" {
 		t.Errorf("asked (-want +got):\n%s", diff)
 	}
 	request := SyncRequest{Source: "shop", Entity: "order", Routes: []string{"r"}, Keys: []string{"1"}}
@@ -289,43 +297,56 @@ func TestCommandsReachTheEngine(t *testing.T) {
 func TestCommandsOnManyTasks(t *testing.T) {
 	f := &fake{}
 	c, _ := serve(t, f)
-	all := Selection{IDs: []string{"a", "b"}, Status: "failed", Route: "o", Rule: "r", Source: "s", Entity: "e", Key: "1,2", Code: "c"}
-	if n, err := c.RetryTasks(t.Context(), all); n != 7 || err != nil {
-		t.Errorf("RetryTasks = %d, %v, want 7", n, err)
+	all := Selection{IDs: []string{"a", "b"}, Choice: Choice{Status: "failed", Route: "o", Rule: "r", Source: "s", Target: "t", Entity: "e", Key: "1,2",
+		Why: "held", Code: "c", Class: "rejected", From: noon, To: noon}}
+	done, err := c.RetryTasks(t.Context(), all, "mended")
+	must(t, err)
+	if want := (Chosen{Tasks: 7, Results: []TaskResult{{ID: "u", Code: "task_not_parked", Error: "no"}, {ID: "t", Taken: true}}}); cmp.Diff(want, done) != "" {
+		t.Errorf("RetryTasks = %+v, want %+v", done, want)
 	}
-	if n, err := c.CancelTasks(t.Context(), Selection{Route: "o"}, "why"); n != 8 || err != nil {
-		t.Errorf("CancelTasks = %d, %v, want 8", n, err)
+	of := Selection{Choice: Choice{Route: "o"}}
+	if done, err := c.CancelTasks(t.Context(), of, "why"); done.Tasks != 8 || err != nil {
+		t.Errorf("CancelTasks = %+v, %v, want 8", done, err)
 	}
-	if diff := cmp.Diff([]Selection{all, {Route: "o"}}, f.chosen); diff != "" || !slices.Equal(f.asked, []string{"cancel all: why"}) {
+	if diff := cmp.Diff([]Selection{all, of}, f.chosen); diff != "" || !slices.Equal(f.asked, []string{"retry all: mended", "cancel all: why"}) {
 		t.Errorf("the engine was asked %q for (-want +got):\n%s", f.asked, diff)
 	}
-	_, err := c.RetryTasks(t.Context(), Selection{})
+	_, err = c.RetryTasks(t.Context(), Selection{}, "")
 	problemIn(t, err, 422, "selection_empty", 1)
 	_, err = c.CancelTasks(t.Context(), Selection{}, "why")
 	problemIn(t, err, 422, "selection_empty", 1)
-	_, err = c.CancelTasks(t.Context(), Selection{Route: "o"}, "")
+	_, err = c.CancelTasks(t.Context(), of, "")
 	problemIn(t, err, 422, "request_invalid", 1)
-	_, err = c.RetryTasks(t.Context(), Selection{Status: "resolved"})
+	_, err = c.RetryTasks(t.Context(), Selection{Choice: Choice{Status: "resolved"}}, "")
 	problemIn(t, err, 422, "request_invalid", 1)
 }
 
 // TestSelection: a task is chosen if it agrees with every field that is set.
 func TestSelection(t *testing.T) {
-	x := state.Exception{Task: "t", Slice: state.Slice{Route: "o"}, Rule: "r", Source: "s", Entity: "e", Key: "1,2", Status: "failed", Code: "c"}
+	x := state.Exception{Task: "t", Slice: state.Slice{Route: "o"}, Rule: "r/e", Source: "s", Entity: "e", Key: "1,2", Status: "held", Code: "c", Class: "rejected",
+		Created: noon}
 	for _, test := range []struct {
-		s    Selection
+		c    Choice
 		want bool
 	}{
-		{Selection{}, false},
-		{Selection{IDs: []string{"u", "t"}, Status: "failed", Route: "o", Rule: "r", Source: "s", Entity: "e", Key: "1,2", Code: "c"}, true},
-		{Selection{Status: "failed"}, true}, {Selection{Status: "held"}, false},
-		{Selection{IDs: []string{"u"}, Status: "failed"}, false}, {Selection{Status: "failed", Route: "p"}, false},
-		{Selection{Status: "failed", Rule: "q"}, false}, {Selection{Source: "q"}, false}, {Selection{Entity: "q"}, false},
-		{Selection{Key: "1"}, false}, {Selection{Code: "d"}, false},
+		{Choice{Status: "pending", Why: "held", Route: "o", Rule: "r", Source: "s", Target: "dw", Entity: "e", Key: "1,2", Code: "c", Class: "rejected",
+			From: noon, To: noon.Add(1)}, true},
+		{Choice{Rule: "r/e"}, true}, {Choice{Rule: "r/"}, false}, {Choice{Rule: "r/f"}, false},
+		{Choice{Status: "pending"}, true}, {Choice{Status: "failed"}, false}, {Choice{Why: "retrying"}, false}, {Choice{Route: "p"}, false},
+		{Choice{Source: "q"}, false}, {Choice{Target: "q"}, false}, {Choice{Entity: "q"}, false}, {Choice{Key: "1"}, false}, {Choice{Code: "d"}, false},
+		{Choice{Class: "fatal"}, false}, {Choice{From: noon.Add(1)}, false}, {Choice{To: noon}, false},
 	} {
-		if got := test.s.Chooser()(&x); got != test.want {
-			t.Errorf("%+v chooses the task: %v, want %v", test.s, got, test.want)
+		routes := map[string]bool{"o": test.c.Target == "dw"}
+		for _, ids := range [][]string{nil, {"u", "t"}, {"u"}} {
+			s := Selection{ids, test.c}
+			want := test.want && len(ids) != 1
+			if got := s.Chooser(routes)(&x); got != want {
+				t.Errorf("%+v chooses the task: %v, want %v", s, got, want)
+			}
 		}
+	}
+	if (&Selection{}).Chooser(nil)(&x) {
+		t.Error("an empty selection chooses a task")
 	}
 }
 
@@ -349,7 +370,7 @@ func TestErrorsBecomeProblems(t *testing.T) {
 		h := httptest.NewServer(s)
 		client, err := NewClient(h.URL)
 		must(t, err)
-		err = client.RetryTask(t.Context(), "x")
+		err = client.RetryTask(t.Context(), "x", "")
 		p := problemIn(t, err, c.status, c.code, 1)
 		if strings.Contains(err.Error(), "secret") {
 			t.Errorf("the problem tells the inside: %v", err)
@@ -363,7 +384,7 @@ func TestErrorsBecomeProblems(t *testing.T) {
 			func() error { _, err := client.Systems(t.Context()); return err },
 			func() error { _, err := client.Routes(t.Context()); return err },
 			func() error { _, err := client.Route(t.Context(), "r"); return err },
-			func() error { _, err := client.Tasks(t.Context(), state.Filter{}); return err },
+			func() error { _, err := client.Tasks(t.Context(), TaskQuery{}); return err },
 			func() error { _, err := client.Syncs(t.Context()); return err },
 			func() error {
 				_, err := client.StartSync(t.Context(), SyncRequest{Source: "s", Entity: "e"})

@@ -19,8 +19,11 @@ type Journal struct {
 	Counts Counts
 	// Outcomes has the code of each task, in order, made by AppendOutcomes.
 	Outcomes []byte
-	// Latency is from the source's commit to the target's, per event.
-	Latency Histogram
+	// Rules are the counts of each rule that has any.
+	Rules []RuleCounts
+	// Latency is from the source's commit to the target's, per event; LatencySum adds it up.
+	Latency    Histogram
+	LatencySum time.Duration
 }
 
 // Commit is what a slice did in one batch, or between batches to its tasks.
@@ -50,7 +53,7 @@ func (s *Store) Commit(ctx context.Context, c Commit) error {
 	if err := c.check(); err != nil {
 		return err
 	}
-	return s.write(ctx, "commit "+c.Slice.String(), func(ctx context.Context, w *writer) error {
+	err := s.write(ctx, "commit "+c.Slice.String(), func(ctx context.Context, w *writer) error {
 		r, err := w.route(ctx, c.Slice)
 		if err != nil {
 			return err
@@ -82,6 +85,10 @@ func (s *Store) Commit(ctx context.Context, c Commit) error {
 		r.Settled = max(r.Settled, c.Settled)
 		return w.moveRoute(ctx, r)
 	})
+	if err == nil {
+		s.publish(c.Journal)
+	}
+	return err
 }
 
 func (c *Commit) end() syncline.Cursor {
@@ -155,7 +162,8 @@ func (w *writer) addJournal(ctx context.Context, r *row, j *Journal) error {
 	}
 	_, err := w.exec(ctx, sqlAddJournal, r.slice.Route, r.slice.Slice, int64(j.From.Seq), j.From.Index, int64(j.To.Seq), j.To.Index,
 		int64(j.To.Epoch), j.RuleVersion, micros(j.Start), micros(j.End), j.Counts.Read, j.Counts.Applied, j.Counts.Filtered,
-		j.Counts.Superseded, j.Counts.Parked, j.Counts.Skipped, j.Outcomes, appendHistogram(nil, &j.Latency))
+		j.Counts.Superseded, j.Counts.Parked, j.Counts.Skipped, j.Outcomes, appendHistogram(nil, &j.Latency),
+		j.LatencySum.Microseconds(), appendRuleCounts(nil, j.Rules))
 	r.totals.add(j.Counts, 1)
 	r.latency.add(&j.Latency, 1)
 	return err
@@ -163,14 +171,18 @@ func (w *writer) addJournal(ctx context.Context, r *row, j *Journal) error {
 
 func scanJournal(rows *sql.Rows) (*Journal, error) {
 	j := &Journal{}
-	var start, end int64
-	var latency []byte
+	var start, end, latencySum int64
+	var latency, byRule []byte
 	err := rows.Scan(&j.From.Seq, &j.From.Index, &j.To.Seq, &j.To.Index, &j.To.Epoch, &j.RuleVersion, &start, &end,
 		&j.Counts.Read, &j.Counts.Applied, &j.Counts.Filtered, &j.Counts.Superseded, &j.Counts.Parked, &j.Counts.Skipped,
-		&j.Outcomes, &latency)
+		&j.Outcomes, &latency, &latencySum, &byRule)
 	if err != nil {
 		return nil, err
 	}
+	if j.Rules, err = decodeRuleCounts(byRule); err != nil {
+		return nil, corrupt(err)
+	}
+	j.LatencySum = time.Duration(latencySum) * time.Microsecond
 	j.Start, j.End = fromMicros(start), fromMicros(end)
 	if j.Latency, err = decodeHistogram(latency); err != nil {
 		return nil, corrupt(err)

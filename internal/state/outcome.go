@@ -69,6 +69,9 @@ func (c Counts) Balanced() bool {
 		min(c.Applied, c.Filtered, c.Superseded, c.Parked, c.Skipped) >= 0
 }
 
+// Add adds what d counts.
+func (c *Counts) Add(d Counts) { c.add(d, 1) }
+
 func (c *Counts) add(d Counts, sign int64) {
 	c.Read += sign * d.Read
 	c.Applied += sign * d.Applied

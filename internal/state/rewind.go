@@ -49,6 +49,7 @@ func (s *Store) Rewind(ctx context.Context, sl Slice, to syncline.Cursor) (reope
 	if err != nil {
 		return nil, err
 	}
+	s.publish(nil)
 	return reopened, nil
 }
 
@@ -83,14 +84,23 @@ func (w *writer) cut(ctx context.Context, r *row, at place) error {
 	if at.before(r.folded) {
 		at = r.folded
 	}
-	return w.each(ctx, func(rows *sql.Rows) error {
-		e := Exception{}
-		if err := rows.Scan(&e.Status, &e.Outcome); err != nil {
+	var gone []*Exception // a change of theirs is to be told, once the rows are read
+	err = w.each(ctx, func(rows *sql.Rows) error {
+		e, _, err := scanTask(rows)
+		if err != nil {
 			return err
 		}
 		r.moved(e.outcome(), Parked)
+		if was, _ := e.Public(); notable(was) {
+			gone = append(gone, e)
+		}
 		return nil
 	}, sqlCutTasks, r.slice.Route, r.slice.Slice, int64(at.seq), at.idx)
+	for i := 0; i < len(gone) && err == nil; i++ {
+		was, _ := gone[i].Public()
+		err = w.tellAs(ctx, gone[i], was, TaskPending, Rewound)
+	}
+	return err
 }
 
 func (w *writer) reopen(ctx context.Context, r *row, at place) ([]Exception, error) {

@@ -28,9 +28,18 @@ const (
 	sqlSlicesOf      = `SELECT route, slice FROM route WHERE source = ?`
 
 	journalColumns = `from_seq, from_idx, to_seq, to_idx, epoch, rule_version, started, ended,
-		n_read, n_applied, n_filtered, n_superseded, n_parked, n_skipped, outcomes, latency`
+		n_read, n_applied, n_filtered, n_superseded, n_parked, n_skipped, outcomes, latency, latency_us, rules`
 	sqlAddJournal = `INSERT INTO journal (route, slice, ` + journalColumns + `)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
+	sqlJournalOver = `SELECT ` + journalColumns + ` FROM journal WHERE route = ? AND slice = ? AND (from_seq, from_idx) <= (?, ?)
+		ORDER BY from_seq DESC, from_idx DESC LIMIT 1`
+	sqlJournalFrom = `SELECT ` + journalColumns + ` FROM journal WHERE route = ? AND slice = ? AND from_seq >= ?
+		AND from_seq >= COALESCE((SELECT from_seq FROM journal WHERE route = ? AND slice = ? AND (from_seq, from_idx) <= (?, ?)
+		ORDER BY from_seq DESC, from_idx DESC LIMIT 1), 0) AND (to_seq, to_idx) > (?, ?) ORDER BY from_seq, from_idx LIMIT ?`
+	sqlBatchesFrom   = `SELECT ` + journalColumns + ` FROM journal WHERE route = ? AND slice = ? AND from_seq >= ? ORDER BY from_seq, from_idx`
+	sqlOldestBatch   = `SELECT ended FROM journal WHERE route = ? AND slice = ? ORDER BY from_seq, from_idx LIMIT 1`
+	sqlJournalBounds = `SELECT COALESCE(min(from_seq), 0), COALESCE(max(from_seq), 0) FROM journal WHERE route = ? AND slice = ?`
+	sqlBatchAt       = `SELECT from_seq, ended FROM journal WHERE route = ? AND slice = ? AND from_seq >= ? ORDER BY from_seq, from_idx LIMIT 1`
 	sqlJournalBefore = `SELECT to_seq, to_idx FROM journal WHERE route = ? AND slice = ? AND (from_seq, from_idx) < (?, ?)
 		ORDER BY from_seq DESC, from_idx DESC LIMIT 1`
 	sqlCutJournal = `DELETE FROM journal WHERE route = ? AND slice = ? AND (from_seq, from_idx) >= (?, ?)
@@ -42,23 +51,32 @@ const (
 	sqlFolded = `UPDATE route SET folded_seq = ?, folded_idx = ? WHERE route = ? AND slice = ?`
 
 	taskColumns = `n, task, route, slice, rule, source, entity, object, record_key, seq, idx, status, outcome, code, error,
-		attempts, next_try, created, updated, resolved_log, resolved_seq, resolved_idx, resolved_epoch`
+		attempts, next_try, created, updated, resolved_log, resolved_seq, resolved_idx, resolved_epoch, class, edit`
 	sqlAddTask = `INSERT INTO task (task, route, slice, rule, source, entity, object, record_key, seq, idx, status, pending,
-		outcome, code, error, attempts, next_try, created, updated, resolved_log, resolved_seq, resolved_idx, resolved_epoch, record)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
-	sqlTakeOver   = `DELETE FROM task WHERE task = ? AND NOT (route = ? AND slice = ?) RETURNING route, slice, status, outcome`
+		outcome, code, error, attempts, next_try, created, updated, resolved_log, resolved_seq, resolved_idx, resolved_epoch, class, record)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
+	sqlTakeOver   = `DELETE FROM task WHERE task = ? AND NOT (route = ? AND slice = ?) RETURNING ` + taskColumns + `, NULL`
 	sqlTaskState  = `SELECT route, slice, status, outcome FROM task WHERE task = ?`
 	sqlChangeTask = `UPDATE task SET status = ?, pending = ?, outcome = ?, code = ?, error = ?, attempts = ?, next_try = ?,
-		updated = ?, resolved_log = ?, resolved_seq = ?, resolved_idx = ?, resolved_epoch = ?,
+		updated = ?, resolved_log = ?, resolved_seq = ?, resolved_idx = ?, resolved_epoch = ?, class = ?,
 		record = COALESCE(?, record) WHERE task = ?`
-	sqlPending = `SELECT ` + taskColumns + `, record FROM task
+	// What came is kept once, however often the record is edited.
+	sqlEditTask = `UPDATE task SET original = COALESCE(original, record), record = ?, edit = ? WHERE task = ?`
+	sqlOriginal = `SELECT COALESCE(original, record) FROM task WHERE task = ?`
+	sqlPending  = `SELECT ` + taskColumns + `, record FROM task
 		WHERE route = ? AND slice = ? AND pending = 1 ORDER BY seq, idx, n`
-	sqlTask      = `SELECT ` + taskColumns + `, record FROM task WHERE task = ?`
-	sqlTasks     = `SELECT ` + taskColumns + `, NULL FROM task WHERE n > ?`
-	sqlTasksOpen = ` AND status <> 'resolved'`
-	sqlTasksEnd  = ` ORDER BY n LIMIT ?`
-	sqlCutTasks  = `DELETE FROM task WHERE route = ? AND slice = ? AND (seq, idx) >= (?, ?) RETURNING status, outcome`
-	sqlReopen    = `UPDATE task SET status = 'retrying', pending = 1, outcome = 0, next_try = 0, updated = ?,
+	sqlWaiting = `SELECT ` + taskColumns + `, NULL FROM task
+		WHERE route = ? AND slice = ? AND pending = 1 ORDER BY seq, idx, n`
+	sqlBehind     = `SELECT count(*) FROM task WHERE record_key = ? AND route = ? AND slice = ? AND rule = ? AND pending = 1 AND (seq, idx) > (?, ?)`
+	sqlTask       = `SELECT ` + taskColumns + `, record FROM task WHERE task = ?`
+	sqlTasks      = `SELECT ` + taskColumns + `, NULL FROM task WHERE n > ?`
+	sqlTasksOpen  = ` AND status <> 'resolved'`
+	sqlTasksEnd   = ` ORDER BY n LIMIT ?`
+	sqlOfRule     = ` AND (rule = ? OR rule > ? AND rule < ?)`
+	sqlCountTasks = `SELECT rule, status, outcome, count(*) FROM task WHERE route = ? AND slice = ? AND created >= ? AND created < ?
+		GROUP BY rule, status, outcome`
+	sqlCutTasks = `DELETE FROM task WHERE route = ? AND slice = ? AND (seq, idx) >= (?, ?) RETURNING ` + taskColumns + `, NULL`
+	sqlReopen   = `UPDATE task SET status = 'retrying', pending = 1, outcome = 0, next_try = 0, updated = ?,
 		resolved_log = '', resolved_seq = 0, resolved_idx = 0, resolved_epoch = 0 WHERE task = ?`
 	sqlReopenable = `SELECT ` + taskColumns + `, record FROM task WHERE route = ? AND slice = ? AND pending = 0
 		AND status = 'resolved' AND (resolved_seq, resolved_idx) > (?, ?) ORDER BY seq, idx, n`
@@ -71,6 +89,13 @@ const (
 		seq = excluded.seq, idx = excluded.idx`
 	sqlMoveSchemas = `UPDATE rule_schema SET seq = ?, idx = ? WHERE route = ? AND slice = ?`
 	sqlCutSchemas  = `DELETE FROM rule_schema WHERE route = ? AND slice = ? AND (seq, idx) > (?, ?)`
+
+	taskEventColumns   = `at, task, route, rule, source, entity, object, record_key, was, status, reason, code, error, attempts`
+	sqlAddTaskEvent    = `INSERT INTO task_event (` + taskEventColumns + `) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
+	sqlTaskEvents      = `SELECT n, ` + taskEventColumns + ` FROM task_event WHERE n > ?`
+	sqlTaskEventBounds = `SELECT COALESCE((SELECT min(n) FROM task_event), 0), COALESCE((SELECT seq FROM sqlite_sequence WHERE name = 'task_event'), 0)`
+	sqlOldestTaskEvent = `SELECT n, at, (SELECT max(n) FROM task_event) FROM task_event ORDER BY n LIMIT 1`
+	sqlTrimTaskEvents  = `DELETE FROM task_event WHERE n IN (SELECT n FROM task_event ORDER BY n LIMIT ?) AND (at < ? OR n <= ?)`
 
 	sqlAddPause = `INSERT INTO pause (kind, name, reason, author, since) VALUES (?, ?, ?, ?, ?)
 		ON CONFLICT (kind, name) DO UPDATE SET reason = excluded.reason, author = excluded.author`

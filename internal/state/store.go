@@ -41,6 +41,8 @@ type Store struct {
 	writeMu sync.Mutex
 	writer  *writer
 
+	watchers watchers
+
 	// closed is set before anything is closed, so that whoever finds a connection gone knows why.
 	closed atomic.Bool
 }

@@ -3,6 +3,7 @@ package state
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 	"strconv"
 	"strings"
 	"time"
@@ -10,7 +11,7 @@ import (
 	"syncline"
 )
 
-// The status of a task that is not simply done. The first four are pending.
+// The status of a task that is not simply done. The first five are pending: they hold what comes later of their key back.
 const (
 	// StatusRetrying waits for its next attempt.
 	StatusRetrying = "retrying"
@@ -20,6 +21,8 @@ const (
 	StatusReading = "reading"
 	// StatusFailed waits for a person.
 	StatusFailed = "failed"
+	// StatusConflict waits for a person, because the target disagrees with what the event assumes.
+	StatusConflict = "conflict"
 	// StatusCancelled was given up by a person.
 	StatusCancelled = "cancelled"
 	// StatusResolved is done after all; Outcome tells how.
@@ -40,14 +43,16 @@ type Exception struct {
 	Status string
 	// Outcome tells what became of a resolved task: Applied, Superseded, Filtered or Skipped.
 	Outcome Outcome
-	// Code and Error say what happened last, without values.
-	Code, Error string
-	Attempts    int
+	// Code, Class and Error say what happened last, without values; Class is that of the error.
+	Code, Class, Error string
+	Attempts           int
 	// NextTry is when a retrying task is due; zero = at once.
 	NextTry          time.Time
 	Created, Updated time.Time
 	// Record is a batch with this one event, made by syncline.AppendBatch. Exceptions leaves it out.
 	Record []byte
+	// Edit says who edited Record and why; nil = it is as it came. Set by the store (EditTask).
+	Edit *Edit
 	// ResolvedAt is the cursor at which a resolution took effect. When the target falls below it, the task is pending
 	// again. A resolution that takes effect in a write that reads no event must therefore carry a cursor beyond the
 	// slice's own: one more index.
@@ -57,7 +62,7 @@ type Exception struct {
 // Pending reports whether the task waits: it holds what comes later of its key back.
 func (e *Exception) Pending() bool {
 	switch e.Status {
-	case StatusRetrying, StatusHeld, StatusReading, StatusFailed:
+	case StatusRetrying, StatusHeld, StatusReading, StatusFailed, StatusConflict:
 		return true
 	}
 	return false
@@ -77,9 +82,16 @@ func (e *Exception) outcome() Outcome {
 func scanTask(rows *sql.Rows) (*Exception, int64, error) {
 	e := &Exception{}
 	var n, nextTry, created, updated int64
+	var edit string
 	err := rows.Scan(&n, &e.Task, &e.Route, &e.Slice.Slice, &e.Rule, &e.Source, &e.Entity, &e.Object, &e.Key, &e.Seq, &e.Index,
 		&e.Status, &e.Outcome, &e.Code, &e.Error, &e.Attempts, &nextTry, &created, &updated,
-		&e.ResolvedAt.Log, &e.ResolvedAt.Seq, &e.ResolvedAt.Index, &e.ResolvedAt.Epoch, &e.Record)
+		&e.ResolvedAt.Log, &e.ResolvedAt.Seq, &e.ResolvedAt.Index, &e.ResolvedAt.Epoch, &e.Class, &edit,
+		&e.Record)
+	if err == nil && edit != "" {
+		if err := json.Unmarshal([]byte(edit), &e.Edit); err != nil {
+			return nil, 0, corrupt(err)
+		}
+	}
 	e.NextTry, e.Created, e.Updated = fromMicros(nextTry), fromMicros(created), fromMicros(updated)
 	return e, n, err
 }
@@ -90,17 +102,21 @@ func (w *writer) park(ctx context.Context, sl Slice, e *Exception) error {
 	}
 	_, err := w.exec(ctx, sqlAddTask, e.Task, sl.Route, sl.Slice, e.Rule, e.Source, e.Entity, e.Object, string(e.Key), int64(e.Seq),
 		e.Index, e.Status, e.Pending(), e.Outcome, e.Code, e.Error, e.Attempts, micros(e.NextTry), micros(e.Created), micros(e.Updated),
-		e.ResolvedAt.Log, int64(e.ResolvedAt.Seq), e.ResolvedAt.Index, int64(e.ResolvedAt.Epoch), e.Record)
-	return err
+		e.ResolvedAt.Log, int64(e.ResolvedAt.Seq), e.ResolvedAt.Index, int64(e.ResolvedAt.Epoch),
+		e.Class, e.Record)
+	if err != nil {
+		return err
+	}
+	e.Slice = sl
+	return w.tell(ctx, e, TaskPending)
 }
 
 // takeOver removes the task of this id that another slice has: its rule was moved from there to this one, which has read the event
 // again. There it counts as superseded.
 func (w *writer) takeOver(ctx context.Context, sl Slice, task string) error {
-	var was []Exception
+	var was []*Exception
 	err := w.each(ctx, func(rows *sql.Rows) error {
-		e := Exception{}
-		err := rows.Scan(&e.Route, &e.Slice.Slice, &e.Status, &e.Outcome)
+		e, _, err := scanTask(rows)
 		was = append(was, e)
 		return err
 	}, sqlTakeOver, task, sl.Route, sl.Slice)
@@ -112,6 +128,10 @@ func (w *writer) takeOver(ctx context.Context, sl Slice, task string) error {
 		if r, err = w.route(ctx, was[i].Slice); err == nil {
 			r.moved(was[i].outcome(), Superseded)
 			err = w.moveRoute(ctx, r)
+		}
+		if err == nil {
+			before, _ := was[i].Public()
+			err = w.tellAs(ctx, was[i], before, TaskCompleted, Superseded.String())
 		}
 	}
 	return err
@@ -130,7 +150,7 @@ func (w *writer) changeTask(ctx context.Context, r *row, e *Exception) error {
 		return notFound("task_not_found", "task", e.Task)
 	}
 	switch e.Status {
-	case StatusRetrying, StatusHeld, StatusReading, StatusFailed, StatusCancelled, StatusResolved:
+	case StatusRetrying, StatusHeld, StatusReading, StatusFailed, StatusConflict, StatusCancelled, StatusResolved:
 	default:
 		return syncline.Errorf(syncline.Fatal, "task_status", "task %s has no status %q", e.Task, e.Status)
 	}
@@ -139,12 +159,33 @@ func (w *writer) changeTask(ctx context.Context, r *row, e *Exception) error {
 	}
 	r.moved(was.outcome(), e.outcome())
 	_, err = w.exec(ctx, sqlChangeTask, e.Status, e.Pending(), e.Outcome, e.Code, e.Error, e.Attempts, micros(e.NextTry),
-		micros(e.Updated), e.ResolvedAt.Log, int64(e.ResolvedAt.Seq), e.ResolvedAt.Index, int64(e.ResolvedAt.Epoch), e.Record, e.Task)
-	return err
+		micros(e.Updated), e.ResolvedAt.Log, int64(e.ResolvedAt.Seq), e.ResolvedAt.Index, int64(e.ResolvedAt.Epoch), e.Class, e.Record, e.Task)
+	if err != nil {
+		return err
+	}
+	before, _ := was.Public()
+	e.Slice = r.slice
+	return w.tell(ctx, e, before)
 }
 
 // Pending returns the slice's tasks that wait, with their records, in the order of their events.
 func (s *Store) Pending(ctx context.Context, sl Slice) ([]Exception, error) {
+	return s.pending(ctx, sl, sqlPending)
+}
+
+// Waiting is Pending without the records.
+func (s *Store) Waiting(ctx context.Context, sl Slice) ([]Exception, error) {
+	return s.pending(ctx, sl, sqlWaiting)
+}
+
+// Behind returns how many tasks of the same rule and key wait behind one.
+func (s *Store) Behind(ctx context.Context, e *Exception) (n int, err error) {
+	err = s.read(ctx, "count what waits behind a task", func(rows *sql.Rows) error { return rows.Scan(&n) },
+		sqlBehind, string(e.Key), e.Route, e.Slice.Slice, e.Rule, int64(e.Seq), e.Index)
+	return n, err
+}
+
+func (s *Store) pending(ctx context.Context, sl Slice, query string) ([]Exception, error) {
 	var list []Exception
 	err := s.read(ctx, "read pending tasks of "+sl.String(), func(rows *sql.Rows) error {
 		e, _, err := scanTask(rows)
@@ -152,7 +193,7 @@ func (s *Store) Pending(ctx context.Context, sl Slice) ([]Exception, error) {
 			list = append(list, *e)
 		}
 		return err
-	}, sqlPending, sl.Route, sl.Slice)
+	}, query, sl.Route, sl.Slice)
 	return list, err
 }
 
@@ -172,10 +213,18 @@ func (s *Store) Exception(ctx context.Context, task string) (Exception, error) {
 	return *found, nil
 }
 
-// Filter chooses tasks. Empty fields match all, but an empty Status only those that are not resolved: what waits, and what was
-// given up.
+// Filter chooses tasks. Empty fields match all, but an empty Status with an empty Reason only those that are not resolved: what waits,
+// and what was given up. Rule matches the rule's parts too, one for each of its entities.
 type Filter struct {
-	Status, Route, Rule, Source, Entity, Key, Code string
+	Status TaskStatus
+	// Reason is one of Exception.Public.
+	Reason                      string
+	Route, Rule, Source, Entity string
+	Key, Code, Class            string
+	// Routes are the only ones; nil = all.
+	Routes []string
+	// From and To bound when the tasks were parked: at or after, and before; zero = they do not.
+	From, To time.Time
 	// After is the cursor that the page before returned; "" = the first page.
 	After string
 	// Limit is the size of a page: 100 by default, 1,000 at most.
@@ -213,21 +262,42 @@ func (s *Store) Exceptions(ctx context.Context, f Filter) (list []Exception, nex
 	var query strings.Builder
 	query.WriteString(sqlTasks)
 	args := []any{after}
-	for _, c := range []struct{ column, value string }{{"status", f.Status}, {"route", f.Route}, {"rule", f.Rule}, {"source", f.Source},
-		{"entity", f.Entity}, {"record_key", f.Key}, {"code", f.Code}} {
+	condition, more, none := f.stored()
+	if none {
+		return nil, "", nil
+	}
+	query.WriteString(condition)
+	args = append(args, more...)
+	for _, c := range []struct{ column, value string }{{"route", f.Route}, {"source", f.Source}, {"entity", f.Entity}, {"record_key", f.Key},
+		{"code", f.Code}, {"class", f.Class}} {
 		if c.value != "" {
 			query.WriteString(" AND " + c.column + " = ?")
 			args = append(args, c.value)
 		}
 	}
-	if f.Status == "" {
-		query.WriteString(sqlTasksOpen)
+	if f.Rule != "" {
+		query.WriteString(sqlOfRule)
+		args = append(args, f.Rule, f.Rule+"/", f.Rule+"0")
+	}
+	if f.Routes != nil {
+		query.WriteString(" AND route IN (" + marks(len(f.Routes)) + ")")
+		for _, r := range f.Routes {
+			args = append(args, r)
+		}
+	}
+	if !f.From.IsZero() {
+		query.WriteString(" AND created >= ?")
+		args = append(args, micros(f.From))
+	}
+	if !f.To.IsZero() {
+		query.WriteString(" AND created < ?")
+		args = append(args, micros(f.To))
 	}
 	query.WriteString(sqlTasksEnd)
 	var last int64
-	more := false
+	further := false
 	err = s.read(ctx, "list tasks", func(rows *sql.Rows) error {
-		if more = len(list) == limit; more {
+		if further = len(list) == limit; further {
 			return nil
 		}
 		e, n, err := scanTask(rows)
@@ -236,7 +306,7 @@ func (s *Store) Exceptions(ctx context.Context, f Filter) (list []Exception, nex
 		}
 		return err
 	}, query.String(), append(args, limit+1)...)
-	if err == nil && more {
+	if err == nil && further {
 		next = strconv.FormatInt(last, 36)
 	}
 	return list, next, err

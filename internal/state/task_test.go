@@ -51,6 +51,8 @@ func TestExceptionsFilterAndPage(t *testing.T) {
 		e.Key = syncline.MakeKey(syncline.Int(int64(i)))
 		if i%2 == 1 {
 			e.Status, e.Rule, e.Source, e.Entity, e.Code = StatusHeld, "r2", "shop", "order", "held"
+			e.Class, e.Rule = "fatal", "r2/order"
+			e.Created = e.Created.Add(time.Hour)
 		}
 		park = append(park, e)
 	}
@@ -77,13 +79,18 @@ func TestExceptionsFilterAndPage(t *testing.T) {
 	if diff := cmp.Diff(park, all); diff != "" {
 		t.Errorf("all pages (-want +got):\n%s", diff)
 	}
+	late := park[1].Created
 	for _, c := range []struct {
 		f    Filter
 		want int
 	}{
-		{Filter{}, 25}, {Filter{Status: StatusHeld}, 12}, {Filter{Rule: "r"}, 13}, {Filter{Route: sl.Route}, 25}, {Filter{Route: "other"}, 0}, {Filter{Source: "shop"}, 12},
+		{Filter{}, 25}, {Filter{Status: TaskPending, Reason: StatusHeld}, 12}, {Filter{Rule: "r"}, 13}, {Filter{Route: sl.Route}, 25}, {Filter{Route: "other"}, 0}, {Filter{Source: "shop"}, 12},
 		{Filter{Entity: "customer", Code: "target_rejected"}, 13}, {Filter{Key: "7"}, 1}, {Filter{Key: "7", Status: StatusFailed}, 0},
-		{Filter{Limit: 25}, 25},
+		{Filter{Limit: 25}, 25}, {Filter{Rule: "r2"}, 12}, {Filter{Rule: "r2/order"}, 12}, {Filter{Rule: "r2/"}, 0}, {Filter{Class: "fatal"}, 12},
+		{Filter{Status: TaskFailed}, 13}, {Filter{Status: TaskPending}, 12}, {Filter{Status: TaskPending, Reason: StatusReading}, 0},
+		{Filter{Status: TaskExecuting}, 0}, {Filter{Status: TaskFailed, Reason: StatusHeld}, 0}, {Filter{Reason: StatusHeld}, 12},
+		{Filter{Reason: "superseded"}, 0}, {Filter{Routes: []string{}}, 0}, {Filter{Routes: []string{"x", sl.Route}}, 25},
+		{Filter{From: late}, 12}, {Filter{To: late}, 13}, {Filter{From: late, To: late}, 0},
 	} {
 		list, next, err := s.Exceptions(ctx, c.f)
 		if err != nil || len(list) != c.want || next != "" {
@@ -95,7 +102,10 @@ func TestExceptionsFilterAndPage(t *testing.T) {
 	if list, _, err := s.Exceptions(ctx, Filter{}); err != nil || len(list) != 24 {
 		t.Errorf("Exceptions = %d, %v, want the 24 that are not resolved", len(list), err)
 	}
-	if list, _, err := s.Exceptions(ctx, Filter{Status: StatusResolved}); err != nil || len(list) != 1 || list[0].Task != "t00" {
+	if list, _, err := s.Exceptions(ctx, Filter{Status: TaskCompleted, Reason: "filtered"}); err != nil || len(list) != 0 {
+		t.Errorf("Exceptions that were filtered = %+v, %v, want none", list, err)
+	}
+	if list, _, err := s.Exceptions(ctx, Filter{Status: TaskCompleted}); err != nil || len(list) != 1 || list[0].Task != "t00" {
 		t.Errorf("Exceptions that are resolved = %+v, %v, want t00", list, err)
 	}
 	for _, after := range []string{"-1", "+1", "zzzzzzzzzzzzzzzzzzzz", "é"} {
@@ -206,7 +216,7 @@ func TestManyTasks(t *testing.T) {
 	for _, c := range []struct {
 		f    Filter
 		want int
-	}{{Filter{Status: StatusResolved, Limit: 1000}, 10}, {Filter{Key: "3", Limit: 1000}, n/1000 - 1}, {Filter{Limit: 5000}, maxPage}} {
+	}{{Filter{Status: TaskCompleted, Limit: 1000}, 10}, {Filter{Key: "3", Limit: 1000}, n/1000 - 1}, {Filter{Limit: 5000}, maxPage}} {
 		if list, _, err := s.Exceptions(ctx, c.f); err != nil || len(list) != c.want {
 			t.Errorf("Exceptions(%+v) = %d, %v, want %d", c.f, len(list), err, c.want)
 		}
