@@ -3,6 +3,7 @@ package pgtarget
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -54,19 +55,64 @@ func BenchmarkApply(b *testing.B) {
 			b.Run(fmt.Sprintf("%s/%d", way.name, n), func(b *testing.B) {
 				tgt := open(b, Options{URL: url, Route: "bench", PostgresSource: true})
 				tgt.copyMin = way.min
-				benchmarkApply(b, tgt, n, way.revise)
+				writes := benchTarget(b, tgt, n)
+				tgt.objects["bench"].lastBinding.revisable = way.revise
+				benchmarkApply(b, tgt, n, writes)
 			})
 		}
 	}
 }
 
-func benchmarkApply(b *testing.B, tgt *Target, n int, revise bool) {
+// BenchmarkDecide measures the same updates where each is decided about, with a shadow of a hundred bytes: in a column of the table, and
+// in a table of its own.
+func BenchmarkDecide(b *testing.B) {
+	url := testserver.NewPostgres(b).Database(b)
+	for _, n := range []int{1, 100, 1000, 5000} {
+		for _, name := range []string{"mirror", "column", "table"} {
+			b.Run(fmt.Sprintf("%s/%d", name, n), func(b *testing.B) {
+				execute(b, connection(b, url), "DROP TABLE IF EXISTS bench, _syncline_shadow")
+				tgt := open(b, Options{URL: url, Route: "bench", PostgresSource: true, Shadows: name == "column"})
+				writes := benchTarget(b, tgt, n)
+				if name != "mirror" {
+					for _, w := range writes {
+						w.Decide = benchDecide(w)
+						if _, err := tgt.Apply(b.Context(), w); err != nil { // from now on there are shadows
+							b.Fatal(err)
+						}
+					}
+				}
+				benchmarkApply(b, tgt, n, writes)
+			})
+		}
+	}
+}
+
+// benchDecide writes each record with another number each time.
+func benchDecide(w *syncline.Write) func(int, syncline.Held) (syncline.Decision, error) {
+	return func(i int, held syncline.Held) (syncline.Decision, error) {
+		shadow, next := make([]byte, 100), int64(1)
+		if len(held.Shadow) > 0 {
+			shadow[0] = held.Shadow[0] + 1
+			last, err := held.Values[1].AsInt()
+			if err != nil {
+				return syncline.Decision{}, err
+			}
+			next = last + 1
+		}
+		values := slices.Clone(w.Changes[i].Row.Values)
+		values[1] = syncline.Int(next)
+		return syncline.Decision{Op: syncline.ChangePut, Values: values, Shadow: shadow}, nil
+	}
+}
+
+// benchTarget fills the table and returns writes to it.
+func benchTarget(b *testing.B, tgt *Target, n int) []*syncline.Write {
 	ctx := context.Background()
 	if _, err := tgt.Define(ctx, syncline.Definition{Object: "bench", Schema: benchSchema, Create: true, Policy: syncline.SchemaEvolve}); err != nil {
 		b.Fatal(err)
 	}
 	c := connection(b, tgt.o.URL)
-	execute(b, c, "TRUNCATE bench", fmt.Sprintf(`INSERT INTO bench SELECT i, i, 'text '||i, i*1.5, now(), repeat('x',60), 1, true, 'abc', i
+	execute(b, c, "TRUNCATE bench", fmt.Sprintf(`INSERT INTO bench (id, a, b, c, d, e, f, g, h, i) SELECT i, i, 'text '||i, i*1.5, now(), repeat('x',60), 1, true, 'abc', i
 		FROM generate_series(0,%d) i`, benchRows-1), "CHECKPOINT")
 	if err := tgt.Place(ctx, syncline.Cursor{Log: "l", Seq: 1, Epoch: 1}, "s"); err != nil {
 		b.Fatal(err)
@@ -79,7 +125,11 @@ func benchmarkApply(b *testing.B, tgt *Target, n int, revise bool) {
 	if _, err := tgt.Apply(ctx, writes[0]); err != nil {
 		b.Fatal(err)
 	}
-	tgt.objects["bench"].lastBinding.revisable = revise
+	return writes
+}
+
+func benchmarkApply(b *testing.B, tgt *Target, n int, writes []*syncline.Write) {
+	ctx := context.Background()
 	b.ReportAllocs()
 	round := 0
 	for b.Loop() {

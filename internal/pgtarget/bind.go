@@ -14,6 +14,9 @@ type binding struct {
 	cols  []boundColumn
 	key   []int // indexes into cols, in the order of the schema's key
 	guard bool
+	// shadow is the place of the shadow column among cols, where the rows that it writes are decided about and the table has one; else 0,
+	// which is never its place. A row is then changed only if it is still the version that was read.
+	shadow int
 	// revisable: there are columns that an update can set.
 	revisable bool
 	optimism  optimism

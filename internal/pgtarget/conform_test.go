@@ -61,7 +61,7 @@ func open(t testing.TB, o Options) *Target {
 // schemas numbers the schemas of conformance tests, which share a database.
 var schemas atomic.Int64
 
-func harness(t *testing.T, guard bool) targettest.Harness {
+func harness(t *testing.T, guard, shadows bool) targettest.Harness {
 	url := server.Database(t)
 	admin := connection(t, url)
 	return targettest.Harness{
@@ -70,7 +70,7 @@ func harness(t *testing.T, guard bool) targettest.Harness {
 		Open: func(t *testing.T) targettest.Instance {
 			schema := fmt.Sprintf("s%d", schemas.Add(1))
 			execute(t, admin, "CREATE SCHEMA "+schema)
-			o := Options{URL: url + "&search_path=" + schema, Route: "r'1", Slice: 3, Guard: guard}
+			o := Options{URL: url + "&search_path=" + schema, Route: "r'1", Slice: 3, Guard: guard, Shadows: shadows}
 			return targettest.Instance{
 				Target: open(t, o),
 				Reopen: func() syncline.Target { return open(t, o) },
@@ -84,7 +84,7 @@ func harness(t *testing.T, guard bool) targettest.Harness {
 }
 
 func TestTargetConforms(t *testing.T) {
-	for _, guard := range []bool{false, true} {
-		t.Run(fmt.Sprintf("guard=%v", guard), func(t *testing.T) { targettest.Run(t, harness(t, guard)) })
+	for name, o := range map[string]Options{"plain": {}, "guarded": {Guard: true}, "with shadows": {Shadows: true}, "guarded with shadows": {Guard: true, Shadows: true}} {
+		t.Run(name, func(t *testing.T) { targettest.Run(t, harness(t, o.Guard, o.Shadows)) })
 	}
 }

@@ -1,6 +1,7 @@
 package pgtarget
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -10,22 +11,25 @@ import (
 	"syncline"
 )
 
-// A write with decisions takes its records' rows with a lock, then their shadows, which only those write who have the row's lock;
-// a shadow without a row is locked itself, and the row is looked for again. What has neither is added under the eyes of the unique
-// index: where somebody else was first, the whole write is done again.
+// A write with decisions reads its records' rows with their versions, and changes only the versions that it read. Where the table has no
+// column for shadows it locks the rows instead, and reads their shadows from a table, which only those write who have the row's lock.
+// A shadow without a row is locked itself, and the row is looked for again. What has neither is added under the eyes of the unique index.
+// Where somebody else was first, the whole write is done again.
 
-// errMoved: a record or a shadow appeared since it was looked for.
-var errMoved = errors.New("a record appeared while its conflict was decided")
+// errMoved: a record or a shadow is no longer what was read.
+var errMoved = errors.New("a record changed while its conflict was decided")
 
 // maxMoves is how often a write is done again because of that.
 const maxMoves = 5
 
 // deciding is one change of a write with decisions.
 type deciding struct {
-	held   syncline.Held
-	key    syncline.Key
-	object string // as the shadow table has it
-	set    bool   // decided
+	held    syncline.Held
+	key     syncline.Key
+	object  string // as the shadow table has it
+	schema  *syncline.Schema
+	version int64  // of the row, where it has a shadow column
+	apart   []byte // the shadow as the shadow table has it
 }
 
 // looking are changes of one object and one schema, in the order of their keys.
@@ -48,9 +52,11 @@ func (x *transaction) decideAll(ctx context.Context) error {
 		}
 	}
 	shadows := map[string]*shadowWrites{}
-	for i := range x.decided {
-		if err := x.decide(i, shadows); err != nil {
-			return err
+	for _, l := range list {
+		for _, i := range l.members {
+			if err := x.decide(l.b, i, shadows); err != nil {
+				return err
+			}
 		}
 	}
 	if err := x.queueDecided(ctx, list); err != nil {
@@ -85,7 +91,7 @@ func (x *transaction) decideEach(ctx context.Context) error {
 			return err
 		}
 		shadows := map[string]*shadowWrites{}
-		if err := x.decide(i, shadows); err != nil {
+		if err := x.decide(l.b, i, shadows); err != nil {
 			return err
 		}
 		if err := x.queueDecided(ctx, []*looking{l}); err != nil {
@@ -141,7 +147,7 @@ func (x *transaction) look(ctx context.Context) ([]*looking, error) {
 
 func (x *transaction) lookAt(ctx context.Context, i int) (*looking, error) {
 	c := &x.w.Changes[i]
-	b, err := x.t.unguarded(ctx, x.s, c.Object, c.Row.Schema)
+	b, err := x.t.deciding(ctx, x.s, c.Object, c.Row.Schema)
 	if err != nil {
 		return nil, err
 	}
@@ -160,23 +166,22 @@ func (x *transaction) identify(l *looking, i int) error {
 	if d.object, err = x.s.shadowObject(l.object); err != nil {
 		return err
 	}
+	d.schema = c.Row.Schema
 	d.key, _ = c.Row.Key()
 	l.members = append(l.members, i)
 	return nil
 }
 
-// hold reads what the target holds of the changes, and keeps it from others until the transaction ends.
+// hold reads what the target holds of the changes.
 func (x *transaction) hold(ctx context.Context, l *looking) error {
 	r, tab, err := x.t.reading(ctx, x.s, l.object, l.schema)
 	if err != nil {
 		return err
 	}
 	g := &group{b: l.b, members: l.members}
-	q := builder{b: l.b, mask: l.b.key}
 	if l.b.read == nil {
 		x.t.shapes++
-		l.b.read = &shape{name: fmt.Sprintf("_syncline_%d", x.t.shapes),
-			sql: "SELECT u.o, " + r.list + " FROM " + q.from(true) + " JOIN " + tab.name.sql() + " AS t ON " + q.on("t") + " FOR UPDATE OF t"}
+		l.b.read = &shape{name: fmt.Sprintf("_syncline_%d", x.t.shapes), sql: builder{b: l.b, mask: l.b.key}.read(r.list, tab)}
 	}
 	var failed error
 	x.queue = append(x.queue, request{shape: l.b.read, change: g.only(), args: x.keyArgs(g), row: func(texts [][]byte) {
@@ -185,69 +190,99 @@ func (x *transaction) hold(ctx context.Context, l *looking) error {
 			failed = fmt.Errorf("read %s: row number %q of %d", l.object, texts[0], len(l.members))
 			return
 		}
-		if x.decided[l.members[i-1]].held.Values, err = r.row(texts[1:]); err != nil {
-			failed = err
-		}
+		failed = errors.Join(failed, x.decided[l.members[i-1]].read(texts[1:], r))
 	}})
-	keys := func(members []int) []syncline.Key {
-		out := make([]syncline.Key, len(members))
-		for i, m := range members {
-			out[i] = x.decided[m].key
+	if l.b.shadow == 0 { // the rows are locked by now
+		if err := errors.Join(x.flush(ctx), failed); err != nil {
+			return err
 		}
-		return out
+		if err := x.holdShadows(ctx, l, l.members, false); err != nil {
+			return err
+		}
+	} else if err := errors.Join(x.flush(ctx), failed); err != nil {
+		return err
 	}
-	object := x.decided[l.members[0]].object
-	shadows, bad := x.readShadows(object, keys(l.members), false, func(i int, shadow []byte) { x.decided[l.members[i]].held.Shadow = shadow })
-	x.queue = append(x.queue, shadows)
+	return x.holdAbsent(ctx, l)
+}
+
+// read takes over a row: its version and its shadow, then the columns.
+func (d *deciding) read(texts [][]byte, r *reading) error {
+	var err error
+	if d.version, err = strconv.ParseInt(string(texts[0]), 10, 64); err != nil {
+		return err
+	}
+	if texts[1] != nil {
+		if d.held.Shadow, err = readBytes(texts[1]); err != nil {
+			return err
+		}
+	}
+	d.held.Values, err = r.row(texts[2:])
+	return err
+}
+
+// holdShadows reads the shadows of these changes that stand in the shadow table.
+func (x *transaction) holdShadows(ctx context.Context, l *looking, members []int, lock bool, also ...request) error {
+	keys := make([]syncline.Key, len(members))
+	for i, m := range members {
+		keys[i] = x.decided[m].key
+		x.decided[m].apart = nil
+	}
+	shadows, bad := x.readShadows(x.decided[members[0]].object, keys, lock, func(i int, shadow []byte) {
+		d := &x.decided[members[i]]
+		d.apart, d.held.Shadow = shadow, shadow
+	})
+	x.queue = append(append(x.queue, shadows), also...)
 	if err := x.flush(ctx); err != nil {
 		return err
 	}
-	if err := errors.Join(failed, *bad); err != nil {
-		return err
-	}
-	var absent []int
+	return *bad
+}
+
+// holdAbsent reads the shadows of records that are not there, or whose row has none, and looks again whether they are there.
+func (x *transaction) holdAbsent(ctx context.Context, l *looking) error {
+	var absent, bare []int
 	for _, m := range l.members {
-		if x.decided[m].held.Values == nil {
-			x.decided[m].held.Shadow = nil
+		switch d := &x.decided[m]; {
+		case d.held.Values == nil:
+			d.held.Shadow = nil
 			absent = append(absent, m)
+		case d.held.Shadow == nil && l.b.shadow > 0:
+			bare = append(bare, m)
+		}
+	}
+	if len(bare) > 0 {
+		if err := x.holdShadows(ctx, l, bare, true); err != nil {
+			return err
 		}
 	}
 	if len(absent) == 0 {
 		return nil
 	}
-	shadows, bad = x.readShadows(object, keys(absent), true, func(i int, shadow []byte) { x.decided[absent[i]].held.Shadow = shadow })
 	appeared := false
 	again := &group{b: l.b, members: absent}
-	x.queue = append(x.queue, shadows, request{shape: x.t.shape(l.b, kindStatus, l.b.key, wayArrays, nil), change: -1, args: x.keyArgs(again),
-		row: func([][]byte) { appeared = true }})
-	if err := x.flush(ctx); err != nil {
+	look := request{shape: x.t.shape(l.b, kindStatus, l.b.key, wayArrays, nil), change: -1, args: x.keyArgs(again), row: func([][]byte) { appeared = true }}
+	if err := x.holdShadows(ctx, l, absent, true, look); err != nil {
 		return err
 	}
 	if appeared {
 		return errMoved
 	}
-	return *bad
+	return nil
 }
 
 // decide puts the decision in the place of the change.
-func (x *transaction) decide(i int, shadows map[string]*shadowWrites) error {
+func (x *transaction) decide(b *binding, i int, shadows map[string]*shadowWrites) error {
 	c, of := &x.w.Changes[i], &x.decided[i]
 	d, err := x.w.Decide(i, of.held)
 	if err != nil {
 		return &commitError{err}
 	}
 	x.res.Outcomes[i] = d.Outcome
-	w := shadows[of.object]
-	if w == nil {
-		w = &shadowWrites{}
-		shadows[of.object] = w
-	}
-	w.note(of.key, of.held.Shadow, d.Shadow)
-	op, values := d.Op, d.Values
+	op, values, there := d.Op, d.Values, of.held.Values != nil
 	switch {
-	case op == syncline.ChangeDelete && of.held.Values == nil, op == syncline.ChangePut && same(values, of.held.Values):
+	case op == syncline.ChangeDelete && !there, op == syncline.ChangePut && same(values, of.held.Values):
 		op = 0
-	case op == syncline.ChangePut && of.held.Values == nil && slices.ContainsFunc(values, syncline.Value.IsUnset):
+	case op == syncline.ChangePut && !there && slices.ContainsFunc(values, syncline.Value.IsUnset):
 		values = slices.Clone(values)
 		for j := range values {
 			if values[j].IsUnset() {
@@ -257,8 +292,44 @@ func (x *transaction) decide(i int, shadows map[string]*shadowWrites) error {
 	case op == syncline.ChangeDelete:
 		values = c.Row.Values
 	}
-	c.Op, c.Row.Values, of.set = op, values, true
+	stays := op == syncline.ChangePut || op == 0 && there
+	apart := d.Shadow
+	if b.shadow > 0 && stays {
+		apart = nil
+		op, values = x.withShadow(op, values, of, d.Shadow)
+	}
+	w := shadows[of.object]
+	if w == nil {
+		w = &shadowWrites{}
+		shadows[of.object] = w
+	}
+	w.note(of.key, of.apart, apart)
+	c.Op, c.Row.Values = op, values
 	return nil
+}
+
+// withShadow adds the shadow to the values of a row. A record that stays as it is gets its shadow alone.
+func (x *transaction) withShadow(op syncline.ChangeOp, values []syncline.Value, of *deciding, shadow []byte) (syncline.ChangeOp, []syncline.Value) {
+	if op == 0 {
+		if of.apart == nil && bytes.Equal(of.held.Shadow, shadow) && (of.held.Shadow == nil) == (shadow == nil) {
+			return 0, values
+		}
+		// Everything but the key is left alone.
+		values = of.held.Values
+	}
+	out := make([]syncline.Value, len(of.schema.Columns)+1)
+	copy(out, values)
+	if op == 0 {
+		for j := range of.schema.Columns {
+			if !slices.Contains(of.schema.Key, j) {
+				out[j] = syncline.Unset
+			}
+		}
+	}
+	if shadow != nil {
+		out[len(out)-1] = syncline.Bytes(shadow)
+	}
+	return syncline.ChangePut, out
 }
 
 // same reports whether a row with these values is already what it is to become, to the letter.

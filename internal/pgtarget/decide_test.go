@@ -13,9 +13,14 @@ import (
 // Two routes and somebody else write the same records: no decision is made on what is no longer there.
 func TestDecisionsOfSeveralWritersAreAtomic(t *testing.T) {
 	const keys, writes = 20, 40
-	for _, ordered := range []bool{false, true} {
-		t.Run(fmt.Sprintf("ordered=%v", ordered), func(t *testing.T) {
-			r := newRig(t, Options{}, "CREATE TABLE c (id text PRIMARY KEY, n bigint, theirs bigint NOT NULL DEFAULT 0)")
+	for _, mode := range []struct{ ordered, column bool }{{false, false}, {true, false}, {false, true}, {true, true}} {
+		ordered := mode.ordered
+		t.Run(fmt.Sprintf("%+v", mode), func(t *testing.T) {
+			name := "other" // where the shadow column is, or none
+			if mode.column {
+				name = shadowColumn
+			}
+			r := newRig(t, Options{}, "CREATE TABLE c (id text PRIMARY KEY, n bigint, theirs bigint NOT NULL DEFAULT 0, "+name+" bytea)")
 			s := cols(1, "id", "n")
 			var all sync.WaitGroup
 			for w := range 2 {
@@ -52,8 +57,9 @@ func TestDecisionsOfSeveralWritersAreAtomic(t *testing.T) {
 				}
 			})
 			all.Wait()
-			r.rows("SELECT count(*) FILTER (WHERE convert_from(data, 'UTF8') = '80'), count(*) FROM _syncline_shadow", fmt.Sprintf("(%d,%d)", keys, keys))
-			r.rows("SELECT count(*) FROM c JOIN _syncline_shadow s ON s.key = c.id WHERE c.n <> convert_from(s.data, 'UTF8')::bigint", "(0)")
+			shadows := "(SELECT key, data FROM _syncline_shadow UNION ALL SELECT id, " + name + " FROM c WHERE " + name + " IS NOT NULL) s"
+			r.rows("SELECT count(*) FILTER (WHERE convert_from(data, 'UTF8') = '80'), count(*) FROM "+shadows, fmt.Sprintf("(%d,%d)", keys, keys))
+			r.rows("SELECT count(*) FROM c JOIN "+shadows+" ON s.key = c.id WHERE c.n <> convert_from(s.data, 'UTF8')::bigint", "(0)")
 		})
 	}
 }

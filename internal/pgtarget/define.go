@@ -139,6 +139,9 @@ func (f *definition) create(ctx context.Context) error {
 		}
 		parts = append(parts, part)
 	}
+	if f.t.o.Shadows && len(s.Key) > 0 {
+		parts = append(parts, shadowColumn+" bytea")
+	}
 	if f.t.o.Guard && len(s.Key) > 0 {
 		parts = append(parts, guardColumn+" bigint")
 	}
@@ -205,6 +208,9 @@ func (f *definition) evolve(ctx context.Context, tab *table) error {
 			f.ddl = append(f.ddl, alter+"ADD COLUMN "+sql)
 			f.reread = f.reread || c.Mark == nil
 		}
+	}
+	if f.t.o.Shadows && len(s.Key) > 0 && tab.column(shadowColumn) == nil {
+		f.ddl = append(f.ddl, alter+"ADD COLUMN "+shadowColumn+" bytea")
 	}
 	if f.t.o.Guard && len(s.Key) > 0 && tab.column(guardColumn) == nil {
 		f.ddl = append(f.ddl, alter+"ADD COLUMN "+guardColumn+" bigint")

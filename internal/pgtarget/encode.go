@@ -61,11 +61,11 @@ var copyEscapes = ['\\' + 1]byte{'\b': 'b', '\t': 't', '\n': 'n', '\v': 'v', '\f
 // copyReader gives the rows of a group in COPY's text format. It keeps one row in memory, and reads the values on whatever
 // goroutine the driver reads from.
 type copyReader struct {
-	g       *group
-	changes []syncline.Change
-	next    int
-	line    []byte // the row being given out
-	rest    []byte // what of it is left
+	g    *group
+	x    *transaction
+	next int
+	line []byte // the row being given out
+	rest []byte // what of it is left
 }
 
 func (r *copyReader) Read(p []byte) (int, error) {
@@ -78,7 +78,7 @@ func (r *copyReader) Read(p []byte) (int, error) {
 				}
 				return n, nil
 			}
-			r.line = r.g.appendLine(r.line[:0], &r.changes[r.g.members[r.next]])
+			r.line = r.appendLine(r.line[:0], r.g.members[r.next])
 			r.rest = r.line
 			r.next++
 		}
@@ -89,15 +89,16 @@ func (r *copyReader) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-func (g *group) appendLine(dst []byte, c *syncline.Change) []byte {
-	for i, col := range g.mask {
+func (r *copyReader) appendLine(dst []byte, change int) []byte {
+	values, b := r.x.w.Changes[change].Row.Values, r.g.b
+	for i, col := range r.g.mask {
 		if i > 0 {
 			dst = append(dst, '\t')
 		}
-		dst = appendCopy(dst, c.Row.Values[g.b.cols[col].src])
+		dst = appendCopy(dst, values[b.cols[col].src])
 	}
-	if g.b.guard {
-		dst = appendCopy(append(dst, '\t'), syncline.Int(c.Order.Version()))
+	if b.stamped() {
+		dst = appendCopy(append(dst, '\t'), r.x.stamp(b, change))
 	}
 	return append(dst, '\n')
 }

@@ -55,6 +55,9 @@ func (f *definition) grow(tab *table) {
 	for i := range f.d.Schema.Columns {
 		names = append(names, f.d.Schema.Columns[i].Name)
 	}
+	if f.t.o.Shadows {
+		names = append(names, shadowColumn)
+	}
 	if f.t.o.Guard {
 		names = append(names, guardColumn)
 	}

@@ -194,7 +194,7 @@ func (x *transaction) queueGroup(ctx context.Context, g *group) error {
 		if err := x.flush(ctx); err != nil {
 			return err
 		}
-		if _, err := x.s.pg.CopyFrom(ctx, &copyReader{g: g, changes: x.w.Changes}, g.shape.copy); err != nil {
+		if _, err := x.s.pg.CopyFrom(ctx, &copyReader{g: g, x: x}, g.shape.copy); err != nil {
 			if g.way == wayDirect && g.kind == kindPut {
 				x.refused = g.b
 			}
@@ -213,7 +213,7 @@ func (x *transaction) queueGroup(ctx context.Context, g *group) error {
 		r.args = x.rowArgs(g)
 	}
 	switch {
-	case g.kind == kindAdd:
+	case g.kind == kindAdd || g.b.shadow > 0:
 		r.done = func(n int64) error {
 			if n < int64(len(g.members)) {
 				return errMoved
@@ -256,12 +256,18 @@ func (x *transaction) args(g *group, cols []int) [][]byte {
 		src := g.b.cols[col].src
 		args = append(args, x.array(len(g.members), func(i int) syncline.Value { return x.w.Changes[g.members[i]].Row.Values[src] }))
 	}
-	if g.b.guard {
-		args = append(args, x.array(len(g.members), func(i int) syncline.Value {
-			return syncline.Int(x.w.Changes[g.members[i]].Order.Version())
-		}))
+	if g.b.stamped() {
+		args = append(args, x.array(len(g.members), func(i int) syncline.Value { return x.stamp(g.b, g.members[i]) }))
 	}
 	return args
+}
+
+// stamp is what a change's row carries beside its columns.
+func (x *transaction) stamp(b *binding, change int) syncline.Value {
+	if b.guard {
+		return syncline.Int(x.w.Changes[change].Order.Version())
+	}
+	return syncline.Int(x.decided[change].version)
 }
 
 // array encodes one parameter in the arena. A parameter keeps its bytes when the arena moves on to a larger place.

@@ -38,16 +38,26 @@ func (t *Target) reading(ctx context.Context, s *session, object string, schema 
 	return r, o.table, nil
 }
 
-// row makes a row of the server's texts of the select list.
+// row makes a row of the server's texts of the select list, which it copies, all to one place.
 func (r *reading) row(texts [][]byte) ([]syncline.Value, error) {
 	values := make([]syncline.Value, len(r.col))
+	size := 0
+	for _, t := range texts {
+		size += len(t)
+	}
+	copies := make([]byte, 0, size)
 	next := 0
 	for i, c := range r.col {
 		if c == nil {
 			values[i] = syncline.Unset
 			continue
 		}
-		v, err := readValue(texts[next], c.cast, r.schema.Columns[i].Kind)
+		text := texts[next]
+		if text != nil {
+			copies = append(copies, text...)
+			text = copies[len(copies)-len(text) : len(copies) : len(copies)]
+		}
+		v, err := readValue(text, c.cast, r.schema.Columns[i].Kind)
 		if err != nil {
 			return nil, fmt.Errorf("read column %q: %w", c.name, err)
 		}
@@ -57,7 +67,7 @@ func (r *reading) row(texts [][]byte) ([]syncline.Value, error) {
 	return values, nil
 }
 
-// readValue gives the server's text of a type as a value of the asked kind.
+// readValue gives the server's text of a type as a value of the asked kind, which keeps the text.
 func readValue(text []byte, typ string, kind syncline.Kind) (syncline.Value, error) {
 	if text == nil {
 		return syncline.Null, nil
@@ -73,12 +83,8 @@ func readValue(text []byte, typ string, kind syncline.Kind) (syncline.Value, err
 		if kind != syncline.KindBytes {
 			break
 		}
-		digits, ok := bytes.CutPrefix(text, []byte(`\x`))
-		b := make([]byte, hex.DecodedLen(len(digits)))
-		if _, err := hex.Decode(b, digits); err != nil || !ok {
-			return syncline.Null, fmt.Errorf("a bytea is not in hexadecimal form")
-		}
-		return syncline.Bytes(b), nil
+		b, err := readBytes(text)
+		return syncline.Bytes(b), err
 	}
 	if kind == syncline.KindFloat {
 		f, err := strconv.ParseFloat(string(text), 64)
@@ -87,7 +93,17 @@ func readValue(text []byte, typ string, kind syncline.Kind) (syncline.Value, err
 		}
 		return syncline.Float(f), nil
 	}
-	return syncline.Raw(kind, bytes.Clone(text)), nil
+	return syncline.Raw(kind, text), nil
+}
+
+// readBytes reads a bytea in hexadecimal form.
+func readBytes(text []byte) ([]byte, error) {
+	digits, ok := bytes.CutPrefix(text, []byte(`\x`))
+	b := make([]byte, hex.DecodedLen(len(digits)))
+	if _, err := hex.Decode(b, digits); err != nil || !ok {
+		return nil, fmt.Errorf("a bytea is not in hexadecimal form")
+	}
+	return b, nil
 }
 
 // Scan lists the table's rows as they are at one moment.

@@ -3,7 +3,6 @@ package pgtarget
 import (
 	"bytes"
 	"context"
-	"encoding/hex"
 	"fmt"
 	"strconv"
 
@@ -14,6 +13,9 @@ import (
 
 // shadowTable has, for each record that decisions were made about, what the last one left (syncline.Decision.Shadow).
 const shadowTable = "_syncline_shadow"
+
+// shadowColumn has the same in a record's own row, where its table has the column.
+const shadowColumn = "_syncline_shadow"
 
 func (s *session) shadowName() string { return name{s.schema, shadowTable}.sql() }
 
@@ -136,13 +138,13 @@ func (x *transaction) readShadows(object string, keys []syncline.Key, lock bool,
 	var failed error
 	return request{shape: x.s.shadowShape(what, sql), change: -1, args: x.shadowArgs(object, &shadowSet{keys: keys}, false), row: func(v [][]byte) {
 		i, err := strconv.Atoi(string(v[0]))
-		digits, ok := bytes.CutPrefix(v[1], []byte(`\x`))
-		data := make([]byte, hex.DecodedLen(len(digits)))
-		if err == nil {
-			_, err = hex.Decode(data, digits)
+		if err != nil || i < 1 || i > len(keys) {
+			failed = fmt.Errorf("read a shadow: row number %q of %d", v[0], len(keys))
+			return
 		}
-		if err != nil || !ok || i < 1 || i > len(keys) {
-			failed = fmt.Errorf("read the shadow of row %q of %d: %w", v[0], len(keys), err)
+		data, err := readBytes(v[1])
+		if err != nil {
+			failed = err
 			return
 		}
 		each(i-1, data)

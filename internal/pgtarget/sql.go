@@ -7,7 +7,7 @@ import (
 )
 
 // builder writes the statements of one binding over the columns of a mask. In all of them t is the table and u the rows to
-// write, with columns c0, c1, … in the order of the mask, then g, the guard.
+// write, with columns c0, c1, … in the order of the mask, then g, the stamp.
 type builder struct {
 	b    *binding
 	mask []int
@@ -30,6 +30,9 @@ func (q builder) value(i int) string {
 	return "u.c" + strconv.Itoa(i) + "::" + q.b.cols[q.mask[i]].cast
 }
 
+// stamped: beside the columns of its mask a row has a stamp, the order of its change or the version of the row that it replaces.
+func (b *binding) stamped() bool { return b.guard || b.shadow > 0 }
+
 func (q builder) guard() string {
 	if q.temp != "" {
 		return "u.g"
@@ -42,7 +45,7 @@ func (q builder) from(ordinality bool) string {
 	if q.temp != "" {
 		return "pg_temp." + q.temp + " AS u"
 	}
-	return arrays(len(q.mask), q.b.guard, ordinality)
+	return arrays(len(q.mask), q.b.stamped(), ordinality)
 }
 
 func arrays(n int, guard, ordinality bool) string {
@@ -68,7 +71,7 @@ func (q builder) tempTable() string {
 	for i, c := range q.mask {
 		cols = append(cols, quote(q.b.cols[c].name)+" AS c"+strconv.Itoa(i))
 	}
-	if q.b.guard {
+	if q.b.stamped() {
 		cols = append(cols, "NULL::bigint AS g")
 	}
 	return "CREATE TEMPORARY TABLE " + q.temp + " ON COMMIT DELETE ROWS AS SELECT " + strings.Join(cols, ", ") +
@@ -152,11 +155,17 @@ func (q builder) on(alias string) string {
 }
 
 func (q builder) guarded(alias string) string {
-	if !q.b.guard {
-		return ""
+	switch {
+	case q.b.guard:
+		return " AND " + notNewer(alias, q.guard())
+	case q.b.shadow > 0:
+		return " AND " + version(alias) + " = " + q.guard()
 	}
-	return " AND " + notNewer(alias, q.guard())
+	return ""
 }
+
+// version names the transaction that made this version of a row.
+func version(alias string) string { return alias + ".xmin::text::bigint" }
 
 // update writes the columns of the mask to rows that are there; with present, rows that are only kept are not.
 func (q builder) update(present bool) string {
@@ -196,6 +205,16 @@ func (q builder) status(present bool) string {
 		sql += " WHERE " + newer + " OR true" + there
 	}
 	return sql
+}
+
+// read returns, for the keys that are there, their place in the arrays, version, shadow and the columns of the list. Where the row has no
+// place for a shadow it is locked.
+func (q builder) read(list string, tab *table) string {
+	shadow, lock := "NULL::bytea", " FOR UPDATE OF t"
+	if q.b.shadow > 0 {
+		shadow, lock = "t."+shadowColumn, ""
+	}
+	return "SELECT u.o, " + version("t") + ", " + shadow + ", " + list + " FROM " + q.from(true) + " JOIN " + tab.name.sql() + " AS t ON " + q.on("t") + lock
 }
 
 // rekey writes the statements that carry a record over. Their parameters are the new key, the old key, the guard. A key

@@ -17,6 +17,9 @@ type Options struct {
 	// Guard keeps the order of each record's newest change in a column _syncline_seq, and lets no older change over it.
 	// Several rules that write one table need it.
 	Guard bool
+	// Shadows gives tables that are made or altered here a column _syncline_shadow, in which decisions keep a record's shadow. Without
+	// the column it stands in a table of its own, which takes several times as long.
+	Shadows bool
 	// PostgresSource says that the types, defaults and expressions in the schemas are PostgreSQL's. Otherwise columns that
 	// are made here get their type from the kind of their values.
 	PostgresSource bool
@@ -55,8 +58,8 @@ type object struct {
 	// last spares the fingerprint while the schema is the same one.
 	last        *syncline.Schema
 	lastBinding *binding
-	// unguarded are bindings for writes that are decided, by fingerprint.
-	unguarded map[uint64]*binding
+	// deciding are bindings for writes that are decided about, by fingerprint.
+	deciding map[uint64]*binding
 }
 
 // Open connects. A refused login and an unreachable server are transient errors.
@@ -166,27 +169,28 @@ func (t *Target) binding(ctx context.Context, s *session, name string, schema *s
 	return b, nil
 }
 
-// unguarded returns how rows are written that are decided about: their order vetoes nothing.
-func (t *Target) unguarded(ctx context.Context, s *session, name string, schema *syncline.Schema) (*binding, error) {
-	if !t.o.Guard {
-		return t.binding(ctx, s, name, schema)
-	}
+// deciding returns how rows are written that are decided about.
+func (t *Target) deciding(ctx context.Context, s *session, name string, schema *syncline.Schema) (*binding, error) {
 	o, err := t.object(ctx, s, name)
 	if err != nil {
 		return nil, err
 	}
 	print := schema.Fingerprint()
-	b, ok := o.unguarded[print]
+	b, ok := o.deciding[print]
 	if !ok {
 		free := t.o
 		free.Guard = false
 		if b, _, err = bind(name, o.table, schema, &free); err != nil {
 			return nil, err
 		}
-		if o.unguarded == nil {
-			o.unguarded = map[uint64]*binding{}
+		if c := o.table.column(shadowColumn); c != nil && c.cast == "bytea" {
+			b.shadow = len(b.cols)
+			b.cols = append(b.cols, boundColumn{src: len(schema.Columns), name: shadowColumn, cast: c.cast, equal: true})
 		}
-		o.unguarded[print] = b
+		if o.deciding == nil {
+			o.deciding = map[uint64]*binding{}
+		}
+		o.deciding[print] = b
 	}
 	return b, nil
 }
