@@ -261,6 +261,9 @@ func (pl *planner) send(p *plan, it item) {
 				return
 			}
 		}
+		if binding.Unchanged != nil && pl.unchanged(p, it) {
+			return
+		}
 		if ev.After != nil && binding.Row != nil {
 			var keep bool
 			var err error

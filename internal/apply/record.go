@@ -47,6 +47,9 @@ func (pl *planner) record(p *plan, it item) {
 			return
 		}
 	}
+	if it.rule.binding.Unchanged != nil && pl.unchanged(p, it) {
+		return
+	}
 	values := ev.After
 	if it.rule.binding.Row != nil {
 		var keep bool
@@ -195,6 +198,27 @@ func (pl *planner) leave(p *plan, it item) {
 	c := p.change(it, key)
 	c.Op, c.Row, c.OldKey = syncline.ChangeDelete, it.rule.row(row), nil
 	p.tasks[len(p.tasks)-1].code = state.Filtered
+}
+
+// unchanged plans an event that changes nothing which the rule wants, and reports whether it is one. Where something of its key waits, or
+// waited, it is not: that may be what the rule wants.
+func (pl *planner) unchanged(p *plan, it item) bool {
+	if len(p.retry) > 0 {
+		return false
+	}
+	same, err := it.rule.binding.Unchanged(it.e.batch, it.i)
+	if err != nil {
+		pl.cannot(p, it, err)
+		return true
+	}
+	if !same {
+		return false
+	}
+	if key, _, err := it.rule.key(it.event().After); !pl.traits.Events && (err != nil || pl.held(p, slot{int32(it.r), key})) {
+		return false
+	}
+	p.note(it, state.Filtered)
+	return true
 }
 
 // ignore plans an event that changes nothing. What waits for the source to tell the record is obsolete where this event does.

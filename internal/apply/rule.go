@@ -66,6 +66,8 @@ type Binding struct {
 	Admits func(*syncline.Event) bool
 	// Match reports whether the rule wants the i-th event of a batch; nil wants all.
 	Match func(b *syncline.Batch, i int) (bool, error)
+	// Unchanged reports whether the i-th event, which Match wants, changes nothing that the rule wants; nil: none is asked.
+	Unchanged func(b *syncline.Batch, i int) (bool, error)
 	// Row makes the record from the event's After; keep is false where a step filtered it. nil takes After as it is.
 	Row func(b *syncline.Batch, i int) (values []syncline.Value, keep bool, err error)
 	// Prepare makes the records of many events at once where steps need something from outside: then it takes the place of Row,

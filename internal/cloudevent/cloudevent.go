@@ -13,6 +13,7 @@
 //	correlationid, userid, sessionid, reason
 //	tags             comma-separated
 //	into             the key of the record that survives a merge
+//	changedfields    out of Syncline: the names of the fields that an update changed, percent-encoded and joined by commas
 //	traceparent      the W3C trace context
 //
 // Reading has two steps. Decode turns a request into Events and knows nothing of entities; Parse turns an Event into a

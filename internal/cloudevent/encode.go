@@ -44,6 +44,11 @@ func AppendChange(dst []byte, source string, c *syncline.Change) []byte {
 	dst = appendAttribute(dst, "reason", meta.Reason)
 	dst = appendAttribute(dst, "tags", strings.Join(meta.Tags, ","))
 	dst = appendAttribute(dst, "into", string(meta.Into))
+	if c.Before != nil && e.After != nil {
+		if names := changedFields(c); len(names) <= maxAttribute {
+			dst = appendAttribute(dst, "changedfields", names)
+		}
+	}
 	dst = appendAttribute(dst, "traceparent", meta.Trace)
 	if c.Row.Values != nil {
 		before, after := c.Before, c.Row.Values
@@ -60,6 +65,19 @@ func AppendChange(dst []byte, source string, c *syncline.Change) []byte {
 		dst = append(dst, '}')
 	}
 	return append(dst, '}')
+}
+
+// changedFields names the fields of the record, as the rule makes it, that the event changed, as far as that can be told: one that was not
+// sent did not change, one that the before image lacks may have. Names are written like the parts of a key.
+func changedFields(c *syncline.Change) string {
+	e := syncline.Event{Schema: c.Row.Schema, Before: c.Before, After: c.Row.Values}
+	var names []syncline.Value
+	for i := range c.Row.Values {
+		if e.Changed(i) {
+			names = append(names, syncline.Text(c.Row.Schema.Columns[i].Name))
+		}
+	}
+	return string(syncline.MakeKey(names...))
 }
 
 // appendAttribute leaves out an attribute that would be empty: the specification has none.

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"syncline"
 )
 
 // checkListen wants a port. Whether the address may be one that other machines reach depends on the tokens that there are at the start.
@@ -55,6 +57,9 @@ func (l *loader) checkRule(r *ruleSource) {
 		return
 	}
 	l.checkMarks(r, to)
+	if p := r.Match.MinPriority; r.changed != nil && p != nil && *p > syncline.PriorityLow && !to.Type.Events() {
+		l.report(*r.changed, BadValue, "take one of the two out", "only_if_changed and min_priority do not go together at %s, which holds records: what an event of a lower priority had changed would be missed", to.Name)
+	}
 	if r.ops != nil && !to.Type.Events() {
 		l.report(*r.ops, BadValue, "use conditions on the record", "ops is for webhooks: %s holds the last state of each record, which needs every event", to.Name)
 	}

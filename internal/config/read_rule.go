@@ -23,7 +23,7 @@ type ruleSource struct {
 	*Rule
 	at, to, start, group value
 	from                 []value
-	ops, on              *value
+	ops, on, changed     *value
 	hasStart             bool
 }
 
@@ -64,13 +64,18 @@ func (l *loader) rule(v value) {
 		"when":         func(v value) { r.Match.When = l.test(v) },
 		"conditions":   func(v value) { l.list(v, "conditions", false, func(v value) { l.condition(v, r) }) },
 		"min_priority": func(v value) { l.priority(v, r) },
-		"ops":          func(v value) { r.ops = &v; l.list(v, "ops", true, func(v value) { l.op(v, r) }) },
-		"transform":    func(v value) { l.list(v, "transform", false, func(v value) { l.step(v, r) }) },
-		"on":           func(v value) { l.on(v, r) },
-		"retry":        func(v value) { l.retry(v, &r.Retry) },
-		"batch":        func(v value) { l.batch(v, &r.Batch) },
-		"enabled":      func(v value) { l.boolean(v, &r.Enabled) },
-		"group":        func(v value) { r.group = v; l.name(v, &r.Group, ruleName, "letters, digits, ., _ and -") },
+		"only_if_changed": func(v value) {
+			r.changed = &v
+			l.list(v, "only_if_changed", true, func(v value) { l.fieldName(v, &r.Match.OnlyIfChanged) })
+			l.some(v, "name the fields of interest, or leave it out")
+		},
+		"ops":       func(v value) { r.ops = &v; l.list(v, "ops", true, func(v value) { l.op(v, r) }) },
+		"transform": func(v value) { l.list(v, "transform", false, func(v value) { l.step(v, r) }) },
+		"on":        func(v value) { l.on(v, r) },
+		"retry":     func(v value) { l.retry(v, &r.Retry) },
+		"batch":     func(v value) { l.batch(v, &r.Batch) },
+		"enabled":   func(v value) { l.boolean(v, &r.Enabled) },
+		"group":     func(v value) { r.group = v; l.name(v, &r.Group, ruleName, "letters, digits, ., _ and -") },
 	}, notYet{"conflict", "between"})
 	what := "the rule"
 	if r.ID != "" {

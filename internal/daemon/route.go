@@ -205,6 +205,10 @@ func binder(match *rule.Rule, steps *transform.Transform) func(*syncline.Schema)
 		if !matcher.All() {
 			b.Admits, b.Match = matcher.Admits, matcher.Match
 		}
+		if matcher.Watches() {
+			matcher.Watch(plan.FilterColumns())
+			b.Unchanged = matcher.Unchanged
+		}
 		if !plan.Identity() {
 			var arena []syncline.Value
 			width := len(b.Out.Columns)

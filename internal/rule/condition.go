@@ -17,7 +17,7 @@ func (c Condition) check() error {
 	list := c.Operator == In || c.Operator == NotIn
 	switch {
 	case c.Field == "" || slices.Contains(strings.Split(c.Field, "."), ""):
-		return bad("a condition needs a field, like tier or address.city")
+		return bad("a condition needs a field, like tier, address.city or event.changed")
 	case !slices.Contains(Operators, c.Operator):
 		return bad("there is no operator %q", c.Operator)
 	case !list && len(c.Values) != 1:
@@ -42,6 +42,9 @@ func (c Condition) check() error {
 // bound is a condition on a column.
 type bound struct {
 	Condition
+	// before: the record as it was is judged. event gives a field of the event, which is judged instead.
+	before bool
+	event  *expression.Bound
 	column int // -1 where an open schema does not have it
 	name   string
 	elem   syncline.Kind
@@ -52,18 +55,11 @@ type bound struct {
 }
 
 func (c Condition) bind(schema *syncline.Schema) (bound, error) {
-	b := bound{Condition: c, name: c.Field}
-	if b.column = schema.Index(c.Field); b.column < 0 {
-		first, rest, _ := strings.Cut(c.Field, ".")
-		if b.column = schema.Index(first); b.column < 0 && !expression.Open(schema) {
-			return b, unknownField(schema, first)
-		}
-		b.name, b.path = first, strings.Split(rest, ".")
-		if rest == "" {
-			b.path = nil
-		}
+	b := bound{Condition: c}
+	column := &syncline.Column{Kind: syncline.KindJSON}
+	if err := b.find(c.Field, schema, column); err != nil {
+		return b, err
 	}
-	column := &syncline.Column{Name: b.name, Kind: syncline.KindJSON}
 	if b.column >= 0 {
 		if column = &schema.Columns[b.column]; column.Generated != "" {
 			e := expression.Computed(schema, b.column)
@@ -73,10 +69,9 @@ func (c Condition) bind(schema *syncline.Schema) (bound, error) {
 	}
 	b.elem = column.Elem
 	// What an open schema says of a column is what its records have held so far; each value has a kind of its own.
-	typed := !expression.Open(schema)
+	typed := !expression.Open(schema) || b.event != nil
 	if typed && len(b.path) > 0 && column.Kind != syncline.KindJSON && column.Kind != syncline.KindArray {
-		return b, syncline.Errorf(syncline.Fatal, "bad_condition", "condition on %s: column %s of %s is %s, which has no fields",
-			c.Field, b.name, schema.Entity, column.Kind)
+		return b, syncline.Errorf(syncline.Fatal, "bad_condition", "condition on %s: %s is %s, which has no fields", c.Field, b.what(schema), column.Kind)
 	}
 	allTexts := column.Kind == syncline.KindText && len(b.path) == 0
 	for _, v := range c.Values {
@@ -84,8 +79,8 @@ func (c Condition) bind(schema *syncline.Schema) (bound, error) {
 			v = syncline.Text(strings.ToLower(v.Text()))
 		}
 		if typed && len(b.path) == 0 && !comparable(column.Kind, v.Kind()) {
-			return b, syncline.Errorf(syncline.Fatal, "bad_condition", "condition on %s: column %s of %s is %s, the value is %s",
-				c.Field, b.name, schema.Entity, column.Kind, v.Kind()).WithFix("write numbers without quotes and texts with quotes")
+			return b, syncline.Errorf(syncline.Fatal, "bad_condition", "condition on %s: %s is %s, the value is %s",
+				c.Field, b.what(schema), column.Kind, v.Kind()).WithFix("write numbers without quotes and texts with quotes")
 		}
 		allTexts = allTexts && v.Kind() == syncline.KindText
 		operand, err := expression.Load(v, syncline.KindNull)
@@ -102,6 +97,62 @@ func (c Condition) bind(schema *syncline.Schema) (bound, error) {
 	return b, nil
 }
 
+// find takes the field apart. A column that has the field's first name goes before the record's or the event's.
+func (b *bound) find(field string, schema *syncline.Schema, column *syncline.Column) error {
+	side, rest, _ := strings.Cut(field, ".")
+	switch b.column = schema.Index(field); {
+	case b.column >= 0:
+		b.name = field
+		return nil
+	case rest == "" || schema.Index(side) >= 0:
+	case side == "event":
+		return b.findEvent(rest, column)
+	case side == "before" || side == "after":
+		b.before, field = side == "before", rest
+	}
+	if b.column = schema.Index(field); b.column >= 0 {
+		b.name = field
+		return nil
+	}
+	b.name, rest, _ = strings.Cut(field, ".")
+	if rest != "" {
+		b.path = strings.Split(rest, ".")
+	}
+	if b.column = schema.Index(b.name); b.column < 0 && !expression.Open(schema) {
+		return unknownField("condition on "+b.Field, schema, b.name)
+	}
+	return nil
+}
+
+// findEvent finds a field of the event.
+func (b *bound) findEvent(field string, column *syncline.Column) error {
+	name, rest, _ := strings.Cut(field, ".")
+	if rest != "" {
+		b.path = strings.Split(rest, ".")
+	}
+	none := &syncline.Schema{Version: -1}
+	p, err := expression.Compile("event." + name)
+	if err == nil {
+		b.event, err = p.Bind(none, none)
+	}
+	if err != nil {
+		return syncline.Errorf(syncline.Fatal, "bad_condition", "condition on %s: %w", b.Field, err)
+	}
+	b.column, b.name = -1, "event."+name
+	if column.Kind = b.event.Kind(); column.Kind == syncline.KindNull {
+		column.Kind = syncline.KindJSON // a list of texts
+	}
+	return nil
+}
+
+// what is compared, for messages.
+func (b *bound) what(schema *syncline.Schema) string {
+	if b.event != nil {
+		return b.name
+	}
+	return "column " + b.name + " of " + schema.Entity
+}
+
 // comparable tells whether values of a column can be equal to a constant at all.
 func comparable(column, constant syncline.Kind) bool {
 	switch column {
@@ -115,27 +166,42 @@ func comparable(column, constant syncline.Kind) bool {
 	return true
 }
 
-func unknownField(schema *syncline.Schema, name string) error {
+func unknownField(where string, schema *syncline.Schema, name string) error {
 	names := make([]string, 0, len(schema.Columns))
 	for i := range schema.Columns {
 		names = append(names, schema.Columns[i].Name)
 	}
 	slices.Sort(names)
-	return syncline.Errorf(syncline.Fatal, "unknown_column", "condition on %s: %s has no such column", name, schema.Entity).
+	return syncline.Errorf(syncline.Fatal, "unknown_column", "%s: %s has no column %q", where, schema.Entity, name).
 		WithFix("it has %s", strings.Join(names, ", "))
 }
 
-// holds judges a row; whole says that a column which the row does not have is null.
-func (b *bound) holds(row []syncline.Value, whole bool) (bool, error) {
-	v := syncline.Unset
-	switch {
-	case b.column >= 0:
-		v = row[b.column]
-	case whole:
-		v = syncline.Null
+// value is what the condition judges. A record that a created event sends is whole: what it does not have is null. There was none before
+// it; that another event did not send the record as it was does not mean that there was none.
+func (b *bound) value(in *expression.Input) (syncline.Value, error) {
+	if b.event != nil {
+		return b.event.Value(in)
 	}
-	if v.IsUnset() {
-		return false, &expression.UnsetError{Column: b.name}
+	op, row := in.Batch.Events[in.Index].Op, in.After
+	if b.before {
+		if row = in.Before; row == nil && (op == syncline.OpCreated || op == syncline.OpSnapshot || op == syncline.OpRepair) {
+			return syncline.Null, nil
+		}
+	}
+	switch {
+	case b.column >= 0 && row != nil && !row[b.column].IsUnset():
+		return row[b.column], nil
+	case b.column < 0 && op == syncline.OpCreated:
+		return syncline.Null, nil
+	}
+	return syncline.Null, &expression.UnsetError{Column: b.name}
+}
+
+// holds judges an event.
+func (b *bound) holds(in *expression.Input) (bool, error) {
+	v, err := b.value(in)
+	if err != nil {
+		return false, err
 	}
 	if b.texts != nil && v.Kind() == syncline.KindText {
 		return b.textHolds(v.Bytes()), nil

@@ -15,11 +15,12 @@ type Rule struct {
 	when       *expression.Program
 	priority   syncline.Priority
 	ops        []syncline.Op
+	changed    []string
 }
 
 // Compile checks a spec. A bad condition has the code bad_condition, a bad expression is an *expression.Error.
 func Compile(s Spec) (*Rule, error) {
-	r := &Rule{conditions: s.Conditions, priority: syncline.PriorityLow, ops: s.Ops}
+	r := &Rule{conditions: s.Conditions, priority: syncline.PriorityLow, ops: s.Ops, changed: s.OnlyIfChanged}
 	for _, c := range s.Conditions {
 		if err := c.check(); err != nil {
 			return nil, err
@@ -43,6 +44,9 @@ type Matcher struct {
 	conditions []bound
 	when       *expression.Bound
 	input      expression.Input
+	// watched are the columns that Unchanged looks at, if watches.
+	watched []int
+	watches bool
 }
 
 // Bind prepares the rule for rows of the schema. A field that the schema does not have (unless it is expression.Open) and a
@@ -62,7 +66,7 @@ func (r *Rule) Bind(schema *syncline.Schema) (*Matcher, error) {
 			return nil, err
 		}
 	}
-	return m, nil
+	return m, m.bindChanged(schema)
 }
 
 // All reports whether the matcher matches every event, so that it need not be asked.
@@ -110,8 +114,9 @@ func (m *Matcher) matchGone(b *syncline.Batch, i int) (bool, error) {
 
 // MatchRow reports whether a record would belong to the rule if the i-th event left it, operation and priority aside.
 func (m *Matcher) MatchRow(b *syncline.Batch, i int, row []syncline.Value) (bool, error) {
+	m.input = expression.Input{Batch: b, Index: i, After: row, Before: b.Events[i].Before}
 	for c := range m.conditions {
-		ok, err := m.conditions[c].holds(row, b.Events[i].Op == syncline.OpCreated)
+		ok, err := m.conditions[c].holds(&m.input)
 		if !ok || err != nil {
 			return false, err
 		}
@@ -119,6 +124,5 @@ func (m *Matcher) MatchRow(b *syncline.Batch, i int, row []syncline.Value) (bool
 	if m.when == nil {
 		return true, nil
 	}
-	m.input = expression.Input{Batch: b, Index: i, After: row, Before: b.Events[i].Before}
 	return m.when.True(&m.input)
 }

@@ -16,6 +16,8 @@ type Spec struct {
 	MinPriority *syncline.Priority `json:"-"`
 	// Ops are the only operations wanted; empty = every operation.
 	Ops []syncline.Op `json:"-"`
+	// OnlyIfChanged are fields of which an update must change one, see Matcher.Unchanged; empty = none.
+	OnlyIfChanged []string `json:"only_if_changed,omitempty"`
 }
 
 // MarshalJSON writes the priority and the operations by their names.
@@ -55,7 +57,9 @@ var Operators = []Operator{Equals, NotEquals, GreaterThan, LessThan, Contains, I
 //
 // Both sides are compared by what they mean, not by their text: numbers by amount whatever their kind, a text constant
 // against a date, a time or a UUID as one of those. Values of kinds that cannot be compared are not equal. A field path goes
-// on into JSON after the column's name ("address.city", "lines.0.sku"); a path that leads nowhere is null.
+// on into JSON after the column's name ("address.city", "lines.0.sku"); a path that leads nowhere is null. It may begin with
+// "after." for the same, with "before." for the record as it was, or be a field of the event ("event.changed"), as in an expression;
+// a column that is called so goes before.
 //
 // Null equals null and nothing else: equals null holds for it, not_equals and not_in hold unless null is named, and
 // greater_than, less_than and contains never hold.
