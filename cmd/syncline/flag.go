@@ -65,14 +65,8 @@ type ago struct{ value *time.Time }
 func (f *ago) String() string { return "" }
 
 func (f *ago) Set(s string) error {
-	d, err := time.ParseDuration(s)
-	if days, ok := strings.CutSuffix(s, "d"); ok {
-		var n int
-		if n, err = strconv.Atoi(days); err == nil {
-			d = time.Duration(n) * 24 * time.Hour
-		}
-	}
-	if err != nil || d <= 0 {
+	d, err := span(s)
+	if err != nil {
 		return fmt.Errorf("write it as 30m, 24h or 7d")
 	}
 	*f.value = time.Now().Add(-d)
@@ -80,3 +74,17 @@ func (f *ago) Set(s string) error {
 }
 
 func (f *ago) Type() string { return "duration" }
+
+// span reads a length of time, also in days.
+func span(text string) (time.Duration, error) {
+	d, err := time.ParseDuration(text)
+	if days, ok := strings.CutSuffix(text, "d"); ok {
+		var n uint64
+		n, err = strconv.ParseUint(days, 10, 16)
+		d = time.Duration(n) * 24 * time.Hour
+	}
+	if err == nil && d <= 0 {
+		err = fmt.Errorf("%s is no length of time", text)
+	}
+	return d, err
+}

@@ -19,7 +19,7 @@ import (
 
 // globals are the flags that every command has.
 type globals struct {
-	config, output, server, token, ca string
+	config, output, server, token, ca, reason string
 }
 
 // load reads the configuration; its problems are the error.
@@ -44,7 +44,7 @@ func (g *globals) remote() string { return cmp.Or(g.server, os.Getenv("SYNCLINE_
 // client returns a client of the running server.
 func (g *globals) client() (*ops.Client, error) {
 	c, err := ops.Connect(ops.ClientOptions{Server: cmp.Or(g.remote(), "http://127.0.0.1:8484"),
-		Token: cmp.Or(g.token, os.Getenv("SYNCLINE_TOKEN")), CA: cmp.Or(g.ca, os.Getenv("SYNCLINE_CA"))})
+		Token: cmp.Or(g.token, os.Getenv("SYNCLINE_TOKEN")), CA: cmp.Or(g.ca, os.Getenv("SYNCLINE_CA")), Reason: g.reason})
 	if err != nil {
 		return nil, usage(err)
 	}

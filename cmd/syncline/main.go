@@ -120,8 +120,23 @@ func newRoot() *cobra.Command {
 	root.PersistentFlags().StringVar(&g.server, "server", "", "URL of a running syncline (default http://127.0.0.1:8484, or $SYNCLINE_SERVER)")
 	root.PersistentFlags().StringVar(&g.token, "token", "", "token for the server; better in $SYNCLINE_TOKEN, where other users of the machine do not see it")
 	root.PersistentFlags().StringVar(&g.ca, "ca", "", "file of certificates that the server's may be signed with (default $SYNCLINE_CA)")
-	root.AddCommand(demoCommand(g), initCommand(g), validateCommand(g), planCommand(g), runCommand(g), statusCommand(g), routesCommand(g), tasksCommand(g),
-		syncCommand(g), pauseCommand(g), resumeCommand(g), tokenCommand(g), versionCommand())
+	root.PersistentFlags().StringVar(&g.reason, "reason", "", "why; the audit log keeps it")
+	root.AddCommand(
+		demoCommand(g),
+		initCommand(g),
+		validateCommand(g),
+		planCommand(g),
+		runCommand(g),
+		statusCommand(g),
+		routesCommand(g),
+		tasksCommand(g),
+		syncCommand(g),
+		pauseCommand(g),
+		resumeCommand(g),
+		tokenCommand(g),
+		auditCommand(g),
+		versionCommand(),
+	)
 	wrapArgs(root)
 	return root
 }

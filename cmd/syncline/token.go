@@ -56,38 +56,17 @@ func (g *globals) onTokens(ctx context.Context, do func(tokens) error) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(do(&ownTokens{store, c}), store.Close())
+	return errors.Join(do(&ops.LocalTokens{Store: store, Sources: pushSources(c), Who: localUser(), Reason: g.reason}), store.Close())
 }
 
-// ownTokens are those of a state store on this machine.
-type ownTokens struct {
-	store  *state.Store
-	config *config.Config
-}
-
-func (o *ownTokens) Tokens(ctx context.Context) ([]access.Token, error) {
-	all := []access.Token{}
-	for after := ""; ; {
-		page, next, err := o.store.Tokens(ctx, after, 0)
-		all = append(all, page...)
-		if after = next; err != nil || next == "" {
-			return all, err
-		}
-	}
-}
-
-func (o *ownTokens) CreateToken(ctx context.Context, r ops.TokenRequest) (ops.NewToken, error) {
-	var sources []string
-	for _, s := range o.config.Systems {
+// pushSources are the systems that take events.
+func pushSources(c *config.Config) (names []string) {
+	for _, s := range c.Systems {
 		if s.Capture != nil && s.Capture.Mode == config.ModePush {
-			sources = append(sources, s.Name)
+			names = append(names, s.Name)
 		}
 	}
-	return ops.CreateToken(ctx, o.store, r, sources, localUser())
-}
-
-func (o *ownTokens) RevokeToken(ctx context.Context, which string) (access.Token, error) {
-	return o.store.RevokeToken(ctx, which, time.Now())
+	return names
 }
 
 // localUser names who works on the state store itself.
@@ -145,13 +124,8 @@ func expiry(text string, now time.Time) (*time.Time, error) {
 	if at, err := time.Parse(time.RFC3339, text); err == nil {
 		return &at, nil
 	}
-	d, err := time.ParseDuration(text)
-	if days, ok := strings.CutSuffix(text, "d"); ok {
-		var n uint64
-		n, err = strconv.ParseUint(days, 10, 16)
-		d = time.Duration(n) * 24 * time.Hour
-	}
-	if err != nil || d <= 0 {
+	d, err := span(text)
+	if err != nil {
 		return nil, fmt.Errorf("--expires %q is none of 12h, 90d, 2027-01-31T00:00:00Z", text)
 	}
 	at := now.Add(d)

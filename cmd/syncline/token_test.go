@@ -96,7 +96,7 @@ func TestTokens(t *testing.T) {
 		t.Errorf("routes as viewer = %d %s", code, talk)
 	}
 	t.Setenv("SYNCLINE_SERVER", "")
-	if code, _, talk := invoke(t, "token", "revoke", "till", "-c", p.config); code != 0 {
+	if code, _, talk := invoke(t, "token", "revoke", "till", "-c", p.config, "--reason", "lost till"); code != 0 {
 		t.Errorf("token revoke = %d %s", code, talk)
 	}
 	if got := sendEvent(t, p.url(), till.Secret, "pos"); got != 401 {
@@ -106,6 +106,13 @@ func TestTokens(t *testing.T) {
 	for _, want := range []string{"me", "publisher", "revoked", "pos", "never"} {
 		if code != 0 || !strings.Contains(out, want) {
 			t.Errorf("token list = %d, want %q in\n%s%s", code, want, out, talk)
+		}
+	}
+	t.Setenv("SYNCLINE_TOKEN", admin.Secret)
+	code, out, talk = invoke(t, "audit", "--server", p.url(), "--since", "1h")
+	for _, want := range []string{"create-token", "revoke-token", "local:", "forbidden", "source_forbidden", "till", "role=viewer", "lost till"} {
+		if code != 0 || !strings.Contains(out, want) {
+			t.Errorf("audit = %d, want %q in\n%s%s", code, want, out, talk)
 		}
 	}
 	for _, secret := range []string{admin.Secret, till.Secret, viewer.Secret} {
@@ -151,6 +158,11 @@ func TestTokenArguments(t *testing.T) {
 	}
 	if code, _, talk := invoke(t, "token", "create", "-c", config, "--role", "publisher", "--system", "ops"); code != exitFailed || !strings.Contains(talk, "unknown_source") {
 		t.Errorf("a publisher of an unknown system = %d %s", code, talk)
+	}
+	for _, args := range [][]string{{"audit", "--since", "soon"}, {"audit", "--to", "-1h"}} {
+		if code, _, talk := invoke(t, args...); code != exitUsage {
+			t.Errorf("%q = %d %s, want 2", args, code, talk)
+		}
 	}
 	revoked := time.Now()
 	if got := ends(&access.Token{Revoked: &revoked}, now); !strings.HasPrefix(got, "revoked ") {

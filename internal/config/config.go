@@ -17,6 +17,7 @@ type Config struct {
 	Log     Log       `json:"log"`
 	State   State     `json:"state"`
 	HTTP    HTTP      `json:"http"`
+	Audit   Audit     `json:"audit"`
 	Systems []*System `json:"systems"` // in the order of the file
 	Rules   []*Rule   `json:"rules"`   // in the order of the file
 }
@@ -81,6 +82,12 @@ type HTTP struct {
 type TLS struct {
 	Cert string `json:"cert"`
 	Key  string `json:"key"`
+}
+
+// Audit is the log of who changed what.
+type Audit struct {
+	// Retain is how long calls are kept.
+	Retain time.Duration `json:"retain"`
 }
 
 // Ref names an entity of a source ("crm/customer") or an object of a target ("warehouse/dim_customer").

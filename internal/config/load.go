@@ -136,8 +136,9 @@ func newLoader(env func(string) (string, bool)) *loader {
 	return &loader{
 		decoder: decoder{env: env},
 		cfg: &Config{
-			Log:  Log{Retain: 24 * time.Hour, MaxBytes: 20e9, OnFull: OnFullRelease},
-			HTTP: HTTP{Listen: "127.0.0.1:8484", Rate: 500, Concurrency: 256},
+			Log:   Log{Retain: 24 * time.Hour, MaxBytes: 20e9, OnFull: OnFullRelease},
+			HTTP:  HTTP{Listen: "127.0.0.1:8484", Rate: 500, Concurrency: 256},
+			Audit: Audit{Retain: 365 * 24 * time.Hour},
 		},
 		once:    map[string]string{},
 		systems: map[string]*systemSource{},
@@ -214,6 +215,7 @@ func (l *loader) document(v value) {
 		"log":     l.single("log", l.logSection),
 		"state":   l.single("state", l.stateSection),
 		"http":    l.single("http", l.httpSection),
+		"audit":   l.single("audit", l.auditSection),
 		"systems": l.systemsSection,
 		"rules":   l.rulesSection,
 	}, notYet{"schedules", "alerts"})
@@ -295,6 +297,10 @@ func (l *loader) tlsSection(v value) {
 		"key":  func(v value) { l.path(v, &c.Key) },
 	}, nil)
 	l.need(v, seen, "http.tls", "cert", "key")
+}
+
+func (l *loader) auditSection(v value) {
+	l.object(v, "audit", fields{"retain": func(v value) { l.duration(v, &l.cfg.Audit.Retain, 24*time.Hour) }}, nil)
 }
 
 // path reads a path relative to the file.

@@ -15,6 +15,8 @@ const (
 	houseEvery = 10 * time.Second
 	// purgeStep is the least number of bytes worth a purge.
 	purgeStep = 64 << 20
+	// auditEvery is how often the audit log is trimmed.
+	auditEvery = time.Hour
 	// fullAt is the share of its quota at which a log counts as full.
 	fullAt = 0.95
 )
@@ -24,6 +26,7 @@ const (
 func (d *Daemon) keepHouse(ctx context.Context) {
 	tick := time.NewTicker(houseEvery)
 	defer tick.Stop()
+	var trimmed time.Time
 	for {
 		round := false
 		select {
@@ -32,6 +35,12 @@ func (d *Daemon) keepHouse(ctx context.Context) {
 		case <-tick.C:
 			round = true
 		case <-d.housework:
+		}
+		if round && time.Since(trimmed) >= auditEvery {
+			trimmed = time.Now()
+			if err := d.state.TrimAudit(ctx, trimmed.Add(-d.set().config.Audit.Retain)); err != nil && ctx.Err() == nil {
+				d.log.Warn("audit log cannot be trimmed", "err", err)
+			}
 		}
 		for _, s := range d.set().sources {
 			if err := d.keep(ctx, s, round); err != nil && ctx.Err() == nil {

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"syncline/internal/access"
+	"syncline/internal/state"
 )
 
 const (
@@ -24,6 +25,9 @@ const (
 	maxAnswer = 64 << 20
 
 	readyPath = "/readyz"
+
+	// maxPage is the largest page of a list.
+	maxPage = 1000
 )
 
 // Client calls the API. Its errors are *Problem: what the server said, or code "unreachable" (status 0) where no server
@@ -31,7 +35,9 @@ const (
 type Client struct {
 	base  string
 	token string
-	http  *http.Client
+	// reason goes with each request that changes something.
+	reason string
+	http   *http.Client
 }
 
 // ClientOptions say which server a client calls, and as whom.
@@ -40,6 +46,8 @@ type ClientOptions struct {
 	Server string
 	// Token is the secret of a token; "" for none.
 	Token string
+	// Reason says why, in the audit log, for each request that changes something.
+	Reason string
 	// CA is a file of certificates (PEM) that the server's may be signed with, beside those that the machine trusts; "" for none.
 	CA string
 }
@@ -61,7 +69,7 @@ func Connect(o ClientOptions) (*Client, error) {
 			return nil, err
 		}
 	}
-	return &Client{base: strings.TrimRight(o.Server, "/"), token: o.Token, http: &http.Client{Timeout: clientTimeout, Transport: transport,
+	return &Client{base: strings.TrimRight(o.Server, "/"), token: o.Token, reason: o.Reason, http: &http.Client{Timeout: clientTimeout, Transport: transport,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}, nil
 }
 
@@ -203,7 +211,7 @@ func (c *Client) StartSync(ctx context.Context, r SyncRequest) (string, error) {
 
 // Tokens returns all tokens, without their secrets.
 func (c *Client) Tokens(ctx context.Context) ([]access.Token, error) {
-	return all[access.Token](ctx, c, "/v1/tokens", nil)
+	return all[access.Token](ctx, c, "/v1/tokens", nil, 0)
 }
 
 // CreateToken makes a token. Its secret is in this answer only.
@@ -216,21 +224,43 @@ func (c *Client) RevokeToken(ctx context.Context, which string) (access.Token, e
 	return call[access.Token](ctx, c, "POST", "/v1/tokens/"+url.PathEscape(which)+"/revoke", nil)
 }
 
+// Audit returns up to limit calls of the audit log that f chooses, the newest first; 0 = all of them.
+func (c *Client) Audit(ctx context.Context, f state.CallFilter, limit int) ([]state.Call, error) {
+	q := url.Values{}
+	for name, value := range map[string]string{"who": f.Who, "operation": f.Operation, "after": f.After} {
+		if value != "" {
+			q.Set(name, value)
+		}
+	}
+	for name, at := range map[string]time.Time{"since": f.Since, "until": f.Until} {
+		if !at.IsZero() {
+			q.Set(name, at.Format(time.RFC3339Nano))
+		}
+	}
+	if f.Refused {
+		q.Set("refused", "true")
+	}
+	return all[state.Call](ctx, c, "/v1/audit", q, limit)
+}
+
 // Ready reports whether every system and route does its work, and why not.
 func (c *Client) Ready(ctx context.Context) (Readiness, error) {
 	return call[Readiness](ctx, c, "GET", readyPath, nil)
 }
 
-// all returns every item of a list, page by page.
-func all[T any](ctx context.Context, c *Client, path string, q url.Values) ([]T, error) {
+// all returns up to most items of a list, page by page; 0 = every one.
+func all[T any](ctx context.Context, c *Client, path string, q url.Values, most int) ([]T, error) {
 	var items []T
 	if q == nil {
 		q = url.Values{}
 	}
 	for {
+		if most > 0 {
+			q.Set("limit", strconv.Itoa(min(most-len(items), maxPage)))
+		}
 		page, err := call[List[T]](ctx, c, "GET", path+"?"+q.Encode(), nil)
 		items = append(items, page.Items...)
-		if err != nil || page.Next == "" {
+		if err != nil || page.Next == "" || most > 0 && len(items) >= most {
 			return some(items), err
 		}
 		q.Set("after", page.Next)
@@ -245,6 +275,13 @@ func call[T any](ctx context.Context, c *Client, method, path string, body any) 
 			return out, err
 		}
 		content = bytes.NewReader(text)
+	}
+	if c.reason != "" && method != http.MethodGet {
+		separator := "?"
+		if strings.Contains(path, "?") {
+			separator = "&"
+		}
+		path += separator + "reason=" + url.QueryEscape(c.reason)
 	}
 	req, err := http.NewRequestWithContext(ctx, method, c.base+path, content)
 	if err != nil {

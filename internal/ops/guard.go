@@ -14,8 +14,9 @@ import (
 	"syncline/internal/state"
 )
 
-// guard stands before every operation. A request passes in this order: room for one more, a page of another site, who it is, what is
-// there, whether the role is enough, the caller's rate. What the mux serves without an operation is for nobody.
+// guard stands before every operation. A request passes in this order: room for one more, who it is, what is
+// there, whether the role is enough, the caller's rate; what changes something is then written to the audit log, also where the role was
+// not enough. What the mux serves without an operation is for nobody.
 type guard struct {
 	mux        *http.ServeMux
 	operations map[string]*operation // by the mux's patterns
@@ -61,7 +62,11 @@ func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		notThere(w, r, handler)
 		return
 	default:
-		forbidden(op, &who).write(w)
+		p := forbidden(op, &who)
+		if op != nil && op.mutating {
+			g.recordRefused(r, g.call(r, id, op, &who), p.Status, p.Code)
+		}
+		p.write(w)
 		return
 	}
 	if op.counted() {
@@ -70,16 +75,24 @@ func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	g.mux.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), callerKey{}, who)))
+	r = r.WithContext(context.WithValue(r.Context(), callerKey{}, who))
+	switch {
+	case op.recorded():
+		g.record(w, r, g.call(r, id, op, &who))
+	case op.mutating:
+		answer := &outcome{ResponseWriter: w}
+		g.mux.ServeHTTP(answer, r)
+		if answer.status == http.StatusForbidden {
+			g.recordRefused(r, g.call(r, id, op, &who), answer.status, answer.code())
+		}
+	default:
+		g.mux.ServeHTTP(w, r)
+	}
 }
 
 // refuse answers who is not let in. Guesses are slowed down, each address by itself: whoever has a token is not kept out by them.
 func (g *guard) refuse(w http.ResponseWriter, r *http.Request, who *caller, err error) {
-	var p *Problem
-	if !errors.As(err, &p) {
-		errors.As(problemOf(r.Context(), g.log, err), &p)
-	}
-	if p.Status == http.StatusUnauthorized {
+	if p := g.problem(r, err); p.Status == http.StatusUnauthorized {
 		if wait := g.limits.fail(who.key()); wait > 0 {
 			tooMany(w, wait, "too many requests from this address had no token that counts")
 			return
@@ -87,7 +100,16 @@ func (g *guard) refuse(w http.ResponseWriter, r *http.Request, who *caller, err 
 		g.log.Warn("request refused", "code", p.Code, "address", who.address, "method", r.Method)
 		w.Header().Set("WWW-Authenticate", `Bearer realm="syncline"`)
 	}
-	p.write(w)
+	g.answer(w, r, err)
+}
+
+func (g *guard) answer(w http.ResponseWriter, r *http.Request, err error) { g.problem(r, err).write(w) }
+
+func (g *guard) problem(r *http.Request, err error) (p *Problem) {
+	if !errors.As(err, &p) {
+		errors.As(problemOf(r.Context(), g.log, err), &p)
+	}
+	return p
 }
 
 func tooMany(w http.ResponseWriter, seconds int, detail string) {

@@ -33,6 +33,7 @@ var least = map[string]access.Role{
 	"task":    access.Viewer,
 	"tasks":   access.Viewer,
 
+	"audit":         access.Operator,
 	"cancel-task":   access.Operator,
 	"cancel-tasks":  access.Operator,
 	"pause":         access.Operator,
@@ -97,4 +98,9 @@ func (o *operation) describe(to *huma.Operation) {
 	}
 	to.Security = []map[string][]string{{bearer: {}}}
 	to.Description = strings.TrimSpace(to.Description + " Least role: " + string(o.least) + ".")
+	if o.recorded() {
+		longest := maxReason
+		to.Parameters = append(to.Parameters, &huma.Param{Name: "reason", In: "query", Description: "Why; the audit log keeps it.",
+			Schema: &huma.Schema{Type: huma.TypeString, MaxLength: &longest}})
+	}
 }

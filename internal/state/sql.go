@@ -136,4 +136,15 @@ const (
 	sqlRevokeToken  = `UPDATE token SET revoked = ? WHERE id = ? AND revoked = 0`
 	sqlHasTokens    = `SELECT EXISTS (SELECT 1 FROM token),
 		EXISTS (SELECT 1 FROM token WHERE revoked = 0 AND (expires = 0 OR expires > ?))`
+
+	sqlAddCall = `INSERT INTO audit (id, at, who, token, role, address, operation, details, reason)
+		SELECT ?, ?, ?, ?, ?, ?, ?, ?, ? WHERE NOT EXISTS (SELECT 1 FROM audit WHERE id = ?)`
+	sqlEndCall = `INSERT INTO audit_result (n, ended, status, code) SELECT n, ?, ?, ? FROM audit WHERE id = ?
+		AND NOT EXISTS (SELECT 1 FROM audit_result WHERE audit_result.n = audit.n)`
+	sqlCalls = `SELECT audit.n, id, at, who, token, role, address, operation, details, reason,
+		COALESCE(ended, 0), COALESCE(status, 0), COALESCE(code, '') FROM audit LEFT JOIN audit_result ON audit_result.n = audit.n WHERE true`
+	sqlCallsEnd    = ` ORDER BY audit.n DESC LIMIT ?`
+	sqlKeepCalls   = `UPDATE audit_kept SET below = ? WHERE below < ?`
+	sqlTrimResults = `DELETE FROM audit_result WHERE n IN (SELECT n FROM audit WHERE at < ? ORDER BY n LIMIT ?)`
+	sqlTrimCalls   = `DELETE FROM audit WHERE n IN (SELECT n FROM audit WHERE at < ? ORDER BY n LIMIT ?)`
 )
