@@ -1,12 +1,22 @@
 package apply
 
-import "syncline"
+import (
+	"slices"
 
-// rejected takes over that the target refused the plan in flight as a whole. It returns false where that settles the plan: a
-// retry, which must be recorded by calling settle with the returned result.
+	"syncline"
+)
+
+// rejected takes over that the target refused the plan in flight as a whole. It returns false where that settles the plan: the
+// retry of one slot, which must be recorded by calling settle with the returned result.
 func (m *machine) rejected(err error, culprit int) (again bool, res syncline.Result) {
 	p := m.inflight
-	if len(p.retry) > 0 {
+	if len(p.retry) > 1 {
+		m.together = max(m.before(p, culprit), 1)
+		m.inflight = nil
+		m.forget()
+		return true, res
+	}
+	if len(p.retry) == 1 {
 		res.Outcomes = make([]syncline.Outcome, len(p.changes))
 		res.Rejected = make(map[int]error)
 		for i := range p.changes {
@@ -60,4 +70,18 @@ func (m *machine) eventsBefore(p *plan, t *task) int {
 		n += max(to-from, 0)
 	}
 	return n
+}
+
+// before returns how many slots of a retry come before the one that the change belongs to; half of them where it is not known which change
+// was refused.
+func (m *machine) before(p *plan, change int) int {
+	for i := range p.tasks {
+		if int(p.tasks[i].change) != change || change < 0 {
+			continue
+		}
+		if n := slices.Index(p.retryEntry, p.tasks[i].entry); n >= 0 {
+			return n
+		}
+	}
+	return len(p.retry) / 2
 }

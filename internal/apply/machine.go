@@ -74,6 +74,9 @@ type machine struct {
 	inOrder  bool
 	// alone: the event after try is the likely culprit and is tried by itself.
 	alone bool
+	// together is how many parked slots a target that takes all or nothing is given at once: twice as many after each that it took,
+	// fewer after a refusal, until the one that is refused stands alone.
+	together int
 	// turn alternates between new events and retries.
 	turn bool
 	// unsaved: committed is beyond the cursor that the target stores, which was last moved at saved.
@@ -254,11 +257,11 @@ func (m *machine) full(p *plan) bool {
 	return p.size() >= m.limits.MaxRows || m.try > 0 && p.events >= m.try
 }
 
-// tryParked makes a plan of parked slots whose time has come. A target that takes all or nothing gets them one by one.
+// tryParked makes a plan of parked slots whose time has come.
 func (m *machine) tryParked(now time.Time) bool {
 	n := m.limits.MaxRows
 	if m.traits.Transactional {
-		n = 1
+		n = min(n, max(m.together, 1))
 	}
 	var ready []*parked
 	if m.outside {
@@ -321,6 +324,9 @@ func (m *machine) done(c *state.Commit, now time.Time) {
 	m.inflight = nil
 	m.parking.fold(c)
 	if len(p.retry) > 0 {
+		if m.traits.Transactional && len(c.Update) > 0 && !c.Update[0].Pending() {
+			m.together = min(2*len(p.retry), m.limits.MaxRows)
+		}
 		m.forget() // what was planned meanwhile took the retry's success for granted
 		return
 	}

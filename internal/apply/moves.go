@@ -52,6 +52,9 @@ func (mv *moves) remove(x *state.Exception) {
 	}
 }
 
+// none reports whether no parked task moves its record.
+func (mv *moves) none() bool { return len(mv.tasks) == 0 }
+
 // has reports whether some task concerns the slot as its second.
 func (mv *moves) has(s slot) bool { return mv.number[s] > 0 }
 

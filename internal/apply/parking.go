@@ -1,8 +1,7 @@
 package apply
 
 import (
-	"cmp"
-	"slices"
+	"container/heap"
 	"time"
 
 	"syncline"
@@ -45,6 +44,9 @@ type parked struct {
 	tasks []state.Exception
 	// forced: an operator asked for the next attempt.
 	forced bool
+	// at is when the slot is due, and n its number in the queue of those that are; -1 = nothing that only time brings moves it.
+	at time.Time
+	n  int
 }
 
 func (k *parked) head() *state.Exception { return &k.tasks[0] }
@@ -54,10 +56,10 @@ type parking struct {
 	slots map[slot]*parked
 	rules map[string]int // index by rule id
 	moves moves
-	// next is when the first slot is due, if isNext; stale asks to look for it again. Looking at all slots at each step would make
-	// a route that many wait on slow.
-	next          time.Time
-	isNext, stale bool
+	// queue has the slots that are due some time. stale asks to make it anew, because tasks that move their records can block
+	// each other across slots; without such tasks a change concerns its own slot only.
+	queue queue
+	stale bool
 	// asked are the tasks that wait for the source's answer, waiting all others.
 	asked, waiting load
 }
@@ -106,13 +108,15 @@ func (pk *parking) add(x state.Exception) {
 	}
 	k := pk.slots[s]
 	if k == nil {
-		k = &parked{slot: s}
+		k = &parked{slot: s, n: -1}
 		pk.slots[s] = k
 	}
 	k.tasks = append(k.tasks, x)
-	pk.stale = true
 	pk.count(&x, 1)
 	pk.moves.add(s, &x)
+	if len(k.tasks) == 1 || !pk.moves.none() {
+		pk.schedule(k)
+	}
 }
 
 // due returns when the slot's head is tried again; ok is false where something else must move it: a person, the source's answer, a
@@ -151,21 +155,28 @@ func (pk *parking) fold(c *state.Commit) {
 			if k.tasks[j].Task != x.Task {
 				continue
 			}
-			if x.Pending() {
-				pk.count(&k.tasks[j], -1)
+			pk.stale = pk.stale || !pk.moves.none()
+			switch pk.count(&k.tasks[j], -1); {
+			case x.Pending():
 				k.tasks[j] = *x
 				pk.count(x, 1)
-			} else {
-				pk.count(&k.tasks[j], -1)
+			case j == 0: // the usual one: what is behind it, which can be many, stays where it is
+				pk.moves.remove(&k.tasks[0])
+				k.tasks[0] = state.Exception{}
+				k.tasks = k.tasks[1:]
+			default:
 				pk.moves.remove(&k.tasks[j])
 				k.tasks = append(k.tasks[:j], k.tasks[j+1:]...)
 			}
 			break
 		}
-		k.forced, pk.stale = false, true
+		k.forced = false
 		if len(k.tasks) == 0 {
+			pk.queue.remove(k)
 			delete(pk.slots, s)
+			continue
 		}
+		pk.schedule(k)
 	}
 	for _, x := range c.Park {
 		pk.add(x)
@@ -174,24 +185,45 @@ func (pk *parking) fold(c *state.Commit) {
 
 // ready returns up to n slots whose head is due, the longest overdue first.
 func (pk *parking) ready(now time.Time, n int) []*parked {
-	if at, ok := pk.wake(); !ok || at.After(now) {
-		return nil
-	}
+	pk.refresh()
 	var list []*parked
-	for _, k := range pk.slots {
-		if at, ok := pk.due(k); !ok || at.After(now) {
-			continue
-		}
-		if n == 1 && len(list) == 1 { // sorting all of them to take one would make many retries slow
-			if sooner(k, list[0]) < 0 {
-				list[0] = k
-			}
-			continue
-		}
-		list = append(list, k)
+	for len(list) < n && len(pk.queue) > 0 && !pk.queue[0].at.After(now) {
+		list = append(list, pk.queue[0])
+		pk.queue.remove(pk.queue[0])
 	}
-	slices.SortFunc(list, sooner)
-	return list[:min(n, len(list))]
+	for _, k := range list {
+		pk.queue.put(k, k.at)
+	}
+	return list
+}
+
+// schedule puts the slot where it belongs in the queue.
+func (pk *parking) schedule(k *parked) {
+	if pk.stale = pk.stale || !pk.moves.none(); pk.stale {
+		return
+	}
+	if at, ok := pk.due(k); ok {
+		pk.queue.put(k, at)
+	} else {
+		pk.queue.remove(k)
+	}
+}
+
+// refresh makes the queue anew where that was asked for.
+func (pk *parking) refresh() {
+	if !pk.stale {
+		return
+	}
+	pk.stale = false
+	pk.queue = pk.queue[:0]
+	for _, k := range pk.slots {
+		k.n = -1
+		if at, ok := pk.due(k); ok {
+			k.at, k.n = at, len(pk.queue)
+			pk.queue = append(pk.queue, k)
+		}
+	}
+	heap.Init(&pk.queue)
 }
 
 // blocked reports whether a task, which is the oldest of its slot, waits for one of another slot.
@@ -204,28 +236,19 @@ func (pk *parking) blocked(s slot, x *state.Exception) bool {
 	})
 }
 
-// sooner compares two slots by whose turn comes first.
-func sooner(a, b *parked) int {
-	x, y := a.head(), b.head()
-	return cmp.Or(x.NextTry.Compare(y.NextTry), cmp.Compare(x.Seq, y.Seq), cmp.Compare(x.Index, y.Index), cmp.Compare(x.Task, y.Task))
-}
-
 // wake returns when the next slot is due; ok is false where none will be.
 func (pk *parking) wake() (at time.Time, ok bool) {
-	if !pk.stale {
-		return pk.next, pk.isNext
+	if pk.refresh(); len(pk.queue) == 0 {
+		return time.Time{}, false
 	}
-	for _, k := range pk.slots {
-		if t, due := pk.due(k); due && (!ok || t.Before(at)) {
-			at, ok = t, true
-		}
-	}
-	pk.next, pk.isNext, pk.stale = at, ok, false
-	return at, ok
+	return pk.queue[0].at, true
 }
 
 // force has the slot's head tried at once.
-func (pk *parking) force(k *parked) { k.forced, pk.stale = true, true }
+func (pk *parking) force(k *parked) {
+	k.forced = true
+	pk.schedule(k)
+}
 
 // find returns the slot that holds the task, or nil; known is false where the route has no such rule.
 func (pk *parking) find(x *state.Exception) (k *parked, known bool) {
