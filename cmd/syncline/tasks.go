@@ -1,8 +1,11 @@
 package main
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"os"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -44,7 +47,7 @@ func tasksCommand(g *globals) *cobra.Command {
 	flags := cmd.Flags()
 	flags.StringVar(&q.After, "after", "", "cursor of the next page")
 	flags.IntVar(&q.Limit, "limit", 100, "size of a page")
-	cmd.AddCommand(taskShowCommand(g), taskRetryCommand(g), taskCancelCommand(g))
+	cmd.AddCommand(taskShowCommand(g), taskRetryCommand(g), taskEditCommand(g), taskCancelCommand(g))
 	return cmd
 }
 
@@ -93,6 +96,10 @@ func taskShowCommand(g *globals) *cobra.Command {
 					}
 					row(w, "before\t%s", t.Record.Before)
 					row(w, "after\t%s", t.Record.After)
+				}
+				if t.Edit != nil && t.Original != nil {
+					row(w, "edited\t%s by %s: %s", instant(t.Edit.At), t.Edit.By, t.Edit.Reason)
+					row(w, "it came as\t%s", t.Original.After)
 				}
 			})
 		},
@@ -199,6 +206,48 @@ func taskRetryCommand(g *globals) *cobra.Command {
 	}
 	cmd.Flags().StringVar(&reason, "reason", "", "why")
 	choose(cmd, &s.Choice, waitingStatuses)
+	return cmd
+}
+
+func taskEditCommand(g *globals) *cobra.Command {
+	var file, reason string
+	cmd := &cobra.Command{
+		Use:   "edit ID --record FILE --reason TEXT",
+		Short: "Correct the record of a waiting task, and try it again",
+		Long: "Gives a task that waits another record and has it tried. FILE is a JSON object of columns of the source, as `tasks show` has them\n" +
+			"under after (- for stdin). Columns that it does not name stay as they are, and the key must. The record as it came is kept.",
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			switch {
+			case file == "":
+				return usage(errors.New("give --record FILE"))
+			case reason == "":
+				return usage(errors.New("give --reason TEXT: it is kept with the task"))
+			}
+			read := func() ([]byte, error) { return os.ReadFile(file) } //nolint:gosec // the operator's own path
+			if file == "-" {
+				read = func() ([]byte, error) { return io.ReadAll(cmd.InOrStdin()) }
+			}
+			record, err := read()
+			if err != nil {
+				return usage(err)
+			}
+			if !json.Valid(record) {
+				return usage(fmt.Errorf("%s is not JSON", file))
+			}
+			client, err := g.client()
+			if err != nil {
+				return err
+			}
+			if err := client.EditTask(cmd.Context(), args[0], record, reason); err != nil {
+				return err
+			}
+			fmt.Fprintf(cmd.ErrOrStderr(), "%s is tried again; see `syncline tasks show %s`\n", args[0], args[0]) //nolint:errcheck // talk
+			return nil
+		},
+	}
+	cmd.Flags().StringVar(&file, "record", "", "the file with the record (required)")
+	cmd.Flags().StringVar(&reason, "reason", "", "why; it is kept with the task (required)")
 	return cmd
 }
 

@@ -25,6 +25,7 @@ type State interface {
 	Rewind(ctx context.Context, sl state.Slice, to syncline.Cursor) ([]state.Exception, error)
 	Pending(context.Context, state.Slice) ([]state.Exception, error)
 	Waiting(context.Context, state.Slice) ([]state.Exception, error)
+	EditTask(ctx context.Context, sl state.Slice, task string, record []byte, e state.Edit) error
 	Totals(context.Context, state.Slice) (state.Counts, state.Histogram, error)
 	Schemas(context.Context, state.Slice) (map[string]state.RuleSchema, error)
 	SaveSchema(context.Context, state.Slice, state.RuleSchema) error

@@ -49,6 +49,12 @@ type Retrial struct {
 	Reason string `json:"reason,omitempty" maxLength:"500" doc:"Why."`
 }
 
+// Revision is the body of a request to try a task again, perhaps with another record.
+type Revision struct {
+	Retrial
+	Record json.RawMessage `json:"record,omitempty" doc:"What the record is to be: an object of columns of the source. Those that it does not name stay as they are, and the key must. It needs a reason."`
+}
+
 // Retrials is the body of a request to try several tasks again.
 type Retrials struct {
 	Selection
@@ -262,14 +268,20 @@ func (a *api) task(ctx context.Context, in *taskID) (*reply[Task], error) {
 }
 
 func (a *api) retry(ctx context.Context, in *struct {
-	ID   string   `path:"id"`
-	Body *Retrial `required:"false"`
+	ID   string    `path:"id"`
+	Body *Revision `required:"false"`
 }) (*struct{}, error) {
-	reason := ""
-	if in.Body != nil {
-		reason = in.Body.Reason
+	if in.Body == nil {
+		in.Body = &Revision{}
 	}
-	return a.done(ctx, a.engine.RetryTask(ctx, in.ID, reason))
+	if in.Body.Record == nil {
+		return a.done(ctx, a.engine.RetryTask(ctx, in.ID, in.Body.Reason))
+	}
+	if in.Body.Reason == "" {
+		return a.done(ctx, syncline.Errorf(syncline.Rejected, "reason_missing", "an edited record needs a reason").
+			WithFix("give a reason; it is kept with the task"))
+	}
+	return a.done(ctx, a.engine.EditTask(ctx, in.ID, in.Body.Record, in.Body.Reason))
 }
 
 func (a *api) cancel(ctx context.Context, in *struct {

@@ -181,6 +181,12 @@ func (c *Client) RetryTask(ctx context.Context, id, reason string) error {
 	return err
 }
 
+// EditTask gives a task that waits another record, and has it tried.
+func (c *Client) EditTask(ctx context.Context, id string, record json.RawMessage, reason string) error {
+	_, err := call[struct{}](ctx, c, "POST", "/v1/tasks/"+url.PathEscape(id)+"/retry", Revision{Retrial{reason}, record})
+	return err
+}
+
 // CancelTask gives a pending task up.
 func (c *Client) CancelTask(ctx context.Context, id, reason string) error {
 	_, err := call[struct{}](ctx, c, "POST", "/v1/tasks/"+url.PathEscape(id)+"/cancel", Cancellation{reason})

@@ -3,6 +3,7 @@ package ops
 
 import (
 	"context"
+	"encoding/json"
 	"time"
 
 	"syncline/internal/state"
@@ -31,6 +32,8 @@ type Engine interface {
 	Task(ctx context.Context, id string) (Task, error)
 	// RetryTask has a pending task tried now.
 	RetryTask(ctx context.Context, id, reason string) error
+	// EditTask gives a task that waits another record, of which the JSON object names what is to differ, and has it tried.
+	EditTask(ctx context.Context, id string, record json.RawMessage, reason string) error
 	// CancelTask gives a pending task up for good.
 	CancelTask(ctx context.Context, id, reason string) error
 	// RetryTasks has the chosen tasks that wait tried now, and tells of each whether it will be.

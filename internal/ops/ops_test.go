@@ -90,6 +90,10 @@ func (f *fake) RetryTask(_ context.Context, id, reason string) error {
 	f.asked = append(f.asked, "retry "+id+": "+reason)
 	return f.err
 }
+func (f *fake) EditTask(_ context.Context, id string, record json.RawMessage, reason string) error {
+	f.asked = append(f.asked, "edit "+id+" "+string(record)+": "+reason)
+	return f.err
+}
 func (f *fake) CancelTask(_ context.Context, id, reason string) error {
 	f.asked = append(f.asked, "cancel "+id+": "+reason)
 	return f.err
@@ -264,10 +268,12 @@ func TestCommandsReachTheEngine(t *testing.T) {
 	c, _ := serve(t, f)
 	ctx := t.Context()
 	must(t, c.RetryTask(ctx, "a/b", "mended"))
+	must(t, c.EditTask(ctx, "a/b", json.RawMessage(`{"name":null}`), "a typo"))
+	problemIn(t, c.EditTask(ctx, "a/b", json.RawMessage(`{}`), ""), 422, "reason_missing", 1)
 	must(t, c.CancelTask(ctx, "a b", "sent by hand"))
 	must(t, c.ResumeRoute(ctx, "a/b@crm"))
 	must(t, c.ResumeSystem(ctx, "crm"))
-	if diff := cmp.Diff([]string{"retry a/b: mended", "cancel a b: sent by hand", "resume a/b@crm", "resume system crm"}, f.asked); diff != "" {
+	if diff := cmp.Diff([]string{"retry a/b: mended", "edit a/b {\"name\":null}: a typo", "cancel a b: sent by hand", "resume a/b@crm", "resume system crm"}, f.asked); diff != "" {
 		t.Errorf("asked (-want +got):\n%s", diff)
 	}
 	request := SyncRequest{Source: "shop", Entity: "order", Routes: []string{"r"}, Keys: []string{"1"}}
