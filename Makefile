@@ -3,15 +3,18 @@
 GO      ?= go
 TIMEOUT ?= 15m
 
-.PHONY: build test lint fmt vuln bench sim fuzz servers
+.PHONY: build test lint fmt vuln bench sim fuzz servers validator
 
 build: ## the binary, as it is released
 	CGO_ENABLED=0 $(GO) build -trimpath -o syncline ./cmd/syncline
 
-servers: ## PostgreSQL and Redis, from PATH or installed
+servers: ## PostgreSQL, Redis and npm, from PATH or installed
 	@./tools/servers
 
-test: servers ## all tests with the race detector; where CI is set, a skipped one fails the run
+validator: servers ## of the OpenAPI document, from npm
+	@./tools/openapi/install
+
+test: servers validator ## all tests with the race detector; where CI is set, a skipped one fails the run
 	@./tools/test -race -timeout $(TIMEOUT) ./...
 	@./tools/test -timeout $(TIMEOUT) ./internal/sim
 

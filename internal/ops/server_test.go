@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -134,6 +135,30 @@ func TestOpenAPIListsEveryRoute(t *testing.T) {
 	must(t, err)
 	if diff := cmp.Diff(string(text), body); diff != "" {
 		t.Errorf("the API has changed (accept with -update) (-want +got):\n%s", diff)
+	}
+}
+
+// TestDocumentIsValid has somebody else judge the document: a validator from npm that knows nothing of huma.
+func TestDocumentIsValid(t *testing.T) {
+	tool := filepath.Join("..", "..", "tools", "openapi")
+	if _, err := os.Stat(filepath.Join(tool, "node_modules")); err != nil {
+		t.Skip("the validator is not installed: make validator, which needs npm")
+	}
+	_, url := serve(t, &fake{})
+	_, document := get(t, url+"/openapi.json")
+	judge := func(document string) ([]byte, error) {
+		cmd := exec.CommandContext(t.Context(), "node", filepath.Join(tool, "validate.mjs"))
+		cmd.Stdin = strings.NewReader(document)
+		return cmd.CombinedOutput()
+	}
+	if said, err := judge(document); err != nil {
+		t.Errorf("the document is not valid: %v\n%s", err, said)
+	}
+	for _, wrong := range []string{`"responses"`, `#/components/schemas/Problem`, `"type": "string"`} {
+		broken := strings.Replace(document, wrong, wrong[:len(wrong)-2]+`x"`, 1)
+		if said, err := judge(broken); err == nil {
+			t.Errorf("with a broken %s the document is found valid: %s", wrong, said)
+		}
 	}
 }
 
