@@ -59,6 +59,7 @@ var kinds = map[string]kind{
 	"internal/expression": pure,
 	"internal/failpoint":  pure,
 	"internal/pgoutput":   pure,
+	"internal/problem":    pure,
 	"internal/rule":       pure,
 	"internal/transform":  pure,
 

@@ -202,7 +202,7 @@ func (c *codeReader) read(dir string, file *ast.File) {
 			}
 		case *ast.ValueSpec:
 			for i, name := range n.Names {
-				if i < len(n.Values) && (strings.HasPrefix(name.Name, "code") || n.Type != nil && isCodeName(nameOf(n.Type))) {
+				if i < len(n.Values) && (strings.HasPrefix(strings.ToLower(name.Name), "code") || n.Type != nil && isCodeName(nameOf(n.Type))) {
 					c.add(n.Values[i])
 				}
 			}

@@ -13,6 +13,7 @@ import (
 	"syncline"
 	"syncline/internal/config"
 	"syncline/internal/ops"
+	"syncline/internal/problem"
 	"syncline/internal/state"
 )
 
@@ -104,7 +105,7 @@ func (d *Daemon) read(files []config.File) (*config.Config, error) {
 	}
 	invalid := &ops.InvalidConfig{}
 	for _, p := range problems {
-		f := ops.FieldFault{Location: p.File, Message: string(p.Code) + ": " + p.Message}
+		f := problem.Field{Location: p.File, Message: string(p.Code) + ": " + p.Message}
 		if p.Line > 0 {
 			f.Location = fmt.Sprintf("%s:%d:%d", p.File, p.Line, p.Column)
 		}

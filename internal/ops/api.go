@@ -13,6 +13,7 @@ import (
 
 	"syncline"
 	"syncline/internal/access"
+	"syncline/internal/problem"
 	"syncline/internal/state"
 )
 
@@ -158,9 +159,9 @@ func (a *api) register(mux *http.ServeMux, o Options) ([]byte, map[string]*opera
 
 // op describes an operation whose errors are problems.
 func op(h huma.API, id, method, path, summary string) huma.Operation {
-	problem := h.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[Problem](), true, "Problem")
+	schema := h.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[Problem](), true, "Problem")
 	return huma.Operation{OperationID: id, Method: method, Path: path, Summary: summary, Responses: map[string]*huma.Response{
-		"default": {Description: "A problem", Content: map[string]*huma.MediaType{problemType: {Schema: problem}}}}}
+		"default": {Description: "A problem", Content: map[string]*huma.MediaType{problem.MediaType: {Schema: schema}}}}}
 }
 
 func add[I, O any](h huma.API, op huma.Operation, do func(context.Context, *I) (*O, error)) {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"syncline/internal/problem"
 	"syncline/internal/state"
 )
 
@@ -67,7 +68,7 @@ func pathDetails(template string, u *url.URL) map[string]string {
 func addBody(c *state.Call, r *http.Request) error {
 	body, err := io.ReadAll(io.LimitReader(r.Body, maxRecordedBody+1))
 	if err != nil {
-		return newProblem(http.StatusBadRequest, "request_invalid", "the body ended early", "send it again")
+		return problem.New(http.StatusBadRequest, "request_invalid", "the body ended early", "send it again")
 	}
 	r.Body = struct {
 		io.Reader
@@ -129,7 +130,7 @@ func brief(text string) string {
 func (g *guard) record(w http.ResponseWriter, r *http.Request, c *state.Call) {
 	err := addBody(c, r)
 	if err == nil && len(c.Reason) > maxReason {
-		err = newProblem(http.StatusUnprocessableEntity, "request_invalid", fmt.Sprintf("the reason has more than %d bytes", maxReason), "")
+		err = problem.New(http.StatusUnprocessableEntity, "request_invalid", fmt.Sprintf("the reason has more than %d bytes", maxReason), "")
 	}
 	if err == nil {
 		err = g.store.AddCall(r.Context(), c)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"syncline/internal/access"
+	"syncline/internal/problem"
 	"syncline/internal/state"
 )
 
@@ -99,7 +100,7 @@ func (g *guard) authenticate(r *http.Request) (caller, error) {
 const newToken = "make one with syncline token create"
 
 func unauthorized(code, detail, fix string) *Problem {
-	return newProblem(http.StatusUnauthorized, code, detail, fix)
+	return problem.New(http.StatusUnauthorized, code, detail, fix)
 }
 
 // open reports whether requests need no token: on a server that only this machine can reach, until its first token was made. Tokens that

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"syncline/internal/access"
+	"syncline/internal/problem"
 	"syncline/internal/state"
 )
 
@@ -59,8 +60,8 @@ func NewClient(server string) (*Client, error) { return Connect(ClientOptions{Se
 func Connect(o ClientOptions) (*Client, error) {
 	u, err := url.Parse(o.Server)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		p := newProblem(0, codeServerInvalid, "the server's URL is not one of http or https", "give --server http://127.0.0.1:8484")
-		p.cause = err
+		p := problem.New(0, problem.CodeServerInvalid, "the server's URL is not one of http or https", "give --server http://127.0.0.1:8484")
+		p = p.Because(err)
 		return nil, p
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
@@ -80,8 +81,8 @@ func trust(file string) (*tls.Config, error) {
 		pool = x509.NewCertPool()
 	}
 	if err != nil || !pool.AppendCertsFromPEM(text) {
-		p := newProblem(0, codeServerInvalid, "the file of --ca has no certificate that can be read: "+file, "give the certificate of the authority as a PEM file")
-		p.cause = err
+		p := problem.New(0, problem.CodeServerInvalid, "the file of --ca has no certificate that can be read: "+file, "give the certificate of the authority as a PEM file")
+		p = p.Because(err)
 		return nil, p
 	}
 	return &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: pool}, nil
@@ -309,7 +310,7 @@ func call[T any](ctx context.Context, c *Client, method, path string, body any) 
 	if err != nil {
 		return out, c.unreachable(ctx, err)
 	}
-	isProblem := strings.HasPrefix(res.Header.Get("Content-Type"), problemType)
+	isProblem := strings.HasPrefix(res.Header.Get("Content-Type"), problem.MediaType)
 	switch {
 	case res.StatusCode == http.StatusNoContent:
 		return out, nil
@@ -324,7 +325,7 @@ func call[T any](ctx context.Context, c *Client, method, path string, body any) 
 			return out, nil
 		}
 	}
-	return out, newProblem(res.StatusCode, "answer_unknown", "the server's answer to "+method+" "+path+" is not one of syncline's",
+	return out, problem.New(res.StatusCode, "answer_unknown", "the server's answer to "+method+" "+path+" is not one of syncline's",
 		"check that --server names a syncline of this version")
 }
 
@@ -336,7 +337,7 @@ func (c *Client) unreachable(ctx context.Context, err error) error {
 	if errors.As(err, &failed) {
 		err = failed.Err
 	}
-	p := newProblem(0, "unreachable", "no answer from "+c.base+": "+err.Error(), "start syncline run, or give its address with --server")
-	p.cause = err
+	p := problem.New(0, "unreachable", "no answer from "+c.base+": "+err.Error(), "start syncline run, or give its address with --server")
+	p = p.Because(err)
 	return p
 }

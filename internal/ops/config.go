@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
+
+	"syncline/internal/problem"
 )
 
 // ConfigFile is a file of a configuration, as it was written.
@@ -103,7 +105,7 @@ type Configurations interface {
 
 // InvalidConfig is why a configuration was refused.
 type InvalidConfig struct {
-	Faults []FieldFault
+	Faults []problem.Field
 }
 
 func (e *InvalidConfig) Error() string {

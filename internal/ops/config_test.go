@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"syncline/internal/problem"
 )
 
 // configs gives what it is told and remembers what it was asked.
@@ -42,9 +44,9 @@ func TestConfigurationsReachTheEngine(t *testing.T) {
 	if diff := cmp.Diff(request, f.asked); diff != "" {
 		t.Errorf("asked (-want +got):\n%s", diff)
 	}
-	f.err = &InvalidConfig{[]FieldFault{{"syncline.yaml:3:5", "unknown_key: there is no key x"}}}
+	f.err = &InvalidConfig{[]problem.Field{{Location: "syncline.yaml:3:5", Message: "unknown_key: there is no key x"}}}
 	_, err = c.PlanConfig(t.Context(), request)
-	if p := problemIn(t, err, 422, "config_invalid", 3); !cmp.Equal(p.Fields, []FieldFault{{"syncline.yaml:3:5", "unknown_key: there is no key x"}}) {
+	if p := problemIn(t, err, 422, "config_invalid", 3); !cmp.Equal(p.Fields, []problem.Field{{Location: "syncline.yaml:3:5", Message: "unknown_key: there is no key x"}}) {
 		t.Errorf("fields = %+v", p.Fields)
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync/atomic"
 
+	"syncline/internal/problem"
 	"syncline/internal/state"
 )
 
@@ -40,7 +41,7 @@ func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if op == nil || !op.probe() {
 		if !g.limits.enter() {
 			w.Header().Set("Retry-After", "1")
-			newProblem(http.StatusServiceUnavailable, "server_busy", "too many requests are under way", "try again").write(w)
+			problem.New(http.StatusServiceUnavailable, "server_busy", "too many requests are under way", "try again").Write(w)
 			return
 		}
 		defer g.limits.leave()
@@ -66,7 +67,7 @@ func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if op != nil && op.mutating {
 			g.recordRefused(r, g.call(r, id, op, &who), p.Status, p.Code)
 		}
-		p.write(w)
+		p.Write(w)
 		return
 	}
 	if op.counted() {
@@ -103,7 +104,7 @@ func (g *guard) refuse(w http.ResponseWriter, r *http.Request, who *caller, err 
 	g.answer(w, r, err)
 }
 
-func (g *guard) answer(w http.ResponseWriter, r *http.Request, err error) { g.problem(r, err).write(w) }
+func (g *guard) answer(w http.ResponseWriter, r *http.Request, err error) { g.problem(r, err).Write(w) }
 
 func (g *guard) problem(r *http.Request, err error) (p *Problem) {
 	if !errors.As(err, &p) {
@@ -114,14 +115,14 @@ func (g *guard) problem(r *http.Request, err error) (p *Problem) {
 
 func tooMany(w http.ResponseWriter, seconds int, detail string) {
 	w.Header().Set("Retry-After", strconv.Itoa(seconds))
-	newProblem(http.StatusTooManyRequests, "too_many_requests", detail, "wait as Retry-After says").write(w)
+	problem.New(http.StatusTooManyRequests, "too_many_requests", detail, "wait as Retry-After says").Write(w)
 }
 
 func forbidden(op *operation, who *caller) *Problem {
 	if op == nil {
-		return newProblem(http.StatusForbidden, "forbidden", "nobody may do this", "")
+		return problem.New(http.StatusForbidden, "forbidden", "nobody may do this", "")
 	}
-	return newProblem(http.StatusForbidden, "forbidden", "the role "+string(who.token.Role)+" may not do this: "+op.id,
+	return problem.New(http.StatusForbidden, "forbidden", "the role "+string(who.token.Role)+" may not do this: "+op.id,
 		"use a token of role "+string(op.least))
 }
 
@@ -133,12 +134,12 @@ func onlyThisMachine(r *http.Request) error {
 		host = h
 	}
 	if !loopback(strings.Trim(host, "[]")) {
-		return newProblem(http.StatusForbidden, "host_refused", "the request is for another host than this one",
+		return problem.New(http.StatusForbidden, "host_refused", "the request is for another host than this one",
 			"use http://127.0.0.1 or http://localhost, or make tokens: syncline token create")
 	}
 	for _, header := range []string{"Forwarded", "X-Forwarded-For", "X-Real-Ip"} {
 		if r.Header.Get(header) != "" {
-			return newProblem(http.StatusForbidden, "host_refused", "a proxy has passed the request on, and there is no token",
+			return problem.New(http.StatusForbidden, "host_refused", "a proxy has passed the request on, and there is no token",
 				"make tokens: syncline token create")
 		}
 	}
@@ -150,10 +151,10 @@ func notThere(w http.ResponseWriter, r *http.Request, h http.Handler) {
 	refusal := &refusal{header: w.Header(), status: http.StatusNotFound}
 	h.ServeHTTP(refusal, r)
 	if refusal.status == http.StatusMethodNotAllowed {
-		newProblem(refusal.status, "method_not_allowed", r.Method+" is not allowed here", "").write(w)
+		problem.New(refusal.status, "method_not_allowed", r.Method+" is not allowed here", "").Write(w)
 		return
 	}
-	newProblem(http.StatusNotFound, "path_not_found", "there is nothing at this path", "GET /openapi.json lists the paths").write(w)
+	problem.New(http.StatusNotFound, "path_not_found", "there is nothing at this path", "GET /openapi.json lists the paths").Write(w)
 }
 
 // refusal takes the status and the headers of the mux's own answer and drops its text.

@@ -19,6 +19,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"syncline"
+	"syncline/internal/problem"
 	"syncline/internal/state"
 )
 
@@ -161,7 +162,7 @@ func serveOn(t *testing.T, o Options) string {
 				_, _ = w.Write(body)
 				return
 			}
-			newProblem(http.StatusForbidden, "source_forbidden", "", "").write(w)
+			problem.New(http.StatusForbidden, "source_forbidden", "", "").Write(w)
 		}
 	}
 	s, err := New(o)

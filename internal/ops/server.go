@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"syncline/internal/problem"
 	"syncline/internal/state"
 )
 
@@ -93,7 +94,7 @@ func New(o Options) (*Server, error) {
 	s.guard = &guard{mux: mux, operations: ops, store: o.Store, limits: newLimits(o.Concurrency, o.Rate), log: o.Logger}
 	origin := http.NewCrossOriginProtection()
 	origin.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		newProblem(http.StatusForbidden, "cross_origin", "a page of another site may not send this request", "").write(w)
+		problem.New(http.StatusForbidden, "cross_origin", "a page of another site may not send this request", "").Write(w)
 	}))
 	s.handler = origin.Handler(s.guard)
 	return s, nil

@@ -15,6 +15,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"syncline/internal/problem"
 	"syncline/internal/state"
 )
 
@@ -73,7 +74,7 @@ func TestRefusals(t *testing.T) {
 			if err := json.Unmarshal([]byte(body), &p); err != nil {
 				t.Fatalf("answer = %d %q, no problem", res.StatusCode, body)
 			}
-			if res.StatusCode != c.status || p.Code != c.code || p.Status != c.status || res.Header.Get("Content-Type") != problemType {
+			if res.StatusCode != c.status || p.Code != c.code || p.Status != c.status || res.Header.Get("Content-Type") != problem.MediaType {
 				t.Errorf("answer = %d %s %s, want %d %s", res.StatusCode, res.Header.Get("Content-Type"), body, c.status, c.code)
 			}
 		})

@@ -15,6 +15,7 @@ import (
 	"syncline"
 	"syncline/internal/cloudevent"
 	"syncline/internal/memlog"
+	"syncline/internal/problem"
 )
 
 // memIndex is an Index in memory.
@@ -214,7 +215,7 @@ func (r *rig) send(body string) <-chan *httptest.ResponseRecorder {
 // wantAnswer checks status, code and the place that is named.
 func (r *rig) wantAnswer(what string, w *httptest.ResponseRecorder, status int, code, location string) {
 	r.t.Helper()
-	var p problem
+	var p problem.Problem
 	if status == http.StatusAccepted {
 		if w.Code != status {
 			r.t.Errorf("%s: %d %s, want 202", what, w.Code, w.Body)
@@ -225,8 +226,8 @@ func (r *rig) wantAnswer(what string, w *httptest.ResponseRecorder, status int, 
 		r.t.Errorf("%s: %d %s: %v", what, w.Code, w.Body, err)
 	}
 	got := ""
-	if len(p.Errors) > 0 {
-		got = p.Errors[0].Location
+	if len(p.Fields) > 0 {
+		got = p.Fields[0].Location
 	}
 	if w.Code != status || p.Status != status || p.Code != code || got != location || w.Header().Get("Content-Type") != "application/problem+json" {
 		r.t.Errorf("%s: %d %s at %q (%s), want %d %s at %q", what, w.Code, p.Code, got, p.Detail, status, code, location)

@@ -10,6 +10,7 @@ import (
 
 	"syncline"
 	"syncline/internal/cloudevent"
+	"syncline/internal/problem"
 )
 
 // Seconds after which a client may try again.
@@ -23,23 +24,6 @@ type accepted struct {
 	IDs []string `json:"ids"`
 }
 
-// problem is an error in the form of RFC 9457, as everywhere in the API.
-type problem struct {
-	Type   string  `json:"type"`
-	Title  string  `json:"title"`
-	Status int     `json:"status"`
-	Detail string  `json:"detail"`
-	Code   string  `json:"code"`
-	Fix    string  `json:"fix,omitempty"`
-	Errors []fault `json:"errors,omitempty"`
-}
-
-// fault names the event and the field: "events[3].data.total".
-type fault struct {
-	Location string `json:"location"`
-	Message  string `json:"message"`
-}
-
 // Serve takes the CloudEvents of one request. 202 means that all of them are durable; 4xx that none is stored; 503 and
 // 507 that the request should be sent again after Retry-After, with the same ids. Events of a source that may refuses are answered
 // with 403, whether there is such a source or not.
@@ -49,7 +33,13 @@ func (in *Intake) Serve(w http.ResponseWriter, r *http.Request, may func(source 
 		in.refuse(w, err)
 		return
 	}
-	writeJSON(w, http.StatusAccepted, "application/json", accepted{IDs: ids})
+	text, err := json.Marshal(accepted{IDs: ids})
+	if err != nil {
+		panic(err) // strings always have a JSON form
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(http.StatusAccepted)
+	_, _ = w.Write(append(text, '\n')) // the client is gone
 }
 
 func (in *Intake) accept(w http.ResponseWriter, r *http.Request, may func(source string) bool) ([]string, error) {
@@ -142,25 +132,14 @@ func (in *Intake) refuse(w http.ResponseWriter, err error) {
 	case http.StatusInsufficientStorage:
 		w.Header().Set("Retry-After", strconv.Itoa(retryFull))
 	}
-	p := problem{Type: "urn:syncline:problem:" + e.Err.Code, Title: http.StatusText(e.Status), Status: e.Status, Detail: e.Error(),
-		Code: e.Err.Code, Fix: e.Err.Fix}
+	p := problem.New(e.Status, e.Err.Code, e.Error(), e.Err.Fix)
 	if e.Event >= 0 {
 		location := "events[" + strconv.Itoa(e.Event) + "]"
 		if e.Field != "" {
 			location += "." + e.Field
 		}
-		p.Errors = []fault{{location, e.Err.Msg}}
+		p.Fields = []problem.Field{{Location: location, Message: e.Err.Msg}}
 	}
 	in.opts.Logger.Debug("events refused", "status", e.Status, "code", p.Code)
-	writeJSON(w, e.Status, "application/problem+json", p)
-}
-
-func writeJSON(w http.ResponseWriter, status int, mediaType string, body any) {
-	text, err := json.Marshal(body)
-	if err != nil {
-		panic(err) // strings and numbers always have a JSON form
-	}
-	w.Header().Set("Content-Type", mediaType)
-	w.WriteHeader(status)
-	w.Write(append(text, '\n')) //nolint:errcheck // the client is gone
+	p.Write(w)
 }
