@@ -136,7 +136,8 @@ func (d *difference) walk(path string, was, now reflect.Value) {
 			return
 		}
 	}
-	if !reflect.DeepEqual(was.Interface(), now.Interface()) {
+	// Of a syncline.Value, DeepEqual sees the first byte: what is written tells constants apart. What is not written (secrets) it sees.
+	if !reflect.DeepEqual(was.Interface(), now.Interface()) || !bytes.Equal(encode(was.Interface()), encode(now.Interface())) {
 		*d = append(*d, Field{path, shown(was), shown(now)})
 	}
 }

@@ -68,6 +68,9 @@ system partner changed
 		{"another type", []string{`{type: postgres, url: "${DW_URL}"}`, `{type: sqlite, url: "sqlite:/tmp/dw.db"}`}, nil, `
 system dw changed
   type: postgres → sqlite`},
+		{"a constant of a step", []string{"transform: [{rename: {a: b}}]", "transform: [{default: {a: bc}}]"}, nil, `
+rule lead changed
+  transform: [{"rename":[{"from":"a","to":"b"}]}] → [{"default":[{"field":"a","value":"text(bc)"}]}]`},
 		{"conditions and steps", []string{`when: 'after.tier != "test"'`, `when: 'after.tier == "x"', min_priority: high`, "{a: b}", "{a: c}"}, nil, `
 rule lead changed
   min_priority:  → high
@@ -127,4 +130,27 @@ func describe(c Changes) string {
 		fields("  ", one.Fields)
 	}
 	return b.String()
+}
+
+// Constants of one length that begin alike are different, and so are hash keys, which do not show.
+func TestStepsDiffer(t *testing.T) {
+	load := func(step, key string) *Config {
+		text := "version: 1\nsystems: {crm: {type: sqlite, path: a.db, capture: {entities: {x: {}}}}, dw: {type: sqlite, path: b.db}}\n" +
+			"rules: [{id: r, from: crm/x, to: dw/x, transform: [" + step + "]}]"
+		cfg, problems := Load(write(t, map[string]string{"c.yaml": text}), func(string) (string, bool) { return key, true })
+		if problems != nil {
+			t.Fatal(problems)
+		}
+		return cfg
+	}
+	constants, hash := "default: {a: %s}", `hash: {a: "${KEY}"}`
+	if Same(load(fmt.Sprintf(constants, "north"), "").Rules[0].Transform, load(fmt.Sprintf(constants, "noric"), "").Rules[0].Transform) {
+		t.Error("two constants are the same")
+	}
+	if Same(load(hash, "0123456789abcdef").Rules[0].Transform, load(hash, "0123456789abcdeg").Rules[0].Transform) {
+		t.Error("two hash keys are the same")
+	}
+	if !Same(load(hash, "0123456789abcdef").Rules[0].Transform, load(hash, "0123456789abcdef").Rules[0].Transform) {
+		t.Error("one hash key is not the same")
+	}
 }

@@ -3,26 +3,35 @@ package config
 import (
 	"errors"
 	"slices"
+	"strings"
 
 	"syncline"
 	"syncline/internal/transform"
 )
 
 // laterSteps are steps that a later version has.
-var laterSteps = notYet{"format", "calculate", "lookup", "enrich", "split", "mask", "script"}
+var laterSteps = notYet{"enrich", "split", "script"}
 
 // step reads one step: a mapping whose one key is the step's kind.
 func (l *loader) step(v value, r *ruleSource) {
 	var step transform.Step
 	before := len(l.problems)
 	seen := l.object(v, "a transform step", fields{
-		"rename":  func(v value) { step = l.renameStep(v) },
-		"map":     func(v value) { step = l.mapStep(v) },
-		"set":     func(v value) { step = l.setStep(v) },
-		"drop":    func(v value) { step = transform.Drop{Fields: l.fieldNames(v)} },
-		"keep":    func(v value) { step = transform.Keep{Fields: l.fieldNames(v)} },
-		"filter":  func(v value) { step = transform.Filter{When: l.test(v)} },
-		"convert": func(v value) { step = l.convertStep(v) },
+		"rename":    func(v value) { step = l.renameStep(v) },
+		"map":       func(v value) { step = l.mapStep(v) },
+		"set":       func(v value) { step = l.setStep(v) },
+		"drop":      func(v value) { step = transform.Drop{Fields: l.fieldNames(v)} },
+		"keep":      func(v value) { step = transform.Keep{Fields: l.fieldNames(v)} },
+		"filter":    func(v value) { step = transform.Filter{When: l.test(v)} },
+		"convert":   func(v value) { step = l.convertStep(v) },
+		"flatten":   func(v value) { step = l.flattenStep(v) },
+		"nest":      func(v value) { step = l.nestStep(v) },
+		"default":   func(v value) { step = l.defaultStep(v) },
+		"calculate": func(v value) { step = l.calculateStep(v) },
+		"format":    func(v value) { step = l.formatStep(v) },
+		"lookup":    func(v value) { step = l.lookupStep(v) },
+		"mask":      func(v value) { step = l.maskStep(v) },
+		"hash":      func(v value) { step = l.hashStep(v) },
 	}, laterSteps)
 	if len(l.problems) > before {
 		return
@@ -32,7 +41,9 @@ func (l *loader) step(v value, r *ruleSource) {
 		return
 	}
 	if _, err := transform.Compile([]transform.Step{step}); err != nil {
-		l.report(v, BadValue, "", "%s", messageOf(err))
+		// The line says which step it is; compiled by itself, it is the first.
+		text := strings.TrimPrefix(messageOf(err), "step 1 ("+step.Kind()+"): ")
+		l.report(v, BadValue, fixOf(err), "%s: %s", step.Kind(), text)
 		return
 	}
 	r.Transform = append(r.Transform, step)
@@ -54,7 +65,7 @@ func (l *loader) renameStep(v value) transform.Step {
 	return step
 }
 
-// mapStep reads {from: to} and {from: {to: name, keep: false}}.
+// mapStep reads {from: to} and {from: {to: name, keep: false, kind: int}}.
 func (l *loader) mapStep(v value) transform.Step {
 	var step transform.Map
 	l.entries(v, "map", func(key, val value) {
@@ -63,6 +74,7 @@ func (l *loader) mapStep(v value) transform.Step {
 			seen := l.object(val, "a mapping", fields{
 				"to":   func(v value) { m.To, _ = l.text(v) },
 				"keep": func(v value) { l.boolean(v, &m.Keep) },
+				"kind": func(v value) { l.kind(v, &m.Kind) },
 			}, nil)
 			l.need(val, seen, "the mapping of "+m.From, "to")
 		} else {
@@ -92,19 +104,19 @@ func (l *loader) setStep(v value) transform.Step {
 	return step
 }
 
-// convertStep reads {field: kind} and {field: {kind: decimal, default: 0}}.
+// convertStep reads {field: kind} and {field: {kind: decimal, default: 0, …}}.
 func (l *loader) convertStep(v value) transform.Step {
 	var step transform.Convert
 	l.entries(v, "convert", func(key, val value) {
 		c := transform.Conversion{Field: key.node.Value}
 		if l.isMapping(val) {
 			seen := l.object(val, "a conversion", fields{
-				"kind": func(v value) { l.kind(v, &c.To) },
-				"default": func(v value) {
-					if constant, ok := l.constant(v); ok {
-						c.Default = &transform.Constant{Value: constant}
-					}
-				},
+				"kind":     func(v value) { l.kind(v, &c.To) },
+				"default":  l.defaultTo(&c.Default),
+				"invalid":  l.policy(&c.Invalid, transform.PolicyReject, transform.PolicyNull, transform.PolicyDefault),
+				"overflow": l.policy(&c.Overflow, transform.PolicyReject, transform.PolicyNull, transform.PolicyDefault),
+				"layout":   func(v value) { c.Layout, _ = l.text(v) },
+				"zone":     func(v value) { c.Zone, _ = l.text(v) },
 			}, nil)
 			l.need(val, seen, "the conversion of "+c.Field, "kind")
 		} else {
@@ -125,6 +137,15 @@ func (l *loader) kind(v value, dst *syncline.Kind) {
 	if i := slices.Index(names, name); i >= 0 {
 		*dst = transform.Kinds[i]
 	}
+}
+
+// fixOf is the way out that an error names; may be empty.
+func fixOf(err error) string {
+	var e *syncline.Error
+	if errors.As(err, &e) {
+		return e.Fix
+	}
+	return ""
 }
 
 // messageOf is what an error says without its code, which in a problem is the problem's.

@@ -27,7 +27,7 @@ func (d *Daemon) checkRules(ctx context.Context, down map[string]bool) []Finding
 			continue
 		}
 		for _, name := range r.Sources() {
-			parts, err := compile(r, name)
+			parts, err := compile(r, name, nil)
 			if err != nil {
 				list = append(list, tell(name, r.ID, syncline.Failure(err, "")))
 			}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"io"
+	"log/slog"
 	"slices"
 	"time"
 
@@ -28,6 +29,8 @@ type route struct {
 	compiled []apply.Rule
 	open     openTarget
 	apply    *apply.Route
+	// log is where the steps tell what happens to files that they use, nil = nowhere.
+	log *slog.Logger
 	// tombstone is how long a target must know of what was removed.
 	tombstone time.Duration
 }
@@ -69,6 +72,7 @@ func (d *Daemon) newRoutes(made *set) error {
 
 func (d *Daemon) build(rt *route) error {
 	var err error
+	rt.log = d.log
 	if rt.compiled, err = rt.compile(); err != nil {
 		return err
 	}
@@ -97,7 +101,7 @@ func (d *Daemon) build(rt *route) error {
 func (rt *route) compile() ([]apply.Rule, error) {
 	var list []apply.Rule
 	for _, r := range rt.rules {
-		parts, err := compile(r, rt.source.system.Name)
+		parts, err := compile(r, rt.source.system.Name, rt.log)
 		if err != nil {
 			return nil, fmt.Errorf("rule %s: %w", r.ID, err)
 		}
@@ -147,7 +151,7 @@ func version(rules []*config.Rule) string {
 		if err != nil {
 			panic("a configuration that was read cannot be written: " + err.Error())
 		}
-		parts = append(parts, string(text))
+		parts = append(parts, string(text)+transform.Keys(r.Transform))
 	}
 	return hash(parts)
 }
@@ -162,8 +166,8 @@ func hash(parts []string) string {
 	return fmt.Sprintf("%016x", h.Sum64())
 }
 
-// compile makes the rule's parts for one source system: one for each of its entities.
-func compile(r *config.Rule, system string) ([]apply.Rule, error) {
+// compile makes the rule's parts for one source system: one for each of its entities. log may be nil.
+func compile(r *config.Rule, system string, log *slog.Logger) ([]apply.Rule, error) {
 	match, err := rule.Compile(r.Match)
 	if err != nil {
 		return nil, err
@@ -171,6 +175,9 @@ func compile(r *config.Rule, system string) ([]apply.Rule, error) {
 	steps, err := transform.Compile(r.Transform)
 	if err != nil {
 		return nil, err
+	}
+	if log != nil {
+		steps.LogTo(log.With("rule", r.ID))
 	}
 	var rules []apply.Rule
 	for _, from := range r.From {

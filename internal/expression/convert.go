@@ -33,8 +33,10 @@ func Convert(v syncline.Value, elem, to syncline.Kind) (syncline.Value, error) {
 }
 
 var (
-	errNoForm  = errors.New("it is not written as one")
-	errInexact = errors.New("it would not be exact")
+	errNoForm = errors.New("it is not written as one")
+	// ErrInexact is why a value cannot become of a kind that is too small for it, or not exact enough.
+	// ErrInexact is why a value cannot become of a kind that is too small for it, or less exact.
+	ErrInexact = errors.New("it would not be exact")
 	errNoWay   = errors.New("there is no such conversion")
 )
 
@@ -113,11 +115,11 @@ func toNumber(v syncline.Value, to syncline.Kind) (syncline.Value, error) {
 		if out := syncline.Float(f); err == nil && !(math.IsInf(f, 0) && d.Form == apd.Finite) && syncline.Equal(out, plain) {
 			return out, nil
 		}
-		return v, errInexact
+		return v, ErrInexact
 	}
 	whole, ok := strings.CutSuffix(strings.TrimRight(fractionOf(plain.Text()), "0"), ".")
 	if !ok || d.Form != apd.Finite {
-		return v, errInexact
+		return v, ErrInexact
 	}
 	if to == syncline.KindUint {
 		_, err = strconv.ParseUint(whole, 10, 64)
@@ -125,7 +127,7 @@ func toNumber(v syncline.Value, to syncline.Kind) (syncline.Value, error) {
 		_, err = strconv.ParseInt(whole, 10, 64)
 	}
 	if err != nil {
-		return v, errInexact
+		return v, ErrInexact
 	}
 	return syncline.Raw(to, []byte(whole)), nil
 }
@@ -161,7 +163,7 @@ func toMoment(v syncline.Value, to syncline.Kind) (syncline.Value, error) {
 			unit = 24 * time.Hour
 		}
 		if !m.t.Truncate(unit).Equal(m.t) {
-			return v, errInexact
+			return v, ErrInexact
 		}
 	}
 	return syncline.Raw(to, []byte(m.String())), nil
@@ -176,7 +178,7 @@ func toClock(text string) (syncline.Value, error) {
 		switch {
 		case err != nil:
 		case !t.Truncate(time.Microsecond).Equal(t):
-			return syncline.Null, errInexact
+			return syncline.Null, ErrInexact
 		default:
 			return syncline.Raw(syncline.KindTime, t.AppendFormat(nil, "15:04:05.999999")), nil
 		}

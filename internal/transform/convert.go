@@ -1,17 +1,24 @@
 package transform
 
 import (
+	"errors"
 	"slices"
 
 	"syncline"
 	"syncline/internal/expression"
 )
 
-// convert is a compiled Convert: its defaults are of the kinds that they stand for.
-type convert struct{ fields []Conversion }
+// convert is a compiled Convert.
+type convert []conversion
+
+type conversion struct {
+	Conversion
+	invalid, overflow outcome
+	clock             *clock
+}
 
 func (s Convert) compile() (binder, error) {
-	out := convert{fields: slices.Clone(s.Fields)}
+	out := make(convert, len(s.Fields))
 	for i, c := range s.Fields {
 		if err := named(c.Field); err != nil {
 			return nil, err
@@ -22,51 +29,70 @@ func (s Convert) compile() (binder, error) {
 		if !slices.Contains(Kinds, c.To) {
 			return nil, syncline.Errorf(syncline.Fatal, "bad_step", "%s cannot become %s", c.Field, c.To)
 		}
-		if c.Default == nil {
+		out[i].Conversion = c
+		var err error
+		if out[i].invalid, err = decide(c.Field, c.Invalid, c.Default, c.To); err != nil {
+			return nil, err
+		}
+		if out[i].overflow, err = decide(c.Field, c.Overflow, c.Default, c.To); err != nil {
+			return nil, err
+		}
+		if c.Default != nil && out[i].invalid.policy != PolicyDefault && out[i].overflow.policy != PolicyDefault {
+			return nil, syncline.Errorf(syncline.Fatal, "bad_step", "the default of %s is never taken", c.Field)
+		}
+		if c.Layout == "" && c.Zone == "" {
 			continue
 		}
-		v, err := expression.Convert(c.Default.Value, syncline.KindNull, c.To)
-		if err != nil {
-			return nil, syncline.Errorf(syncline.Fatal, "bad_step", "the default of %s: %v", c.Field, err)
+		if !isTime(c.To) {
+			return nil, syncline.Errorf(syncline.Fatal, "bad_step", "%s becomes %s, which has no layout and no zone", c.Field, c.To)
 		}
-		out.fields[i].Default = &Constant{v}
+		if out[i].clock, err = newClock(c.Layout, c.Zone); err != nil {
+			return nil, err
+		}
 	}
 	return out, some(len(s.Fields))
 }
 
-// bind makes a new register for each field, so that an unset value stays unset and no other field changes.
+func isTime(k syncline.Kind) bool {
+	return k == syncline.KindDate || k == syncline.KindTime || k == syncline.KindTimestamp || k == syncline.KindTimestampTZ
+}
+
 func (s convert) bind(l *layout) error {
-	for _, c := range s.fields {
-		at, err := l.value(c.Field)
-		if err != nil {
+	for i := range s {
+		c := &s[i]
+		formula := c.To.String()
+		if c.clock != nil {
+			formula += " " + c.clock.String()
+		}
+		formula += c.invalid.String()
+		if o := c.overflow.String(); o != c.invalid.String() {
+			formula += " overflow" + o
+		}
+		a := alteration{field: c.Field, change: c.change, formula: formula, nullable: c.invalid.nullable() || c.overflow.nullable(),
+			merges: c.invalid.lossy() || c.overflow.lossy(), fix: "let such a record be parked: no default, and no policy but reject"}
+		if at := l.index(c.Field); at < 0 || l.fields[at].Kind != c.To {
+			a.kind = c.To
+		}
+		if err := l.alter(a); err != nil {
 			return err
-		}
-		if at < 0 {
-			continue
-		}
-		f := &l.fields[at]
-		if c.Default != nil && f.key >= 0 {
-			return syncline.Errorf(syncline.Fatal, "bad_key", "%s is part of the key of %s: with a default, different records would have one key", c.Field, l.in.Entity).
-				WithFix("take the default away, so that such a record is parked")
-		}
-		from, elem, kind, fallback := f.register, f.Elem, c.To, c.Default
-		formula, nullable := kind.String(), f.Nullable
-		if fallback != nil {
-			formula += " else " + fallback.String()
-			nullable = nullable || fallback.IsNull()
-		}
-		f.register = l.compute(operation{reads: []int{from}, recordOnly: true, formula: formula, field: c.Field}, l.origins[from],
-			func(r *registers, to int) error {
-				v, err := expression.Convert(r.values[from], elem, kind)
-				if err != nil && fallback != nil {
-					v, err = fallback.Value, nil
-				}
-				r.values[to] = v
-				return err
-			})
-		if kind != f.Kind {
-			f.Column = syncline.Column{Name: f.Name, Kind: kind, Nullable: nullable}
 		}
 	}
 	return nil
+}
+
+func (c *conversion) change(v syncline.Value, elem syncline.Kind) (syncline.Value, error) {
+	var out syncline.Value
+	var err error
+	if c.clock != nil {
+		out, err = c.clock.read(v, c.To)
+	} else {
+		out, err = expression.Convert(v, elem, c.To)
+	}
+	switch {
+	case err == nil:
+		return out, nil
+	case errors.Is(err, expression.ErrInexact):
+		return c.overflow.of(v, err)
+	}
+	return c.invalid.of(v, err)
 }

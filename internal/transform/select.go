@@ -11,8 +11,18 @@ func (s Drop) compile() (binder, error) { return s, distinctNames(s.Fields) }
 
 func (s Drop) bind(l *layout) error {
 	for _, name := range s.Fields {
-		if _, err := l.need(name); err != nil {
+		if l.index(name) >= 0 {
+			continue
+		}
+		at, path, err := l.locate(name)
+		if err != nil {
 			return err
+		}
+		if at >= 0 {
+			if err := l.protect(&l.fields[at], "drop parts of other columns"); err != nil {
+				return err
+			}
+			l.cut(at, path)
 		}
 	}
 	l.fields = slices.DeleteFunc(l.fields, func(f field) bool { return slices.Contains(s.Fields, f.Name) })

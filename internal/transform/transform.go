@@ -1,9 +1,10 @@
 // Package transform makes a target's records from a source's: steps in order, compiled once, bound to each schema that the
-// rows come in. It is pure.
+// rows come in. It is pure, but for the lookup files that it reads again when they change.
 package transform
 
 import (
 	"errors"
+	"log/slog"
 
 	"syncline"
 )
@@ -37,6 +38,15 @@ func Compile(steps []Step) (*Transform, error) {
 		t.kinds = append(t.kinds, s.Kind())
 	}
 	return t, nil
+}
+
+// LogTo says where it is reported that a lookup file was read again, or cannot be. Without it, nowhere.
+func (t *Transform) LogTo(log *slog.Logger) {
+	for _, s := range t.steps {
+		if r, ok := s.(interface{ logTo(*slog.Logger) }); ok {
+			r.logTo(log)
+		}
+	}
 }
 
 // stepError says where in a transform something went wrong. The cause's code gives way, its text and its fix stay.

@@ -81,10 +81,10 @@ func TestApply(t *testing.T) {
 			"id*=int(7) name=text(Z@Example.ORG)"},
 		{"drop", []Step{Drop{[]string{"email", "total", "rev"}}}, "id*=int(7) name=text(Zoë) credit=decimal(1.50)"},
 		{"keep keeps the order", []Step{Keep{[]string{"rev", "id"}}}, "id*=int(7) rev#=int(4)"},
-		{"map copies", []Step{Map{[]Mapping{{Pair{"id", "ref"}, true}, {Pair{"rev", "revision"}, false}}}, Keep{[]string{"id", "ref", "revision"}}},
+		{"map copies", []Step{Map{[]Mapping{{Pair: Pair{"id", "ref"}, Keep: true}, {Pair: Pair{"rev", "revision"}, Keep: false}}}, Keep{[]string{"id", "ref", "revision"}}},
 			"id*=int(7) ref=int(7) revision#=int(4)"},
-		{"map moves the key", []Step{Map{[]Mapping{{Pair{"id", "ref"}, false}}}, Keep{[]string{"ref"}}}, "ref*=int(7)"},
-		{"map one field to two", []Step{Map{[]Mapping{{Pair{"name", "a"}, false}, {Pair{"name", "b"}, true}}}, Keep{[]string{"id", "a", "b"}}},
+		{"map moves the key", []Step{Map{[]Mapping{{Pair: Pair{"id", "ref"}, Keep: false}}}, Keep{[]string{"ref"}}}, "ref*=int(7)"},
+		{"map one field to two", []Step{Map{[]Mapping{{Pair: Pair{"name", "a"}, Keep: false}, {Pair: Pair{"name", "b"}, Keep: true}}}, Keep{[]string{"id", "a", "b"}}},
 			"id*=int(7) a=text(Zoë) b=text(Zoë)"},
 		{"set replaces and adds", []Step{assignments("email", "lower(after.email)", "gross", "after.credit * 1.19"), Drop{[]string{"total", "rev", "name"}}},
 			"id*=int(7) email=text(z@example.org) credit=decimal(1.50) gross=decimal(1.7850)"},
@@ -94,12 +94,12 @@ func TestApply(t *testing.T) {
 			"id*=int(7) n=text(Zoë!?)"},
 		{"a dropped column is gone for whole records", []Step{Keep{[]string{"id", "name"}}, assignments("doc", "toJSON(after)")},
 			`id*=int(7) name=text(Zoë) doc=text({"id":7,"name":"Zoë"})`},
-		{"a copy changes on its own", []Step{Map{[]Mapping{{Pair{"name", "copy"}, true}}}, assignments("copy", "upper(after.copy)"), Keep{[]string{"id", "name", "copy"}}},
+		{"a copy changes on its own", []Step{Map{[]Mapping{{Pair: Pair{"name", "copy"}, Keep: true}}}, assignments("copy", "upper(after.copy)"), Keep{[]string{"id", "name", "copy"}}},
 			"id*=int(7) name=text(Zoë) copy=text(ZOË)"},
-		{"convert", []Step{Convert{[]Conversion{{"id", syncline.KindText, nil}, {"credit", syncline.KindFloat, nil}}}, Keep{[]string{"id", "credit"}}},
+		{"convert", []Step{Convert{[]Conversion{{Field: "id", To: syncline.KindText}, {Field: "credit", To: syncline.KindFloat}}}, Keep{[]string{"id", "credit"}}},
 			"id*=text(7) credit=float(1.5)"},
-		{"convert or else", []Step{Convert{[]Conversion{{"name", syncline.KindInt, &Constant{syncline.Decimal("0")}}, {"email", syncline.KindDate, &Constant{syncline.Null}},
-			{"credit", syncline.KindText, &Constant{syncline.Text("none")}}}}, Keep{[]string{"id", "name", "email", "credit"}}},
+		{"convert or else", []Step{Convert{[]Conversion{{Field: "name", To: syncline.KindInt, Default: &Constant{syncline.Decimal("0")}}, {Field: "email", To: syncline.KindDate, Default: &Constant{syncline.Null}},
+			{Field: "credit", To: syncline.KindText, Default: &Constant{syncline.Text("none")}}}}, Keep{[]string{"id", "name", "email", "credit"}}},
 			"id*=int(7) name=int(0) email=null credit=text(1.50)"},
 		{"computed key", []Step{assignments("id", `"c-" + string(after.id)`), Keep{[]string{"id"}}}, "id*=text(c-7)"},
 		{"declared kind", []Step{Set{[]Assignment{{"rev", "string(after.rev) + \"0\"", syncline.KindInt}}}, Keep{[]string{"id", "rev"}}}, "id*=int(7) rev#=int(40)"},
@@ -135,7 +135,7 @@ func TestApply(t *testing.T) {
 
 func TestOutSchema(t *testing.T) {
 	p := plan(t, Rename{[]Pair{{"name", "n"}}}, assignments("copy", "after.n", "sum", "after.credit + 1", "doc", "[after.id]", "late", "after.credit > 1"),
-		Convert{[]Conversion{{"email", syncline.KindBytes, nil}}}, Drop{[]string{"rev"}})
+		Convert{[]Conversion{{Field: "email", To: syncline.KindBytes}}}, Drop{[]string{"rev"}})
 	want := &syncline.Schema{Entity: "customer", Table: "public.customer", Key: []int{0}, Version: -1, Columns: []syncline.Column{
 		{Name: "id", Kind: syncline.KindInt, Type: "bigint"},
 		{Name: "n", Kind: syncline.KindText, Type: "varchar(40)", Nullable: true},
@@ -206,14 +206,14 @@ func TestUnset(t *testing.T) {
 	in := row()
 	in[1] = syncline.Unset
 	b := batch(nil, in)
-	p := plan(t, Rename{[]Pair{{"name", "n"}}}, Map{[]Mapping{{Pair{"n", "m"}, true}}}, Convert{[]Conversion{{"n", syncline.KindBytes, nil}}})
+	p := plan(t, Rename{[]Pair{{"name", "n"}}}, Map{[]Mapping{{Pair: Pair{"n", "m"}, Keep: true}}}, Convert{[]Conversion{{Field: "n", To: syncline.KindBytes}}})
 	got, _, err := p.Apply(b, 0, nil)
 	if err != nil || !got[p.Out().Index("n")].IsUnset() || !got[p.Out().Index("m")].IsUnset() {
 		t.Errorf("renamed, copied, converted = %v, %v, want unset", got, err)
 	}
 	for name, steps := range map[string][]Step{
 		"set":    {Rename{[]Pair{{"name", "n"}}}, assignments("x", "upper(after.n)")},
-		"copy":   {Map{[]Mapping{{Pair{"name", "n"}, true}}}, assignments("x", "after.n")},
+		"copy":   {Map{[]Mapping{{Pair: Pair{"name", "n"}, Keep: true}}}, assignments("x", "after.n")},
 		"filter": {Rename{[]Pair{{"name", "n"}}}, Filter{`after.n != nil`}},
 		"before": {assignments("x", "before.name")},
 	} {
@@ -245,7 +245,7 @@ func TestRejectedErrorsNameStepAndFieldNeverTheValue(t *testing.T) {
 		want  string
 	}{
 		{[]Step{Drop{[]string{"rev"}}, assignments("x", "after.name + 1")}, "transform_failed: step 2 (set x): + cannot take text and a number"},
-		{[]Step{Convert{[]Conversion{{"name", syncline.KindInt, nil}}}}, "transform_failed: step 1 (convert name): a value of kind text cannot become int"},
+		{[]Step{Convert{[]Conversion{{Field: "name", To: syncline.KindInt}}}}, "transform_failed: step 1 (convert name): a value of kind text cannot become int"},
 		{[]Step{Set{[]Assignment{{"x", "after.name", syncline.KindDate}}}}, "transform_failed: step 1 (set x): a value of kind text cannot become date"},
 		{[]Step{Filter{"after.name"}}, "transform_failed: step 1 (filter): a condition must be true or false, not text"},
 	} {
@@ -263,16 +263,16 @@ func TestCompileErrors(t *testing.T) {
 	}{
 		{Rename{}, "bad_step: step 1 (rename): the step names no field"},
 		{Rename{[]Pair{{"a", "b"}, {"c", "b"}}}, "bad_step: step 1 (rename): c to b: one of the names is used twice"},
-		{Map{[]Mapping{{Pair{"a", "a"}, true}}}, "bad_step: step 1 (map): a to a"},
+		{Map{[]Mapping{{Pair: Pair{"a", "a"}, Keep: true}}}, "bad_step: step 1 (map): a to a"},
 		{Drop{[]string{"a", "a"}}, "bad_step: step 1 (drop): a is named twice"},
 		{Keep{[]string{""}}, "bad_step: step 1 (keep): a field needs a name"},
 		{assignments("a", "lower("), "bad_step: step 1 (set): unexpected token EOF"},
 		{assignments("a", "1", "a", "2"), "bad_step: step 1 (set): a is set twice"},
 		{Set{[]Assignment{{"a", "1", syncline.KindRaw}}}, "bad_step: step 1 (set): a cannot be of kind raw"},
 		{Filter{"after."}, "bad_step: step 1 (filter)"},
-		{Convert{[]Conversion{{"a", syncline.KindNull, nil}}}, "bad_step: step 1 (convert): a cannot become null"},
-		{Convert{[]Conversion{{"a", syncline.KindInt, nil}, {"a", syncline.KindText, nil}}}, "bad_step: step 1 (convert): a is converted twice"},
-		{Convert{[]Conversion{{"a", syncline.KindInt, &Constant{syncline.Text("none")}}}}, "bad_step: step 1 (convert): the default of a: a value of kind text cannot become int"},
+		{Convert{[]Conversion{{Field: "a", To: syncline.KindNull}}}, "bad_step: step 1 (convert): a cannot become null"},
+		{Convert{[]Conversion{{Field: "a", To: syncline.KindInt}, {Field: "a", To: syncline.KindText}}}, "bad_step: step 1 (convert): a is converted twice"},
+		{Convert{[]Conversion{{Field: "a", To: syncline.KindInt, Default: &Constant{syncline.Text("none")}}}}, "bad_step: step 1 (convert): the default of a: a value of kind text cannot become int"},
 	} {
 		if _, err := Compile([]Step{tt.step}); err == nil || !strings.HasPrefix(err.Error(), tt.want) || syncline.ClassOf(err) != syncline.Fatal {
 			t.Errorf("Compile(%v) = %v, want fatal %s", tt.step, err, tt.want)
@@ -289,10 +289,10 @@ func TestBindErrors(t *testing.T) {
 		{[]Step{Drop{[]string{"email"}}, assignments("x", "after.email")}, `unknown_column: step 2 (set): customer has no column "email"`, "it has credit, id, name, rev, total"},
 		{[]Step{assignments("x", "after.total + 1")}, `column_computed: step 1 (set): column "total" of customer is computed by the source`, "use the columns that it is computed from: credit * 2"},
 		{[]Step{Rename{[]Pair{{"email", "name"}}}}, `column_exists: step 1 (rename): there is a column "name" already`, "drop or rename it first"},
-		{[]Step{Map{[]Mapping{{Pair{"email", "name"}, true}}}}, `column_exists: step 1 (map)`, "drop or rename it first"},
+		{[]Step{Map{[]Mapping{{Pair: Pair{"email", "name"}, Keep: true}}}}, `column_exists: step 1 (map)`, "drop or rename it first"},
 		{[]Step{Keep{[]string{"name"}}}, "key_dropped: the transform removes id, which is part of the key of customer", "keep the column; rename it if it has another name at the target"},
-		{[]Step{Convert{[]Conversion{{"id", syncline.KindUUID, &Constant{syncline.Null}}}}}, "bad_key: step 1 (convert): id is part of the key of customer",
-			"take the default away, so that such a record is parked"},
+		{[]Step{Convert{[]Conversion{{Field: "id", To: syncline.KindUUID, Default: &Constant{syncline.Null}}}}}, "bad_key: step 1 (convert): id is part of the key of customer",
+			"let such a record be parked: no default, and no policy but reject"},
 		{[]Step{assignments("id", "string(after.id) + after.name")}, "bad_key: step 1 (set id)", "compute key columns from key columns only, or set another column"},
 		{[]Step{assignments("x", "string(after.id) + event.op"), assignments("id", "after.x")}, "bad_key: step 1 (set x)", "compute key columns from key columns only, or set another column"},
 	} {
@@ -346,7 +346,7 @@ func TestGeneratedColumn(t *testing.T) {
 			t.Errorf("%s: LeftOut (-want +got):\n%s", name, diff)
 		}
 	}
-	for _, s := range []Step{Rename{[]Pair{{"total", "sum"}}}, Map{[]Mapping{{Pair{"total", "sum"}, true}}}, Convert{[]Conversion{{"total", syncline.KindText, nil}}},
+	for _, s := range []Step{Rename{[]Pair{{"total", "sum"}}}, Map{[]Mapping{{Pair: Pair{"total", "sum"}, Keep: true}}}, Convert{[]Conversion{{Field: "total", To: syncline.KindText}}},
 		assignments("x", "after.total"), assignments("x", "before.total + 1"), Filter{"after.total > 1"}} {
 		_, err := bind(s)
 		var e *syncline.Error
@@ -390,8 +390,8 @@ func BenchmarkApply(b *testing.B) {
 // Pushed records have the columns that they have: steps skip what was not sent.
 func TestOpenSchema(t *testing.T) {
 	open := &syncline.Schema{Entity: "order", Version: -1, Key: []int{0}, Columns: []syncline.Column{{Name: "id", Kind: syncline.KindInt}}}
-	tr, err := Compile([]Step{Rename{[]Pair{{"id", "order_id"}, {"note", "text"}}}, Map{[]Mapping{{Pair{"total", "sum"}, true}}},
-		assignments("net", "after.sum / 2", "kind", `"order"`, "label", "string(after.order_id) + after.state"), Convert{[]Conversion{{"sum", syncline.KindText, nil}}},
+	tr, err := Compile([]Step{Rename{[]Pair{{"id", "order_id"}, {"note", "text"}}}, Map{[]Mapping{{Pair: Pair{"total", "sum"}, Keep: true}}},
+		assignments("net", "after.sum / 2", "kind", `"order"`, "label", "string(after.order_id) + after.state"), Convert{[]Conversion{{Field: "sum", To: syncline.KindText}}},
 		Drop{[]string{"text"}}, Keep{[]string{"order_id", "kind", "label", "net", "gone"}}})
 	if err != nil {
 		t.Fatal(err)
@@ -431,7 +431,7 @@ func TestKeyMapping(t *testing.T) {
 		"the key renamed":                {[]Step{Rename{[]Pair{{id, "customer_id"}}}}, true},
 		"the key renamed there and back": {[]Step{Rename{[]Pair{{id, "x"}}}, Rename{[]Pair{{"x", id}}}}, false},
 		"the key computed":               {[]Step{assignments(id, "after."+id+" + 1")}, true},
-		"the key of another kind":        {[]Step{Convert{[]Conversion{{id, syncline.KindText, nil}}}}, true},
+		"the key of another kind":        {[]Step{Convert{[]Conversion{{Field: id, To: syncline.KindText}}}}, true},
 	} {
 		if got := plan(t, test.steps...).KeyMapping(); (got != is) != test.another {
 			t.Errorf("%s: KeyMapping = %q beside %q, want another: %v", name, got, is, test.another)

@@ -1,0 +1,149 @@
+package transform
+
+import (
+	"errors"
+	"log/slog"
+	"slices"
+
+	"syncline"
+	"syncline/internal/expression"
+)
+
+// lookup is a compiled Lookup.
+type lookup []lookingUp
+
+type lookingUp struct {
+	LookupField
+	inline  map[string]syncline.Value
+	file    *table
+	missing outcome
+}
+
+var errNoEntry = errors.New("the table has no entry for the value")
+
+func (s Lookup) compile() (binder, error) {
+	out := make(lookup, len(s.Fields))
+	names := make([]string, len(s.Fields))
+	for i, f := range s.Fields {
+		names[i] = f.Field
+		if err := named(f.From); err != nil {
+			return nil, err
+		}
+		if f.To != syncline.KindNull && !slices.Contains(Kinds, f.To) {
+			return nil, syncline.Errorf(syncline.Fatal, "bad_step", "%s cannot be of kind %s", f.Field, f.To)
+		}
+		var err error
+		switch {
+		case (len(f.Table) > 0) == (f.File != nil):
+			return nil, syncline.Errorf(syncline.Fatal, "bad_step", "%s needs a table or a file to look into", f.Field)
+		case f.File != nil:
+			if f.To == syncline.KindNull {
+				f.To = syncline.KindText
+			}
+			out[i].file, err = openTable(*f.File, f.To)
+		default:
+			if f.To == syncline.KindNull {
+				f.To = common(f.Table)
+			}
+			out[i].inline, err = inline(f)
+		}
+		if err != nil {
+			return nil, err
+		}
+		out[i].LookupField = f
+		if out[i].missing, err = decide(f.Field, f.Missing, f.Default, f.To); err != nil {
+			return nil, err
+		}
+	}
+	return out, once(names, "looked up")
+}
+
+// common is the kind of all values, or text.
+func common(entries []Entry) syncline.Kind {
+	kind := syncline.KindNull
+	for _, e := range entries {
+		v := whole(e.Value.Value)
+		switch {
+		case v.IsNull() || v.Kind() == kind:
+		case kind == syncline.KindNull:
+			kind = v.Kind()
+		case (kind == syncline.KindInt || kind == syncline.KindDecimal) && (v.Kind() == syncline.KindInt || v.Kind() == syncline.KindDecimal):
+			kind = syncline.KindDecimal
+		default:
+			return syncline.KindText
+		}
+	}
+	if kind == syncline.KindNull {
+		return syncline.KindText
+	}
+	return kind
+}
+
+func inline(f LookupField) (map[string]syncline.Value, error) {
+	entries := make(map[string]syncline.Value, len(f.Table))
+	for i, e := range f.Table {
+		v, err := expression.Convert(e.Value.Value, syncline.KindNull, f.To)
+		if err != nil {
+			return nil, syncline.Errorf(syncline.Fatal, "bad_step", "entry %d of the table of %s: %v", i+1, f.Field, err)
+		}
+		entries[entryKey(e.Key.Value)] = v
+	}
+	return entries, nil
+}
+
+// entryKey is the same for equal values of different kinds: a file's text 7 is found by the number.
+func entryKey(v syncline.Value) string { return string(syncline.MakeKey(v)) }
+
+func (s lookup) logTo(log *slog.Logger) {
+	for i := range s {
+		if s[i].file != nil {
+			s[i].file.logTo(log)
+		}
+	}
+}
+
+func (s lookup) bind(l *layout) error {
+	before := *l
+	before.fields = slices.Clone(l.fields)
+	for i := range s {
+		k := &s[i]
+		at, path, err := before.locate(k.From)
+		if err != nil {
+			return err
+		}
+		if at < 0 {
+			continue
+		}
+		from := before.fields[at]
+		if len(path) > 0 {
+			from = l.take(from, path, k.Field, syncline.KindNull)
+		}
+		entries := k.inline
+		var seen *syncline.Batch
+		register := l.compute(operation{reads: []int{from.register}, recordOnly: true, formula: "lookup", field: k.Field}, "", func(r *registers, to int) (err error) {
+			v := r.values[from.register]
+			if r.values[to] = v; v.IsUnset() || v.IsNull() {
+				return nil
+			}
+			// A batch sees one state of the file.
+			if k.file != nil && (entries == nil || seen != r.input.Batch) {
+				entries, seen = k.file.current(), r.input.Batch
+			}
+			if found, ok := entries[entryKey(v)]; ok {
+				r.values[to] = found
+				return nil
+			}
+			r.values[to], err = k.missing.of(v, errNoEntry)
+			if k.missing.policy == PolicyKeep {
+				if same, err := expression.Convert(v, from.Elem, k.To); err == nil {
+					r.values[to] = same
+				}
+			}
+			return err
+		})
+		if err := l.add(syncline.Column{Name: k.Field, Kind: k.To, Nullable: true}, register); err != nil {
+			return err
+		}
+	}
+	return nil
+}
