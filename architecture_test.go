@@ -56,6 +56,7 @@ var kinds = map[string]kind{
 	"internal/cloudevent": pure,
 	"internal/dialer":     pure,
 	"internal/document":   pure,
+	"internal/conflict":   pure,
 	"internal/expression": pure,
 	"internal/failpoint":  pure,
 	"internal/pgoutput":   pure,

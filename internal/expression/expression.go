@@ -77,7 +77,11 @@ const (
 func (r ref) name() string { return r.side + string(r.what) + r.field }
 
 // Compile parses and checks an expression. The error is an *Error.
-func Compile(source string) (*Program, error) {
+func Compile(source string) (*Program, error) { return CompileSides(source, "after", "before") }
+
+// CompileSides does the same with other names for the two records.
+func CompileSides(source, after, before string) (*Program, error) {
+	sides := map[string]string{after: "after", before: "before", "event": "event"}
 	if len(source) > maxSource {
 		return nil, &Error{Line: 1, Column: 1, Message: fmt.Sprintf("the expression is longer than %d bytes", maxSource)}
 	}
@@ -94,7 +98,7 @@ func Compile(source string) (*Program, error) {
 	if err != nil {
 		return nil, compileError(err)
 	}
-	patch := &patcher{source: []rune(source)}
+	patch := &patcher{source: []rune(source), sides: sides}
 	ast.Walk(&tree.Node, patch)
 	refs := &references{patch: patch}
 	ast.Walk(&tree.Node, refs)
@@ -110,7 +114,7 @@ func Compile(source string) (*Program, error) {
 	code, err := expr.Compile(source, func(c *conf.Config) {
 		limit(c)
 		c.WithEnv(env)
-		c.Visitors = append(c.Visitors, &patcher{source: []rune(source)})
+		c.Visitors = append(c.Visitors, &patcher{source: []rune(source), sides: sides})
 	})
 	if err != nil {
 		return nil, compileError(err)

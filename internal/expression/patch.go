@@ -27,8 +27,10 @@ var truths = map[string]bool{"@eq": true, "@ne": true, "@lt": true, "@le": true,
 // made; operators become calls of ours. It notes the first thing that cannot be.
 type patcher struct {
 	source []rune // what was parsed; locations count in it
-	err    *file.Error
-	hint   string // the way out of err
+	// sides are the names of the records and the event, and what each stands for: after, before or event.
+	sides map[string]string
+	err   *file.Error
+	hint  string // the way out of err
 }
 
 func (p *patcher) fail(n ast.Node, hint, format string, args ...any) {
@@ -78,7 +80,7 @@ func (p *patcher) Visit(node *ast.Node) {
 	case *ast.BuiltinNode:
 		p.loop(node, n)
 	case *ast.VariableDeclaratorNode:
-		if n.Name == "after" || n.Name == "before" || n.Name == "event" {
+		if _, side := p.sides[n.Name]; side || n.Name == "after" || n.Name == "before" {
 			p.fail(n, "", "%s cannot be declared", n.Name)
 		}
 	}
@@ -121,9 +123,13 @@ func (p *patcher) variable(node *ast.Node, side string, what access, field strin
 
 // identifier takes a record for used as a value; member and binary take it back where it is not.
 func (p *patcher) identifier(node *ast.Node, n *ast.IdentifierNode) {
+	if side, ok := p.sides[n.Value]; ok {
+		p.variable(node, side, accessWhole, "")
+		return
+	}
 	switch n.Value {
-	case "after", "before", "event":
-		p.variable(node, n.Value, accessWhole, "")
+	case "after", "before":
+		p.fail(n, "", "unknown name %s", n.Value)
 	case "$env":
 		p.fail(n, "", "unknown name $env")
 	}

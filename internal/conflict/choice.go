@@ -1,0 +1,53 @@
+package conflict
+
+import (
+	"bytes"
+	"slices"
+
+	"syncline"
+)
+
+// Choice is what a person decided about a record.
+type Choice struct {
+	Action Action // Overwrite, Skip or Merged
+	// Values are those of Merged; unset ones stay as the target has them.
+	Values []syncline.Value
+	// State is what the target held when it was decided (StateOf).
+	State []byte
+}
+
+// Settle carries out a person's decision about a change. Where the target no longer holds what the decision was made on, it is a
+// conflict again, with the new state.
+func (r *Resolver) Settle(ev *Event, ours []syncline.Value, held syncline.Held, choice Choice) (Verdict, error) {
+	d := &deciding{r: r, ev: ev, ours: ours, theirs: held.Values, was: held.Shadow, shadow: &shadow{gone: -1}, fresh: held.Shadow == nil}
+	if held.Shadow != nil {
+		s, err := decodeShadow(held.Shadow)
+		if err != nil {
+			return Verdict{}, err
+		}
+		d.shadow = s
+	}
+	if d.shadow.knows(ev.Log, ev.Seq, ev.Index) {
+		return d.leave(syncline.OutcomeStale), nil
+	}
+	d.overlaps = d.differing()
+	rec := d.record("", "")
+	rec.Strategy, rec.Action = Manual, choice.Action
+	if !bytes.Equal(StateOf(held.Values), choice.State) {
+		rec.Note = "the target has changed since the decision"
+		return d.review(rec), nil
+	}
+	switch choice.Action {
+	case Overwrite:
+		rec.Result = ours
+		if ours == nil {
+			return d.decided(d.remove(syncline.OutcomeApplied), rec), nil
+		}
+		return d.decided(d.put(slices.Clone(ours), syncline.OutcomeApplied), rec), nil
+	case Merged:
+		rec.Result = merged(choice.Values, d.theirs)
+		return d.decided(d.put(slices.Clone(choice.Values), syncline.OutcomeApplied), rec), nil
+	}
+	rec.Result = d.theirs
+	return d.decided(d.keep(), rec), nil
+}

@@ -1,0 +1,101 @@
+package conflict
+
+import (
+	"bytes"
+	"encoding/json"
+	"slices"
+	"strings"
+
+	"github.com/cockroachdb/apd/v3"
+
+	"syncline"
+)
+
+var errNotNumbers = syncline.Errorf(syncline.Rejected, "conflict_failed", "sum needs numbers on both sides, and one that both began with")
+
+// sum adds both sides' changes to what they began with: ours + theirs - base, exactly.
+func sum(ours, theirs, base syncline.Value) (syncline.Value, error) {
+	n := [3]apd.Decimal{}
+	digits := uint32(16)
+	for i, v := range []syncline.Value{ours, theirs, base} {
+		switch v.Kind() {
+		case syncline.KindInt, syncline.KindUint, syncline.KindDecimal:
+		default:
+			return syncline.Unset, errNotNumbers
+		}
+		if _, _, err := n[i].SetString(v.Text()); err != nil || n[i].Form != apd.Finite {
+			return syncline.Unset, errNotNumbers
+		}
+		digits += uint32(n[i].NumDigits()) + uint32(max(n[i].Exponent, -n[i].Exponent))
+	}
+	exact := apd.BaseContext.WithPrecision(digits)
+	var out apd.Decimal
+	if _, err := exact.Add(&out, &n[0], &n[1]); err != nil {
+		return syncline.Unset, errNotNumbers
+	}
+	if _, err := exact.Sub(&out, &out, &n[2]); err != nil {
+		return syncline.Unset, errNotNumbers
+	}
+	text := out.Text('f')
+	switch ours.Kind() {
+	case syncline.KindDecimal:
+		return syncline.Decimal(text), nil
+	case syncline.KindUint:
+		if out.Negative {
+			return syncline.Unset, syncline.Errorf(syncline.Rejected, "conflict_failed", "the sum is below zero, which the field cannot be")
+		}
+	}
+	return syncline.Raw(ours.Kind(), []byte(text)), nil
+}
+
+// union joins two JSON arrays, or the words of two texts between commas. The target's elements come first, in their order, so that
+// doing it twice changes nothing.
+func union(ours, theirs syncline.Value) (syncline.Value, error) {
+	switch {
+	case theirs.IsNull():
+		return ours, nil
+	case ours.IsNull():
+		return theirs, nil
+	case ours.Kind() == syncline.KindText && theirs.Kind() == syncline.KindText:
+		list := words(theirs.Text())
+		for _, w := range words(ours.Text()) {
+			if !slices.Contains(list, w) {
+				list = append(list, w)
+			}
+		}
+		return syncline.Text(strings.Join(list, ", ")), nil
+	case ours.Kind() == syncline.KindJSON && theirs.Kind() == syncline.KindJSON:
+		var a, b []json.RawMessage
+		if json.Unmarshal(theirs.Bytes(), &a) == nil && json.Unmarshal(ours.Bytes(), &b) == nil {
+			return joined(a, b), nil
+		}
+	}
+	return syncline.Unset, syncline.Errorf(syncline.Rejected, "conflict_failed", "union needs a JSON array or a text on both sides")
+}
+
+func joined(a, b []json.RawMessage) syncline.Value {
+	list := a
+	for _, e := range b {
+		if !slices.ContainsFunc(list, func(o json.RawMessage) bool { return syncline.Equal(syncline.JSON(o), syncline.JSON(e)) }) {
+			list = append(list, e)
+		}
+	}
+	out := []byte{'['}
+	for i, e := range list {
+		if i > 0 {
+			out = append(out, ", "...)
+		}
+		out = append(out, bytes.TrimSpace(e)...)
+	}
+	return syncline.JSON(append(out, ']'))
+}
+
+func words(s string) []string {
+	var list []string
+	for _, w := range strings.Split(s, ",") {
+		if w = strings.TrimSpace(w); w != "" {
+			list = append(list, w)
+		}
+	}
+	return list
+}

@@ -1,0 +1,367 @@
+package conflict
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"slices"
+
+	"syncline"
+	"syncline/internal/expression"
+)
+
+// Event is the newest event of a change, as far as conflicts depend on it.
+type Event struct {
+	// Log, Seq and Index say where it stands: an event at or before the last one of its log is never decided about again.
+	Log   string
+	Seq   syncline.Seq
+	Index int
+	Stamp Stamp
+	// Version is the record's own; 0 = none.
+	Version int64
+	// Reread: the record was read again, and did not change now: an equal version is no duplicate.
+	Reread bool
+	// Batch and At are the event itself, for expressions.
+	Batch *syncline.Batch
+	At    int
+}
+
+// Action is what became of a conflict.
+type Action string
+
+const (
+	Overwrite Action = "overwrite" // the event's values stand
+	Skip      Action = "skip"      // the target's values stand
+	Merged    Action = "merge"     // some of each
+	Review    Action = "review"    // a person decides
+)
+
+// Record tells of one conflict, for the conflict log. Rows are in the terms of the resolver's schema; nil = no record.
+type Record struct {
+	Detector Detector
+	// Rule is the name of the business rule.
+	Rule string
+	// Fields are those that the two disagree about.
+	Fields             []string
+	Base, Ours, Theirs []syncline.Value
+	// Result is what the target has afterwards; nil for Review, and where there is no record then.
+	Result   []syncline.Value
+	Strategy Strategy
+	Action   Action
+	// Note says what the decision had to do without.
+	Note string
+	// State identifies what the target held, see StateOf.
+	State []byte
+}
+
+// Verdict is what Decide makes of a change.
+type Verdict struct {
+	syncline.Decision
+	// Conflict is nil where there was none.
+	Conflict *Record
+}
+
+// StateOf identifies a record as a target holds it.
+func StateOf(values []syncline.Value) []byte {
+	h := sha256.New()
+	var buf []byte
+	for _, v := range values {
+		buf = syncline.AppendCanonical(buf[:0], v)
+		h.Write(binary.AppendUvarint(nil, uint64(len(buf)))) //nolint:errcheck // a hash never fails
+		h.Write(buf)                                         //nolint:errcheck // the same
+	}
+	if values == nil {
+		return []byte{}
+	}
+	return h.Sum(nil)[:16]
+}
+
+// deciding is one Decide.
+type deciding struct {
+	r      *Resolver
+	ev     *Event
+	ours   []syncline.Value // nil = the event removes the record
+	base   []syncline.Value // what the event replaced, as far as it tells
+	theirs []syncline.Value
+	was    []byte
+	shadow *shadow
+	fresh  bool // nothing is remembered of the record
+	stamp  int
+	// overlaps are the columns that both sides changed.
+	overlaps []int
+	notes    []string
+}
+
+// Decide judges a change. ours is the record as the rule made it, with unset values for what the source did not send, nil for a
+// removal; base what the first event in the change replaced, nil or unset where it does not tell.
+func (r *Resolver) Decide(ev *Event, ours, base []syncline.Value, held syncline.Held) (Verdict, error) {
+	d := &deciding{r: r, ev: ev, ours: ours, base: base, theirs: held.Values, was: held.Shadow, shadow: &shadow{gone: -1}, fresh: held.Shadow == nil}
+	if held.Shadow != nil {
+		s, err := decodeShadow(held.Shadow)
+		if err != nil {
+			return Verdict{}, syncline.Errorf(syncline.Fatal, "shadow_damaged", "read what is remembered of a record: %w", err).
+				WithFix("find out who changed the target's _syncline_shadow; removing it makes the next event the first")
+		}
+		d.shadow = s
+	}
+	if d.shadow.knows(ev.Log, ev.Seq, ev.Index) {
+		return d.leave(syncline.OutcomeStale), nil
+	}
+	if v, stop := d.version(); stop {
+		return v, nil
+	}
+	detector, rule, err := d.detect()
+	if err != nil {
+		return Verdict{}, err
+	}
+	if detector == "" {
+		return d.agree(), nil
+	}
+	return d.resolve(detector, rule)
+}
+
+// leave changes nothing at all.
+func (d *deciding) leave(o syncline.Outcome) Verdict {
+	return Verdict{Decision: syncline.Decision{Shadow: d.was, Outcome: o}}
+}
+
+// version finds out whether the event repeats a version.
+func (d *deciding) version() (Verdict, bool) {
+	if !d.r.detects(Version) || d.ev.Version == 0 || d.ev.Reread || d.theirVersion() != d.ev.Version {
+		return Verdict{}, false
+	}
+	return d.leave(syncline.OutcomeStale), true
+}
+
+// theirVersion is the version that the target has: by the record's own field, else as the last event told it.
+func (d *deciding) theirVersion() int64 {
+	if d.r.version >= 0 && d.theirs != nil {
+		if n, err := d.theirs[d.r.version].AsInt(); err == nil {
+			return n
+		}
+	}
+	return d.shadow.version
+}
+
+// detect asks the detectors one after the other. "" = nobody disagrees.
+func (d *deciding) detect() (Detector, string, error) {
+	if d.r.detects(Version) && d.ev.Version > 0 && d.theirVersion() > d.ev.Version {
+		if d.overlaps = d.differing(); len(d.overlaps) > 0 {
+			return Version, "", nil
+		}
+	}
+	if d.r.detects(Data) && d.data() {
+		return Data, "", nil
+	}
+	if d.theirs == nil || d.ours == nil {
+		return "", "", nil
+	}
+	in := expression.Input{Batch: d.ev.Batch, Index: d.ev.At, After: d.ours, Before: d.theirs}
+	for i, b := range d.r.business {
+		yes, err := b.True(&in)
+		if err != nil {
+			return "", "", syncline.Errorf(syncline.Rejected, "conflict_failed", "business rule %s: %w", d.r.Business[i].Name, err)
+		}
+		if !yes {
+			continue
+		}
+		if d.overlaps = d.differing(); len(d.overlaps) > 0 {
+			return Business, d.r.Business[i].Name, nil
+		}
+	}
+	return "", "", nil
+}
+
+// differing are the columns in which the event and the target differ.
+func (d *deciding) differing() []int {
+	var list []int
+	for i := range d.r.schema.Columns {
+		switch {
+		case d.r.key[i]:
+		case d.ours == nil || d.theirs == nil:
+			list = append(list, i)
+		case !d.ours[i].IsUnset() && !d.theirs[i].IsUnset() && !syncline.Equal(d.ours[i], d.theirs[i]):
+			list = append(list, i)
+		}
+	}
+	return list
+}
+
+// data looks for fields that both sides changed.
+func (d *deciding) data() bool {
+	switch {
+	case d.ours == nil && d.theirs == nil:
+		return false
+	case d.ours == nil: // we remove what they may have changed
+		d.overlaps = d.columns(func(i int) bool { return d.theyChanged(i) })
+	case d.theirs == nil && d.shadow.gone >= 0: // another source removed it
+		if d.shadow.stamps[d.shadow.gone].Source == d.ev.Stamp.Source {
+			return false
+		}
+		d.overlaps = d.columns(func(int) bool { return true })
+	case d.theirs == nil && d.fresh:
+		return false
+	case d.theirs == nil: // they removed what we may have changed
+		d.overlaps = d.columns(func(i int) bool { return d.weChanged(i) })
+	default:
+		d.overlaps = d.columns(func(i int) bool {
+			return !syncline.Equal(d.ours[i], d.theirs[i]) && d.weChanged(i) && d.theyChanged(i)
+		})
+	}
+	return len(d.overlaps) > 0
+}
+
+// columns lists those outside of the key that both sides have and for which the condition holds.
+func (d *deciding) columns(holds func(i int) bool) []int {
+	var list []int
+	for i := range d.r.schema.Columns {
+		if d.r.key[i] || d.ours != nil && d.ours[i].IsUnset() || d.theirs != nil && d.theirs[i].IsUnset() {
+			continue
+		}
+		if holds(i) {
+			list = append(list, i)
+		}
+	}
+	return list
+}
+
+// lastSaid is what our source said last of a field; ok is false where that is not known.
+func (d *deciding) lastSaid(i int) (syncline.Value, bool) {
+	if f := d.shadow.field(d.r.schema.Columns[i].Name, i); f != nil {
+		if v, ok := d.shadow.said(f, d.ev.Stamp.Source); ok && !v.IsUnset() {
+			return v, true
+		}
+	}
+	if d.base != nil && !d.base[i].IsUnset() {
+		return d.base[i], true
+	}
+	return syncline.Unset, false
+}
+
+// written tells which source stands for what the target has in a column; ok is false where none does.
+func (d *deciding) written(i int) (Stamp, bool) {
+	f := d.shadow.field(d.r.schema.Columns[i].Name, i)
+	if f == nil || f.stamp < 0 || d.theirs == nil || !syncline.Equal(f.value, d.theirs[i]) {
+		return Stamp{}, false
+	}
+	return d.shadow.stamps[f.stamp], true
+}
+
+// weChanged reports whether the event says something new of the field.
+func (d *deciding) weChanged(i int) bool {
+	said, ok := d.lastSaid(i)
+	return !ok || !syncline.Equal(d.ours[i], said)
+}
+
+// theyChanged reports whether the target has another value than our source said last, or one that another source stands for. Where it
+// is not known what ours said, it is a change if the policy asks about it, or if another source was heard.
+func (d *deciding) theyChanged(i int) bool {
+	if s, ok := d.written(i); ok && s.Source != d.ev.Stamp.Source {
+		return true
+	}
+	said, ok := d.lastSaid(i)
+	if ok {
+		return !syncline.Equal(d.theirs[i], said)
+	}
+	return !d.fresh || d.r.NoBase == Theirs || d.r.NoBase == Ask
+}
+
+// agree writes what the event changes, and leaves alone what only they changed.
+func (d *deciding) agree() Verdict {
+	if d.ours == nil {
+		return d.remove(syncline.OutcomeApplied)
+	}
+	values := slices.Clone(d.ours)
+	if d.r.detects(Data) {
+		if d.theirs == nil && !d.fresh && d.shadow.gone < 0 { // they removed it, and the event changes nothing
+			d.heard(nil)
+			return Verdict{Decision: syncline.Decision{Shadow: d.shadow.encode(), Outcome: syncline.OutcomeKept}}
+		}
+		for i := range values {
+			if d.theirs != nil && !d.r.key[i] && !d.fresh && !values[i].IsUnset() && !d.theirs[i].IsUnset() && !d.weChanged(i) {
+				values[i] = syncline.Unset
+			}
+		}
+	}
+	return d.put(values, syncline.OutcomeApplied)
+}
+
+// put decides that the record gets these values, of which unset ones stay as they are.
+func (d *deciding) put(values []syncline.Value, o syncline.Outcome) Verdict {
+	if d.theirs == nil && !(syncline.Row{Schema: d.r.schema, Values: values}).Whole() {
+		return d.leave(syncline.OutcomeMissing)
+	}
+	d.heard(values)
+	d.shadow.gone = -1
+	return Verdict{Decision: syncline.Decision{Op: syncline.ChangePut, Values: values, Shadow: d.shadow.encode(), Outcome: o}}
+}
+
+// remove decides that the record goes.
+func (d *deciding) remove(o syncline.Outcome) Verdict {
+	d.hear()
+	d.shadow.gone, d.shadow.fields = d.shadow.stamp(d.ev.Stamp), nil
+	return Verdict{Decision: syncline.Decision{Op: syncline.ChangeDelete, Shadow: d.shadow.encode(), Outcome: o}}
+}
+
+// hear notes that the event was heard.
+func (d *deciding) hear() {
+	d.shadow.hear(d.ev.Log, d.ev.Stamp.Source, d.ev.Seq, d.ev.Index)
+	if d.ev.Version > 0 {
+		d.shadow.version = max(d.shadow.version, d.ev.Version)
+	}
+}
+
+// heard notes what the event says of each field, and what of it is written.
+func (d *deciding) heard(written []syncline.Value) {
+	affirmed := d.affirmed(written)
+	d.hear()
+	d.stamp = d.shadow.stamp(d.ev.Stamp)
+	for i := range d.r.schema.Columns {
+		if d.r.key[i] {
+			continue
+		}
+		name := d.r.schema.Columns[i].Name
+		said := syncline.Unset
+		if d.ours != nil {
+			said = d.ours[i]
+		}
+		is := syncline.Unset
+		if written != nil {
+			is = written[i]
+		}
+		if said.IsUnset() && is.IsUnset() {
+			continue
+		}
+		f := d.shadow.field(name, i)
+		if f == nil {
+			f = d.shadow.add(name)
+		}
+		if !is.IsUnset() && (f.stamp < 0 || !syncline.Equal(f.value, is) || affirmed[i]) {
+			d.shadow.write(f, is, d.stamp)
+		}
+		if !said.IsUnset() {
+			f.say(d.ev.Stamp.Source, said)
+		}
+	}
+}
+
+// affirmed are the columns of which our source newly says what another one has written, and would win against it: from now on it stands
+// for the value. Else the order of two equal statements would decide about a third.
+func (d *deciding) affirmed(written []syncline.Value) map[int]bool {
+	var list map[int]bool
+	for i := range written {
+		if d.r.key[i] || written[i].IsUnset() || d.theirs == nil || d.ours == nil || !syncline.Equal(written[i], d.theirs[i]) {
+			continue
+		}
+		theirs, ok := d.written(i)
+		if !ok || theirs.Source == d.ev.Stamp.Source || !d.weChanged(i) {
+			continue
+		}
+		if w, _, err := d.field(i); err == nil && w == us {
+			if list == nil {
+				list = map[int]bool{}
+			}
+			list[i] = true
+		}
+	}
+	return list
+}
