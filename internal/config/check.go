@@ -32,6 +32,10 @@ const (
 
 // checkRule checks what a rule names, and fills in how it starts.
 func (l *loader) checkRule(r *ruleSource) {
+	if r.Between != nil {
+		l.checkTwoWay(r)
+		return
+	}
 	to := l.checkTarget(r)
 	if r.Batch.MaxRows == 0 {
 		r.Batch.MaxRows = stateRows
@@ -275,7 +279,7 @@ func (l *loader) checkCycles() {
 				case 0:
 					walk(e)
 				case 1:
-					l.report(r.to, Cycle, "two-way synchronisation is not available in this version", "rule %s writes a table that its own records come from (%s)", r.ID, e)
+					l.report(r.to, Cycle, "keep two tables equal with a two-way rule: `between: [crm/customer, erp/customer]`", "rule %s writes a table that its own records come from (%s)", r.ID, e)
 				}
 			}
 		}

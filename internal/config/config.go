@@ -108,6 +108,8 @@ type Rule struct {
 	ID string `json:"id"`
 	// From are one or more entities, each once.
 	From []Ref `json:"from"`
+	// Between is set for a two-way rule, whose sides From are; it has no To.
+	Between *Between `json:"between,omitempty"`
 	// To is the target; only a webhook can do without a name.
 	To        Ref                   `json:"to"`
 	Create    bool                  `json:"create"`

@@ -326,6 +326,7 @@ func (l *loader) finish() (*Config, Problems) {
 		l.checkRule(r)
 	}
 	l.checkShared()
+	l.checkSides()
 	l.checkCycles()
 	if len(l.problems) == 0 {
 		return l.cfg, nil

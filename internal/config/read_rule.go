@@ -25,6 +25,7 @@ type ruleSource struct {
 	from                 []value
 	ops, on, changed     *value
 	hasStart             bool
+	between              *betweenSource
 }
 
 func (l *loader) rulesSection(v value) {
@@ -47,6 +48,10 @@ func (l *loader) rule(v value) {
 	}}
 	l.cfg.Rules = append(l.cfg.Rules, r.Rule)
 	l.rules = append(l.rules, r)
+	if isTwoWay(v) {
+		l.twoWay(v, r)
+		return
+	}
 	var policy string
 	seen := l.object(v, "a rule", fields{
 		"id": func(v value) { l.ruleID(v, r) },
@@ -76,7 +81,7 @@ func (l *loader) rule(v value) {
 		"batch":     func(v value) { l.batch(v, &r.Batch) },
 		"enabled":   func(v value) { l.boolean(v, &r.Enabled) },
 		"group":     func(v value) { r.group = v; l.name(v, &r.Group, ruleName, "letters, digits, ., _ and -") },
-	}, notYet{"conflict", "between"})
+	}, notYet{"conflict"})
 	what := "the rule"
 	if r.ID != "" {
 		what = "rule " + r.ID
