@@ -51,10 +51,7 @@ func (l *Lane) Define(ctx context.Context, _ syncline.Definition) (syncline.Defi
 		return syncline.Defined{}, err
 	}
 	defer l.p.release()
-	if err := l.p.shut(); err != nil {
-		return syncline.Defined{}, err
-	}
-	return syncline.Defined{Warnings: l.p.Warnings()}, l.p.ready(ctx)
+	return syncline.Defined{Warnings: l.p.Warnings()}, l.p.rematch(ctx)
 }
 
 // Apply reconciles the keys of the changes.
@@ -76,6 +73,9 @@ func (l *Lane) Apply(ctx context.Context, w *syncline.Write) (syncline.Result, e
 
 func (l *Lane) apply(ctx context.Context, w *syncline.Write) (syncline.Result, error) {
 	res := syncline.Result{Outcomes: make([]syncline.Outcome, len(w.Changes)), Rejected: make(map[int]error)}
+	if l.p.truncated != nil {
+		return res, l.p.truncated
+	}
 	if err := l.p.ready(ctx); err != nil {
 		return res, err
 	}
@@ -131,15 +131,17 @@ func keyValues(r syncline.Row) []syncline.Value {
 	return parts
 }
 
-// truncated decides what a TRUNCATE of the lane's side means. Every record of the other side is looked at then, and counts as deleted
+// truncated decides what a TRUNCATE of the lane's side means. Where it halts, both lanes do: to the other one, each record that it hears of
+// would be deleted. Where it goes on, every record of the other side is looked at then, and counts as deleted
 // where it is not there any more; those that came back since are not.
 func (l *Lane) truncated(ctx context.Context) error {
 	p := l.p
 	if p.o.Truncated == TruncatedDelete {
 		return p.o.Reread(ctx, 1-l.side)
 	}
-	return syncline.Errorf(syncline.Fatal, "between_truncated", "%s was emptied by TRUNCATE; %s still has its records", p.o.Sides[l.side], p.o.Sides[1-l.side]).
+	p.truncated = syncline.Errorf(syncline.Fatal, "between_truncated", "%s was emptied by TRUNCATE; %s still has its records", p.o.Sides[l.side], p.o.Sides[1-l.side]).
 		WithFix("if they are to go there too, or were put back by hand, set `truncated: delete` in the rule and start again: records that are missing are deleted, the others stay")
+	return p.truncated
 }
 
 // KeyOnly returns the schema of what a lane wants of its side's rows, which is their key, and where it stands in them.

@@ -73,6 +73,11 @@ func newMapping(sides [2]Side, tables [2]*syncline.Schema, fields map[string]str
 	return m, nil
 }
 
+// equal reports whether both pair the same columns.
+func (m *Mapping) equal(n *Mapping) bool {
+	return slices.Equal(m.names, n.names) && m.schemas[0].Fingerprint() == n.schemas[0].Fingerprint() && m.schemas[1].Fingerprint() == n.schemas[1].Fingerprint()
+}
+
 func values(m map[string]string) []string {
 	var list []string
 	for _, v := range m {

@@ -55,6 +55,8 @@ type Pair struct {
 	mapping *Mapping
 	policy  *Policy
 	lanes   int // open lanes
+	// truncated is why both lanes halt, nil while they do not.
+	truncated error
 
 	mu       sync.Mutex
 	warnings []string
@@ -127,6 +129,34 @@ func (p *Pair) open(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// Check pairs the columns without opening either side for writing, and returns what each side would be written with, and what an operator
+// should know.
+func (p *Pair) Check(ctx context.Context) (schemas [2]*syncline.Schema, warnings []string, err error) {
+	m, err := p.match(ctx)
+	if err != nil {
+		return schemas, nil, err
+	}
+	if p.o.Policy != nil {
+		_, err = p.o.Policy(m.Columns())
+	}
+	return m.schemas, m.warnings, err
+}
+
+// rematch opens the sides anew where their columns have changed.
+func (p *Pair) rematch(ctx context.Context) error {
+	m, err := p.match(ctx)
+	if err != nil {
+		return err
+	}
+	if p.ends[0] != nil && m.equal(p.mapping) {
+		return nil
+	}
+	if err := p.shut(); err != nil {
+		return err
+	}
+	return p.ready(ctx)
 }
 
 // match pairs the columns that both sides have now.

@@ -139,6 +139,21 @@ func (r *Rule) Sources() []string {
 	return names
 }
 
+// Target names the system that the rule writes records of this source system to.
+func (r *Rule) Target(source string) string {
+	for i := range r.From {
+		if r.Between != nil && r.From[i].System != source {
+			return r.From[i].System
+		}
+	}
+	return r.To.System
+}
+
+// Writes reports whether the rule writes to the system.
+func (r *Rule) Writes(system string) bool {
+	return slices.ContainsFunc(r.Sources(), func(source string) bool { return r.Target(source) == system })
+}
+
 // Route names the route that carries the rule for one of its source systems.
 func (r *Rule) Route(system string) string {
 	switch {

@@ -9,6 +9,8 @@ import (
 
 // Between is what a two-way rule has beside its two sides, which are the rule's From.
 type Between struct {
+	// Tables are what the sides are captured from.
+	Tables [2]string `json:"tables"`
 	// Fields pairs columns that have other names: of the first side to the second.
 	Fields map[string]string `json:"fields,omitempty"`
 	// Strategy decides fields that both sides changed; Strategies those that it names, by the first side's name.
@@ -151,6 +153,7 @@ func (l *loader) checkTwoWay(r *ruleSource) {
 		case !s.Capture.Initial:
 			never = s.Name
 		}
+		b.Tables[i] = s.Capture.Entity(ref.Name).Table
 	}
 	if r.From[0].System == r.From[1].System {
 		l.report(r.between.at, BadValue, "declare the system a second time, under another name, with the entity of the second side",

@@ -88,7 +88,7 @@ func (d *Daemon) probe(sys *config.System, f func(syncline.Source)) error {
 // written reports whether a rule writes to the system.
 func (d *Daemon) written(sys *config.System) bool {
 	for _, r := range d.set().config.Rules {
-		if r.To.System == sys.Name {
+		if r.Writes(sys.Name) {
 			return true
 		}
 	}

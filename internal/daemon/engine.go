@@ -97,7 +97,7 @@ func (e engine) Routes(ctx context.Context) ([]ops.RouteStatus, error) {
 	}
 	for _, rule := range e.set().config.Rules {
 		if !rule.Enabled {
-			list = append(list, ops.RouteStatus{ID: rule.ID, Rules: []string{rule.ID}, Source: rule.From[0].System, Target: rule.To.System,
+			list = append(list, ops.RouteStatus{ID: rule.ID, Rules: []string{rule.ID}, Source: rule.From[0].System, Target: rule.Target(rule.From[0].System),
 				State: ops.RouteDisabled, Since: e.started})
 		}
 	}

@@ -26,6 +26,10 @@ func (d *Daemon) checkRules(ctx context.Context, down map[string]bool) []Finding
 		if !r.Enabled {
 			continue
 		}
+		if r.Between != nil {
+			list = append(list, d.checkTwoWay(ctx, r, down)...)
+			continue
+		}
 		for _, name := range r.Sources() {
 			parts, err := compile(r, name, nil)
 			if err != nil {

@@ -38,17 +38,21 @@ func (d *Daemon) pausesOfLocked(r *route) []state.Pause {
 	return list
 }
 
+// holdsBack reports whether the pause is of something that the route works with. Both routes of a two-way rule read and write both sides.
 func holdsBack(p state.Pause, r *route) bool {
 	switch p.Kind {
 	case state.PauseSource:
-		return r.source.system.Name == p.Name
+		return r.source.system.Name == p.Name || r.pair != nil && r.target.Name == p.Name
 	case state.PauseEntity:
 		system, entity, _ := strings.Cut(p.Name, "/")
+		if r.pair != nil {
+			return slices.Contains(r.rules[0].From, config.Ref{System: system, Name: entity})
+		}
 		return r.source.system.Name == system && slices.ContainsFunc(r.compiled, func(one apply.Rule) bool { return one.Entity == entity })
 	case state.PauseRule:
 		return slices.ContainsFunc(r.rules, func(one *config.Rule) bool { return one.ID == p.Name })
 	case state.PauseTarget:
-		return r.target.Name == p.Name
+		return r.target.Name == p.Name || r.pair != nil && r.source.system.Name == p.Name
 	}
 	return false
 }
@@ -161,7 +165,7 @@ func (s *set) has(p *state.Pause) error {
 			return missing("system_not_found", "source")
 		}
 	case state.PauseTarget:
-		if !slices.ContainsFunc(rules, func(r *config.Rule) bool { return r.To.System == p.Name }) {
+		if !slices.ContainsFunc(rules, func(r *config.Rule) bool { return r.Writes(p.Name) }) {
 			return missing("system_not_found", "target")
 		}
 	case state.PauseRule:

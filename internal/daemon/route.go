@@ -12,6 +12,7 @@ import (
 
 	"syncline"
 	"syncline/internal/apply"
+	"syncline/internal/between"
 	"syncline/internal/config"
 	"syncline/internal/rule"
 	"syncline/internal/transform"
@@ -31,6 +32,8 @@ type route struct {
 	apply    *apply.Route
 	// log is where the steps tell what happens to files that they use, nil = nowhere.
 	log *slog.Logger
+	// pair is set for a side of a two-way rule.
+	pair *between.Pair
 	// tombstone is how long a target must know of what was removed.
 	tombstone time.Duration
 }
@@ -47,7 +50,7 @@ func routesOf(c *config.Config) []*route {
 			id := r.Route(name)
 			at := slices.IndexFunc(list, func(rt *route) bool { return rt.id == id })
 			if at < 0 {
-				target := c.System(r.To.System)
+				target := c.System(r.Target(name))
 				at, list = len(list), append(list, &route{id: id, source: &source{system: c.System(name)}, target: target,
 					events: target.Type.Events(), tombstone: c.Log.Retain})
 			}
@@ -60,8 +63,15 @@ func routesOf(c *config.Config) []*route {
 
 // newRoutes makes the set's routes.
 func (d *Daemon) newRoutes(made *set) error {
+	pairs := make(map[string]*between.Pair) // by rule
 	for _, rt := range routesOf(made.config) {
 		rt.source = made.source(rt.source.system.Name)
+		if r := rt.rules[0]; r.Between != nil {
+			if pairs[r.ID] == nil {
+				pairs[r.ID] = d.pair(made, r)
+			}
+			rt.pair = pairs[r.ID]
+		}
 		if err := d.build(rt); err != nil {
 			return fmt.Errorf("route %s: %w", rt.id, err)
 		}
@@ -77,7 +87,11 @@ func (d *Daemon) build(rt *route) error {
 		return err
 	}
 	first := rt.rules[0]
-	rt.open = connectors[rt.target.Type].target(d, rt)
+	if rt.pair != nil {
+		rt.open = rt.lane()
+	} else {
+		rt.open = connectors[rt.target.Type].target(d, rt)
+	}
 	options := apply.Options{
 		ID: rt.id, Source: rt.source.system.Name, Rules: rt.compiled, Start: startOf(first, rt.source.system),
 		Signature: signature(rt), Version: version(rt.rules),
@@ -168,6 +182,9 @@ func hash(parts []string) string {
 
 // compile makes the rule's parts for one source system: one for each of its entities. log may be nil.
 func compile(r *config.Rule, system string, log *slog.Logger) ([]apply.Rule, error) {
+	if r.Between != nil {
+		return []apply.Rule{laneRule(r, system)}, nil
+	}
 	match, err := rule.Compile(r.Match)
 	if err != nil {
 		return nil, err

@@ -2,7 +2,7 @@
 // kill the process; in a normal one they are nothing.
 package failpoint
 
-// Names are all the failpoints there are. A test kills a process at each of them.
+// Names are the failpoints that every route comes by. A test kills a process at each of them.
 var Names = []string{
 	"capture.append.before",
 	"capture.append.after",
@@ -13,4 +13,11 @@ var Names = []string{
 	"apply.write.after",
 	"apply.place.before",
 	"apply.place.after",
+}
+
+// Between are those of two-way rules: after one side was read, after the other was written, after the first was written too.
+var Between = []string{
+	"between.looked",
+	"between.far",
+	"between.near",
 }

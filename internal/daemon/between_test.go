@@ -1,0 +1,134 @@
+package daemon
+
+import (
+	"database/sql"
+	"path/filepath"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"syncline/internal/apply"
+	"syncline/internal/state"
+)
+
+const twoWayRule = head + `
+systems:
+  crm: {type: sqlite, url: "sqlite:$DIR/crm.db", capture: {manage: true, entities: {customer: {table: customer}}}}
+  erp: {type: sqlite, url: "sqlite:$DIR/erp.db", capture: {manage: true, entities: {client: {table: client}}}}
+rules:
+  - id: customer
+    between: [crm/customer, erp/client]
+    fields: {name: label}
+    conflict: {fields: {stock: sum}}
+    retry: {max: 1}
+`
+
+// twoSides makes both databases, each with records that the other one lacks.
+func twoSides(t *testing.T, dir string) (crm, erp *sql.DB) {
+	t.Helper()
+	crm, erp = database(t, filepath.Join(dir, "crm.db")), database(t, filepath.Join(dir, "erp.db"))
+	exec(t, crm, `CREATE TABLE customer (id INTEGER PRIMARY KEY, name TEXT, stock INTEGER, phone TEXT)`)
+	exec(t, erp, `CREATE TABLE client (id INTEGER PRIMARY KEY, label TEXT, stock INTEGER, account TEXT NOT NULL DEFAULT 'new')`)
+	exec(t, crm, `INSERT INTO customer VALUES (1, 'Ann', 10, '111'), (2, 'Bea', 20, '222')`)
+	exec(t, erp, `INSERT INTO client VALUES (2, 'Bea', 20, 'A2'), (3, 'Cho', 30, 'A3')`)
+	return crm, erp
+}
+
+// holds waits until the query, of one text column, gives these rows.
+func holds(t *testing.T, db *sql.DB, query string, want ...string) {
+	t.Helper()
+	var got []string
+	defer func() {
+		if t.Failed() {
+			t.Errorf("%s (-want +got):\n%s", query, cmp.Diff(want, got))
+		}
+	}()
+	eventually(t, "what "+query+" gives", func() bool {
+		got = nil
+		rows, err := db.QueryContext(t.Context(), query)
+		if err != nil {
+			return false
+		}
+		defer rows.Close()
+		for rows.Next() {
+			var s string
+			if rows.Scan(&s) != nil {
+				return false
+			}
+			got = append(got, s)
+		}
+		return rows.Err() == nil && cmp.Equal(got, want)
+	})
+}
+
+const (
+	customers = `SELECT id || ' ' || coalesce(name, '-') || ' ' || coalesce(stock, '-') || ' ' || coalesce(phone, '-') FROM customer ORDER BY id`
+	clients   = `SELECT id || ' ' || coalesce(label, '-') || ' ' || coalesce(stock, '-') || ' ' || account FROM client ORDER BY id`
+)
+
+// TestTwoWay: records go both ways, columns of one side stay, changes of different fields meet, and a conflict waits for a person.
+func TestTwoWay(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	crm, erp := twoSides(t, dir)
+	c := load(t, dir, twoWayRule)
+	d, stop := runningUntil(t, c)
+	holds(t, crm, customers, "1 Ann 10 111", "2 Bea 20 222", "3 Cho 30 -")
+	holds(t, erp, clients, "1 Ann 10 new", "2 Bea 20 A2", "3 Cho 30 A3")
+
+	exec(t, crm, `UPDATE customer SET name = 'Anna' WHERE id = 1`)
+	exec(t, erp, `UPDATE client SET stock = 12, account = 'A1' WHERE id = 1`)
+	exec(t, erp, `DELETE FROM client WHERE id = 2`)
+	exec(t, crm, `INSERT INTO customer VALUES (4, 'Dee', 40, '444')`)
+	exec(t, crm, `UPDATE customer SET id = 33 WHERE id = 3`)
+	holds(t, crm, customers, "1 Anna 12 111", "4 Dee 40 444", "33 Cho 30 -")
+	holds(t, erp, clients, "1 Anna 12 A1", "4 Dee 40 new", "33 Cho 30 new")
+
+	// While nothing runs both sides count on, and change one name to two.
+	quiet(t, d)
+	stop()
+	exec(t, crm, `UPDATE customer SET stock = stock + 5 WHERE id = 1`)
+	exec(t, erp, `UPDATE client SET stock = stock - 2 WHERE id = 1`)
+	exec(t, crm, `UPDATE customer SET name = 'Dora' WHERE id = 4`)
+	exec(t, erp, `UPDATE client SET label = 'Doro' WHERE id = 4`)
+	d, _ = runningUntil(t, c)
+	holds(t, crm, customers, "1 Anna 15 111", "4 Dora 40 444", "33 Cho 30 -")
+	holds(t, erp, clients, "1 Anna 15 A1", "4 Doro 40 new", "33 Cho 30 new")
+	var waiting []state.Exception
+	eventually(t, "the conflict waits on both routes", func() bool {
+		var err error
+		waiting, _, err = d.Engine().Tasks(t.Context(), state.Filter{Rule: "customer", Key: "4"})
+		return err == nil && len(waiting) == 2 && waiting[0].Status == state.StatusFailed && waiting[1].Status == state.StatusFailed
+	})
+	for _, x := range waiting {
+		if x.Code != "between_conflict" {
+			t.Errorf("task %s: %s (%s)", x.Task, x.Code, x.Error)
+		}
+	}
+	exec(t, erp, `UPDATE client SET label = 'Dora' WHERE id = 4`)
+	for _, x := range waiting {
+		eventually(t, "the task is done", func() bool {
+			_ = d.Engine().RetryTask(t.Context(), x.Task)
+			now, err := d.Engine().Task(t.Context(), x.Task)
+			return err == nil && now.Status == state.StatusResolved
+		})
+	}
+	quiet(t, d)
+}
+
+// quiet waits until both routes have read all of their logs, and checks the counts.
+func quiet(t *testing.T, d *Daemon) {
+	t.Helper()
+	for _, id := range []string{"customer@crm", "customer@erp"} {
+		r := d.route(id)
+		eventually(t, id+" comes to rest", func() bool {
+			bounds, err := r.source.log.Bounds(t.Context())
+			st := r.apply.Status()
+			return err == nil && st.State == apply.RouteRunning && st.Cursor.Seq > bounds.Last
+		})
+		counts, _, err := d.state.Totals(t.Context(), state.Slice{Route: id})
+		if err != nil || !counts.Balanced() {
+			t.Errorf("counts of %s: %+v, %v", id, counts, err)
+		}
+	}
+}
