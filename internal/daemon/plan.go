@@ -95,6 +95,9 @@ func find(routes []*route, id string) *route {
 // as reports whether the route would work as the other one does.
 func (rt *route) as(other *route) bool {
 	forgets := slices.Contains([]config.Type{config.TypeRedis, config.TypeNATSKV, config.TypeSearch}, rt.target.Type)
+	if rt.rules[0].Between != nil && !config.Same(place(rt.source.system), place(other.source.system)) {
+		return false // it writes there too
+	}
 	return config.Same(rt.rules, other.rules) && config.Same(place(rt.target), place(other.target)) && rt.guarded == other.guarded &&
 		rt.source.system.Type == other.source.system.Type && signature(rt) == signature(other) &&
 		(rt.tombstone == other.tombstone || !forgets)
@@ -234,6 +237,10 @@ func creation(rt *route) []string {
 func objects(rt *route) []string {
 	var list []string
 	for _, r := range rt.rules {
+		if r.Between != nil {
+			list = append(list, r.From[0].String(), r.From[1].String())
+			continue
+		}
 		list = append(list, r.To.String())
 	}
 	slices.Sort(list)

@@ -145,10 +145,14 @@ func signature(rt *route) string {
 	for _, r := range rt.rules {
 		part := fmt.Sprintf("%v>%v;", r.From, r.To)
 		for _, from := range r.From {
-			if from.System != rt.source.system.Name {
+			sys := rt.source.system
+			if r.Between != nil && from.System == rt.target.Name {
+				sys = rt.target // both routes of a two-way rule begin anew together
+			}
+			if from.System != sys.Name {
 				continue
 			}
-			if key := rt.source.system.Capture.Entity(from.Name).Key; len(key) > 0 {
+			if key := sys.Capture.Entity(from.Name).Key; len(key) > 0 {
 				part += fmt.Sprintf("%s:%q;", from.Name, key)
 			}
 		}
