@@ -28,6 +28,9 @@ func newMapping(sides [2]Side, tables [2]*syncline.Schema, fields map[string]str
 	var pairs [][2]int
 	for i := range tables[0].Columns {
 		name := tables[0].Columns[i].Name
+		if strings.HasPrefix(name, "_syncline_") {
+			continue // what we keep there ourselves
+		}
 		partner, named := fields[name]
 		if !named {
 			partner = name
@@ -112,7 +115,7 @@ func (m *Mapping) pairKeys(sides [2]Side, tables [2]*syncline.Schema) error {
 func (m *Mapping) warnAlone(name Side, side int, t *syncline.Schema) {
 	for i := range t.Columns {
 		c := &t.Columns[i]
-		if c.Generated != "" || m.schemas[side].Index(c.Name) >= 0 {
+		if c.Generated != "" || m.schemas[side].Index(c.Name) >= 0 || strings.HasPrefix(c.Name, "_syncline_") {
 			continue
 		}
 		text := "column " + strconv.Quote(c.Name) + " of " + name.String() + " has no partner: it is left alone"
