@@ -47,7 +47,7 @@ func tasksCommand(g *globals) *cobra.Command {
 	flags := cmd.Flags()
 	flags.StringVar(&q.After, "after", "", "cursor of the next page")
 	flags.IntVar(&q.Limit, "limit", 100, "size of a page")
-	cmd.AddCommand(taskShowCommand(g), taskRetryCommand(g), taskEditCommand(g), taskCancelCommand(g))
+	cmd.AddCommand(taskShowCommand(g), taskRetryCommand(g), taskEditCommand(g), taskWatchCommand(g), taskCancelCommand(g))
 	return cmd
 }
 

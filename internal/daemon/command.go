@@ -83,7 +83,7 @@ const maxResults = 10_000
 // error is the answer of all chosen tasks of that slice, and does not keep the other routes from their part.
 func (e engine) onTasks(ctx context.Context, s ops.Selection,
 	do func(context.Context, state.Slice, *route, func(*state.Exception) bool) ([]apply.Answer, error)) (ops.Chosen, error) {
-	names, err := e.chosenRoutes(ctx, &s.Choice)
+	names, err := e.ChosenRoutes(ctx, s.Choice)
 	if err != nil {
 		return ops.Chosen{}, err
 	}

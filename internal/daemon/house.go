@@ -15,6 +15,9 @@ const (
 	houseEvery = 10 * time.Second
 	// purgeStep is the least number of bytes worth a purge.
 	purgeStep = 64 << 20
+	// leastTaskEvents and maxTaskEvents bound the changes of tasks that are kept: as long as the log, but a day at least, and so many.
+	leastTaskEvents = 24 * time.Hour
+	maxTaskEvents   = 1_000_000
 	// auditEvery is how often the audit log is trimmed.
 	auditEvery = time.Hour
 	// fullAt is the share of its quota at which a log counts as full.
@@ -40,6 +43,11 @@ func (d *Daemon) keepHouse(ctx context.Context) {
 			trimmed = time.Now()
 			if err := d.state.TrimAudit(ctx, trimmed.Add(-d.set().config.Audit.Retain)); err != nil && ctx.Err() == nil {
 				d.log.Warn("audit log cannot be trimmed", "err", err)
+			}
+		}
+		if round {
+			if err := d.state.TrimTaskEvents(ctx, time.Now().Add(-max(d.set().config.Log.Retain, leastTaskEvents)), maxTaskEvents); err != nil && ctx.Err() == nil {
+				d.log.Warn("changes of tasks cannot be trimmed", "err", err)
 			}
 		}
 		for _, s := range d.set().sources {

@@ -57,7 +57,7 @@ func (e engine) shownTask(x *state.Exception) (ops.Task, error) {
 
 // Tasks lists stored tasks first, then those that are derived, where the query asks for any.
 func (e engine) Tasks(ctx context.Context, q ops.TaskQuery) ([]ops.Task, string, error) {
-	routes, err := e.chosenRoutes(ctx, &q.Choice)
+	routes, err := e.ChosenRoutes(ctx, q.Choice)
 	if err != nil {
 		return nil, "", err
 	}
@@ -104,9 +104,9 @@ func asksForDerived(q *ops.TaskQuery) bool {
 	return false
 }
 
-// chosenRoutes checks the names of a choice, and returns the routes to its target; nil = it names none. A name that is not of the
+// ChosenRoutes checks the names of a choice, and returns the routes to its target; nil = it names none. A name that is not of the
 // configuration is still one where tasks of it are stored.
-func (e engine) chosenRoutes(ctx context.Context, c *ops.Choice) (routes []string, err error) {
+func (e engine) ChosenRoutes(ctx context.Context, c ops.Choice) (routes []string, err error) {
 	set := e.set()
 	has := func(code, what, name string, f state.Filter, known bool) error {
 		if name == "" || known {
@@ -142,6 +142,23 @@ func (e engine) chosenRoutes(ctx context.Context, c *ops.Choice) (routes []strin
 	}
 	return routes, nil
 }
+
+func (e engine) SourceOf(route string) string {
+	if r := e.route(route); r != nil {
+		return r.source.system.Name
+	}
+	return ""
+}
+
+func (e engine) TaskEvents(ctx context.Context, f state.EventFilter, after int64, limit int) ([]state.TaskEvent, error) {
+	return e.state.TaskEvents(ctx, f, after, limit)
+}
+
+func (e engine) TaskEventBounds(ctx context.Context) (first, last int64, err error) {
+	return e.state.TaskEventBounds(ctx)
+}
+
+func (e engine) WatchTasks() (*state.Watch, func()) { return e.state.Watch() }
 
 // derived tells of a task that has no row of its own, from its id.
 func (e engine) derived(ctx context.Context, id string) (ops.Task, error) {

@@ -90,6 +90,8 @@ type api struct {
 	log     *slog.Logger
 	// warnings are those about the API itself.
 	warnings func(context.Context) ([]string, error)
+	streams  chan struct{} // has room for the streams at once: each puts one in and takes it out
+	closing  chan struct{} // closed when the server stops: streams end
 }
 
 // bearer is the name of the security scheme in the document.
@@ -113,6 +115,7 @@ func (a *api) register(mux *http.ServeMux, o Options) ([]byte, map[string]*opera
 	add(h, op(h, "resume-route", "POST", "/v1/routes/{id}/resume", "Have a stopped route try again now"), a.resumeRoute)
 	add(h, op(h, "tasks", "GET", "/v1/tasks", "The tasks that are not simply done, without their records"), a.tasks)
 	add(h, op(h, "task", "GET", "/v1/tasks/{id}", "One task with its record"), a.task)
+	a.registerStream(h)
 	add(h, op(h, "retry-task", "POST", "/v1/tasks/{id}/retry", "Try a pending task now"), a.retry)
 	add(h, op(h, "cancel-task", "POST", "/v1/tasks/{id}/cancel", "Give a pending task up"), a.cancel)
 	add(h, op(h, "retry-tasks", "POST", "/v1/tasks/retry", "Try all chosen pending tasks now"), a.retryAll)

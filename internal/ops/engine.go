@@ -30,6 +30,16 @@ type Engine interface {
 	Tasks(context.Context, TaskQuery) ([]Task, string, error)
 	// Task returns one task with its record: one that was simply done, or that its route has not come to, too.
 	Task(ctx context.Context, id string) (Task, error)
+	// ChosenRoutes checks the names of a choice, and returns the routes to its target; nil = it names none.
+	ChosenRoutes(context.Context, Choice) ([]string, error)
+	// SourceOf returns the system that the route reads, "" of one that is not there.
+	SourceOf(route string) string
+	// TaskEvents returns up to limit changes of tasks behind a number.
+	TaskEvents(ctx context.Context, f state.EventFilter, after int64, limit int) ([]state.TaskEvent, error)
+	// TaskEventBounds returns the numbers of the oldest change that is kept and of the newest that ever was.
+	TaskEventBounds(context.Context) (first, last int64, err error)
+	// WatchTasks tells of commits until stop is called.
+	WatchTasks() (w *state.Watch, stop func())
 	// RetryTask has a pending task tried now.
 	RetryTask(ctx context.Context, id, reason string) error
 	// EditTask gives a task that waits another record, of which the JSON object names what is to differ, and has it tried.

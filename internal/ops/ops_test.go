@@ -46,6 +46,8 @@ type fake struct {
 	pauses []Pause
 	paused []state.Pause
 	lifted []state.Pause
+	routes []string
+	store  *state.Store
 	sync   SyncRequest
 }
 
@@ -87,6 +89,18 @@ func (f *fake) Unpause(_ context.Context, list []state.Pause) error {
 	f.lifted = append(f.lifted, list...)
 	return f.err
 }
+func (f *fake) ChosenRoutes(_ context.Context, c Choice) ([]string, error) { return f.routes, f.err }
+func (f *fake) SourceOf(route string) string                               { return "crm" }
+func (f *fake) TaskEvents(ctx context.Context, filter state.EventFilter, after int64, limit int) ([]state.TaskEvent, error) {
+	return f.store.TaskEvents(ctx, filter, after, limit)
+}
+func (f *fake) TaskEventBounds(ctx context.Context) (first, last int64, err error) {
+	if f.store == nil { // so that whoever calls every operation is not sent a stream without an end
+		return 0, 0, syncline.Errorf(syncline.Transient, "state_locked", "there is none")
+	}
+	return f.store.TaskEventBounds(ctx)
+}
+func (f *fake) WatchTasks() (*state.Watch, func()) { return f.store.Watch() }
 func (f *fake) RetryTask(_ context.Context, id, reason string) error {
 	f.asked = append(f.asked, "retry "+id+": "+reason)
 	return f.err

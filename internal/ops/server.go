@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -55,6 +56,8 @@ type Server struct {
 	handler http.Handler
 	guard   *guard
 	log     *slog.Logger
+	// stopStreams has streams end, which would else keep the server from stopping.
+	stopStreams func()
 	// plain: others can reach the server without TLS.
 	plain atomic.Bool
 }
@@ -72,7 +75,8 @@ func New(o Options) (*Server, error) {
 	}
 	mux := http.NewServeMux()
 	s := &Server{log: o.Logger}
-	a := &api{engine: o.Engine, configs: o.Configs, store: o.Store, log: o.Logger, warnings: s.warnings}
+	a := &api{engine: o.Engine, configs: o.Configs, store: o.Store, log: o.Logger, warnings: s.warnings, closing: make(chan struct{})}
+	s.stopStreams = sync.OnceFunc(func() { close(a.closing) })
 	document, ops, err := a.register(mux, o)
 	if err != nil {
 		return nil, err
@@ -128,6 +132,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	}
 	h := &http.Server{Handler: s, ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout,
 		IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader, ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelWarn)}
+	h.RegisterOnShutdown(s.stopStreams)
 	warnings, err := s.warnings(ctx)
 	if err != nil {
 		return errors.Join(err, l.Close())

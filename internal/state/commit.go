@@ -86,7 +86,7 @@ func (s *Store) Commit(ctx context.Context, c Commit) error {
 		return w.moveRoute(ctx, r)
 	})
 	if err == nil {
-		s.publish(c.Journal)
+		s.publish(c.Slice.Route, c.Journal)
 	}
 	return err
 }

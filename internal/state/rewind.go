@@ -49,7 +49,7 @@ func (s *Store) Rewind(ctx context.Context, sl Slice, to syncline.Cursor) (reope
 	if err != nil {
 		return nil, err
 	}
-	s.publish(nil)
+	s.publish(sl.Route, nil)
 	return reopened, nil
 }
 

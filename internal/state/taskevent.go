@@ -48,8 +48,9 @@ func (w *writer) tellAs(ctx context.Context, e *Exception, was, status TaskStatu
 
 // EventFilter chooses events. Empty fields match all; Rule matches the rule's parts too, one for each of its entities.
 type EventFilter struct {
-	Routes                       []string // nil = all
-	Rule, Source, Entity, Status string
+	Routes                      []string // nil = all
+	Route, Rule, Source, Entity string
+	Status                      TaskStatus
 }
 
 // TaskEvents returns up to limit events with numbers above after, the oldest first.
@@ -67,7 +68,8 @@ func (s *Store) TaskEvents(ctx context.Context, f EventFilter, after int64, limi
 		query.WriteString(sqlOfRule)
 		args = append(args, f.Rule, f.Rule+"/", f.Rule+"0")
 	}
-	for _, c := range []struct{ column, value string }{{"source", f.Source}, {"entity", f.Entity}, {"status", f.Status}} {
+	for _, c := range []struct{ column, value string }{{"route", f.Route}, {"source", f.Source}, {"entity", f.Entity},
+		{"status", string(f.Status)}} {
 		if c.value != "" {
 			query.WriteString(" AND " + c.column + " = ?")
 			args = append(args, c.value)

@@ -1,7 +1,7 @@
 package state
 
 import (
-	"maps"
+	"cmp"
 	"slices"
 	"sync"
 )
@@ -12,29 +12,40 @@ type Watch struct {
 	C chan struct{}
 
 	mu   sync.Mutex
-	sums map[string]*Counts // by rule; of rules, so bounded
+	sums map[ruleOf]*Counts // of rules, so bounded
 }
 
-// Sums returns what was committed by rule since it was last called, in the order of the rules.
-func (w *Watch) Sums() []RuleCounts {
+// ruleOf names a rule of a route.
+type ruleOf struct{ route, rule string }
+
+// RuleSum is what a rule of a route has done.
+type RuleSum struct {
+	Route, Rule string
+	Counts      Counts
+}
+
+// Sums returns what was committed by rule since it was last called, in the order of the routes.
+func (w *Watch) Sums() []RuleSum {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	var list []RuleCounts
-	for _, rule := range slices.Sorted(maps.Keys(w.sums)) {
-		list = append(list, RuleCounts{Rule: rule, Counts: *w.sums[rule]})
+	list := make([]RuleSum, 0, len(w.sums))
+	for of, sum := range w.sums {
+		list = append(list, RuleSum{of.route, of.rule, *sum})
 	}
 	clear(w.sums)
+	slices.SortFunc(list, func(a, b RuleSum) int { return cmp.Or(cmp.Compare(a.Route, b.Route), cmp.Compare(a.Rule, b.Rule)) })
 	return list
 }
 
-func (w *Watch) add(rules []RuleCounts) {
+func (w *Watch) add(route string, rules []RuleCounts) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for i := range rules {
-		sum := w.sums[rules[i].Rule]
+		of := ruleOf{route, rules[i].Rule}
+		sum := w.sums[of]
 		if sum == nil {
 			sum = &Counts{}
-			w.sums[rules[i].Rule] = sum
+			w.sums[of] = sum
 		}
 		sum.add(rules[i].Counts, 1)
 	}
@@ -48,7 +59,7 @@ type watchers struct {
 
 // Watch returns a watch that is told of commits from now on, until stop is called.
 func (s *Store) Watch() (w *Watch, stop func()) {
-	w = &Watch{C: make(chan struct{}, 1), sums: make(map[string]*Counts)}
+	w = &Watch{C: make(chan struct{}, 1), sums: make(map[ruleOf]*Counts)}
 	s.watchers.mu.Lock()
 	defer s.watchers.mu.Unlock()
 	if s.watchers.list == nil {
@@ -63,12 +74,12 @@ func (s *Store) Watch() (w *Watch, stop func()) {
 }
 
 // publish tells of a commit that is on disk.
-func (s *Store) publish(j *Journal) {
+func (s *Store) publish(route string, j *Journal) {
 	s.watchers.mu.Lock()
 	defer s.watchers.mu.Unlock()
 	for w := range s.watchers.list {
 		if j != nil {
-			w.add(j.Rules)
+			w.add(route, j.Rules)
 		}
 		select {
 		case w.C <- struct{}{}:
