@@ -131,7 +131,7 @@ rules:
 			t.Errorf("sync %+v = %v, want source_cannot_read", req, err)
 		}
 	}
-	if runs, err := d.Engine().Syncs(t.Context()); err != nil || len(runs) > 0 {
+	if runs, _, err := d.Engine().Syncs(t.Context(), "", 0); err != nil || len(runs) > 0 {
 		t.Errorf("syncs = %+v, %v, want none", runs, err)
 	}
 }

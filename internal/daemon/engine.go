@@ -190,7 +190,9 @@ func (e engine) ResumeSystem(ctx context.Context, name string) error {
 	return together(ctx, commands)
 }
 
-func (e engine) Syncs(ctx context.Context) ([]state.RunRow, error) { return e.state.Runs(ctx, "", 200) }
+func (e engine) Syncs(ctx context.Context, after string, limit int) ([]state.RunRow, string, error) {
+	return e.state.RunsPage(ctx, after, limit)
+}
 
 // StartSync asks the source for records. A route that has stopped because its cursor or its log is lost begins anew with it.
 func (e engine) StartSync(ctx context.Context, req ops.SyncRequest) (string, error) {

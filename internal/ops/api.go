@@ -17,12 +17,6 @@ import (
 	"syncline/internal/state"
 )
 
-// List is a page. Next is the cursor of the next one, "" on the last.
-type List[T any] struct {
-	Items []T    `json:"items" nullable:"false"`
-	Next  string `json:"next,omitempty" doc:"Give it as after to get the next page."`
-}
-
 // Readiness is the answer of /readyz.
 type Readiness struct {
 	Ready   bool     `json:"ready"`
@@ -224,17 +218,17 @@ func (a *api) status(ctx context.Context, _ *struct{}) (*reply[Status], error) {
 	return answer(ctx, a, s, err)
 }
 
-func (a *api) systems(ctx context.Context, _ *struct{}) (*reply[List[SystemStatus]], error) {
+func (a *api) systems(ctx context.Context, in *page) (*reply[List[SystemStatus]], error) {
 	s, err := a.engine.Status(ctx)
-	return answer(ctx, a, List[SystemStatus]{Items: some(s.Systems)}, err)
+	return answerPage(ctx, a, s.Systems, in, func(s *SystemStatus) string { return s.Name }, err)
 }
 
-func (a *api) routes(ctx context.Context, _ *struct{}) (*reply[List[RouteStatus]], error) {
+func (a *api) routes(ctx context.Context, in *page) (*reply[List[RouteStatus]], error) {
 	routes, err := a.engine.Routes(ctx)
 	for i := range routes {
 		routes[i].Rules = some(routes[i].Rules)
 	}
-	return answer(ctx, a, List[RouteStatus]{Items: some(routes)}, err)
+	return answerPage(ctx, a, routes, in, func(r *RouteStatus) string { return r.ID }, err)
 }
 
 func (a *api) route(ctx context.Context, in *taskID) (*reply[RouteStatus], error) {
@@ -321,9 +315,9 @@ func (a *api) done(ctx context.Context, err error) (*struct{}, error) {
 	return nil, nil
 }
 
-func (a *api) syncs(ctx context.Context, _ *struct{}) (*reply[List[Sync]], error) {
-	runs, err := a.engine.Syncs(ctx)
-	list := List[Sync]{Items: make([]Sync, len(runs))}
+func (a *api) syncs(ctx context.Context, in *page) (*reply[List[Sync]], error) {
+	runs, next, err := a.engine.Syncs(ctx, in.After, in.Limit)
+	list := List[Sync]{Items: make([]Sync, len(runs)), Next: next}
 	for i := range runs {
 		list.Items[i] = syncOf(&runs[i])
 	}
@@ -354,12 +348,4 @@ func (a *api) readyz(ctx context.Context, _ *struct{}) (*readyReply, error) {
 		r.Status = http.StatusServiceUnavailable
 	}
 	return r, nil
-}
-
-// some makes an empty list of none, so that it is [] and not null.
-func some[T any](list []T) []T {
-	if list == nil {
-		return []T{}
-	}
-	return list
 }

@@ -95,14 +95,12 @@ func (c *Client) Status(ctx context.Context) (Status, error) {
 
 // Systems returns the systems.
 func (c *Client) Systems(ctx context.Context) ([]SystemStatus, error) {
-	list, err := call[List[SystemStatus]](ctx, c, "GET", "/v1/systems", nil)
-	return list.Items, err
+	return all[SystemStatus](ctx, c, "/v1/systems", nil, 0)
 }
 
 // Routes returns the routes.
 func (c *Client) Routes(ctx context.Context) ([]RouteStatus, error) {
-	list, err := call[List[RouteStatus]](ctx, c, "GET", "/v1/routes", nil)
-	return list.Items, err
+	return all[RouteStatus](ctx, c, "/v1/routes", nil, 0)
 }
 
 // Route returns one route.
@@ -124,8 +122,7 @@ func (c *Client) ResumeSystem(ctx context.Context, name string) error {
 
 // Pauses returns what is paused.
 func (c *Client) Pauses(ctx context.Context) ([]Pause, error) {
-	list, err := call[List[Pause]](ctx, c, "GET", "/v1/pauses", nil)
-	return list.Items, err
+	return all[Pause](ctx, c, "/v1/pauses", nil, 0)
 }
 
 // Pause holds routes back.
@@ -204,10 +201,9 @@ func (c *Client) CancelTasks(ctx context.Context, s Selection, reason string) (C
 	return call[Chosen](ctx, c, "POST", "/v1/tasks/cancel", Cancellations{s, reason})
 }
 
-// Syncs returns the latest syncs, the newest first.
+// Syncs returns the syncs, the newest first.
 func (c *Client) Syncs(ctx context.Context) ([]Sync, error) {
-	list, err := call[List[Sync]](ctx, c, "GET", "/v1/syncs", nil)
-	return list.Items, err
+	return all[Sync](ctx, c, "/v1/syncs", nil, 0)
 }
 
 // StartSync asks for records to be read again and returns the id of the run.

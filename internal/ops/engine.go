@@ -50,8 +50,8 @@ type Engine interface {
 	RetryTasks(ctx context.Context, s Selection, reason string) (Chosen, error)
 	// CancelTasks gives the chosen tasks that wait up for good, and tells of each whether it was.
 	CancelTasks(ctx context.Context, s Selection, reason string) (Chosen, error)
-	// Syncs returns the latest runs, the newest first.
-	Syncs(context.Context) ([]state.RunRow, error)
+	// Syncs returns a page of the runs, the newest first, and the cursor of the next one.
+	Syncs(ctx context.Context, after string, limit int) ([]state.RunRow, string, error)
 	// StartSync asks for a run and returns its id.
 	StartSync(context.Context, SyncRequest) (string, error)
 	// Ready reports whether every system and route does its work, and why not. One that is paused does what it should.

@@ -121,7 +121,9 @@ func (f *fake) CancelTasks(_ context.Context, s Selection, reason string) (Chose
 	f.chosen, f.asked = append(f.chosen, s), append(f.asked, "cancel all: "+reason)
 	return Chosen{Tasks: 8}, f.err
 }
-func (f *fake) Syncs(context.Context) ([]state.RunRow, error) { return f.syncs, f.err }
+func (f *fake) Syncs(context.Context, string, int) ([]state.RunRow, string, error) {
+	return f.syncs, "", f.err
+}
 func (f *fake) StartSync(_ context.Context, r SyncRequest) (string, error) {
 	f.sync = r
 	return "run-9", f.err

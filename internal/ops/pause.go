@@ -72,9 +72,9 @@ func (a *api) registerPauses(h huma.API) {
 	add(h, op(h, "unpause", "DELETE", "/v1/pauses", "Lift pauses; what was collected meanwhile is applied in order"), a.unpause)
 }
 
-func (a *api) pauses(ctx context.Context, _ *struct{}) (*reply[List[Pause]], error) {
+func (a *api) pauses(ctx context.Context, in *page) (*reply[List[Pause]], error) {
 	list, err := a.engine.Pauses(ctx)
-	return answer(ctx, a, List[Pause]{Items: some(list)}, err)
+	return answerPage(ctx, a, list, in, func(p *Pause) string { return p.Kind + " " + p.Name }, err)
 }
 
 func (a *api) pause(ctx context.Context, in *reply[PauseRequest]) (*reply[Paused], error) {

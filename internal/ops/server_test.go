@@ -169,10 +169,10 @@ type blocking struct {
 	entered, leave chan struct{} // closed by the engine when a request came, and by the test to let it go
 }
 
-func (b *blocking) Syncs(context.Context) ([]state.RunRow, error) {
+func (b *blocking) Syncs(context.Context, string, int) ([]state.RunRow, string, error) {
 	close(b.entered)
 	<-b.leave
-	return nil, nil
+	return nil, "", nil
 }
 
 func TestServeFinishesRequestsInHand(t *testing.T) {

@@ -51,11 +51,6 @@ func CreateToken(ctx context.Context, store *state.Store, r TokenRequest, source
 	return NewToken{t, secret}, store.AddToken(ctx, t, hash)
 }
 
-type page struct {
-	After string `query:"after" doc:"The next of the page before."`
-	Limit int    `query:"limit" minimum:"1" maximum:"1000" default:"100"`
-}
-
 func (a *api) registerTokens(h huma.API) {
 	add(h, op(h, "tokens", "GET", "/v1/tokens", "The tokens, without their secrets; also those that have ended"), a.tokens)
 	create := op(h, "create-token", "POST", "/v1/tokens", "Make a token; its secret is in this answer only")

@@ -69,6 +69,21 @@ func (s *Store) Runs(ctx context.Context, source string, limit int) ([]RunRow, e
 	return s.runs(ctx, sqlRuns, source, limit)
 }
 
+// RunsPage returns a page of what Runs returns of all sources, and the cursor of the next page, "" after the last.
+func (s *Store) RunsPage(ctx context.Context, after string, limit int) (list []RunRow, next string, err error) {
+	limit = pageOf(limit)
+	if after == "" {
+		list, err = s.runs(ctx, sqlAllRuns, limit+1)
+	} else { // behind a run that was forgotten meanwhile, all were
+		list, err = s.runs(ctx, sqlRunsPage, after, limit+1)
+	}
+	if len(list) > limit {
+		list = list[:limit]
+		next = list[limit-1].ID
+	}
+	return list, next, err
+}
+
 func (s *Store) runs(ctx context.Context, query string, args ...any) ([]RunRow, error) {
 	var list []RunRow
 	err := s.read(ctx, "read runs", func(rows *sql.Rows) error {

@@ -146,3 +146,25 @@ func TestTrimRuns(t *testing.T) {
 	must(t, s.TrimRuns(t.Context(), "crm", time.Now().Add(time.Hour)))
 	count(3)
 }
+
+func TestPagesOfRuns(t *testing.T) {
+	s := openNew(t)
+	for i := range 5 {
+		must(t, s.AddRun(t.Context(), "crm", syncline.Run{ID: string(rune('a' + i)), Entity: "lead"}))
+	}
+	var ids string
+	pages := 0
+	for after := ""; ; pages++ {
+		list, next, err := s.RunsPage(t.Context(), after, 2)
+		must(t, err)
+		for _, r := range list {
+			ids += r.ID
+		}
+		if after = next; next == "" {
+			break
+		}
+	}
+	if ids != "edcba" || pages != 2 {
+		t.Errorf("RunsPage = %s after %d further pages, want edcba after 2", ids, pages)
+	}
+}

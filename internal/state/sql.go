@@ -117,6 +117,7 @@ const (
 	worthListing = `NOT (status = 'done' AND id LIKE '` + ReadRun + `%')`
 	sqlRuns      = `SELECT ` + runColumns + ` FROM run WHERE source = ? AND ` + worthListing + ` ORDER BY n DESC LIMIT ?`
 	sqlAllRuns   = `SELECT ` + runColumns + ` FROM run WHERE ` + worthListing + ` ORDER BY n DESC LIMIT ?`
+	sqlRunsPage  = `SELECT ` + runColumns + ` FROM run WHERE ` + worthListing + ` AND n < (SELECT n FROM run WHERE id = ?) ORDER BY n DESC LIMIT ?`
 	sqlTrimRuns  = `DELETE FROM run WHERE source = ? AND status IN ('done', 'failed') AND updated < ?`
 	sqlSetRun    = `UPDATE run SET status = ?, chunks = ?, rows = ?, error = ?, updated = ? WHERE id = ?`
 
