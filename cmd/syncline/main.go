@@ -129,7 +129,7 @@ func newRoot() *cobra.Command {
 		runCommand(g),
 		statusCommand(g),
 		routesCommand(g),
-		tasksCommand(g),
+		tasksCommand(g), statsCommand(g),
 		syncCommand(g),
 		pauseCommand(g),
 		resumeCommand(g),

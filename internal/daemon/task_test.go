@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -147,6 +148,25 @@ rules:
 	byKey.Key, byKey.Entity = "7", "lead"
 	if s := short(list(byKey)); s != "some/lead 7 completed" {
 		t.Errorf("tasks of a key = %q", s)
+	}
+
+	long := ops.StatsQuery{From: time.Now().Add(-time.Hour), To: time.Now().Add(time.Hour)}
+	st, err := e.Stats(ctx, long)
+	if err != nil || st.Read != counts.Read || st.Completed != (ops.CompletedTotals{Applied: counts.Applied, Superseded: counts.Superseded, Filtered: counts.Filtered}) ||
+		st.SuccessRate == nil || *st.SuccessRate != 1 || st.Execution.Tasks != 7 || st.EndToEnd.Mean == nil || *st.EndToEnd.P50 > *st.EndToEnd.P99 {
+		t.Errorf("statistics = %+v, %v, want the counts of the route, %+v", st, err, counts)
+	}
+	long.Rule = "some"
+	if st, err := e.Stats(ctx, long); err != nil || st.Read != 4 {
+		t.Errorf("statistics of one rule = %+v, %v, want 4 tasks", st, err)
+	}
+	long.Rule, long.To = "", tasks[0].Created
+	if st, err := e.Stats(ctx, long); err != nil || st.Read != 0 || st.SuccessRate != nil || st.Execution.Mean != nil {
+		t.Errorf("statistics of a time in which nothing was done = %+v, %v", st, err)
+	}
+	long.Source = "none"
+	if _, err := e.Stats(ctx, long); syncline.CodeOf(err) != "system_not_found" {
+		t.Errorf("statistics of no source = %v", err)
 	}
 
 	first := tasks[0]

@@ -110,6 +110,7 @@ func (a *api) register(mux *http.ServeMux, o Options) ([]byte, map[string]*opera
 	add(h, op(h, "tasks", "GET", "/v1/tasks", "The tasks that are not simply done, without their records"), a.tasks)
 	add(h, op(h, "task", "GET", "/v1/tasks/{id}", "One task with its record"), a.task)
 	a.registerStream(h)
+	add(h, op(h, "stats", "GET", "/v1/stats", "Tasks by status, rates and times over a stretch of time"), a.stats)
 	add(h, op(h, "retry-task", "POST", "/v1/tasks/{id}/retry", "Try a pending task now"), a.retry)
 	add(h, op(h, "cancel-task", "POST", "/v1/tasks/{id}/cancel", "Give a pending task up"), a.cancel)
 	add(h, op(h, "retry-tasks", "POST", "/v1/tasks/retry", "Try all chosen pending tasks now"), a.retryAll)

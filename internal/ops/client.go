@@ -168,6 +168,13 @@ func moment(t time.Time) string {
 	return t.UTC().Format(time.RFC3339Nano)
 }
 
+// Stats sums up a stretch of time.
+func (c *Client) Stats(ctx context.Context, q StatsQuery) (Stats, error) {
+	choice := q.choice()
+	choice.From, choice.To = q.From, q.To
+	return call[Stats](ctx, c, "GET", "/v1/stats?"+choice.values().Encode(), nil)
+}
+
 // Task returns one task with its record.
 func (c *Client) Task(ctx context.Context, id string) (Task, error) {
 	return call[Task](ctx, c, "GET", "/v1/tasks/"+url.PathEscape(id), nil)

@@ -40,6 +40,8 @@ type Engine interface {
 	TaskEventBounds(context.Context) (first, last int64, err error)
 	// WatchTasks tells of commits until stop is called.
 	WatchTasks() (w *state.Watch, stop func())
+	// Stats sums up a stretch of time.
+	Stats(context.Context, StatsQuery) (Stats, error)
 	// RetryTask has a pending task tried now.
 	RetryTask(ctx context.Context, id, reason string) error
 	// EditTask gives a task that waits another record, of which the JSON object names what is to differ, and has it tried.

@@ -48,7 +48,10 @@ type fake struct {
 	lifted []state.Pause
 	routes []string
 	store  *state.Store
-	sync   SyncRequest
+	stats  Stats
+
+	statsQuery StatsQuery
+	sync       SyncRequest
 }
 
 func (f *fake) Status(context.Context) (Status, error)        { return f.status, f.err }
@@ -88,6 +91,10 @@ func (f *fake) Pause(_ context.Context, list []state.Pause) (Paused, error) {
 func (f *fake) Unpause(_ context.Context, list []state.Pause) error {
 	f.lifted = append(f.lifted, list...)
 	return f.err
+}
+func (f *fake) Stats(_ context.Context, q StatsQuery) (Stats, error) {
+	f.statsQuery = q
+	return f.stats, f.err
 }
 func (f *fake) ChosenRoutes(_ context.Context, c Choice) ([]string, error) { return f.routes, f.err }
 func (f *fake) SourceOf(route string) string                               { return "crm" }

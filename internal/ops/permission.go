@@ -27,6 +27,7 @@ var least = map[string]access.Role{
 	"pauses":      access.Viewer,
 	"route":       access.Viewer,
 	"routes":      access.Viewer,
+	"stats":       access.Viewer,
 	"status":      access.Viewer,
 	"syncs":       access.Viewer,
 	"systems":     access.Viewer,

@@ -17,8 +17,9 @@ type Stats struct {
 	// are exact.
 	Execution, EndToEnd       Histogram
 	ExecutionSum, EndToEndSum time.Duration
-	// Since is the end of the oldest batch that the journal still has; zero = it has none.
-	Since time.Time
+	// Since is the end of the oldest batch that the journal still has; zero = it has none. Trimmed: it had older ones.
+	Since   time.Time
+	Trimmed bool
 }
 
 // ParkedCount is a number of tasks that are not simply done.
@@ -35,7 +36,12 @@ var errEnough = errors.New("enough")
 // which all rules of a route share.
 func (s *Store) Stats(ctx context.Context, sl Slice, from, to time.Time, wants func(rule string) bool) (*Stats, error) {
 	st := &Stats{}
-	err := s.read(ctx, "read the oldest batch", func(rows *sql.Rows) error {
+	r, err := s.route(ctx, sl)
+	if err != nil {
+		return nil, err
+	}
+	st.Trimmed = r.folded != place{}
+	err = s.read(ctx, "read the oldest batch", func(rows *sql.Rows) error {
 		var ended int64
 		err := rows.Scan(&ended)
 		st.Since = fromMicros(ended)
@@ -43,6 +49,9 @@ func (s *Store) Stats(ctx context.Context, sl Slice, from, to time.Time, wants f
 	}, sqlOldestBatch, sl.Route, sl.Slice)
 	if err != nil {
 		return nil, err
+	}
+	if st.Trimmed && st.Since.IsZero() {
+		st.Since = r.Updated
 	}
 	first, err := s.firstBatch(ctx, sl, micros(from))
 	if err != nil {
