@@ -1,6 +1,8 @@
 package between
 
 import (
+	"slices"
+
 	"syncline"
 )
 
@@ -54,6 +56,9 @@ type Policy struct {
 	Resolve Resolve
 	// Adds says, by column, where changes of both sides add up, so that two equal ones are an overlap too. nil = nowhere.
 	Adds []bool
+	// Quiet says, by column, where a change alone is none: a time that the database sets whenever a record is written, also by us. Each
+	// side keeps its own until something else changes. nil = nowhere.
+	Quiet []bool
 }
 
 func (p *Policy) adds(column int) bool { return p.Adds != nil && p.Adds[column] }
@@ -102,6 +107,34 @@ func Decide(held [2]Held, policy *Policy) Verdict {
 	}
 	v.Note = !v.Write[0] && !v.Write[1] && !c.current(v.Result)
 	return v
+}
+
+// calm gives quiet columns the values that they had, where nothing else has changed. Decide is to see them so.
+func (p *Policy) calm(held [2]Held) [2]Held {
+	if p.Quiet == nil {
+		return held
+	}
+	c := newComparison(held)
+	for side := range held {
+		if r, base := held[side].Record, c.bases[side]; r != nil && base != nil && c.based[side] {
+			held[side].Record = p.quieted(r, base)
+		}
+	}
+	return held
+}
+
+func (p *Policy) quieted(r, base Record) Record {
+	out := slices.Clone(r)
+	for i := range r {
+		switch {
+		case syncline.Equal(r[i], base[i]):
+		case !p.Quiet[i] || base[i].IsUnset():
+			return r
+		default:
+			out[i] = base[i]
+		}
+	}
+	return out
 }
 
 // comparison is what each side held when it was last taken into account.

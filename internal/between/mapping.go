@@ -23,13 +23,13 @@ func (m *Mapping) Columns() []syncline.Column { return m.schemas[0].Columns }
 
 // newMapping pairs the columns of two tables: those that fields names (first side: second side), and those with the same name. Columns
 // that only one side has are left alone, and so are computed ones.
-func newMapping(sides [2]Side, tables [2]*syncline.Schema, fields map[string]string) (*Mapping, error) {
+func newMapping(sides [2]Side, tables [2]*syncline.Schema, fields map[string]string, ignore []string) (*Mapping, error) {
 	m := &Mapping{}
 	var pairs [][2]int
 	for i := range tables[0].Columns {
 		name := tables[0].Columns[i].Name
-		if strings.HasPrefix(name, "_syncline_") {
-			continue // what we keep there ourselves
+		if strings.HasPrefix(name, "_syncline_") || slices.Contains(ignore, name) {
+			continue // the first is what we keep there ourselves
 		}
 		partner, named := fields[name]
 		if !named {
@@ -52,6 +52,12 @@ func newMapping(sides [2]Side, tables [2]*syncline.Schema, fields map[string]str
 	}
 	for side, t := range tables {
 		m.schemas[side] = &syncline.Schema{Entity: t.Entity, Table: t.Table, Version: -1}
+	}
+	for _, name := range ignore {
+		if tables[0].Index(name) < 0 {
+			return nil, syncline.Errorf(syncline.Fatal, "between_column_missing", "%s has no column %q, which `ignore` names", sides[0], name).
+				WithFix("correct `ignore`: it takes the first side's names")
+		}
 	}
 	for _, p := range pairs {
 		a, b := &tables[0].Columns[p[0]], &tables[1].Columns[p[1]]

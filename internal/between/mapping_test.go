@@ -25,7 +25,7 @@ func TestMapping(t *testing.T) {
 	erp := table([]int{1, 0}, column("area", syncline.KindText, "TEXT"), column("number", syncline.KindDecimal, "DECIMAL(10,0)"), column("label", syncline.KindText, "TEXT"),
 		column("paid", syncline.KindDecimal, "DECIMAL"), column("shown", syncline.KindText, "TEXT"), column("name", syncline.KindText, "TEXT"))
 	fields := map[string]string{"id": "number", "region": "area", "name": "label"}
-	m, err := newMapping(sides, [2]*syncline.Schema{crm, erp}, fields)
+	m, err := newMapping(sides, [2]*syncline.Schema{crm, erp}, fields, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,7 +68,7 @@ func TestMappingRefuses(t *testing.T) {
 		{"a number and a text", table([]int{0}, id, column("name", syncline.KindInt, "bigint")), nil, "between_kinds"},
 		{"a number that rounds", table([]int{0}, column("id", syncline.KindFloat, "real"), text), nil, "between_kinds"},
 	} {
-		_, err := newMapping(sides, [2]*syncline.Schema{whole, c.other}, c.fields)
+		_, err := newMapping(sides, [2]*syncline.Schema{whole, c.other}, c.fields, nil)
 		if syncline.CodeOf(err) != c.code || syncline.FixOf(err) == "" {
 			t.Errorf("%s: newMapping = %v, want code %s with a fix", c.name, err, c.code)
 		}

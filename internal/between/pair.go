@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"syncline"
 	"syncline/internal/failpoint"
@@ -33,6 +35,8 @@ type Options struct {
 	Describe [2]func(context.Context) (*syncline.Schema, error)
 	// Fields pairs columns that have other names: first side to second side.
 	Fields map[string]string
+	// Ignore are columns of the first side that are not paired.
+	Ignore []string
 	// Policy makes the policy for these shared columns; nil = a person decides every conflict.
 	Policy func(columns []syncline.Column) (*Policy, error)
 	// Truncated is what a TRUNCATE does; Reread asks for all records of a side through its log.
@@ -40,7 +44,8 @@ type Options struct {
 	Reread    func(ctx context.Context, side int) error
 	// State is the id of the state store, for the cursors at the sides.
 	State  string
-	Logger *slog.Logger // nil = none
+	Now    func() time.Time // nil = time.Now
+	Logger *slog.Logger     // nil = none
 }
 
 // Pair owns both sides of a two-way rule. Its two lanes are the targets of two routes, one for each side's log; whatever comes through
@@ -54,6 +59,7 @@ type Pair struct {
 	ends    [2]*end // nil while they are not open
 	mapping *Mapping
 	policy  *Policy
+	brake   brake
 	lanes   int // open lanes
 	// truncated is why both lanes halt, nil while they do not.
 	truncated error
@@ -66,6 +72,9 @@ type Pair struct {
 func New(o Options) *Pair {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
 	}
 	return &Pair{o: o, log: o.Logger.With("route", o.Route), owner: make(chan struct{}, 1)}
 }
@@ -168,7 +177,7 @@ func (p *Pair) match(ctx context.Context) (*Mapping, error) {
 			return nil, fmt.Errorf("look up the columns of %s: %w", p.o.Sides[side], err)
 		}
 	}
-	m, err := newMapping(p.o.Sides, tables, p.o.Fields)
+	m, err := newMapping(p.o.Sides, tables, p.o.Fields, p.o.Ignore)
 	if err != nil {
 		return nil, err
 	}
@@ -259,8 +268,15 @@ type round struct {
 // plan is what the near side has to do after the far side.
 type plan struct {
 	needed bool
+	writes [2]bool // the sides whose record changes
 	answer answer
 	fate   fate
+}
+
+// key is the i-th key in text.
+func (r *round) key(i int) syncline.Key {
+	k, _ := syncline.Row{Schema: r.p.mapping.schemas[0], Values: r.rows[0][i]}.Key()
+	return k
 }
 
 // ask asks a side about keys, and returns those that it did not refuse.
@@ -290,12 +306,15 @@ func (r *round) decide(i int, h Held) answer {
 	far := 1 - r.near
 	var held [2]Held
 	held[r.near], held[far] = r.seen[i], h
+	held = r.p.policy.calm(held)
 	v := Decide(held, r.p.policy)
-	pl := plan{fate: fate{overlaps: v.Overlaps, wrote: v.Write[0] || v.Write[1]}}
+	pl := plan{writes: v.Write, fate: fate{overlaps: v.Overlaps, wrote: v.Write[0] || v.Write[1]}}
 	a := kept
 	switch {
 	case v.Conflict:
 		pl.fate.conflict = r.p.conflict(v)
+	case pl.fate.wrote && r.p.brake.holds(r.p.o.Now(), r.key(i)):
+		pl.fate = fate{err: r.p.bounced(held)}
 	case v.Forget:
 		pl.needed = held[r.near].Shadow != nil
 		if h.Shadow != nil {
@@ -344,6 +363,13 @@ func (r *round) finish(ctx context.Context, keys []int) (again []int, err error)
 	var write []int
 	for _, i := range keys {
 		r.fates[i] = r.plans[i].fate
+		if one := r.plans[i].writes; r.fates[i].wrote && one[0] != one[1] {
+			side := 0
+			if one[1] {
+				side = 1
+			}
+			r.p.brake.note(r.p.o.Now(), r.key(i), side)
+		}
 		if r.plans[i].needed {
 			write = append(write, i)
 		}
@@ -363,6 +389,18 @@ func (r *round) finish(ctx context.Context, keys []int) (again []int, err error)
 	return again, err
 }
 
+// bounced is the reason why a key is left alone that goes to and fro.
+func (p *Pair) bounced(held [2]Held) error {
+	var names []string
+	for i, name := range p.mapping.names {
+		if !syncline.Equal(field(held[0].Record, i), field(held[1].Record, i)) {
+			names = append(names, strconv.Quote(name))
+		}
+	}
+	return syncline.Errorf(syncline.Rejected, "between_bounces", "what is written of %s comes back changed from %s and from %s, again and again", strings.Join(names, ", "), p.o.Sides[0], p.o.Sides[1]).
+		WithFix("where triggers set these columns, name them in `ignore`, or the time of a change in `conflict.time_field`; else the task is tried again by itself")
+}
+
 // conflict is the reason why a key waits for a person.
 func (p *Pair) conflict(v Verdict) error {
 	if len(v.Fields) == 0 {
@@ -371,7 +409,7 @@ func (p *Pair) conflict(v Verdict) error {
 	}
 	names := make([]string, len(v.Fields))
 	for n, i := range v.Fields {
-		names[n] = fmt.Sprintf("%q", p.mapping.names[i])
+		names[n] = strconv.Quote(p.mapping.names[i])
 	}
 	return syncline.Errorf(syncline.Rejected, "between_conflict", "%s and %s changed %s to different values", p.o.Sides[0], p.o.Sides[1], strings.Join(names, ", ")).
 		WithFix("make the fields equal on both sides; then retry the task")

@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"math/big"
 	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -37,6 +39,8 @@ type database struct {
 	schema *syncline.Schema
 	users  *memtarget.Target
 	cursor syncline.Cursor
+	// trigger changes what is written, whoever writes it; nil = nothing.
+	trigger func(Record) Record
 }
 
 const object = "customer"
@@ -48,10 +52,10 @@ var fields = map[string]string{"name": "label", "total": "amount"}
 
 func newWorld(t *rapid.T, policy *Policy) *world {
 	w := &world{t: t, policy: policy, meddle: func() error { return nil }, fault: func() memtarget.Fault { return 0 }}
-	names := [2][]string{{"id", "name", "total", "note"}, {"id", "label", "amount", "note"}}
+	names := [2][]string{{"id", "name", "total", "note", "changed"}, {"id", "label", "amount", "note", "changed"}}
 	for n := range w.sides {
 		schema := &syncline.Schema{Entity: "customer", Table: object, Version: -1, Key: []int{0}}
-		for i, kind := range []syncline.Kind{syncline.KindInt, syncline.KindText, syncline.KindDecimal, syncline.KindText} {
+		for i, kind := range []syncline.Kind{syncline.KindInt, syncline.KindText, syncline.KindDecimal, syncline.KindText, syncline.KindTimestampTZ} {
 			schema.Columns = append(schema.Columns, syncline.Column{Name: names[n][i], Kind: kind, Nullable: i > 0})
 		}
 		d := &database{w: w, number: n, store: memtarget.NewStore(), schema: schema, cursor: syncline.Cursor{Log: "users", Seq: 1, Epoch: 1}}
@@ -103,6 +107,9 @@ func (m *meddled) Apply(ctx context.Context, write *syncline.Write) (syncline.Re
 	is := m.d.all()
 	for id := range keys {
 		if !equalRecords(was[id], is[id]) { // the echo
+			if m.d.trigger != nil && is[id] != nil {
+				m.d.put(id, m.d.trigger(slices.Clone(is[id])))
+			}
 			m.d.w.writes++
 			m.d.w.queues[m.d.number] = append(m.d.w.queues[m.d.number], id)
 		}
@@ -131,17 +138,24 @@ func (d *database) all() map[int64]Record {
 
 // write is what a user does: nil values delete the record.
 func (d *database) write(id int64, r Record) {
+	if d.trigger != nil && r != nil {
+		r = d.trigger(slices.Clone(r))
+	}
+	d.put(id, r)
+	d.w.queues[d.number] = append(d.w.queues[d.number], id)
+}
+
+func (d *database) put(id int64, r Record) {
 	c := syncline.Change{Op: syncline.ChangePut, Object: object, Row: syncline.Row{Schema: d.schema, Values: r}}
 	if r == nil {
 		c.Op = syncline.ChangeDelete
-		c.Row.Values = []syncline.Value{syncline.Int(id), syncline.Null, syncline.Null, syncline.Null}
+		c.Row.Values = []syncline.Value{syncline.Int(id), syncline.Null, syncline.Null, syncline.Null, syncline.Null}
 	}
 	_, err := d.users.Apply(context.Background(), &syncline.Write{Changes: []syncline.Change{c}, Cursor: d.cursor,
 		Commit: func(context.Context, syncline.Result) error { return nil }})
 	if err != nil {
 		panic(err)
 	}
-	d.w.queues[d.number] = append(d.w.queues[d.number], id)
 }
 
 // step has the lane of one side work off its queue. After an error the whole batch comes again, some of it perhaps in another order.
@@ -281,7 +295,7 @@ func TestSidesConverge(t *testing.T) {
 				d.write(id, nil)
 				return
 			}
-			r := Record{syncline.Int(id), text(t), amount(t), text(t)}
+			r := Record{syncline.Int(id), text(t), amount(t), text(t), syncline.Null}
 			if old := d.all()[id]; old != nil && rapid.Bool().Draw(t, "part") {
 				r = slices.Clone(old)
 				r[rapid.IntRange(1, 3).Draw(t, "column")] = syncline.Null
@@ -295,7 +309,7 @@ func TestSidesConverge(t *testing.T) {
 // What one side alone changes is never lost, and changes that add up are counted exactly once, whatever crashes between.
 func TestNoChangeIsLost(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		policy := &Policy{Adds: []bool{false, false, true, false}, Resolve: func(o *Overlap) (syncline.Value, bool) {
+		policy := &Policy{Adds: []bool{2: true, 4: false}, Resolve: func(o *Overlap) (syncline.Value, bool) {
 			if o.Column != 2 {
 				t.Fatalf("column %d was changed on one side only", o.Column)
 			}
@@ -304,7 +318,7 @@ func TestNoChangeIsLost(t *testing.T) {
 		w := newWorld(t, policy)
 		want := make(map[int64]Record)
 		for id := range keys {
-			want[id] = Record{syncline.Int(id), syncline.Text("a"), syncline.Decimal("0"), syncline.Text("a")}
+			want[id] = Record{syncline.Int(id), syncline.Text("a"), syncline.Decimal("0"), syncline.Text("a"), syncline.Null}
 			w.sides[id%2].write(id, want[id])
 		}
 		w.settle()
@@ -342,7 +356,7 @@ func TestNoChangeIsLost(t *testing.T) {
 func TestManualConflictWaits(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w := newWorld(t, &Policy{Deleted: DeletedConflict})
-		r := Record{syncline.Int(1), syncline.Text("a"), syncline.Decimal("1"), syncline.Text("n")}
+		r := Record{syncline.Int(1), syncline.Text("a"), syncline.Decimal("1"), syncline.Text("n"), syncline.Null}
 		w.sides[0].write(1, r)
 		w.settle()
 		var changed [2]Record
@@ -370,5 +384,69 @@ func TestManualConflictWaits(t *testing.T) {
 		if got := w.sides[1].all()[1]; !equalRecords(got, changed[0]) {
 			t.Fatalf("erp holds %v after it gave way to %v", got, changed[0])
 		}
+	})
+}
+
+// Databases that set a time whenever a record is written, also by the rule, do not keep it going.
+func TestTriggersThatSetTimes(t *testing.T) {
+	strategies := &Strategies{Default: LastWriteWins, TimeField: "changed"}
+	rapid.Check(t, func(t *rapid.T) {
+		w := newWorld(t, nil)
+		policy, err := strategies.Policy(w.sides[0].schema.Columns)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.policy = policy
+		w.start()
+		clock := 0
+		for _, d := range w.sides {
+			d.trigger = func(r Record) Record {
+				clock++
+				r[4] = syncline.TimestampTZ(time.Unix(int64(clock), 0))
+				return r
+			}
+		}
+		w.storm(func() {
+			id := int64(rapid.IntRange(0, int(keys)-1).Draw(t, "id"))
+			w.sides[rapid.IntRange(0, 1).Draw(t, "of")].write(id, Record{syncline.Int(id), text(t), amount(t), text(t), syncline.Null})
+		})
+		a, b := w.sides[0].all(), w.sides[1].all()
+		for id := range keys {
+			if a[id] == nil && b[id] == nil {
+				continue
+			}
+			if !equalRecords(a[id][:4], b[id][:4]) {
+				t.Fatalf("record %d: crm has %v, erp has %v", id, a[id], b[id])
+			}
+		}
+	})
+}
+
+// Triggers that change what is written, on each side in another way, are noticed: the key is left alone, and the fields are named.
+func TestTriggersThatContradict(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		w := newWorld(t, &Policy{Resolve: winner(0)})
+		for n, d := range w.sides {
+			d.trigger = func(r Record) Record {
+				r[1] = syncline.Text(fmt.Sprint("by ", n))
+				return r
+			}
+		}
+		w.sides[0].write(1, Record{syncline.Int(1), text(t), amount(t), text(t), syncline.Null})
+		for range 3 * maxTurns {
+			for side := range w.sides {
+				err := w.step(side)
+				if syncline.CodeOf(err) == "between_bounces" {
+					if !strings.Contains(err.Error(), `"name"`) || strings.Contains(err.Error(), `"note"`) {
+						t.Fatalf("%v does not name the column", err)
+					}
+					return
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		t.Fatalf("the key was written %d times", w.writes)
 	})
 }

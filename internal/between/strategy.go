@@ -30,7 +30,8 @@ type Strategies struct {
 	// Default is for fields that Fields does not name.
 	Default Strategy
 	Fields  map[string]Strategy
-	// TimeField is the column (of the first side's name) that LastWriteWins compares.
+	// TimeField is the column (of the first side's name) that LastWriteWins compares. Databases often set it whenever a record is written:
+	// its change alone is none, and of two the later one counts.
 	TimeField string
 	// Preferred is the side, 0 or 1, that SourcePriority takes.
 	Preferred int
@@ -39,11 +40,14 @@ type Strategies struct {
 
 // Policy makes the policy for these shared columns.
 func (s *Strategies) Policy(columns []syncline.Column) (*Policy, error) {
-	p := &Policy{Deleted: s.Deleted, Adds: make([]bool, len(columns))}
+	p := &Policy{Deleted: s.Deleted, Adds: make([]bool, len(columns)), Quiet: make([]bool, len(columns))}
 	names := make([]string, len(columns))
 	of := make([]Strategy, len(columns))
 	for i := range columns {
 		names[i], of[i] = columns[i].Name, s.Default
+		if names[i] == s.TimeField {
+			of[i], p.Quiet[i] = LastWriteWins, true
+		}
 		if own, ok := s.Fields[names[i]]; ok {
 			of[i] = own
 		}

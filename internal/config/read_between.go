@@ -13,6 +13,8 @@ type Between struct {
 	Tables [2]string `json:"tables"`
 	// Fields pairs columns that have other names: of the first side to the second.
 	Fields map[string]string `json:"fields,omitempty"`
+	// Ignore are columns that are not paired, by the first side's name.
+	Ignore []string `json:"ignore,omitempty"`
 	// Strategy decides fields that both sides changed; Strategies those that it names, by the first side's name.
 	Strategy   Strategy            `json:"strategy"`
 	Strategies map[string]Strategy `json:"strategies,omitempty"`
@@ -66,6 +68,7 @@ func (l *loader) twoWay(v value, r *ruleSource) {
 		"id":       func(v value) { l.ruleID(v, r) },
 		"between":  func(v value) { r.between.at = v; l.list(v, "between", false, func(v value) { l.from(v, r) }) },
 		"fields":   func(v value) { l.pairs(v, b) },
+		"ignore":   func(v value) { l.list(v, "ignore", true, func(v value) { l.ignored(v, b) }) },
 		"conflict": func(v value) { l.betweenConflict(v, r) },
 		"on": func(v value) {
 			l.object(v, "on", fields{"truncated": func(v value) { choose(&l.decoder, v, &b.Truncated, nil, "halt", "delete") }}, nil)
@@ -99,6 +102,12 @@ func (l *loader) pairs(v value, b *Between) {
 			b.Fields[key.node.Value] = name
 		}
 	})
+}
+
+func (l *loader) ignored(v value, b *Between) {
+	if name, ok := l.text(v); ok {
+		b.Ignore = append(b.Ignore, name)
+	}
 }
 
 func (l *loader) betweenConflict(v value, r *ruleSource) {

@@ -45,7 +45,7 @@ func (d *Daemon) pair(made *set, r *config.Rule) *between.Pair {
 	case "conflict":
 		strategies.Deleted = between.DeletedConflict
 	}
-	o := between.Options{Route: r.ID, Fields: b.Fields, Policy: strategies.Policy, Logger: d.log}
+	o := between.Options{Route: r.ID, Fields: b.Fields, Ignore: b.Ignore, Policy: strategies.Policy, Logger: d.log}
 	if b.Truncated == "delete" {
 		o.Truncated = between.TruncatedDelete
 	}
