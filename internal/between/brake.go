@@ -23,7 +23,7 @@ const (
 	// brakeWindow is how long turns are counted, and so how long a key that went to and fro is left alone.
 	brakeWindow = 10 * time.Second
 	// maxTurns is how many there may be in that time.
-	maxTurns = 30
+	maxTurns = 100
 )
 
 // note takes note that the key was written on a side, and on no other.
