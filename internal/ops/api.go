@@ -84,8 +84,10 @@ type api struct {
 	log     *slog.Logger
 	// warnings are those about the API itself.
 	warnings func(context.Context) ([]string, error)
-	streams  chan struct{} // has room for the streams at once: each puts one in and takes it out
-	closing  chan struct{} // closed when the server stops: streams end
+	// stays reports whether who sent a request would still be let in.
+	stays   func(context.Context) (bool, error)
+	streams chan struct{} // has room for the streams at once: each puts one in and takes it out
+	closing chan struct{} // closed when the server stops: streams end
 }
 
 // bearer is the name of the security scheme in the document.

@@ -115,3 +115,13 @@ func (g *guard) open(ctx context.Context) (bool, error) {
 	}
 	return !known && err == nil && !g.shared.Load(), err
 }
+
+// stays reports whether who sent the request of this context would still be let in. A request that takes long asks now and then.
+func (g *guard) stays(ctx context.Context) (bool, error) {
+	who := callerOf(ctx)
+	if who.local() {
+		return g.open(ctx)
+	}
+	token, _, err := g.store.Token(ctx, who.token.ID)
+	return err == nil && token.Live(time.Now()), err
+}

@@ -38,7 +38,7 @@ func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("X-Request-Id", id)
 	handler, pattern := g.mux.Handler(r)
 	op := g.operations[pattern]
-	if op == nil || !op.probe() {
+	if op == nil || op.bounded() {
 		if !g.limits.enter() {
 			w.Header().Set("Retry-After", "1")
 			problem.New(http.StatusServiceUnavailable, "server_busy", "too many requests are under way", "try again").Write(w)

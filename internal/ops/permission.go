@@ -65,6 +65,9 @@ type operation struct {
 // probe reports whether the operation is asked by what watches the process, which must be answered whoever is busy.
 func (o *operation) probe() bool { return o.least == anyone }
 
+// bounded reports whether the operation counts for http.concurrency. Streams are open for long and have a bound of their own.
+func (o *operation) bounded() bool { return !o.probe() && o.id != "task-events" }
+
 // counted reports whether the operation counts for http.rate. Events do not: what bounds them is how many bytes of them are under way.
 func (o *operation) counted() bool { return !o.probe() && o.least != access.Publisher }
 

@@ -58,6 +58,8 @@ type Server struct {
 	log     *slog.Logger
 	// stopStreams has streams end, which would else keep the server from stopping.
 	stopStreams func()
+	// headerWait is how long the headers of a request may take.
+	headerWait time.Duration
 	// plain: others can reach the server without TLS.
 	plain atomic.Bool
 }
@@ -74,8 +76,9 @@ func New(o Options) (*Server, error) {
 		o.Rate = 500
 	}
 	mux := http.NewServeMux()
-	s := &Server{log: o.Logger}
-	a := &api{engine: o.Engine, configs: o.Configs, store: o.Store, log: o.Logger, warnings: s.warnings, closing: make(chan struct{})}
+	s := &Server{log: o.Logger, headerWait: headerTimeout}
+	a := &api{engine: o.Engine, configs: o.Configs, store: o.Store, log: o.Logger, warnings: s.warnings,
+		stays: func(ctx context.Context) (bool, error) { return s.guard.stays(ctx) }, closing: make(chan struct{})}
 	s.stopStreams = sync.OnceFunc(func() { close(a.closing) })
 	document, ops, err := a.register(mux, o)
 	if err != nil {
@@ -130,7 +133,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 		s.guard.shared.Store(true)
 		s.plain.Store(!Encrypted(l))
 	}
-	h := &http.Server{Handler: s, ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout,
+	h := &http.Server{Handler: s, ReadHeaderTimeout: s.headerWait, ReadTimeout: readTimeout, WriteTimeout: writeTimeout,
 		IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader, ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelWarn)}
 	h.RegisterOnShutdown(s.stopStreams)
 	warnings, err := s.warnings(ctx)

@@ -25,7 +25,9 @@ const (
 	streamQuiet = 15 * time.Second
 	// streamStall is how long a reader may take for what it was sent. A slower one is cut off, and comes back with the last id that it has.
 	streamStall = 30 * time.Second
-	// streamLife is how long a stream goes on before it ends and its reader comes back, so that a token that was revoked ends too.
+	// streamAsk is how often a stream asks whether its reader's token still counts.
+	streamAsk = 2 * time.Second
+	// streamLife is how long a stream goes on before it ends and its reader comes back.
 	streamLife = time.Hour
 	// maxStreams bounds the streams at once.
 	maxStreams = 64
@@ -172,6 +174,8 @@ func (s *stream) run(ctx context.Context) error {
 	life, quiet := time.NewTimer(streamLife), time.NewTimer(streamQuiet)
 	defer life.Stop()
 	defer quiet.Stop()
+	ask := time.NewTicker(streamAsk)
+	defer ask.Stop()
 	if err := s.comment("changes of tasks"); err != nil {
 		return err
 	}
@@ -188,6 +192,13 @@ func (s *stream) run(ctx context.Context) error {
 		if sent {
 			quiet.Reset(streamQuiet)
 		}
+		select {
+		case <-ask.C: // a busy stream asks too
+			if stays, err := s.a.stays(ctx); !stays {
+				return err
+			}
+		default:
+		}
 		pace := time.NewTimer(streamEvery)
 		select {
 		case <-pace.C:
@@ -197,6 +208,10 @@ func (s *stream) run(ctx context.Context) error {
 		}
 		select {
 		case <-watch.C:
+		case <-ask.C:
+			if stays, err := s.a.stays(ctx); !stays {
+				return err
+			}
 		case <-quiet.C:
 			if err := s.comment("nothing new"); err != nil {
 				return err

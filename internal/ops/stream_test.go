@@ -5,12 +5,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"syncline"
+	"syncline/internal/access"
 	"syncline/internal/state"
 )
 
@@ -190,5 +193,39 @@ func TestStreamsDoNotKeepTheServerFromStopping(t *testing.T) {
 	cancel()
 	if err := <-served; err != nil {
 		t.Errorf("Serve = %v, want nil: a stream is no request that has to be finished", err)
+	}
+}
+
+// TestStreamsEndWithTheirToken: what is revoked gets nothing more, also where it was let in before.
+func TestStreamsEndWithTheirToken(t *testing.T) {
+	store := newTaskStore(t)
+	url := serveOn(t, Options{Engine: &fake{store: store.Store}, Store: store.Store})
+	open := func(secret string) *bufio.Reader {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url+"/v1/tasks/events", nil)
+		must(t, err)
+		if secret != "" {
+			req.Header.Set("Authorization", "Bearer "+secret)
+		}
+		res, err := http.DefaultClient.Do(req)
+		must(t, err)
+		t.Cleanup(func() { _ = res.Body.Close() })
+		if res.StatusCode != 200 {
+			t.Fatalf("GET /v1/tasks/events = %d", res.StatusCode)
+		}
+		r := bufio.NewReader(res.Body)
+		_, err = r.ReadString('\n')
+		must(t, err)
+		return r
+	}
+	local := open("")
+	revoked := open(tokenOf(t, store.Store, access.Token{Role: access.Viewer, Name: "gone"}))
+	soon := time.Now().Add(time.Second)
+	expired := open(tokenOf(t, store.Store, access.Token{Role: access.Viewer, Expires: &soon}))
+	_, err := store.RevokeToken(t.Context(), "gone", time.Now())
+	must(t, err)
+	for name, r := range map[string]*bufio.Reader{"from before the first token": local, "revoked": revoked, "expired": expired} {
+		if _, err := io.ReadAll(r); err != nil {
+			t.Errorf("%s: the stream ends with %v", name, err)
+		}
 	}
 }
