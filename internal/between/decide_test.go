@@ -111,6 +111,7 @@ func TestStrategies(t *testing.T) {
 		{"without a time", [2]Record{at("a", "10", "07"), at("b", "10", "")}, at("a", "10", "07")},
 		{"one time", [2]Record{at("a", "10", "07"), at("b", "10", "07")}, at("b", "10", "07")},
 		{"changes add up", [2]Record{at("old", "7.50", "07"), at("old", "12", "05")}, at("old", "9.50", "07")},
+		{"changes that take more than there is", [2]Record{at("old", "2", "07"), at("old", "1.5", "05")}, at("old", "-6.5", "07")},
 		{"equal changes add up too", [2]Record{at("old", "11", "00"), at("old", "11", "00")}, at("old", "12", "00")},
 	} {
 		held := [2]Held{{c.held[0], &Shadow{Round: 3, Result: base, Seen: base}}, {Record: c.held[1]}}

@@ -4,9 +4,8 @@ import (
 	"slices"
 	"time"
 
-	"github.com/cockroachdb/apd/v3"
-
 	"syncline"
+	"syncline/internal/conflict"
 )
 
 // Strategy resolves the overlaps of one field.
@@ -23,6 +22,8 @@ const (
 	SourcePriority Strategy = "source_priority"
 	// Sum adds both sides' changes up. Sides that meet for the first time with different values are left to a person.
 	Sum Strategy = "sum"
+	// Union joins the elements of two JSON arrays, or the words of two texts.
+	Union Strategy = "union"
 )
 
 // Strategies say how overlaps are resolved.
@@ -83,6 +84,9 @@ func (s *Strategies) Policy(columns []syncline.Column) (*Policy, error) {
 			return o.Values[s.Preferred], true
 		case Sum:
 			return added(o)
+		case Union:
+			v, err := conflict.Union(o.Values[1], o.Values[0])
+			return v, err == nil
 		}
 		return syncline.Unset, false
 	}
@@ -123,33 +127,17 @@ func instant(v syncline.Value) time.Time {
 	return t
 }
 
-// added adds both sides' changes to what was agreed. Null counts as nothing that could be added to.
+// added adds both sides' changes to what was agreed. Null is nothing that could be added to.
 func added(o *Overlap) (syncline.Value, bool) {
 	if o.Agreed.IsUnset() || o.Bases[0].IsUnset() || o.Bases[1].IsUnset() {
 		return o.Values[0], syncline.Equal(o.Values[0], o.Values[1])
 	}
-	var total apd.Decimal
-	add := func(v syncline.Value, negative bool) bool {
-		d, _, err := apd.NewFromString(v.Text())
-		if err != nil || d.Form != apd.Finite {
-			return false
-		}
-		if negative {
-			d.Neg(d)
-		}
-		_, err = exact.Add(&total, &total, d)
-		return err == nil
-	}
-	ok := add(o.Agreed, false)
+	total := o.Agreed
 	for side, v := range o.Values {
-		ok = ok && add(v, false) && add(o.Bases[side], true)
+		var err error
+		if total, err = conflict.Sum(v, total, o.Bases[side]); err != nil {
+			return syncline.Unset, false
+		}
 	}
-	return syncline.Decimal(total.Text('f')), ok
+	return syncline.Decimal(total.Text()), true
 }
-
-// exact refuses to round.
-var exact = func() *apd.Context {
-	c := apd.BaseContext.WithPrecision(2000)
-	c.Traps |= apd.Inexact
-	return c
-}()

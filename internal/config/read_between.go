@@ -36,7 +36,12 @@ const (
 	StrategyManual   Strategy = "manual"
 	StrategyNewest   Strategy = "last_write_wins"
 	StrategyPriority Strategy = "source_priority"
-	StrategySum      Strategy = "sum"
+	// StrategyMerge is for a rule whose fields have strategies of their own; the others are a person's.
+	StrategyMerge Strategy = "merge"
+	// These are for single fields.
+	StrategyLater Strategy = "newest"
+	StrategySum   Strategy = "sum"
+	StrategyUnion Strategy = "union"
 )
 
 // betweenSource is where the parts of a two-way rule stand that others must agree with.
@@ -112,11 +117,11 @@ func (l *loader) ignored(v value, b *Between) {
 
 func (l *loader) betweenConflict(v value, r *ruleSource) {
 	b := r.Between
-	strategies := []Strategy{StrategyNewest, StrategyPriority, StrategySum, StrategyManual}
+	strategies := []Strategy{StrategyLater, StrategyPriority, StrategySum, StrategyUnion, StrategyManual}
 	l.object(v, "conflict", fields{
 		"strategy": func(v value) {
 			r.between.strategy = v
-			choose(&l.decoder, v, &b.Strategy, nil, StrategyNewest, StrategyPriority, StrategyManual)
+			choose(&l.decoder, v, &b.Strategy, nil, StrategyNewest, StrategyPriority, StrategyMerge, StrategyManual)
 		},
 		"time_field": func(v value) { r.between.time = v; b.TimeField, _ = l.text(v) },
 		"priority": func(v value) {
@@ -184,13 +189,13 @@ func (l *loader) checkTwoWay(r *ruleSource) {
 			b.Preferred = side
 		}
 	}
-	newest := b.Strategy == StrategyNewest || slices.Contains(slices.Collect(maps.Values(b.Strategies)), StrategyNewest)
+	newest := b.Strategy == StrategyNewest || slices.Contains(slices.Collect(maps.Values(b.Strategies)), StrategyLater)
 	if newest && b.TimeField == "" {
 		where := r.between.strategy
 		if where.node == nil {
 			where = r.at
 		}
-		l.report(where, MissingField, "time_field: updated_at", "last_write_wins between two systems needs time_field: a column of both that says when a record was changed")
+		l.report(where, MissingField, "time_field: updated_at", "the newest of two changes can be told only by a time_field: a column of both that says when a record was changed")
 	}
 }
 

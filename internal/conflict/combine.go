@@ -13,8 +13,8 @@ import (
 
 var errNotNumbers = syncline.Errorf(syncline.Rejected, "conflict_failed", "sum needs numbers on both sides, and one that both began with")
 
-// sum adds both sides' changes to what they began with: ours + theirs - base, exactly.
-func sum(ours, theirs, base syncline.Value) (syncline.Value, error) {
+// Sum adds both sides' changes to what they began with: ours + theirs - base, exactly.
+func Sum(ours, theirs, base syncline.Value) (syncline.Value, error) {
 	n := [3]apd.Decimal{}
 	digits := uint32(16)
 	for i, v := range []syncline.Value{ours, theirs, base} {
@@ -48,9 +48,9 @@ func sum(ours, theirs, base syncline.Value) (syncline.Value, error) {
 	return syncline.Raw(ours.Kind(), []byte(text)), nil
 }
 
-// union joins two JSON arrays, or the words of two texts between commas. The target's elements come first, in their order, so that
+// Union joins two JSON arrays, or the words of two texts between commas. The target's elements come first, in their order, so that
 // doing it twice changes nothing.
-func union(ours, theirs syncline.Value) (syncline.Value, error) {
+func Union(ours, theirs syncline.Value) (syncline.Value, error) {
 	switch {
 	case theirs.IsNull():
 		return ours, nil

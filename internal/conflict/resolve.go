@@ -148,10 +148,10 @@ func (d *deciding) field(i int) (winner, syncline.Value, error) {
 			d.notes = append(d.notes, d.r.schema.Columns[i].Name+": nothing tells what the two changes began with")
 			return nobody, syncline.Unset, nil
 		}
-		v, err := sum(d.ours[i], d.theirs[i], base)
+		v, err := Sum(d.ours[i], d.theirs[i], base)
 		return both, v, err
 	case FieldUnion:
-		v, err := union(d.ours[i], d.theirs[i])
+		v, err := Union(d.ours[i], d.theirs[i])
 		return both, v, err
 	case FieldExpression:
 		v, err := f.expression.Value(&expression.Input{Batch: d.ev.Batch, Index: d.ev.At, After: d.ours, Before: d.theirs})

@@ -35,9 +35,9 @@ func (rt *route) lane() openTarget {
 // pair is what owns both sides of a two-way rule.
 func (d *Daemon) pair(made *set, r *config.Rule) *between.Pair {
 	b := r.Between
-	strategies := &between.Strategies{Default: between.Strategy(b.Strategy), Fields: make(map[string]between.Strategy), TimeField: b.TimeField, Preferred: b.Preferred}
+	strategies := &between.Strategies{Default: strategyOf(b.Strategy), Fields: make(map[string]between.Strategy), TimeField: b.TimeField, Preferred: b.Preferred}
 	for name, s := range b.Strategies {
-		strategies.Fields[name] = between.Strategy(s)
+		strategies.Fields[name] = strategyOf(s)
 	}
 	switch b.Deleted {
 	case "wins":
@@ -68,6 +68,20 @@ func (d *Daemon) pair(made *set, r *config.Rule) *between.Pair {
 			Routes: []string{r.Route(ref.System)}})
 	}
 	return between.New(o)
+}
+
+func strategyOf(s config.Strategy) between.Strategy {
+	switch s {
+	case config.StrategyNewest, config.StrategyLater:
+		return between.LastWriteWins
+	case config.StrategyPriority:
+		return between.SourcePriority
+	case config.StrategySum:
+		return between.Sum
+	case config.StrategyUnion:
+		return between.Union
+	}
+	return between.Manual
 }
 
 // describeEntity returns what rows of the entity look like now.
