@@ -83,6 +83,8 @@ type machine struct {
 	unsaved bool
 	saved   time.Time
 	copies  copies
+	// decides: a rule has a conflict section.
+	decides bool
 
 	// outside: a rule's records are asked for before they are planned. missing: those of the next event are not there. preparing is
 	// the question under way, recalled are the answers for parked tasks that were not tried yet.
@@ -98,6 +100,7 @@ func newMachine(pl planner, slice state.Slice, version string, keeps bool, at sy
 	m := &machine{planner: pl, slice: slice, version: version, keeps: keeps, committed: at, limits: limits.withDefaults(), retry: retry.withDefaults()}
 	for _, r := range pl.rules {
 		m.outside = m.outside || r.Outside
+		m.decides = m.decides || r.Conflicts != nil
 	}
 	return m
 }

@@ -75,7 +75,8 @@ type plan struct {
 	// events counts what was taken, events of no concern too.
 	events  int
 	changes []syncline.Change
-	newest  []int32 // per change the index of its newest task; -1 for the removal of an old key
+	judged  []judged // per change, as far as rules have conflict sections
+	newest  []int32  // per change the index of its newest task; -1 for the removal of an old key
 	tasks   []task
 	index   map[slot]int32 // change of a slot, in unordered plans
 	parking map[slot]standing
@@ -94,7 +95,8 @@ func (p *plan) emptied() *plan {
 	clear(p.changes)
 	clear(p.tasks)
 	clear(p.index)
-	return &plan{changes: p.changes[:0], newest: p.newest[:0], tasks: p.tasks[:0], index: p.index}
+	clear(p.judged)
+	return &plan{changes: p.changes[:0], judged: p.judged[:0], newest: p.newest[:0], tasks: p.tasks[:0], index: p.index}
 }
 
 // size is what a batch's row limit counts.
@@ -160,6 +162,9 @@ func (p *plan) change(it item, key syncline.Key) *syncline.Change {
 	}
 	p.newest[at] = int32(len(p.tasks))
 	p.tasks = append(p.tasks, task{entry: it.e, event: int32(it.i), rule: int32(it.r), change: at})
+	if it.rule.Conflicts != nil {
+		p.judge(at, it)
+	}
 	c := &p.changes[at]
 	c.Object, c.Batch, c.Event, c.Order = it.rule.Object, it.e.batch, it.i, it.order
 	return c
@@ -183,6 +188,9 @@ func (p *plan) dropOld(it item, key syncline.Key, row []syncline.Value) {
 		p.changes = append(p.changes, syncline.Change{})
 		p.newest = append(p.newest, -1)
 		c = &p.changes[len(p.changes)-1]
+		if it.rule.Conflicts != nil {
+			p.judge(int32(len(p.changes)-1), it)
+		}
 	}
 	*c = syncline.Change{Op: syncline.ChangeDelete, Object: it.rule.Object, Row: it.rule.row(row), Order: it.order, Batch: it.e.batch, Event: it.i}
 }

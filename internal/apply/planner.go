@@ -183,7 +183,7 @@ func (pl *planner) barrier(p *plan, ev *syncline.Event, rules []int) bool {
 		if len(pl.rules[r].binding.Out.Key) == 0 {
 			return true
 		}
-		if pl.traits.Rekey && pl.rules[r].Marks == nil && ev.After != nil && pl.carries(p, ev, r) {
+		if pl.traits.Rekey && pl.rules[r].rekeys() && ev.After != nil && pl.carries(p, ev, r) {
 			return true
 		}
 	}

@@ -126,7 +126,7 @@ func (pl *planner) move(p *plan, it item, old syncline.Key, oldRow []syncline.Va
 	if c := p.pending(it.r, old); c != nil && !p.gone(it.r, old) && !held {
 		row.Values = fill(row.Values, c.Row.Values)
 	}
-	if p.ordered && pl.traits.Rekey && it.rule.Marks == nil && !row.Whole() && !held {
+	if p.ordered && pl.traits.Rekey && it.rule.rekeys() && !row.Whole() && !held {
 		return keyValues(it.rule.binding.Out, oldRow)
 	}
 	pl.clear(p, s)

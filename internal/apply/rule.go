@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"syncline"
+	"syncline/internal/conflict"
 )
 
 // Action is what an event of some operation does to a record of a state target.
@@ -34,6 +35,8 @@ type Rule struct {
 	Deleted, Archived, Merged, Left Action
 	// Marks is set where one of them is ActionSoft.
 	Marks *Marks
+	// Conflicts is the rule's conflict section; nil = the target is a mirror.
+	Conflicts *conflict.Compiled
 	// Create and Schema are passed to the target's Define.
 	Create bool
 	Schema syncline.SchemaPolicy
@@ -46,6 +49,9 @@ func (r *Rule) Fit(schema *syncline.Schema) (*Binding, error) {
 	b, err := r.Bind(schema)
 	if err == nil && r.Marks != nil {
 		return r.Marks.extend(r.ID, b)
+	}
+	if err == nil && r.Conflicts != nil {
+		b.Resolver, err = r.Conflicts.Bind(b.Out)
 	}
 	if err != nil && syncline.CodeOf(err) == "unknown" {
 		err = syncline.Errorf(syncline.Fatal, "rule_does_not_fit", "rule %s does not fit the columns of %s: %w", r.ID, schema.Table, err)
@@ -77,6 +83,8 @@ type Binding struct {
 	Prepare func(ctx context.Context, places []Place) ([]Made, error)
 	// Before makes the old record for event targets, as far as it was sent. nil takes Before as it is.
 	Before func(b *syncline.Batch, i int) ([]syncline.Value, error)
+	// Resolver decides about the records that the rule makes; set by Fit where the rule has a conflict section.
+	Resolver *conflict.Resolver
 	// KeyMapping describes how Key makes the target's key: another text for the same source key means other target keys. "" =
 	// nothing is compared.
 	KeyMapping string
@@ -131,6 +139,9 @@ func (r *bound) at(schema *syncline.Schema) (*bound, error) {
 	}
 	return &bound{Rule: r.Rule, epoch: r.epoch, shared: r.shared, schema: schema, binding: binding}, nil
 }
+
+// rekeys reports whether the target may carry a record over to another key by itself: not where something else has to be thought of.
+func (r *Rule) rekeys() bool { return r.Marks == nil && r.Conflicts == nil }
 
 // key returns the target key of a source row that has at least its own key, in text and as a record of Out.
 func (r *bound) key(row []syncline.Value) (syncline.Key, []syncline.Value, error) {

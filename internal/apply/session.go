@@ -170,6 +170,9 @@ func (s *Session) start(ctx context.Context, known state.Route) error {
 		return err
 	}
 	s.m = newMachine(newPlanner(r.rules, s.target.Traits(), epochs, pending), r.slice, r.o.Version, keeps, at, r.o.Limits, r.o.Retry)
+	if err := s.choices(ctx); err != nil {
+		return err
+	}
 	s.m.saved = r.o.Now()
 	s.reached = at.Seq
 	r.update(func(st *Status) { st.Cursor, st.Settled, st.Parked = at, s.reached, s.m.parking.tasks() })
@@ -360,8 +363,13 @@ type applied struct {
 func (s *Session) apply(ctx context.Context, p *plan) applied {
 	done := applied{plan: p, start: s.r.o.Now()}
 	w := &syncline.Write{Changes: p.changes, Ordered: p.ordered, Cursor: p.to}
+	var d *decider
+	if s.m.decides {
+		d = s.m.decider(p)
+		w.Decide = d.decide
+	}
 	w.Commit = func(ctx context.Context, res syncline.Result) error {
-		done.commit = s.m.settle(p, res, done.start, s.r.o.Now())
+		done.commit = s.m.settle(p, res, d, done.start, s.r.o.Now())
 		done.commit.Settled = s.reached
 		failpoint.Hit("apply.journal.before")
 		err := s.r.o.State.Commit(ctx, *done.commit)
@@ -395,7 +403,7 @@ func (s *Session) settled(ctx context.Context, done applied) error {
 		if again {
 			return nil
 		}
-		done.commit = s.m.settle(done.plan, res, done.start, now)
+		done.commit = s.m.settle(done.plan, res, nil, done.start, now)
 		if err := s.r.o.State.Commit(ctx, *done.commit); err != nil {
 			return err
 		}

@@ -12,9 +12,12 @@ import (
 // settle turns the result of a plan into what the state store must know before the target commits: the batch's journal row,
 // tasks that are parked from now on, and changes of tasks that were. It is pure and reads only what does not change while the
 // plan is in flight.
-func (m *machine) settle(p *plan, res syncline.Result, start, end time.Time) *state.Commit {
-	s := settling{m: m, p: p, res: res, now: end, at: make(map[slot]int)}
+func (m *machine) settle(p *plan, res syncline.Result, d *decider, start, end time.Time) *state.Commit {
+	s := settling{m: m, p: p, res: res, d: d, now: end, at: make(map[slot]int)}
 	s.commit = &state.Commit{Slice: m.slice, Cursor: p.to}
+	if d != nil {
+		s.commit.Conflicts = d.conflicts(end)
+	}
 	if len(p.retry) > 0 {
 		s.retried()
 		return s.commit
@@ -51,6 +54,7 @@ type settling struct {
 	m      *machine
 	p      *plan
 	res    syncline.Result
+	d      *decider // nil where nothing is decided
 	now    time.Time
 	commit *state.Commit
 	park   []state.Exception
@@ -91,7 +95,9 @@ func (s *settling) codes() []state.Outcome {
 			codes[i] = state.Filtered
 		case outcome == syncline.OutcomeApplied && newest:
 			codes[i] = state.Applied
-		case outcome == syncline.OutcomeApplied, outcome == syncline.OutcomeStale:
+		case outcome == syncline.OutcomeKept && newest:
+			codes[i] = state.Skipped
+		case outcome <= syncline.OutcomeKept:
 			codes[i] = state.Superseded
 		case !newest:
 			if older == nil {
@@ -155,10 +161,18 @@ func (s *settling) parkChange(i int, older []int, codes []state.Outcome) {
 		x.Status, x.Code = state.StatusReading, "row_missing"
 	case syncline.OutcomeHeld:
 		x.Status = state.StatusHeld
+	case syncline.OutcomeConflict:
+		s.conflict(&x, int(t.change))
 	default:
 		s.rejected(&x, s.res.Rejected[int(t.change)])
 	}
 	s.wait(i, sl, x, codes)
+}
+
+// conflict has x wait for a person.
+func (s *settling) conflict(x *state.Exception, change int) {
+	x.Status, x.NextTry, x.Updated = state.StatusConflict, time.Time{}, s.now
+	x.Code, x.Class, x.Error = "conflict", syncline.Rejected.String(), why(s.d.verdicts[change])
 }
 
 // rejected counts an attempt of x that failed with err.
@@ -234,6 +248,9 @@ func (s *settling) inherit(x, old *state.Exception) {
 	}
 	x.Code, x.Class, x.Error, x.Attempts = old.Code, old.Class, old.Error, old.Attempts
 	x.Status, x.NextTry = old.Status, old.NextTry
+	if old.Status == state.StatusConflict { // it may be over now, and else is shown as it is now
+		x.Status, x.NextTry = state.StatusRetrying, s.now
+	}
 	if old.Status == state.StatusFailed {
 		x.Status, x.Attempts = state.StatusRetrying, s.m.retry.Max-1
 		x.NextTry = old.Updated.Add(s.m.retry.after(old.Attempts))
@@ -277,15 +294,15 @@ func (s *settling) retried() {
 	for i, k := range s.p.retry {
 		x := *k.head()
 		x.Updated = s.now
-		outcome, err := syncline.OutcomeApplied, error(nil)
+		outcome, err, at := syncline.OutcomeApplied, error(nil), 0
 		for t := range s.p.tasks {
 			task := &s.p.tasks[t]
 			if task.entry != s.p.retryEntry[i] {
 				continue
 			}
 			if task.change >= 0 && s.outcome(task.change) > outcome {
-				outcome = s.outcome(task.change)
-				err = s.res.Rejected[int(task.change)]
+				outcome, at = s.outcome(task.change), int(task.change)
+				err = s.res.Rejected[at]
 			}
 			if task.change < 0 && task.code == state.Parked {
 				outcome, err = s.heldAgain(t)
@@ -296,6 +313,11 @@ func (s *settling) retried() {
 			s.resolve(&x, state.Applied)
 		case syncline.OutcomeStale:
 			s.resolve(&x, state.Superseded)
+		case syncline.OutcomeKept:
+			s.resolve(&x, state.Skipped)
+		case syncline.OutcomeConflict:
+			s.conflict(&x, at)
+			s.commit.Update = append(s.commit.Update, x)
 		case syncline.OutcomeMissing:
 			x.Status, x.NextTry = state.StatusReading, time.Time{}
 			if x.Code != codeTooLarge {
@@ -343,7 +365,7 @@ func (s *settling) replaced(sl slot) bool {
 		return false
 	}
 	i, ok := s.p.index[sl]
-	return !ok || s.outcome(i) <= syncline.OutcomeStale
+	return !ok || s.outcome(i) <= syncline.OutcomeKept
 }
 
 func (s *settling) resolve(x *state.Exception, o state.Outcome) {

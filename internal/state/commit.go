@@ -35,6 +35,8 @@ type Commit struct {
 	Park []Exception
 	// Update are tasks parked earlier, as they are now; a nil Record keeps the one that is stored.
 	Update []Exception
+	// Conflicts are those of the tasks in the journal's range and in Update.
+	Conflicts []Conflict
 	// Cursor is where the slice stands afterwards; without a Log it stays where it is, or goes to the journal's end.
 	Cursor syncline.Cursor
 	// Settled is what the target is known to have reached when the commit is made; 0 = nothing new. It is not the cursor before: a
@@ -68,6 +70,11 @@ func (s *Store) Commit(ctx context.Context, c Commit) error {
 		}
 		for i := range c.Park {
 			if err := w.park(ctx, c.Slice, &c.Park[i]); err != nil {
+				return err
+			}
+		}
+		for i := range c.Conflicts {
+			if err := w.conflict(ctx, c.Slice, &c.Conflicts[i]); err != nil {
 				return err
 			}
 		}

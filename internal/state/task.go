@@ -163,6 +163,11 @@ func (w *writer) changeTask(ctx context.Context, r *row, e *Exception) error {
 	if err != nil {
 		return err
 	}
+	if was.Pending() && !e.Pending() {
+		if err := w.closeConflict(ctx, e); err != nil {
+			return err
+		}
+	}
 	before, _ := was.Public()
 	e.Slice = r.slice
 	return w.tell(ctx, e, before)
