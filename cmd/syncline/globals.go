@@ -51,12 +51,21 @@ func (g *globals) client() (*ops.Client, error) {
 	return c, nil
 }
 
+// formats are those of data, the default first. What is none of them is refused before anything is done.
+var formats = []string{"table", "json", "yaml"}
+
+// done writes what a command has to say for scripts, where it has done what it was asked and people need no more than the talk.
+func (g *globals) done(cmd *cobra.Command, data any) error {
+	return g.print(cmd, data, func(*tabwriter.Writer) {})
+}
+
 // print writes data in the format that was asked for; table prints it for people.
 func (g *globals) print(cmd *cobra.Command, data any, table func(w *tabwriter.Writer)) error {
 	out := cmd.OutOrStdout()
 	switch g.output {
 	case "json":
 		enc := json.NewEncoder(out)
+		enc.SetEscapeHTML(false)
 		enc.SetIndent("", "  ")
 		return enc.Encode(data)
 	case "yaml":
@@ -69,12 +78,10 @@ func (g *globals) print(cmd *cobra.Command, data any, table func(w *tabwriter.Wr
 			return err
 		}
 		return yaml.NewEncoder(out).Encode(plain)
-	case "table":
-		w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-		table(w)
-		return w.Flush()
 	}
-	return usage(fmt.Errorf("output %q is none of table, json, yaml", g.output))
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	table(w)
+	return w.Flush()
 }
 
 // row writes one line of a table.

@@ -116,7 +116,8 @@ func newRoot() *cobra.Command {
 	})
 	g := &globals{}
 	root.PersistentFlags().StringVarP(&g.config, "config", "c", "syncline.yaml", "configuration file or directory")
-	root.PersistentFlags().StringVarP(&g.output, "output", "o", "table", "output: table, json or yaml")
+	g.output = formats[0]
+	root.PersistentFlags().VarP(&oneOf[string]{&g.output, formats}, "output", "o", "output: "+list(formats))
 	root.PersistentFlags().StringVar(&g.server, "server", "", "URL of a running syncline (default http://127.0.0.1:8484, or $SYNCLINE_SERVER)")
 	root.PersistentFlags().StringVar(&g.token, "token", "", "token for the server; better in $SYNCLINE_TOKEN, where other users of the machine do not see it")
 	root.PersistentFlags().StringVar(&g.ca, "ca", "", "file of certificates that the server's may be signed with (default $SYNCLINE_CA)")
@@ -135,7 +136,7 @@ func newRoot() *cobra.Command {
 		resumeCommand(g),
 		tokenCommand(g),
 		auditCommand(g),
-		versionCommand(),
+		versionCommand(g),
 	)
 	wrapArgs(root)
 	return root

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"go.yaml.in/yaml/v3"
 
 	"syncline/internal/ops"
 )
@@ -35,6 +36,7 @@ func TestExitCodes(t *testing.T) {
 		{[]string{"run", "-c", filepath.Join(dir, "none.yaml")}, exitConfig, "unreadable"},
 		{[]string{"status", "--server", "http://127.0.0.1:1"}, exitUnreachable, "unreachable"},
 		{[]string{"frobnicate"}, exitUsage, "unknown command"},
+		{[]string{"tasks", "cancel", "t", "--reason", "x", "-o", "xml"}, exitUsage, "table, json, yaml"},
 		{[]string{"tasks", "retry"}, exitUsage, "give the IDs"},
 		{[]string{"tasks", "cancel", "--reason", "x"}, exitUsage, "give the IDs"},
 		{[]string{"tasks", "cancel", "t"}, exitUsage, "--reason"},
@@ -70,5 +72,66 @@ func TestSyncKeys(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{"42,7", "43,1"}, got.Keys); diff != "" {
 		t.Errorf("keys (-want +got):\n%s", diff)
+	}
+}
+
+// TestFormats: what a command has to say is there for scripts too.
+func TestFormats(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		var err error
+		switch {
+		case r.Method == http.MethodGet && r.URL.Query().Get("after") == "":
+			_, err = w.Write([]byte(`{"items":[{},{}],"next":"n"}`))
+		case r.Method == http.MethodGet:
+			_, err = w.Write([]byte(`{"items":[{}]}`))
+		default:
+			w.WriteHeader(http.StatusNoContent)
+		}
+		if err != nil {
+			t.Error(err)
+		}
+	}))
+	defer server.Close()
+	dir := t.TempDir()
+	bad := filepath.Join(dir, "bad.yaml")
+	if err := os.WriteFile(bad, []byte("version: 1\nsytems: {}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		args []string
+		code int
+		want string // in JSON, as it is printed
+	}{
+		{[]string{"version"}, 0, `"version"`},
+		{[]string{"validate", "-c", bad}, exitConfig, `"unknown_key"`},
+		{[]string{"tasks", "retry", "t1"}, 0, `"t1"`},
+		{[]string{"tasks", "cancel", "t1", "--reason", "x"}, 0, `"t1"`},
+		{[]string{"resume", "orders"}, 0, `"orders"`},
+		{[]string{"resume", "rule", "orders"}, 0, `"orders"`},
+		{[]string{"tasks", "--limit", "0"}, 0, `"items"`},
+		{[]string{"tasks", "--limit", "2"}, 0, `"next"`},
+		{[]string{"routes"}, 0, `"id"`},
+		{[]string{"audit"}, 0, `"who"`},
+		{[]string{"sync", "list"}, 0, `"kind"`},
+		{[]string{"token", "list"}, 0, `"role"`},
+	} {
+		for _, format := range []string{"json", "yaml"} {
+			code, out, talk := invoke(t, append(test.args, "--server", server.URL, "-o", format)...)
+			var plain any
+			err := yaml.Unmarshal([]byte(out), &plain) // JSON is YAML
+			if text, _ := json.Marshal(plain); code != test.code || err != nil || !strings.Contains(string(text), test.want) {
+				t.Errorf("syncline %s -o %s = %d %q %v, want %d with %s\n%s", strings.Join(test.args, " "), format, code, out, err, test.code, test.want, talk)
+			}
+			if format == "json" && !json.Valid([]byte(out)) {
+				t.Errorf("syncline %s -o json is no JSON: %s", strings.Join(test.args, " "), out)
+			}
+		}
+	}
+	for _, args := range [][]string{{"tasks", "--limit", "0"}, {"routes"}, {"sync", "list"}, {"token", "list"}, {"audit", "--limit", "0"}} {
+		_, out, _ := invoke(t, append(args, "--server", server.URL, "-o", "json")...)
+		if n := strings.Count(out, "\n  {") + strings.Count(out, "\n    {"); n != 3 {
+			t.Errorf("syncline %s shows %d items, want those of both pages:\n%s", strings.Join(args, " "), n, out)
+		}
 	}
 }

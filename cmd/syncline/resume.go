@@ -42,7 +42,7 @@ func resumeCommand(g *globals) *cobra.Command {
 				return err
 			}
 			fmt.Fprintf(cmd.ErrOrStderr(), "%s works, or tries again now; see `syncline status`\n", what) //nolint:errcheck // talk
-			return nil
+			return g.done(cmd, map[string][]string{"resumed": {what}})
 		},
 	}
 	cmd.Flags().StringVar(&system, "system", "", "the source, and the routes to the target, of this name")
@@ -62,5 +62,5 @@ func liftPauses(cmd *cobra.Command, g *globals, kind string, names []string) err
 		return err
 	}
 	fmt.Fprintf(cmd.ErrOrStderr(), "%s %s resumed; see `syncline status`\n", kind, strings.Join(names, ", ")) //nolint:errcheck // talk
-	return nil
+	return g.done(cmd, map[string][]string{"resumed": names})
 }

@@ -27,7 +27,7 @@ func tasksCommand(g *globals) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			page, err := client.Tasks(cmd.Context(), q)
+			page, err := client.TaskPages(cmd.Context(), q)
 			if err != nil {
 				return err
 			}
@@ -45,8 +45,8 @@ func tasksCommand(g *globals) *cobra.Command {
 	}
 	choose(cmd, &q.Choice, allStatuses)
 	flags := cmd.Flags()
-	flags.StringVar(&q.After, "after", "", "cursor of the next page")
-	flags.IntVar(&q.Limit, "limit", 100, "size of a page")
+	flags.StringVar(&q.After, "after", "", "where the list before ended")
+	flags.IntVar(&q.Limit, "limit", 100, "how many at most; 0 = all")
 	cmd.AddCommand(taskShowCommand(g), taskRetryCommand(g), taskEditCommand(g), taskWatchCommand(g), taskCancelCommand(g))
 	return cmd
 }
@@ -176,6 +176,11 @@ func tellChosen(g *globals, cmd *cobra.Command, s ops.Selection, done ops.Chosen
 	return err
 }
 
+// one is the result of a command on the one task of this id.
+func one(id string) ops.Chosen {
+	return ops.Chosen{Tasks: 1, Results: []ops.TaskResult{{ID: id, Taken: true}}}
+}
+
 func taskRetryCommand(g *globals) *cobra.Command {
 	var s ops.Selection
 	var reason string
@@ -195,7 +200,7 @@ func taskRetryCommand(g *globals) *cobra.Command {
 					return err
 				}
 				fmt.Fprintf(cmd.ErrOrStderr(), "%s is tried again; see `syncline tasks show %s`\n", args[0], args[0]) //nolint:errcheck // talk
-				return nil
+				return g.done(cmd, one(args[0]))
 			}
 			done, err := client.RetryTasks(cmd.Context(), s, reason)
 			if err != nil {
@@ -243,7 +248,7 @@ func taskEditCommand(g *globals) *cobra.Command {
 				return err
 			}
 			fmt.Fprintf(cmd.ErrOrStderr(), "%s is tried again; see `syncline tasks show %s`\n", args[0], args[0]) //nolint:errcheck // talk
-			return nil
+			return g.done(cmd, one(args[0]))
 		},
 	}
 	cmd.Flags().StringVar(&file, "record", "", "the file with the record (required)")
@@ -269,7 +274,10 @@ func taskCancelCommand(g *globals) *cobra.Command {
 				return err
 			}
 			if single(s) {
-				return client.CancelTask(cmd.Context(), args[0], reason)
+				if err := client.CancelTask(cmd.Context(), args[0], reason); err != nil {
+					return err
+				}
+				return g.done(cmd, one(args[0]))
 			}
 			done, err := client.CancelTasks(cmd.Context(), s, reason)
 			if err != nil {

@@ -180,7 +180,7 @@ func tokenRevokeCommand(g *globals) *cobra.Command {
 					return err
 				}
 				fmt.Fprintf(cmd.ErrOrStderr(), "%s (%s) is revoked\n", ended.Name, ended.ID) //nolint:errcheck // talk
-				return nil
+				return g.done(cmd, ended)
 			})
 		},
 	}

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -16,8 +18,12 @@ func validateCommand(g *globals) *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, problems := config.Load(g.config, nil)
-			if g.output == "json" {
-				if err := problems.WriteJSON(cmd.OutOrStdout()); err != nil {
+			if g.output != "table" {
+				var list bytes.Buffer
+				if err := problems.WriteJSON(&list); err != nil {
+					return err
+				}
+				if err := g.print(cmd, json.RawMessage(list.Bytes()), nil); err != nil {
 					return err
 				}
 				if len(problems) > 0 {

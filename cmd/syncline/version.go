@@ -1,8 +1,8 @@
 package main
 
 import (
-	"fmt"
 	"runtime/debug"
+	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 )
@@ -10,14 +10,13 @@ import (
 // release is set by the linker in released binaries.
 var release = ""
 
-func versionCommand() *cobra.Command {
+func versionCommand(g *globals) *cobra.Command {
 	return &cobra.Command{
 		Use:   "version",
 		Short: "Print the version",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			_, err := fmt.Fprintln(cmd.OutOrStdout(), version())
-			return err
+			return g.print(cmd, map[string]string{"version": version()}, func(w *tabwriter.Writer) { row(w, "%s", version()) })
 		},
 	}
 }

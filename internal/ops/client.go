@@ -175,6 +175,23 @@ func (c *Client) Stats(ctx context.Context, q StatsQuery) (Stats, error) {
 	return call[Stats](ctx, c, "GET", "/v1/stats?"+choice.values().Encode(), nil)
 }
 
+// TaskPages returns up to query.Limit tasks, however many pages they are; 0 = all. Next is where it ended, "" at the end of the list.
+func (c *Client) TaskPages(ctx context.Context, query TaskQuery) (List[Task], error) {
+	most := query.Limit
+	found := List[Task]{Items: []Task{}}
+	for {
+		if query.Limit = maxPage; most > 0 {
+			query.Limit = min(most-len(found.Items), maxPage)
+		}
+		page, err := c.Tasks(ctx, query)
+		found.Items, found.Next = append(found.Items, page.Items...), page.Next
+		if err != nil || page.Next == "" || most > 0 && len(found.Items) >= most {
+			return found, err
+		}
+		query.After = page.Next
+	}
+}
+
 // Task returns one task with its record.
 func (c *Client) Task(ctx context.Context, id string) (Task, error) {
 	return call[Task](ctx, c, "GET", "/v1/tasks/"+url.PathEscape(id), nil)
