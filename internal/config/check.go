@@ -61,6 +61,9 @@ func (l *loader) checkRule(r *ruleSource) {
 		return
 	}
 	l.checkMarks(r, to)
+	if r.Conflict != nil {
+		l.checkConflict(r, to)
+	}
 	if p := r.Match.MinPriority; r.changed != nil && p != nil && *p > syncline.PriorityLow && !to.Type.Events() {
 		l.report(*r.changed, BadValue, "take one of the two out", "only_if_changed and min_priority do not go together at %s, which holds records: what an event of a lower priority had changed would be missed", to.Name)
 	}
@@ -172,8 +175,8 @@ func (l *loader) checkShared() {
 		}
 		writers[object] = append(writers[object], r)
 		sources := r.Sources()
-		if len(sources) > 1 {
-			l.report(r.at, SharedObject, "one rule and one object for each source", "%s writes records of several sources (%s) to one object",
+		if len(sources) > 1 && r.Conflict == nil {
+			l.report(r.at, SharedObject, "one rule and one object for each source, or a conflict section", "%s writes records of several sources (%s) to one object",
 				r.at.path, strings.Join(sources, ", "))
 			continue
 		}
@@ -190,7 +193,7 @@ func (l *loader) checkShared() {
 	for object, rules := range writers {
 		s := l.systems[object.System]
 		// A rule that is disabled may have written the table, and may write it again: what it left behind needs the guard meanwhile.
-		guarded := s.Type.SQL() && slices.ContainsFunc(slices.Concat(rules, disabled[object]), func(r *ruleSource) bool {
+		guarded := s.Type.SQL() && rules[0].Conflict == nil && slices.ContainsFunc(slices.Concat(rules, disabled[object]), func(r *ruleSource) bool {
 			return r.Route("") != rules[0].Route("") && (r.Enabled || l.fitsBeside(s, r, rules))
 		})
 		for _, r := range rules {
@@ -204,8 +207,15 @@ func (l *loader) checkShared() {
 func (l *loader) clash(s *systemSource, r, other *ruleSource) (what, fix string) {
 	together := r.Group != "" && r.Group == other.Group
 	switch {
+	case (r.Conflict == nil) != (other.Conflict == nil):
+		return fmt.Sprintf("writes %s too, and one of the two would not see what the other decided", r.To), "give both a conflict section, or neither"
+	case r.Conflict != nil && together:
+		return "of the same group writes the same object, and both have a conflict section", "take both out of the group, or make one rule of them"
+	case r.Conflict != nil && s.Redis != nil && r.To.Name != other.To.Name: // see below
+	case r.Conflict != nil && !sharesEntity(r, other):
+		return "", ""
 	case other.From[0].System != r.From[0].System:
-		return fmt.Sprintf("writes %s too, from another source (%s)", r.To, other.From[0].System), "give each source an object of its own"
+		return fmt.Sprintf("writes %s too, from another source (%s)", r.To, other.From[0].System), "give each source an object of its own, or both rules a conflict section"
 	case !together && s.Type.SQL() && !(r.Create && other.Create) && !sharesEntity(r, other):
 		return fmt.Sprintf("writes %s too, and neither knows what is newer", r.To), "put both in one group, or let both create the table: create: true adds a guard"
 	case together && s.Type.SQL() && r.To.Name != other.To.Name:

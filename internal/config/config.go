@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"syncline"
+	"syncline/internal/conflict"
 	"syncline/internal/rule"
 	"syncline/internal/transform"
 )
@@ -118,9 +119,11 @@ type Rule struct {
 	Match     rule.Spec             `json:"match"`
 	Transform []transform.Step      `json:"transform,omitempty"`
 	On        On                    `json:"on"`
-	Retry     Retry                 `json:"retry"`
-	Batch     Batch                 `json:"batch"`
-	Enabled   bool                  `json:"enabled"`
+	// Conflict is nil where the target is a mirror.
+	Conflict *conflict.Policy `json:"conflict,omitempty"`
+	Retry    Retry            `json:"retry"`
+	Batch    Batch            `json:"batch"`
+	Enabled  bool             `json:"enabled"`
 	// Group names the rules that move together as one route; "" = a route of its own.
 	Group string `json:"group,omitempty"`
 	// Guarded: another route writes the same table, or did and may do so again, so that each record must keep the order of its newest

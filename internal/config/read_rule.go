@@ -25,6 +25,7 @@ type ruleSource struct {
 	from                 []value
 	ops, on, changed     *value
 	hasStart             bool
+	conflict             *conflictSource
 	between              *betweenSource
 }
 
@@ -81,7 +82,8 @@ func (l *loader) rule(v value) {
 		"batch":     func(v value) { l.batch(v, &r.Batch) },
 		"enabled":   func(v value) { l.boolean(v, &r.Enabled) },
 		"group":     func(v value) { r.group = v; l.name(v, &r.Group, ruleName, "letters, digits, ., _ and -") },
-	}, notYet{"conflict"})
+		"conflict":  func(v value) { l.conflict(v, r) },
+	}, nil)
 	what := "the rule"
 	if r.ID != "" {
 		what = "rule " + r.ID
@@ -139,7 +141,10 @@ func (l *loader) to(v value, r *ruleSource) {
 
 // expression checks that the text compiles and returns it. References are not resolved in expressions: an expression is
 // code, and what the environment holds is not.
-func (l *loader) expression(v value) string {
+func (l *loader) expression(v value) string { return l.expressionOver(v, "after", "before") }
+
+// expressionOver does the same where the two records have other names.
+func (l *loader) expressionOver(v value, after, before string) string {
 	if !l.enter(&v) {
 		return ""
 	}
@@ -151,7 +156,7 @@ func (l *loader) expression(v value) string {
 	case v.node.Tag == "!!null":
 		text = "nil"
 	}
-	if _, err := expression.Compile(text); err != nil {
+	if _, err := expression.CompileSides(text, after, before); err != nil {
 		line, column := v.node.Line, v.node.Column
 		message, fix := err.Error(), ""
 		var at *expression.Error
@@ -159,11 +164,11 @@ func (l *loader) expression(v value) string {
 			line, column = v.at(at.Line, at.Column)
 			message, fix = at.Message, at.Suggestion
 			if fix == "" {
-				fix = meant(text, at)
+				fix = meant(text, at, after, before)
 			}
 		}
 		if bare.MatchString(text) {
-			fix = `a text constant needs quotes of its own: '"` + text + `"'; a field is after.` + text
+			fix = `a text constant needs quotes of its own: '"` + text + `"'; a field is ` + after + `.` + text
 		}
 		l.reportAt(v, line, column, BadExpression, fix, "%s", message)
 		return ""
@@ -172,7 +177,7 @@ func (l *loader) expression(v value) string {
 }
 
 // meant says what the writer of an expression probably meant by what stands at the error.
-func meant(text string, at *expression.Error) string {
+func meant(text string, at *expression.Error, after, before string) string {
 	lines := strings.Split(text, "\n")
 	if at.Line > len(lines) {
 		return ""
@@ -183,7 +188,7 @@ func meant(text string, at *expression.Error) string {
 		return "two values are compared with =="
 	}
 	word := leadingWord.FindString(string(rest))
-	if n := nearest(word, []string{"after", "before", "event"}); n != "" && n != word {
+	if n := nearest(word, []string{after, before, "event"}); n != "" && n != word {
 		return fmt.Sprintf("did you mean %q?", n)
 	}
 	return ""

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"go.yaml.in/yaml/v3"
+
+	"syncline/internal/conflict"
 )
 
 var (
@@ -92,6 +94,14 @@ func (l *loader) system(s *systemSource, v value) {
 	default:
 		l.references(v)
 		return
+	}
+	if s.Type.CanApply() && !s.Type.Events() {
+		known["conflict"] = func(v value) {
+			seen := l.object(v, "conflict", fields{
+				"strategy": func(v value) { choose(&l.decoder, v, &s.Conflict.Strategy, nil, conflict.Strategies...) },
+			}, nil)
+			l.need(v, seen, "conflict", "strategy")
+		}
 	}
 	if s.Type.CanCapture() {
 		known["capture"] = func(v value) { l.capture(s, v) }

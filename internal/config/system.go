@@ -1,6 +1,10 @@
 package config
 
-import "time"
+import (
+	"time"
+
+	"syncline/internal/conflict"
+)
 
 // Type is the kind of a system.
 type Type string
@@ -58,16 +62,23 @@ func (t Type) Events() bool { return t == TypeWebhook }
 // SQL reports whether a system of the type has tables.
 func (t Type) SQL() bool { return t == TypePostgres || t == TypeSQLite }
 
+// SystemConflict is the default of the conflict sections of rules into a system.
+type SystemConflict struct {
+	Strategy conflict.Strategy `json:"strategy,omitempty"`
+}
+
 // System is an outside system. The one pointer of its type is set; a system of type http has none.
 type System struct {
-	Name     string    `json:"name"`
-	Type     Type      `json:"type"`
-	Postgres *Postgres `json:"postgres,omitempty"`
-	SQLite   *SQLite   `json:"sqlite,omitempty"`
-	Redis    *Redis    `json:"redis,omitempty"`
-	NATSKV   *NATSKV   `json:"nats_kv,omitempty"`
-	Search   *Search   `json:"search,omitempty"`
-	Webhook  *Webhook  `json:"webhook,omitempty"`
+	Name string `json:"name"`
+	Type Type   `json:"type"`
+	// Conflict is what rules into the system have in common.
+	Conflict SystemConflict `json:"conflict,omitzero"`
+	Postgres *Postgres      `json:"postgres,omitempty"`
+	SQLite   *SQLite        `json:"sqlite,omitempty"`
+	Redis    *Redis         `json:"redis,omitempty"`
+	NATSKV   *NATSKV        `json:"nats_kv,omitempty"`
+	Search   *Search        `json:"search,omitempty"`
+	Webhook  *Webhook       `json:"webhook,omitempty"`
 	// Capture is set where the system is a source.
 	Capture *Capture `json:"capture,omitempty"`
 }

@@ -10,7 +10,7 @@ import (
 // Choice is what a person decided about a record.
 type Choice struct {
 	Action Action // Overwrite, Skip or Merged
-	// Values are those of Merged; unset ones stay as the target has them.
+	// Values are those of Merged; unset ones stay as the target has them, or are the event's where the target has no record.
 	Values []syncline.Value
 	// State is what the target held when it was decided (StateOf).
 	State []byte
@@ -30,6 +30,9 @@ func (r *Resolver) Settle(ev *Event, ours []syncline.Value, held syncline.Held, 
 	if d.shadow.knows(ev.Log, ev.Seq, ev.Index) {
 		return d.leave(syncline.OutcomeStale), nil
 	}
+	if ours == nil && held.Values == nil { // both have removed it
+		return d.agree(), nil
+	}
 	d.overlaps = d.differing()
 	rec := d.record("", "")
 	rec.Strategy, rec.Action = Manual, choice.Action
@@ -45,8 +48,19 @@ func (r *Resolver) Settle(ev *Event, ours []syncline.Value, held syncline.Held, 
 		}
 		return d.decided(d.put(slices.Clone(ours), syncline.OutcomeApplied), rec), nil
 	case Merged:
-		rec.Result = merged(choice.Values, d.theirs)
-		return d.decided(d.put(slices.Clone(choice.Values), syncline.OutcomeApplied), rec), nil
+		values := slices.Clone(choice.Values)
+		for i := range values {
+			switch {
+			case d.r.key[i] && ours != nil:
+				values[i] = ours[i]
+			case d.r.key[i]:
+				values[i] = d.theirs[i]
+			case d.theirs == nil && ours != nil && values[i].IsUnset():
+				values[i] = ours[i]
+			}
+		}
+		rec.Result = merged(values, d.theirs)
+		return d.decided(d.put(values, syncline.OutcomeApplied), rec), nil
 	}
 	rec.Result = d.theirs
 	return d.decided(d.keep(), rec), nil

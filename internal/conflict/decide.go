@@ -252,11 +252,11 @@ func (d *deciding) weChanged(i int) bool {
 	return !ok || !syncline.Equal(d.ours[i], said)
 }
 
-// theyChanged reports whether the target has another value than our source said last, or one that another source stands for. Where it
-// is not known what ours said, it is a change if the policy asks about it, or if another source was heard.
+// theyChanged reports whether the target has a value that another source stands for, or one that nobody does and that our source did not
+// say last. Where it is not known what ours said, it is a change if the policy asks about it, or if another source was heard.
 func (d *deciding) theyChanged(i int) bool {
-	if s, ok := d.written(i); ok && s.Source != d.ev.Stamp.Source {
-		return true
+	if s, ok := d.written(i); ok {
+		return s.Source != d.ev.Stamp.Source
 	}
 	said, ok := d.lastSaid(i)
 	if ok {

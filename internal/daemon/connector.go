@@ -74,7 +74,7 @@ func postgresSource(d *Daemon, s *source) (func() (syncline.Source, error), erro
 }
 
 func postgresOptions(d *Daemon, r *route) pgtarget.Options {
-	return pgtarget.Options{URL: r.target.Postgres.URL.Reveal(), Route: r.id, Guard: r.guarded,
+	return pgtarget.Options{URL: r.target.Postgres.URL.Reveal(), Route: r.id, Guard: r.guarded, Shadows: r.decides,
 		PostgresSource: r.source.system.Type == config.TypePostgres, Logger: d.log}
 }
 

@@ -14,6 +14,7 @@ import (
 	"syncline/internal/apply"
 	"syncline/internal/between"
 	"syncline/internal/config"
+	"syncline/internal/conflict"
 	"syncline/internal/rule"
 	"syncline/internal/transform"
 )
@@ -30,6 +31,8 @@ type route struct {
 	compiled []apply.Rule
 	open     openTarget
 	apply    *apply.Route
+	// decides: a rule has a conflict section.
+	decides bool
 	// log is where the steps tell what happens to files that they use, nil = nowhere.
 	log *slog.Logger
 	// pair is set for a side of a two-way rule.
@@ -56,6 +59,7 @@ func routesOf(c *config.Config) []*route {
 			}
 			list[at].rules = append(list[at].rules, r)
 			list[at].guarded = list[at].guarded || r.Guarded
+			list[at].decides = list[at].decides || r.Conflict != nil
 		}
 	}
 	return list
@@ -212,6 +216,11 @@ func compile(r *config.Rule, system string, log *slog.Logger) ([]apply.Rule, err
 		one := apply.Rule{ID: id, Entity: from.Name, Object: r.To.Name, Bind: binder(match, steps), Create: r.Create, Schema: r.Schema}
 		if err := compileOn(&r.On, &one); err != nil {
 			return nil, err
+		}
+		if r.Conflict != nil {
+			if one.Conflicts, err = conflict.Compile(*r.Conflict, r.To.System); err != nil {
+				return nil, err
+			}
 		}
 		rules = append(rules, one)
 	}
