@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync/atomic"
 
+	"syncline/internal/access"
 	"syncline/internal/problem"
 	"syncline/internal/state"
 )
@@ -50,9 +51,12 @@ func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err == nil && who.local() {
 		err = onlyThisMachine(r)
 	}
-	if err != nil && (op == nil || !op.probe()) {
-		g.refuse(w, r, &who, err)
-		return
+	if err != nil {
+		if op == nil || !op.probe() {
+			g.refuse(w, r, &who, err)
+			return
+		}
+		who.token = access.Token{} // probes are answered, and told no details
 	}
 	switch {
 	case op != nil && op.may(who.token.Role):

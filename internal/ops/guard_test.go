@@ -204,6 +204,9 @@ func TestUntilThereAreTokens(t *testing.T) {
 	if r, err := c.Ready(t.Context()); err != nil || len(r.Reasons) != 1 {
 		t.Errorf("Ready = %+v, %v, want the reason", r, err)
 	}
+	if res, body := do(t, "GET", url+"/readyz", "", map[string]string{"Host": "evil.example"}); res.StatusCode != 503 || strings.Contains(body, "route r") {
+		t.Errorf("readiness by another name = %d %s, want no reasons", res.StatusCode, body)
+	}
 	made, err := c.CreateToken(t.Context(), TokenRequest{Role: access.Admin, Name: "me"})
 	must(t, err)
 	_, err = c.Status(t.Context())

@@ -100,7 +100,8 @@ func New(o Options) (*Server, error) {
 	}
 	s.guard = &guard{mux: mux, operations: ops, store: o.Store, limits: newLimits(o.Concurrency, o.Rate), log: o.Logger}
 	origin := http.NewCrossOriginProtection()
-	origin.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	origin.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.log.Warn("request refused", "code", "cross_origin", "address", addressOf(r), "method", r.Method)
 		problem.New(http.StatusForbidden, "cross_origin", "a page of another site may not send this request", "").Write(w)
 	}))
 	s.handler = origin.Handler(s.guard)
