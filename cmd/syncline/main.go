@@ -137,6 +137,7 @@ func newRoot() *cobra.Command {
 		tokenCommand(g),
 		auditCommand(g),
 		versionCommand(g),
+		scriptCommand(),
 	)
 	wrapArgs(root)
 	return root

@@ -81,6 +81,8 @@ type Binding struct {
 	// the other functions. The answers are in the order of the places. An error is nobody's fault among the events: a transient one is
 	// tried again for as long as it takes, a fatal one stops the route.
 	Prepare func(ctx context.Context, places []Place) ([]Made, error)
+	// Outside are the columns of Out whose values are from outside.
+	Outside []string
 	// Before makes the old record for event targets, as far as it was sent. nil takes Before as it is.
 	Before func(b *syncline.Batch, i int) ([]syncline.Value, error)
 	// Resolver decides about the records that the rule makes; set by Fit where the rule has a conflict section.
@@ -166,7 +168,8 @@ func (r *bound) row(values []syncline.Value) syncline.Row {
 
 // Record makes the record that the i-th event leaves at a state target which has no other; keep is false where that is none. The binding is
 // one of the rule's.
-func (r *Rule) Record(binding *Binding, b *syncline.Batch, i int) (values []syncline.Value, keep bool, err error) {
+// What steps need from outside is asked for.
+func (r *Rule) Record(ctx context.Context, binding *Binding, b *syncline.Batch, i int) (values []syncline.Value, keep bool, err error) {
 	if r.action(&b.Events[i]) != ActionUpdate {
 		return nil, false, nil
 	}
@@ -176,7 +179,16 @@ func (r *Rule) Record(binding *Binding, b *syncline.Batch, i int) (values []sync
 		}
 	}
 	values = b.Events[i].After
-	if binding.Row != nil {
+	switch {
+	case binding.Prepare != nil:
+		made, err := binding.Prepare(ctx, []Place{{b, i}})
+		if err == nil {
+			values, keep, err = made[0].Values, made[0].Keep, made[0].Err
+		}
+		if err != nil || !keep {
+			return nil, false, err
+		}
+	case binding.Row != nil:
 		if values, keep, err = binding.Row(b, i); err != nil || !keep {
 			return nil, false, err
 		}

@@ -28,6 +28,7 @@ const (
 	BadName         Code = "bad_name"
 	BadURL          Code = "bad_url"
 	BadExpression   Code = "bad_expression"
+	BadScript       Code = "bad_script"
 	BadVersion      Code = "bad_version"
 	PlainSecret     Code = "plain_secret"
 	DuplicateID     Code = "duplicate_id"
@@ -62,6 +63,7 @@ var Codes = []struct {
 	{BadName, "a name or identifier has characters that it cannot have"},
 	{BadURL, "the URL has a form or scheme that the system does not take"},
 	{BadExpression, "the expression does not compile"},
+	{BadScript, "the script of a step is no JavaScript"},
 	{BadVersion, "the file is of a version that this program does not read"},
 	{PlainSecret, "a secret, or the password of a URL, stands in the file instead of a reference to it"},
 	{DuplicateID, "two things have the same name"},

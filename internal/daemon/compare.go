@@ -115,7 +115,7 @@ func wantedBy(ctx context.Context, source syncline.RunReader, rule *apply.Rule, 
 				}
 				bound(bindings[s].Out)
 			}
-			values, keep, err := rule.Record(bindings[s], b, i)
+			values, keep, err := rule.Record(ctx, bindings[s], b, i)
 			if err == nil && keep {
 				err = f(syncline.Row{Schema: bindings[s].Out, Values: values})
 			}

@@ -244,6 +244,9 @@ func (d *Daemon) Close() error {
 		}
 	}
 	if set := d.set(); set != nil {
+		for _, r := range set.routes {
+			errs = append(errs, r.outside.Close())
+		}
 		for _, s := range set.sources {
 			errs = append(errs, s.feed.Close(), s.log.Close())
 		}

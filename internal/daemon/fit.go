@@ -31,7 +31,7 @@ func (d *Daemon) checkRules(ctx context.Context, down map[string]bool) []Finding
 			continue
 		}
 		for _, name := range r.Sources() {
-			parts, err := compile(r, name, nil)
+			parts, err := compile(r, name, &outsider{systems: d.o.Config.System})
 			if err != nil {
 				list = append(list, tell(name, r.ID, syncline.Failure(err, "")))
 			}

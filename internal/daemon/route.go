@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"hash/fnv"
 	"io"
-	"log/slog"
 	"slices"
 	"time"
 
@@ -29,12 +28,12 @@ type route struct {
 	// guarded: other routes write the same object, so that records keep the order of their newest change.
 	guarded  bool
 	compiled []apply.Rule
-	open     openTarget
-	apply    *apply.Route
+	// outside answers what steps ask outside; it is made with compiled.
+	outside outsider
+	open    openTarget
+	apply   *apply.Route
 	// decides: a rule has a conflict section.
 	decides bool
-	// log is where the steps tell what happens to files that they use, nil = nowhere.
-	log *slog.Logger
 	// pair is set for a side of a two-way rule.
 	pair *between.Pair
 	// tombstone is how long a target must know of what was removed.
@@ -55,7 +54,7 @@ func routesOf(c *config.Config) []*route {
 			if at < 0 {
 				target := c.System(r.Target(name))
 				at, list = len(list), append(list, &route{id: id, source: &source{system: c.System(name)}, target: target,
-					events: target.Type.Events(), tombstone: c.Log.Retain})
+					outside: outsider{systems: c.System}, events: target.Type.Events(), tombstone: c.Log.Retain})
 			}
 			list[at].rules = append(list[at].rules, r)
 			list[at].guarded = list[at].guarded || r.Guarded
@@ -86,7 +85,7 @@ func (d *Daemon) newRoutes(made *set) error {
 
 func (d *Daemon) build(rt *route) error {
 	var err error
-	rt.log = d.log
+	rt.outside.log = d.log
 	if rt.compiled, err = rt.compile(); err != nil {
 		return err
 	}
@@ -119,7 +118,7 @@ func (d *Daemon) build(rt *route) error {
 func (rt *route) compile() ([]apply.Rule, error) {
 	var list []apply.Rule
 	for _, r := range rt.rules {
-		parts, err := compile(r, rt.source.system.Name, rt.log)
+		parts, err := compile(r, rt.source.system.Name, &rt.outside)
 		if err != nil {
 			return nil, fmt.Errorf("rule %s: %w", r.ID, err)
 		}
@@ -188,8 +187,8 @@ func hash(parts []string) string {
 	return fmt.Sprintf("%016x", h.Sum64())
 }
 
-// compile makes the rule's parts for one source system: one for each of its entities. log may be nil.
-func compile(r *config.Rule, system string, log *slog.Logger) ([]apply.Rule, error) {
+// compile makes the rule's parts for one source system: one for each of its entities.
+func compile(r *config.Rule, system string, outside *outsider) ([]apply.Rule, error) {
 	if r.Between != nil {
 		return []apply.Rule{laneRule(r, system)}, nil
 	}
@@ -201,8 +200,12 @@ func compile(r *config.Rule, system string, log *slog.Logger) ([]apply.Rule, err
 	if err != nil {
 		return nil, err
 	}
-	if log != nil {
-		steps.LogTo(log.With("rule", r.ID))
+	if outside.log != nil {
+		steps.LogTo(outside.log.With("rule", r.ID))
+	}
+	askers, err := outside.askers(steps)
+	if err != nil {
+		return nil, err
 	}
 	var rules []apply.Rule
 	for _, from := range r.From {
@@ -213,7 +216,8 @@ func compile(r *config.Rule, system string, log *slog.Logger) ([]apply.Rule, err
 		if len(r.From) > 1 {
 			id += "/" + from.Name
 		}
-		one := apply.Rule{ID: id, Entity: from.Name, Object: r.To.Name, Bind: binder(match, steps), Create: r.Create, Schema: r.Schema}
+		one := apply.Rule{ID: id, Entity: from.Name, Object: r.To.Name, Bind: binder(match, steps, askers), Outside: len(askers) > 0,
+			Create: r.Create, Schema: r.Schema}
 		if err := compileOn(&r.On, &one); err != nil {
 			return nil, err
 		}
@@ -228,7 +232,7 @@ func compile(r *config.Rule, system string, log *slog.Logger) ([]apply.Rule, err
 }
 
 // binder joins a rule's conditions and steps to what apply calls for each row. What would change nothing is left nil.
-func binder(match *rule.Rule, steps *transform.Transform) func(*syncline.Schema) (*apply.Binding, error) {
+func binder(match *rule.Rule, steps *transform.Transform, askers map[int]transform.Asker) func(*syncline.Schema) (*apply.Binding, error) {
 	return func(s *syncline.Schema) (*apply.Binding, error) {
 		matcher, err := match.Bind(s)
 		if err != nil {
@@ -259,6 +263,12 @@ func binder(match *rule.Rule, steps *transform.Transform) func(*syncline.Schema)
 			}
 			b.Before = plan.Before
 			b.Key = plan.Key
+		}
+		if plan.Asks() {
+			if b.Prepare, err = preparer(match, steps, s, askers); err != nil {
+				return nil, err
+			}
+			b.Outside = plan.Outside()
 		}
 		return b, nil
 	}

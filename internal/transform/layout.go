@@ -34,6 +34,8 @@ type field struct {
 // operation is something to do for each row.
 type operation struct {
 	run func(r *registers) (keep bool, err error)
+	// asks is what it asks outside instead; nil = nothing.
+	asks *question
 	// writes is the register that it fills, -1 for a filter.
 	writes int
 	// reads are the registers that it depends on.

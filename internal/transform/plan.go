@@ -186,6 +186,12 @@ func (p *Plan) planKey() error {
 		needed = append(needed, op.reads...)
 		p.keyOps = append(p.keyOps, op)
 	}
+	for _, r := range needed {
+		if field, ok := p.fromOutside(r); ok {
+			return syncline.Errorf(syncline.Fatal, "bad_key", "the key of %s would depend on %s, which comes from outside", p.in.Entity, field).
+				WithFix("compute key columns from key columns only, or write another column")
+		}
+	}
 	slices.Reverse(p.keyOps)
 	return nil
 }

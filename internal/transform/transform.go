@@ -1,5 +1,6 @@
 // Package transform makes a target's records from a source's: steps in order, compiled once, bound to each schema that the
-// rows come in. It is pure, but for the lookup files that it reads again when they change.
+// rows come in. It is pure, but for the lookup files that it reads again when they change: what other steps need from outside is asked
+// of an Asker.
 package transform
 
 import (
@@ -18,6 +19,8 @@ var Kinds = []syncline.Kind{syncline.KindBool, syncline.KindInt, syncline.KindUi
 type Transform struct {
 	steps []binder
 	kinds []string
+	// outside are the steps that ask outside, by number.
+	outside map[int]Step
 }
 
 // binder is a compiled step: bind changes the layout as the step changes records, and adds to it what has to be computed.
@@ -36,6 +39,12 @@ func Compile(steps []Step) (*Transform, error) {
 		}
 		t.steps = append(t.steps, b)
 		t.kinds = append(t.kinds, s.Kind())
+		if _, asks := s.(asking); asks {
+			if t.outside == nil {
+				t.outside = make(map[int]Step)
+			}
+			t.outside[i] = s
+		}
 	}
 	return t, nil
 }

@@ -1,0 +1,2 @@
+after.note = after.note.toLowerCase();
+return after;

@@ -1,0 +1,90 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+
+	"syncline"
+	"syncline/internal/apply"
+	"syncline/internal/config"
+	"syncline/internal/rule"
+	"syncline/internal/script"
+	"syncline/internal/transform"
+)
+
+// outsider makes what answers the steps that ask outside, and ends it. Nothing is started or connected to before the first question.
+type outsider struct {
+	systems func(name string) *config.System
+	log     *slog.Logger
+	made    []io.Closer
+}
+
+// askers makes the askers of a rule's steps.
+func (o *outsider) askers(steps *transform.Transform) (map[int]transform.Asker, error) {
+	list := make(map[int]transform.Asker)
+	for i, step := range steps.Steps() {
+		switch step := step.(type) {
+		case transform.Script:
+			w := script.New(script.Options{Step: step, Logger: o.log})
+			list[i], o.made = w, append(o.made, w)
+		default:
+			return nil, fmt.Errorf("step %d (%s): nothing answers it", i+1, step.Kind())
+		}
+	}
+	return list, nil
+}
+
+// Close ends what was made.
+func (o *outsider) Close() error {
+	var errs []error
+	for _, c := range o.made {
+		errs = append(errs, c.Close())
+	}
+	o.made = nil
+	return errors.Join(errs...)
+}
+
+// preparer makes the records of a rule whose steps ask outside. It has a matcher and a plan of its own, because it works beside those
+// of the binding. What the rule does not want is not asked for.
+func preparer(match *rule.Rule, steps *transform.Transform, s *syncline.Schema, askers map[int]transform.Asker) (func(context.Context, []apply.Place) ([]apply.Made, error), error) {
+	matcher, err := match.Bind(s)
+	if err != nil {
+		return nil, err
+	}
+	plan, err := steps.Bind(s)
+	if err != nil {
+		return nil, err
+	}
+	return func(ctx context.Context, places []apply.Place) ([]apply.Made, error) {
+		made := make([]apply.Made, len(places))
+		events, of := make([]transform.At, 0, len(places)), make([]int, 0, len(places))
+		for i, p := range places {
+			// Why it does not match, or cannot be told to, is found out again when the event is planned.
+			if ok, err := matcher.Match(p.Batch, p.Index); err != nil || !ok {
+				continue
+			}
+			events, of = append(events, transform.At{Batch: p.Batch, Index: p.Index}), append(of, i)
+		}
+		if len(events) == 0 {
+			return made, nil
+		}
+		answers, err := plan.ApplyAll(ctx, events, askers)
+		if err != nil {
+			return nil, err
+		}
+		for i, a := range answers {
+			made[of[i]] = apply.Made{Values: a.Values, Keep: a.Keep, Err: a.Err}
+		}
+		return made, nil
+	}, nil
+}
+
+// ScriptWorker is the process that runs a script: see script.Serve.
+func ScriptWorker() error { return script.Serve(os.Stdin, os.Stdout) }
+
+// ScriptCommand is the argument with which the program is that process.
+const ScriptCommand = script.Command
