@@ -25,6 +25,11 @@ func (m *machine) rejected(err error, culprit int) (again bool, res syncline.Res
 		return false, res
 	}
 	m.inflight = nil
+	if p.lead > 0 {
+		m.refusedAhead(p)
+		m.forget()
+		return true, res
+	}
 	switch {
 	case p.single():
 		for i := range p.tasks {

@@ -92,6 +92,8 @@ type machine struct {
 	missing   bool
 	preparing *preparation
 	recalled  map[string]*recalled
+
+	aheads
 }
 
 // newMachine returns a machine that goes on at the cursor.
@@ -172,7 +174,7 @@ func (m *machine) next(now time.Time) move {
 
 // fills reports whether the plan in making, which has room, waits for entries that the log holds.
 func (m *machine) fills(now time.Time) bool {
-	if m.limits.MaxWait <= 0 || !m.more || !m.wants() || m.planned.entry < len(m.window) || m.making.closed || m.full(m.making) {
+	if m.limits.MaxWait <= 0 || !m.more || !m.wants() || m.planned.entry < len(m.window) || m.making.closed || m.full(m.making) || m.making.lead > 0 {
 		return false
 	}
 	if m.filling.IsZero() {
@@ -202,6 +204,7 @@ func (m *machine) make() (needDefine bool) {
 		if m.making == nil {
 			at := syncline.Cursor{Log: m.committed.Log, Epoch: m.committed.Epoch, Seq: w.seq, Index: m.planned.event}
 			m.making = m.begin(at)
+			m.lead(m.making)
 		}
 		p := m.making
 		events := w.batch.Events
@@ -220,7 +223,7 @@ func (m *machine) make() (needDefine bool) {
 			return false
 		}
 		for m.planned.event < len(events) {
-			if m.full(p) {
+			if m.full(p) || m.on && m.leads(p, place{w.seq, m.planned.event}) {
 				return false
 			}
 			if m.outside && m.unprepared(&w.entry, m.planned.event) {
@@ -257,6 +260,9 @@ func (m *machine) begin(at syncline.Cursor) *plan {
 }
 
 func (m *machine) full(p *plan) bool {
+	if p.lead > 0 && p.events == 0 {
+		return false // whatever leads it, a plan moves the cursor
+	}
 	return p.size() >= m.limits.MaxRows || m.try > 0 && p.events >= m.try
 }
 
@@ -336,6 +342,7 @@ func (m *machine) done(c *state.Commit, now time.Time) {
 	m.committed = p.to
 	m.saved, m.unsaved = now, false
 	m.trim()
+	m.doneAhead(p, c)
 	for at := range m.condemned {
 		if at.seq < m.committed.Seq || at.seq == m.committed.Seq && at.index < m.committed.Index {
 			delete(m.condemned, at)

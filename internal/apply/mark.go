@@ -42,7 +42,7 @@ func (m *Marks) extend(rule string, b *Binding) (*Binding, error) {
 	out := *b.Out
 	out.Columns = slices.Concat(b.Out.Columns, m.Columns)
 	next := *b
-	next.Out = &out
+	next.Out, next.SameKey = &out, b.Key == nil || b.SameKey
 	width := len(out.Columns)
 	var arena []syncline.Value
 	live := func(values []syncline.Value) []syncline.Value {

@@ -23,6 +23,7 @@ type task struct {
 	rule   int32
 	change int32         // index into plan.changes; -1 = none
 	key    syncline.Key  // of an event target's task
+	early  bool          // it was done ahead of its turn, and is only counted
 	keeps  bool          // its change leaves a record that is only kept, see planner.keep
 	code   state.Outcome // of a task without a change; state.Filtered with a change = the change removes a record that left the rule
 }
@@ -85,6 +86,11 @@ type plan struct {
 	obsolete []slot
 	// truncated rules: everything parked of them is obsolete.
 	truncated []int32
+	// lead is the number of tasks at the front that are carried out ahead of their turn, leads are their events, urgent the events
+	// that they are because of.
+	lead   int
+	leads  map[place]bool
+	urgent []*urgent
 	// retry is set where the plan tries the heads of parked slots again; from and to are equal then. retryEntry are their records.
 	retry      []*parked
 	retryEntry []*entry

@@ -47,6 +47,8 @@ type planner struct {
 	// wantRule and wantSchema are what the last verdict define was about.
 	wantRule   int
 	wantSchema *syncline.Schema
+	// early are the outcomes of tasks that were carried out ahead of their turn, by event and rule.
+	early map[place]map[int32]state.Outcome
 }
 
 func (pl *planner) item(e *entry, i, r int) item {
@@ -95,8 +97,17 @@ func (pl *planner) offer(p *plan, e *entry, i int) verdict {
 	}
 	before := mark{len(p.changes), len(p.holds), len(p.tasks)}
 	condemned := pl.condemned[place{e.seq, e.first + i}]
+	var done map[int32]state.Outcome
+	if len(pl.early) > 0 {
+		done = pl.early[place{e.seq, e.first + i}]
+	}
 	for _, r := range rules {
 		it := pl.item(e, i, r)
+		if outcome, early := done[int32(r)]; early {
+			p.note(it, outcome)
+			p.tasks[len(p.tasks)-1].early = true
+			continue
+		}
 		switch {
 		case condemned == nil:
 			pl.plan(p, it)

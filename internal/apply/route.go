@@ -31,6 +31,7 @@ type State interface {
 	Totals(context.Context, state.Slice) (state.Counts, state.Histogram, error)
 	Schemas(context.Context, state.Slice) (map[string]state.RuleSchema, error)
 	SaveSchema(context.Context, state.Slice, state.RuleSchema) error
+	Ahead(context.Context, state.Slice) ([]state.Ahead, error)
 }
 
 // Start says where a route begins that has never run.
@@ -68,6 +69,8 @@ type Options struct {
 	Forgotten bool
 	// LogOnly: the source cannot read its records again; what its log has is all there is.
 	LogOnly bool
+	// Priorities: events may have priorities: urgent ones are taken ahead of what stands before them in the log.
+	Priorities bool
 	// SnapshotCovers: the source is about to make its first snapshot, which this route will get through the log.
 	SnapshotCovers bool
 

@@ -48,6 +48,10 @@ type Rule struct {
 func (r *Rule) Fit(schema *syncline.Schema) (*Binding, error) {
 	b, err := r.Bind(schema)
 	if err == nil && r.Marks != nil {
+		if r.Conflicts != nil {
+			return nil, syncline.Errorf(syncline.Fatal, "mark_with_conflict", "rule %s keeps records (on: soft) and has a conflict section: what became of a record cannot be decided about", r.ID).
+				WithFix("let the rule remove records (hard) or leave them (ignore), or take the conflict section out")
+		}
 		return r.Marks.extend(r.ID, b)
 	}
 	if err == nil && r.Conflicts != nil {
@@ -90,6 +94,8 @@ type Binding struct {
 	// KeyMapping describes how Key makes the target's key: another text for the same source key means other target keys. "" =
 	// nothing is compared.
 	KeyMapping string
+	// SameKey: the parts of the target's key are those of the source's key as they are, whatever they are called.
+	SameKey bool
 	// Key makes, from a source row that may hold only its key, a record of Out that holds at least its key. nil = as it is.
 	Key func(row []syncline.Value) ([]syncline.Value, error)
 }

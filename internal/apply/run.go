@@ -124,6 +124,7 @@ func (s *Session) run(ctx, hard context.Context) (progress bool, err error) {
 	readErr := make(chan error, 1)        // the reader's last word; has room so that it can always leave
 	results := make(chan applied, 1)      // sent by the applier; has room so that it can always leave
 	answers := make(chan preparedWith, 1) // sent by whoever asks for machine.preparing; has room so that it can always leave
+	scouts := make(chan func(), 1)        // sent by the one scout: what the machine is told of it; has room so that it can always leave
 	commands := s.r.commands              // nil while one of them waits
 	var waiting command                   // for the batch in hand
 	defer func() {
@@ -192,6 +193,7 @@ func (s *Session) run(ctx, hard context.Context) (progress bool, err error) {
 		if !flying && ctx.Err() != nil {
 			return progress, nil
 		}
+		s.scoutBeside(readCtx, &workers, scouts)
 		var more <-chan Fed
 		if s.m.wants() && ctx.Err() == nil {
 			more = entries
@@ -221,6 +223,8 @@ func (s *Session) run(ctx, hard context.Context) (progress bool, err error) {
 			}
 			progress = true
 			s.r.update(func(st *Status) { st.Oldest = s.m.oldest() })
+		case tell := <-scouts:
+			tell()
 		case a := <-answers:
 			switch {
 			case a.err == nil:

@@ -173,6 +173,11 @@ func (s *Session) start(ctx context.Context, known state.Route) error {
 	if err := s.choices(ctx); err != nil {
 		return err
 	}
+	done, err := r.o.State.Ahead(ctx, r.slice)
+	if err != nil {
+		return err
+	}
+	s.m.startAhead(r.o.Priorities, done)
 	s.m.saved = r.o.Now()
 	s.reached = at.Seq
 	r.update(func(st *Status) { st.Cursor, st.Settled, st.Parked = at, s.reached, s.m.parking.tasks() })
@@ -300,6 +305,7 @@ func (s *Session) Close() error { return s.target.Close() }
 // beside the reading.
 func (s *Session) Step(ctx context.Context) error {
 	for {
+		s.scoutNow(ctx)
 		switch s.m.next(s.r.o.Now()) {
 		case moveWait:
 			s.show()

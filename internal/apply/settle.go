@@ -27,11 +27,17 @@ func (m *machine) settle(p *plan, res syncline.Result, d *decider, start, end ti
 		return s.commit
 	}
 	codes := s.codes()
+	s.ahead(codes)
 	j := &state.Journal{From: p.from, To: p.to, RuleVersion: m.version, Start: start, End: end}
 	byRule := make([]state.Counts, len(m.rules))
 	for i, c := range codes {
 		t := &p.tasks[i]
-		byRule[t.rule].Count(c, 1)
+		if i >= p.lead {
+			byRule[t.rule].Count(c, 1)
+		}
+		if t.early {
+			continue
+		}
 		if when := t.entry.batch.TimeOf(int(t.event)); !when.IsZero() && t.entry.batch.Chunk == nil {
 			took := max(end.Sub(when), 0)
 			j.Latency.Observe(took, 1)
@@ -44,7 +50,7 @@ func (m *machine) settle(p *plan, res syncline.Result, d *decider, start, end ti
 			j.Rules = append(j.Rules, state.RuleCounts{Rule: m.rules[r].ID, Counts: byRule[r]})
 		}
 	}
-	j.Outcomes = state.AppendOutcomes(nil, codes)
+	j.Outcomes = state.AppendOutcomes(nil, codes[p.lead:])
 	s.commit.Journal = j
 	s.commit.Park = append(s.commit.Park, s.park...)
 	return s.commit
@@ -91,6 +97,8 @@ func (s *settling) codes() []state.Outcome {
 		outcome := s.outcome(t.change)
 		newest := int(p.newest[t.change]) == i
 		switch {
+		case i < p.lead && outcome > syncline.OutcomeStale:
+			codes[i] = state.Parked // by nobody: it comes in its turn
 		case outcome == syncline.OutcomeApplied && t.code == state.Filtered:
 			codes[i] = state.Filtered
 		case outcome == syncline.OutcomeApplied && newest:

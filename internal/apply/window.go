@@ -48,17 +48,19 @@ func (m *machine) take(d Fed) error {
 	}
 	m.window = append(m.window, &windowed{entry: entry{seq: seq, batch: d.Batch}, size: d.Size, appended: d.Time})
 	m.bytes += d.Size
-	m.more = d.More
+	m.more, m.due = d.More, true
 	return nil
 }
 
 // concerns reports whether the route applies the batch's events at all.
-func (m *machine) concerns(b *syncline.Batch) bool {
+func (m *machine) concerns(b *syncline.Batch) bool { return concerns(b, m.slice.Route) }
+
+func concerns(b *syncline.Batch, route string) bool {
 	if b.Chunk == nil || len(b.Chunk.Routes) == 0 {
 		return true
 	}
 	for _, r := range b.Chunk.Routes {
-		if r == m.slice.Route {
+		if r == route {
 			return true
 		}
 	}

@@ -102,6 +102,7 @@ func (d *Daemon) build(rt *route) error {
 		RequestRun:     rt.source.capture.RequestRun,
 		LogOnly:        rt.source.system.Capture.Mode == config.ModePush,
 		SnapshotCovers: rt.source.system.Capture.Initial,
+		Priorities:     prioritised(rt),
 		Forgotten:      rt.source.forgotten,
 		Limits:         apply.Limits{MaxRows: first.Batch.MaxRows, MaxWait: first.Batch.MaxWait},
 		Retry:          apply.Retry{Max: first.Retry.Max, Delay: first.Retry.Delay, MaxDelay: first.Retry.MaxDelay},
@@ -125,6 +126,12 @@ func (rt *route) compile() ([]apply.Rule, error) {
 		list = append(list, parts...)
 	}
 	return list, nil
+}
+
+// prioritised reports whether the route's events may have priorities: pushed ones bring them along.
+func prioritised(rt *route) bool {
+	c := rt.source.system.Capture
+	return c.Mode == config.ModePush || slices.ContainsFunc(rt.compiled, func(r apply.Rule) bool { return c.Entity(r.Entity).Priority != "" })
 }
 
 // reads reports whether the route applies this entity of this source.
@@ -262,7 +269,7 @@ func binder(match *rule.Rule, steps *transform.Transform, askers map[int]transfo
 				return plan.Apply(batch, i, row)
 			}
 			b.Before = plan.Before
-			b.Key = plan.Key
+			b.Key, b.SameKey = plan.Key, plan.KeyCopied()
 		}
 		if plan.Asks() {
 			if b.Prepare, err = preparer(match, steps, s, askers); err != nil {

@@ -76,7 +76,7 @@ func (w *world) add(r *route) {
 		start = apply.StartEarliest
 	}
 	r.options = apply.Options{ID: r.id, Source: "crm", Rules: []apply.Rule{rule}, Start: start, Signature: "1", State: w.state,
-		SnapshotCovers: true, Now: func() time.Time { return w.now }, Limits: apply.Limits{MaxRows: 1 + w.rnd.IntN(12), MaxWait: time.Duration(w.rnd.IntN(3)) * time.Second, Window: 1 << 14},
+		SnapshotCovers: true, Priorities: true, Now: func() time.Time { return w.now }, Limits: apply.Limits{MaxRows: 1 + w.rnd.IntN(12), MaxWait: time.Duration(w.rnd.IntN(3)) * time.Second, Window: 1 << 14},
 		Retry: apply.Retry{Max: 1000, MaxDelay: time.Minute},
 		RequestRun: func(ctx context.Context, run syncline.Run) error {
 			return w.capture.RequestRun(ctx, run)

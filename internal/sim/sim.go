@@ -43,6 +43,8 @@ type Result struct {
 	Stubs int
 	// Kept is the number of records that are gone from the source or have left, and stayed at a target that keeps them.
 	Kept int
+	// Passed is the number of events that an urgent one from further on was sent before.
+	Passed int
 }
 
 // world is everything that one run consists of.

@@ -38,16 +38,19 @@ func TestSeeds(t *testing.T) {
 		run(t, *seed)
 		return
 	}
-	crashes, stubs, kept := 0, 0, 0
+	crashes, stubs, kept, passed := 0, 0, 0, 0
 	for i := range uint64(*seeds) {
 		res := run(t, *first+i)
-		crashes, stubs, kept = crashes+res.Crashes, stubs+res.Stubs, kept+res.Kept
+		crashes, stubs, kept, passed = crashes+res.Crashes, stubs+res.Stubs, kept+res.Kept, passed+res.Passed
 		if t.Failed() {
 			return
 		}
 	}
 	if stubs < *seeds {
 		t.Errorf("only %d records were too large for the log in %d runs", stubs, *seeds)
+	}
+	if passed < *seeds {
+		t.Errorf("only %d events were passed by urgent ones in %d runs", passed, *seeds)
 	}
 	if kept < *seeds {
 		t.Errorf("only %d records were kept in %d runs", kept, *seeds)

@@ -33,6 +33,8 @@ type Commit struct {
 	Journal *Journal
 	// Park are the tasks of this batch that wait. Each belongs to an event inside the journal's range.
 	Park []Exception
+	// Ahead are tasks beyond the journal's range that were done with it.
+	Ahead []Ahead
 	// Update are tasks parked earlier, as they are now; a nil Record keeps the one that is stored.
 	Update []Exception
 	// Conflicts are those of the tasks in the journal's range and in Update.
@@ -65,6 +67,11 @@ func (s *Store) Commit(ctx context.Context, c Commit) error {
 		}
 		if c.Journal != nil {
 			if err := w.addJournal(ctx, r, c.Journal); err != nil {
+				return err
+			}
+		}
+		for i := range c.Ahead {
+			if err := w.addAhead(ctx, c.Slice, &c.Ahead[i], placeOf(c.end())); err != nil {
 				return err
 			}
 		}
@@ -112,8 +119,8 @@ func (c *Commit) check() error {
 	}
 	j := c.Journal
 	if j == nil {
-		if len(c.Park) > 0 {
-			return bad("it parks %d tasks and has no journal", len(c.Park))
+		if n := len(c.Park) + len(c.Ahead); n > 0 {
+			return bad("it has %d tasks and no journal", n)
 		}
 		return nil
 	}
@@ -127,6 +134,9 @@ func (c *Commit) check() error {
 		return bad("the journal counts %d parked tasks, the commit has %d", j.Counts.Parked, len(c.Park))
 	case j.Counts.Read > 0 && !j.From.Before(j.To):
 		return bad("%d tasks were read from nothing", j.Counts.Read)
+	}
+	if err := c.checkAhead(bad); err != nil {
+		return err
 	}
 	from, to := placeOf(j.From), placeOf(j.To)
 	for i := range c.Park {

@@ -81,6 +81,9 @@ func (w *writer) cut(ctx context.Context, r *row, at place) error {
 	if err != nil {
 		return err
 	}
+	if _, err := w.exec(ctx, sqlCutAhead, r.slice.Route, r.slice.Slice, int64(at.seq), at.idx); err != nil {
+		return err
+	}
 	if at.before(r.folded) {
 		at = r.folded
 	}
@@ -181,6 +184,9 @@ func (w *writer) trim(ctx context.Context, sl Slice, below syncline.Seq) (bool, 
 	}
 	r, err := w.route(ctx, sl)
 	if err != nil {
+		return false, err
+	}
+	if _, err := w.exec(ctx, sqlDropAhead, sl.Route, sl.Slice, int64(below)); err != nil {
 		return false, err
 	}
 	dropped, err := w.exec(ctx, sqlDropTasks, sl.Route, sl.Slice, int64(r.folded.seq), r.folded.idx, int64(below), trimStep)

@@ -25,6 +25,7 @@ const (
 		WHERE route = ? AND slice = ?`
 	sqlForgetJournal = `DELETE FROM journal WHERE route = ? AND slice = ?`
 	sqlForgetTasks   = `DELETE FROM task WHERE route = ? AND slice = ?`
+	sqlForgetAhead   = `DELETE FROM ahead WHERE route = ? AND slice = ?`
 	sqlSlicesOf      = `SELECT route, slice FROM route WHERE source = ?`
 
 	journalColumns = `from_seq, from_idx, to_seq, to_idx, epoch, rule_version, started, ended,
@@ -82,6 +83,12 @@ const (
 		AND status = 'resolved' AND (resolved_seq, resolved_idx) > (?, ?) ORDER BY seq, idx, n`
 	sqlDropTasks = `DELETE FROM task WHERE n IN (SELECT n FROM task WHERE route = ? AND slice = ? AND pending = 0
 		AND (seq, idx) < (?, ?) AND resolved_seq < ? LIMIT ?)`
+
+	sqlAhead = `SELECT rule, seq, idx, outcome FROM ahead WHERE route = ? AND slice = ?
+		AND (seq, idx) >= (SELECT seq, idx FROM route WHERE route = ? AND slice = ?)`
+	sqlAddAhead  = `INSERT OR REPLACE INTO ahead (route, slice, seq, idx, rule, outcome, at_seq, at_idx) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`
+	sqlCutAhead  = `DELETE FROM ahead WHERE route = ? AND slice = ? AND (at_seq, at_idx) > (?, ?)`
+	sqlDropAhead = `DELETE FROM ahead WHERE route = ? AND slice = ? AND seq < ?`
 
 	sqlSchemas    = `SELECT rule, object, source, made FROM rule_schema WHERE route = ? AND slice = ?`
 	sqlSaveSchema = `INSERT INTO rule_schema (route, slice, rule, object, source, made, seq, idx) VALUES (?, ?, ?, ?, ?, ?, ?, ?)

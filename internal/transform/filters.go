@@ -17,3 +17,8 @@ func (p *Plan) FilterColumns() (columns []int) {
 	}
 	return columns
 }
+
+// KeyCopied reports whether the parts of the target's key are those of the source's key as they are, whatever they are called.
+func (p *Plan) KeyCopied() bool {
+	return !slices.ContainsFunc(p.keyOps, func(op operation) bool { return op.formula != "" })
+}
