@@ -130,7 +130,7 @@ func newRoot() *cobra.Command {
 		runCommand(g),
 		statusCommand(g),
 		routesCommand(g),
-		tasksCommand(g), statsCommand(g),
+		tasksCommand(g), statsCommand(g), conflictsCommand(g),
 		syncCommand(g),
 		pauseCommand(g),
 		resumeCommand(g),

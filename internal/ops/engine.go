@@ -46,6 +46,10 @@ type Engine interface {
 	RetryTask(ctx context.Context, id, reason string) error
 	// EditTask gives a task that waits another record, of which the JSON object names what is to differ, and has it tried.
 	EditTask(ctx context.Context, id string, record json.RawMessage, reason string) error
+	// Resolve has a person's decision about a conflict carried out, and returns the conflict as it is then.
+	Resolve(ctx context.Context, id string, d Decision) (Conflict, error)
+	// ResolveAll decides all open conflicts that are alike, and tells of each whether it will be carried out.
+	ResolveAll(ctx context.Context, m ManyConflicts) ([]DecidedConflict, error)
 	// CancelTask gives a pending task up for good.
 	CancelTask(ctx context.Context, id, reason string) error
 	// RetryTasks has the chosen tasks that wait tried now, and tells of each whether it will be.

@@ -116,6 +116,14 @@ func (f *fake) EditTask(_ context.Context, id string, record json.RawMessage, re
 	f.asked = append(f.asked, "edit "+id+" "+string(record)+": "+reason)
 	return f.err
 }
+func (f *fake) Resolve(_ context.Context, id string, d Decision) (Conflict, error) {
+	f.asked = append(f.asked, "resolve "+id+" "+d.Action+" "+string(d.Values)+": "+d.Reason)
+	return Conflict{ID: id, Action: d.Action, Fields: []string{}}, f.err
+}
+func (f *fake) ResolveAll(_ context.Context, m ManyConflicts) ([]DecidedConflict, error) {
+	f.asked = append(f.asked, "resolve all of "+m.Rule+" "+m.Field+" "+string(m.Ours)+" "+m.Action+": "+m.Reason)
+	return []DecidedConflict{{ID: "t", Key: "1"}}, f.err
+}
 func (f *fake) CancelTask(_ context.Context, id, reason string) error {
 	f.asked = append(f.asked, "cancel "+id+": "+reason)
 	return f.err

@@ -43,6 +43,8 @@ func statusOf(err error, known *syncline.Error) int {
 		return http.StatusNotFound
 	case known.Code == "state_full", known.Code == "log_full":
 		return http.StatusInsufficientStorage
+	case known.Code == "conflict_moved", known.Code == "conflict_over":
+		return http.StatusConflict
 	case known.Class == syncline.Rejected:
 		return http.StatusUnprocessableEntity
 	case known.Class == syncline.Transient:

@@ -1,0 +1,216 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"syncline/internal/ops"
+)
+
+func conflictsCommand(g *globals) *cobra.Command {
+	var q ops.ConflictQuery
+	cmd := &cobra.Command{
+		Use:   "conflicts",
+		Short: "List the conflicts that wait for a person; --all for the decided ones too",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			client, err := g.client()
+			if err != nil {
+				return err
+			}
+			found, err := client.Conflicts(cmd.Context(), q)
+			if err != nil {
+				return err
+			}
+			return g.print(cmd, found, func(w *tabwriter.Writer) {
+				row(w, "CONFLICT\tRULE\tKEY\tFIELDS\tDETECTOR\tACTION\tSINCE")
+				for i := range found {
+					c := &found[i]
+					row(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s", c.ID, c.Rule, c.Key, strings.Join(c.Fields, ","), c.Detector, actionOf(c), instant(c.Created))
+				}
+			})
+		},
+	}
+	flags := cmd.Flags()
+	flags.BoolVar(&q.All, "all", false, "also those that are decided")
+	flags.StringVar(&q.Rule, "rule", "", "only of this rule")
+	flags.StringVar(&q.Entity, "entity", "", "only of this entity")
+	flags.StringVar(&q.Object, "object", "", "only of this object of a target")
+	flags.StringVar(&q.Key, "key", "", "only of this target key")
+	flags.StringVar(&q.Field, "field", "", "only about this field")
+	cmd.AddCommand(conflictShowCommand(g), conflictResolveCommand(g))
+	return cmd
+}
+
+// actionOf is what became of a conflict, or is on its way.
+func actionOf(c *ops.Conflict) string {
+	if c.Deciding != "" {
+		return c.Deciding + " (under way)"
+	}
+	return c.Action
+}
+
+func conflictShowCommand(g *globals) *cobra.Command {
+	return &cobra.Command{
+		Use:   "show ID",
+		Short: "Show one conflict: what the source said before, what it says, what the target has",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			client, err := g.client()
+			if err != nil {
+				return err
+			}
+			c, err := client.Conflict(cmd.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			return g.print(cmd, c, func(w *tabwriter.Writer) { printConflict(w, &c) })
+		},
+	}
+}
+
+func printConflict(w *tabwriter.Writer, c *ops.Conflict) {
+	row(w, "conflict\t%s", c.ID)
+	row(w, "rule\t%s", c.Rule)
+	row(w, "record\t%s key %s, from %s/%s", c.Object, c.Key, c.Source, c.Entity)
+	found := c.Detector
+	if c.Business != "" {
+		found += " (" + c.Business + ")"
+	}
+	row(w, "found by\t%s", found)
+	row(w, "strategy\t%s", c.Strategy)
+	row(w, "action\t%s", actionOf(c))
+	if c.Note != "" {
+		row(w, "note\t%s", c.Note)
+	}
+	if c.By != "" {
+		row(w, "by\t%s: %s", c.By, c.Reason)
+	}
+	if c.Behind > 0 {
+		row(w, "behind it\t%d", c.Behind)
+	}
+	row(w, "state\t%s", c.State)
+	row(w, "")
+	row(w, "FIELD\tBASE\tOURS\tTHEIRS\tRESULT")
+	records := [4]map[string]json.RawMessage{}
+	for i, doc := range []json.RawMessage{c.Base, c.Ours, c.Theirs, c.Result} {
+		_ = json.Unmarshal(doc, &records[i]) // an absent record has no fields
+	}
+	for _, f := range c.Fields {
+		row(w, "%s\t%s\t%s\t%s\t%s", f, value(records[0], f), value(records[1], f), value(records[2], f), value(records[3], f))
+	}
+}
+
+// value is a field of a record as one line.
+func value(record map[string]json.RawMessage, field string) string {
+	v, ok := record[field]
+	if !ok {
+		return "-"
+	}
+	return string(v)
+}
+
+func conflictResolveCommand(g *globals) *cobra.Command {
+	var d ops.Decision
+	var many ops.ManyConflicts
+	var values, ours, theirs string
+	cmd := &cobra.Command{
+		Use:   "resolve [ID] --action ACTION --reason TEXT",
+		Short: "Decide a conflict, or all of a rule and a field",
+		Long: "Decides the conflict ID, or with --rule and --field all open conflicts of the rule that are about this field only, and with\n" +
+			"--ours and --theirs only those with this pair of values. overwrite: what the event says stands. skip: what the target has\n" +
+			"stands. merge: the fields of --values FILE are written, the others stay. leave: nothing yet. Where the target has changed\n" +
+			"since, nothing is done and the new state is shown.",
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			d.Reason = g.reason
+			if d.Reason == "" {
+				return usage(errors.New("give --reason TEXT: it is kept with the conflict"))
+			}
+			client, err := g.client()
+			if err != nil {
+				return err
+			}
+			if len(args) == 1 {
+				if many.Rule != "" || many.Field != "" {
+					return usage(errors.New("give an ID, or --rule and --field"))
+				}
+				return resolveOne(cmd, g, client, args[0], d, values)
+			}
+			many.Action, many.Reason, many.DryRun = d.Action, d.Reason, d.DryRun
+			if ours != "" {
+				many.Ours = json.RawMessage(ours)
+			}
+			if theirs != "" {
+				many.Theirs = json.RawMessage(theirs)
+			}
+			return resolveMany(cmd, g, client, many)
+		},
+	}
+	flags := cmd.Flags()
+	flags.Var(&oneOf[string]{&d.Action, []string{"overwrite", "skip", "merge", "leave"}}, "action", "overwrite, skip, merge or leave")
+	flags.StringVar(&values, "values", "", "file with the JSON object of a merge")
+	flags.StringVar(&d.State, "state", "", "the state as it was seen: where the target has changed since, the decision is refused")
+	flags.BoolVar(&d.DryRun, "dry-run", false, "only show what the target would have")
+	flags.StringVar(&many.Rule, "rule", "", "all of this rule")
+	flags.StringVar(&many.Field, "field", "", "all about this field only")
+	flags.StringVar(&ours, "ours", "", "only where the event has this value of the field (JSON)")
+	flags.StringVar(&theirs, "theirs", "", "only where the target has this value of the field (JSON)")
+	_ = cmd.MarkFlagRequired("action") // it exists
+	return cmd
+}
+
+func resolveOne(cmd *cobra.Command, g *globals, client *ops.Client, id string, d ops.Decision, file string) error {
+	if file != "" {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			return usage(err)
+		}
+		if !json.Valid(text) {
+			return usage(fmt.Errorf("%s is no JSON", file))
+		}
+		d.Values = text
+	}
+	c, err := client.Resolve(cmd.Context(), id, d)
+	if err != nil {
+		return err
+	}
+	return g.print(cmd, c, func(w *tabwriter.Writer) { printConflict(w, &c) })
+}
+
+func resolveMany(cmd *cobra.Command, g *globals, client *ops.Client, many ops.ManyConflicts) error {
+	if many.Rule == "" || many.Field == "" {
+		return usage(errors.New("give an ID, or --rule and --field"))
+	}
+	for _, v := range []json.RawMessage{many.Ours, many.Theirs} {
+		if v != nil && !json.Valid(v) {
+			return usage(fmt.Errorf("%s is no JSON: a text needs quotes of its own", v))
+		}
+	}
+	list, err := client.ResolveAll(cmd.Context(), many)
+	if err != nil {
+		return err
+	}
+	failed := 0
+	err = g.print(cmd, list, func(w *tabwriter.Writer) {
+		row(w, "CONFLICT\tKEY\tCODE\tERROR")
+		for _, c := range list {
+			row(w, "%s\t%s\t%s\t%s", c.ID, c.Key, c.Code, c.Error)
+		}
+	})
+	for _, c := range list {
+		if c.Code != "" {
+			failed++
+		}
+	}
+	if err == nil && failed > 0 {
+		err = fmt.Errorf("%d of %d conflicts were not decided", failed, len(list))
+	}
+	return err
+}
