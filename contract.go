@@ -135,6 +135,8 @@ type Traits struct {
 	Decides bool
 	// Marks: the target takes ChangeMark, and columns with a Mark.
 	Marks bool
+	// Sets: the target takes ChangeClear.
+	Sets bool
 }
 
 // Target is a system that changes are applied to, as one slice of one route sees it. It is used by one goroutine at a time.
@@ -231,8 +233,8 @@ type Scanner interface {
 // Write is what a target is asked to do at once.
 type Write struct {
 	Changes []Change
-	// Ordered asks for the changes one after the other, in order; keys may repeat. Otherwise the changes are Puts, Marks and Deletes
-	// with distinct keys per object and without OldKey, or Inserts, and the target may do them in any order (an event target
+	// Ordered asks for the changes one after the other, in order; keys may repeat. Otherwise the changes are Puts, Marks, Deletes and
+	// Clears with distinct keys per object and without OldKey, or Inserts, and the target may do them in any order (an event target
 	// always keeps the order per key).
 	Ordered bool
 	// Cursor is where the route stands when all changes are done; a CursorKeeper stores it with them, and refuses with a fatal
@@ -272,6 +274,10 @@ const (
 	// ChangeMark sets the columns of Row that are set, among them at least one with a Mark, in the record of this key if there is one,
 	// kept or not; else it does nothing and has OutcomeMissing.
 	ChangeMark
+	// ChangeClear removes the records whose first Parent columns of the key are those of Row, but for those of Keep. It stands for what
+	// has vanished from a set of records that a parent has; in an unordered Write the Puts of the others stand beside it, with keys of
+	// their own, and it may be done before them or after.
+	ChangeClear
 )
 
 // Change is one effect of one or more events on one object.
@@ -288,6 +294,12 @@ type Change struct {
 	// Fresh: as far as the source tells, the target has no record of this key: its first event in the change created it, or a
 	// first copy read it. A hint for the faster way, never a promise.
 	Fresh bool
+	// Parent and Keep are of a Clear: how many columns of the key say whose the records are, and the records of Row's schema, with
+	// their keys at least, that stay.
+	Parent int
+	Keep   [][]Value
+	// Part is set for one of several records that a Send delivers of one event: it tells them apart.
+	Part Key
 	// Order is the position of the newest event in the change: it never goes backwards for a key within one log.
 	Order Order
 	// Batch and Event are the newest event in the change, for envelopes and explanations.
@@ -295,6 +307,15 @@ type Change struct {
 	Event int
 	// Version is the record's own version for targets that fence by it; 0 = none.
 	Version int64
+}
+
+// ID identifies what a Send delivers, on every attempt: the event, and which of its records.
+func (c *Change) ID() string {
+	id := c.Batch.EventID(c.Event)
+	if c.Part != "" {
+		id += "/" + string(c.Part)
+	}
+	return id
 }
 
 // Outcome is what became of a change.

@@ -19,7 +19,7 @@ func AppendChange(dst []byte, source string, c *syncline.Change) []byte {
 		meta = new(syncline.Meta)
 	}
 	dst = append(dst, `{"specversion":"`+specVersion+`"`...)
-	dst = appendAttribute(dst, "id", c.Batch.EventID(c.Event))
+	dst = appendAttribute(dst, "id", c.ID())
 	dst = appendAttribute(dst, "source", source)
 	dst = appendAttribute(dst, "type", e.Schema.Entity+"."+e.Op.String())
 	if key, ok := c.Row.Key(); ok {

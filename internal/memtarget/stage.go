@@ -2,6 +2,7 @@ package memtarget
 
 import (
 	"slices"
+	"strings"
 
 	"syncline"
 )
@@ -70,6 +71,8 @@ func (st *stage) change(i int, c *syncline.Change, decide decide) (syncline.Outc
 			return 0, err
 		}
 		return o.put(k, c), nil
+	case syncline.ChangeClear:
+		o.clear(c)
 	case syncline.ChangeMark:
 		k, _ := c.Row.Key()
 		if err := st.store.check(i, c.Object, k); err != nil {
@@ -106,6 +109,31 @@ func (o *staged) put(k syncline.Key, c *syncline.Change) syncline.Outcome {
 	o.records[from] = nil
 	o.records[k] = &record{order: c.Order, values: o.under.merged(values, c.Row)}
 	return syncline.OutcomeApplied
+}
+
+// clear removes the records of a parent that are not kept.
+func (o *staged) clear(c *syncline.Change) {
+	parts := make([]syncline.Value, c.Parent)
+	for i, k := range c.Row.Schema.Key[:c.Parent] {
+		parts[i] = c.Row.Values[k]
+	}
+	prefix := string(syncline.MakeKey(parts...)) + ","
+	keep := map[syncline.Key]bool{}
+	for _, values := range c.Keep {
+		k, _ := syncline.Row{Schema: c.Row.Schema, Values: values}.Key()
+		keep[k] = true
+	}
+	remove := func(records map[syncline.Key]*record) {
+		for k := range records {
+			if strings.HasPrefix(string(k), prefix) && !keep[k] {
+				o.records[k] = nil
+			}
+		}
+	}
+	if !o.cleared {
+		remove(o.under.records)
+	}
+	remove(o.records)
 }
 
 func (o *staged) mark(k syncline.Key, c *syncline.Change) syncline.Outcome {

@@ -31,7 +31,7 @@ func (s *Store) Open(o Options) *Target {
 
 // Traits of a store with transactions are those of an SQL database, of one without those of a key-value store.
 func (t *Target) Traits() syncline.Traits {
-	return syncline.Traits{Transactional: t.txn, Partial: t.txn, Rekey: t.txn, Keyless: t.txn, Decides: true, Marks: t.txn}
+	return syncline.Traits{Transactional: t.txn, Partial: t.txn, Rekey: t.txn, Keyless: t.txn, Decides: true, Marks: t.txn, Sets: t.txn}
 }
 
 // Close does nothing: the store stays.
@@ -206,7 +206,10 @@ func (t *Target) wellFormed(w *syncline.Write) error {
 		case !t.txn && (c.OldKey != nil || c.Op == syncline.ChangePut && !c.Row.Whole()):
 			return bad(i, "columns that were not sent")
 		}
-		if keyless {
+		if c.Op == syncline.ChangeClear && (!t.txn || c.Parent < 1 || c.Parent >= len(c.Row.Schema.Key)) {
+			return bad(i, "a clear without a parent")
+		}
+		if keyless || c.Op == syncline.ChangeClear {
 			continue
 		}
 		k, ok := c.Row.Key()

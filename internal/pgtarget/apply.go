@@ -57,6 +57,8 @@ type transaction struct {
 	refused *binding
 	// arena holds the parameters of the queued requests.
 	arena []byte
+	// clears come before the groups of an unordered write, as deletes do.
+	clears []clearing
 	// decided is what the write's decisions are about, by change.
 	decided []deciding
 	// made are temporary tables that go if the transaction does.
@@ -228,6 +230,8 @@ func (x *transaction) supported(i int, c *syncline.Change) error {
 		ok = keyed && (x.w.Ordered || c.OldKey == nil)
 	case syncline.ChangeMark:
 		ok = keyed && c.OldKey == nil
+	case syncline.ChangeClear:
+		ok = keyed && c.Parent > 0 && c.Parent < len(c.Row.Schema.Key)
 	case syncline.ChangeDelete:
 		ok = keyed || x.w.Ordered && c.Before != nil
 	case syncline.ChangeInsert:

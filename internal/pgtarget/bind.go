@@ -117,6 +117,7 @@ const (
 	kindPresent  kind = 't' // the same; what is only kept and not newer is not there
 	kindDislodge kind = '1' // re-key, first: remove the record that stands at the new key
 	kindMove     kind = '2' // re-key, then: give the old record the new key
+	kindClear    kind = 'c' // what a parent has, but for some
 	kindVacate   kind = '3' // re-key, last and guarded only: remove the old record where a newer one stood at the new key
 )
 
@@ -167,6 +168,8 @@ func (t *Target) shape(b *binding, k kind, mask []int, w way, nulls []int) *shap
 		s.sql = q.one(k, nulls)
 	case kindStatus, kindPresent:
 		s.sql = q.status(k == kindPresent)
+	case kindClear:
+		s.sql = q.clear(len(mask))
 	case kindDislodge, kindMove, kindVacate:
 		s.sql = q.rekey(k)
 	}

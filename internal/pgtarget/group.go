@@ -46,6 +46,10 @@ func (x *transaction) group(ctx context.Context) ([]*group, error) {
 			schema, object = c.Row.Schema, c.Object
 			x.deferrable = x.deferrable || b.table.deferrable
 		}
+		if c.Op == syncline.ChangeClear {
+			x.clears = append(x.clears, clearing{i, b})
+			continue
+		}
 		op := opKind(c)
 		if op != kindDelete {
 			if err := b.checkKey(i, c); err != nil {
@@ -181,6 +185,14 @@ func (x *transaction) queueGroups(ctx context.Context, groups []*group) error {
 		}
 		return a.object - b.object
 	})
+	for _, c := range x.clears {
+		x.queueClear(c.change, &x.w.Changes[c.change], c.b)
+		if len(x.arena) > maxArena {
+			if err := x.flush(ctx); err != nil {
+				return err
+			}
+		}
+	}
 	for _, g := range groups {
 		if err := x.queueGroup(ctx, g); err != nil {
 			return err

@@ -35,6 +35,9 @@ func (x *transaction) queueChange(ctx context.Context, i int, c *syncline.Change
 		return err
 	}
 	switch {
+	case c.Op == syncline.ChangeClear:
+		x.queueClear(i, c, b)
+		return nil
 	case c.Op == syncline.ChangeReplace || c.Op == syncline.ChangeDelete && len(b.key) == 0:
 		x.queueOne(i, c, b)
 		return nil

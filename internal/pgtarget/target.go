@@ -77,7 +77,7 @@ func Open(ctx context.Context, o Options) (*Target, error) {
 
 // Traits: rows and cursor are one transaction, and SQL can do all that a state target can.
 func (t *Target) Traits() syncline.Traits {
-	return syncline.Traits{Transactional: true, Partial: true, Rekey: true, Keyless: true, Decides: true, Marks: true}
+	return syncline.Traits{Transactional: true, Partial: true, Rekey: true, Keyless: true, Decides: true, Marks: true, Sets: true}
 }
 
 // Close ends the connection.

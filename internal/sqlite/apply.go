@@ -128,6 +128,7 @@ type batch struct {
 // records that keep some columns, then whole ones.
 func (a *application) grouped() error {
 	var deletes, partial, whole []*batch
+	var clears []int
 	for i := range a.changes {
 		c := &a.changes[i]
 		list := &whole
@@ -141,6 +142,9 @@ func (a *application) grouped() error {
 		case c.Op == syncline.ChangeMark && len(c.Row.Schema.Key) > 0 && c.OldKey == nil:
 			list = &partial
 		case c.Op == syncline.ChangeInsert:
+		case c.Op == syncline.ChangeClear:
+			clears = append(clears, i)
+			continue
 		default:
 			return a.malformed(i)
 		}
@@ -157,6 +161,11 @@ func (a *application) grouped() error {
 			continue
 		}
 		(*list)[at].all = append((*list)[at].all, i)
+	}
+	for _, i := range clears {
+		if err := a.one(i); err != nil {
+			return err
+		}
 	}
 	for _, g := range slices.Concat(deletes, partial, whole) {
 		if err := a.batch(g); err != nil {

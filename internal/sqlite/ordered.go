@@ -52,6 +52,8 @@ func (a *application) one(i int) error {
 		err = a.equal(i, b.replaceOne(), true)
 	case keyless:
 		return a.malformed(i)
+	case c.Op == syncline.ChangeClear:
+		err = a.clear(i)
 	default:
 		if err = a.checkKey(i); err == nil {
 			err = a.keyed(i)

@@ -71,7 +71,7 @@ func OpenTarget(ctx context.Context, opt TargetOptions) (*Target, error) {
 
 // Traits implements syncline.Target.
 func (t *Target) Traits() syncline.Traits {
-	return syncline.Traits{Transactional: true, Partial: true, Rekey: true, Keyless: true, Decides: true, Marks: true}
+	return syncline.Traits{Transactional: true, Partial: true, Rekey: true, Keyless: true, Decides: true, Marks: true, Sets: true}
 }
 
 // Close implements syncline.Target.

@@ -77,6 +77,7 @@ func Run(t *testing.T, h Harness) {
 		t.Run("decide", func(t *testing.T) { runDecide(t, h) })
 	}
 	t.Run("marks", func(t *testing.T) { runMarks(t, h) })
+	t.Run("clears", func(t *testing.T) { runClears(t, h) })
 	t.Run("keyless", func(t *testing.T) { runKeyless(t, h) })
 	t.Run("define", func(t *testing.T) { runDefine(t, h) })
 }
@@ -165,6 +166,8 @@ func event(c *syncline.Change, i int) syncline.Event {
 		ev.Op, ev.After, ev.Before = syncline.OpDeleted, nil, c.Row.Values
 	case syncline.ChangeInsert:
 		ev.Op = syncline.OpCreated
+	case syncline.ChangeClear:
+		ev.After = nil
 	case syncline.ChangeTruncate:
 		ev.Op, ev.After = syncline.OpTruncated, nil
 	}

@@ -190,7 +190,7 @@ func (r *run) one(ctx context.Context, i int) bool {
 		}
 		return true
 	}
-	r.failed = worse(r.failed, fmt.Errorf("event %s: %w", c.Batch.EventID(c.Event), err))
+	r.failed = worse(r.failed, fmt.Errorf("event %s: %w", c.ID(), err))
 	return false
 }
 
@@ -214,7 +214,7 @@ func worse(a, b error) error {
 
 func (r *run) delivery(i int) delivery {
 	c := &r.changes[i]
-	return delivery{c.Object, c.Batch.EventID(c.Event)}
+	return delivery{c.Object, c.ID()}
 }
 
 // delivered are the events of this Write that took effect, now or when it was tried before.

@@ -44,7 +44,7 @@ func (t *Target) send(ctx context.Context, c *syncline.Change) error {
 	}
 	req.Header.Set("Content-Type", cloudevent.MediaType)
 	req.Header.Set("User-Agent", "syncline")
-	sign(req.Header, t.keys, headerID(c.Batch.Source, c.Batch.EventID(c.Event)), time.Now(), body)
+	sign(req.Header, t.keys, headerID(c.Batch.Source, c.ID()), time.Now(), body)
 	res, err := t.client.Do(req)
 	if err != nil {
 		if ctx.Err() != nil {
