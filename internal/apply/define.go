@@ -20,7 +20,10 @@ func (s *Session) define(ctx context.Context) error {
 	if err := s.keyed(ctx, rule.ID, schema, binding); err != nil {
 		return err
 	}
-	if err := s.fit(ctx, rule.Rule, schema, binding.Out); err != nil {
+	if err := s.maySplit(binding, rule.ID); err != nil {
+		return err
+	}
+	if err := s.fit(ctx, rule.Rule, schema, binding.Written()); err != nil {
 		return err
 	}
 	for _, name := range binding.LeftOut {

@@ -33,6 +33,10 @@ func (m *Marks) extend(rule string, b *Binding) (*Binding, error) {
 		return nil, syncline.Errorf(syncline.Fatal, "mark_without_key", "rule %s keeps records (on: soft), and %s has no key to find them by", rule, b.Out.Entity).
 			WithFix("declare the entity's key, or let the rule remove records: hard")
 	}
+	if b.Split != nil {
+		return nil, syncline.Errorf(syncline.Fatal, "mark_with_split", "rule %s splits records and keeps those that are gone (on: soft): which of them are gone is not noted", rule).
+			WithFix("let the rule remove them: hard")
+	}
 	for i := range m.Columns {
 		if name := m.Columns[i].Name; b.Out.Index(name) >= 0 {
 			return nil, syncline.Errorf(syncline.Fatal, "mark_taken", "rule %s notes in column %q what became of a record (on: soft), and its records have a value for it", rule, name).

@@ -79,9 +79,12 @@ type plan struct {
 	judged  []judged // per change, as far as rules have conflict sections
 	newest  []int32  // per change the index of its newest task; -1 for the removal of an old key
 	tasks   []task
-	index   map[slot]int32 // change of a slot, in unordered plans
-	parking map[slot]standing
-	holds   []hold
+	sets    map[int32]set // changes that speak of the parents of what is written, see Split
+	// children counts the records of the sets.
+	children int
+	index    map[slot]int32 // change of a slot, in unordered plans
+	parking  map[slot]standing
+	holds    []hold
 	// obsolete are the slots that were cleared, whatever came after.
 	obsolete []slot
 	// truncated rules: everything parked of them is obsolete.
@@ -106,7 +109,7 @@ func (p *plan) emptied() *plan {
 }
 
 // size is what a batch's row limit counts.
-func (p *plan) size() int { return len(p.changes) + len(p.holds) }
+func (p *plan) size() int { return len(p.changes) + len(p.holds) + p.children }
 
 func (p *plan) empty() bool { return p.events == 0 && !p.passed && len(p.retry) == 0 }
 
@@ -173,6 +176,9 @@ func (p *plan) change(it item, key syncline.Key) *syncline.Change {
 	}
 	c := &p.changes[at]
 	c.Object, c.Batch, c.Event, c.Order = it.rule.Object, it.e.batch, it.i, it.order
+	if split := it.rule.binding.Split; split != nil {
+		p.divide(at, split, nil)
+	}
 	return c
 }
 
@@ -199,6 +205,13 @@ func (p *plan) dropOld(it item, key syncline.Key, row []syncline.Value) {
 		}
 	}
 	*c = syncline.Change{Op: syncline.ChangeDelete, Object: it.rule.Object, Row: it.rule.row(row), Order: it.order, Batch: it.e.batch, Event: it.i}
+	if split := it.rule.binding.Split; split != nil {
+		at := int32(len(p.changes) - 1)
+		if i, ok := p.index[slot{int32(it.r), key}]; ok && !p.ordered {
+			at = i
+		}
+		p.divide(at, split, nil)
+	}
 }
 
 // pending returns the change that stands for the key so far, or nil.

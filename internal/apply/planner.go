@@ -179,7 +179,7 @@ func (pl *planner) reset(p *plan, e *entry) {
 			continue // the chunk is empty too: the changes before it left nothing
 		}
 		p.newest = append(p.newest, -1)
-		p.changes = append(p.changes, syncline.Change{Op: syncline.ChangeTruncate, Object: rule.Object, Row: rule.row(nil), Batch: e.batch,
+		p.changes = append(p.changes, syncline.Change{Op: syncline.ChangeTruncate, Object: rule.Object, Row: syncline.Row{Schema: rule.binding.Written()}, Batch: e.batch,
 			Order: syncline.Order{Epoch: rule.epoch, Seq: e.seq}})
 	}
 }
@@ -312,8 +312,15 @@ func (pl *planner) send(p *plan, it item) {
 		pl.hold(p, it, home, "held", nil)
 		return
 	}
+	rows, ok := pl.sent(p, it, values)
+	if !ok {
+		return
+	}
 	c := p.change(it, "")
 	c.Op, c.Row, c.OldKey, c.Before = syncline.ChangeSend, it.rule.row(values), oldKey, before
+	if split := binding.Split; split != nil {
+		p.divide(p.tasks[len(p.tasks)-1].change, split, rows)
+	}
 	p.tasks[len(p.tasks)-1].key = home
 }
 

@@ -97,6 +97,10 @@ func (pl *planner) put(p *plan, it item, values []syncline.Value) {
 	if before != nil && !gone && !held { // else it is older than what waits
 		row.Values = fill(row.Values, before.Row.Values)
 	}
+	rows, ok := pl.children(p, it, row.Values)
+	if !ok {
+		return
+	}
 	whole := row.Whole()
 	if held {
 		if !whole || !pl.parking.reading(s) {
@@ -116,6 +120,9 @@ func (pl *planner) put(p *plan, it item, values []syncline.Value) {
 	}
 	c := p.change(it, key)
 	c.Op, c.Row, c.OldKey, c.Fresh = syncline.ChangePut, row, oldKey, fresh
+	if split := it.rule.binding.Split; split != nil {
+		p.divide(p.tasks[len(p.tasks)-1].change, split, rows)
+	}
 }
 
 // move plans the old key's part of a change of key: the old record goes, and whatever was parked of it. Columns that were not

@@ -91,6 +91,8 @@ type Binding struct {
 	Before func(b *syncline.Batch, i int) ([]syncline.Value, error)
 	// Resolver decides about the records that the rule makes; set by Fit where the rule has a conflict section.
 	Resolver *conflict.Resolver
+	// Split, where a step makes several records of one, makes them of what Row makes. nil = each record is one.
+	Split *Split
 	// KeyMapping describes how Key makes the target's key: another text for the same source key means other target keys. "" =
 	// nothing is compared.
 	KeyMapping string
@@ -149,7 +151,9 @@ func (r *bound) at(schema *syncline.Schema) (*bound, error) {
 }
 
 // rekeys reports whether the target may carry a record over to another key by itself: not where something else has to be thought of.
-func (r *Rule) rekeys() bool { return r.Marks == nil && r.Conflicts == nil }
+func (r *bound) rekeys() bool {
+	return r.Marks == nil && r.Conflicts == nil && r.binding.Split == nil
+}
 
 // key returns the target key of a source row that has at least its own key, in text and as a record of Out.
 func (r *bound) key(row []syncline.Value) (syncline.Key, []syncline.Value, error) {
@@ -200,6 +204,18 @@ func (r *Rule) Record(ctx context.Context, binding *Binding, b *syncline.Batch, 
 		}
 	}
 	return values, true, r.noted(binding, b, i, values)
+}
+
+// Records makes what the target gets for the event: one record, several where the rule splits it, or none.
+func (r *Rule) Records(ctx context.Context, binding *Binding, b *syncline.Batch, i int) ([][]syncline.Value, error) {
+	values, keep, err := r.Record(ctx, binding, b, i)
+	switch {
+	case err != nil || !keep:
+		return nil, err
+	case binding.Split != nil:
+		return binding.Split.Rows(b, i, values)
+	}
+	return [][]syncline.Value{values}, nil
 }
 
 // action returns what the event's operation does to a record under this rule.

@@ -382,8 +382,18 @@ func (s *Session) apply(ctx context.Context, p *plan) applied {
 		failpoint.Hit("apply.journal.after")
 		return err
 	}
+	x := p.expand()
+	if x != nil {
+		w.Changes = x.changes
+		settle := w.Commit
+		w.Commit = func(ctx context.Context, res syncline.Result) error { return settle(ctx, x.fold(res)) }
+	}
 	failpoint.Hit("apply.write.before")
 	_, done.err = s.target.Apply(ctx, w)
+	var known *syncline.Error
+	if x != nil && errors.As(done.err, &known) {
+		known.Change = x.culprit(known.Change)
+	}
 	failpoint.Hit("apply.write.after")
 	return done
 }

@@ -64,6 +64,7 @@ func (l *loader) checkRule(r *ruleSource) {
 	if r.Conflict != nil {
 		l.checkConflict(r, to)
 	}
+	l.checkSteps(r, to)
 	if p := r.Match.MinPriority; r.changed != nil && p != nil && *p > syncline.PriorityLow && !to.Type.Events() {
 		l.report(*r.changed, BadValue, "take one of the two out", "only_if_changed and min_priority do not go together at %s, which holds records: what an event of a lower priority had changed would be missed", to.Name)
 	}
@@ -207,6 +208,8 @@ func (l *loader) checkShared() {
 func (l *loader) clash(s *systemSource, r, other *ruleSource) (what, fix string) {
 	together := r.Group != "" && r.Group == other.Group
 	switch {
+	case splits(r.Rule) || splits(other.Rule):
+		return fmt.Sprintf("writes %s too, and a rule that splits records removes what is not of its own", r.To), "give each rule an object of its own"
 	case (r.Conflict == nil) != (other.Conflict == nil):
 		return fmt.Sprintf("writes %s too, and one of the two would not see what the other decided", r.To), "give both a conflict section, or neither"
 	case r.Conflict != nil && together:

@@ -10,7 +10,7 @@ import (
 )
 
 // laterSteps are steps that a later version has.
-var laterSteps = notYet{"enrich", "split"}
+var laterSteps = notYet{"enrich"}
 
 // step reads one step: a mapping whose one key is the step's kind.
 func (l *loader) step(v value, r *ruleSource) {
@@ -32,6 +32,7 @@ func (l *loader) step(v value, r *ruleSource) {
 		"lookup":    func(v value) { step = l.lookupStep(v) },
 		"mask":      func(v value) { step = l.maskStep(v) },
 		"hash":      func(v value) { step = l.hashStep(v) },
+		"split":     func(v value) { step = l.splitStep(v) },
 		"script":    func(v value) { step = l.scriptStep(v) },
 	}, laterSteps)
 	if len(l.problems) > before {

@@ -113,14 +113,16 @@ func wantedBy(ctx context.Context, source syncline.RunReader, rule *apply.Rule, 
 				if bindings[s], err = rule.Fit(s); err != nil {
 					return err
 				}
-				bound(bindings[s].Out)
+				bound(bindings[s].Written())
 			}
-			values, keep, err := rule.Record(ctx, bindings[s], b, i)
-			if err == nil && keep {
-				err = f(syncline.Row{Schema: bindings[s].Out, Values: values})
-			}
+			rows, err := rule.Records(ctx, bindings[s], b, i)
 			if err != nil {
 				return err
+			}
+			for _, values := range rows {
+				if err := f(syncline.Row{Schema: bindings[s].Written(), Values: values}); err != nil {
+					return err
+				}
 			}
 		}
 		if b.Chunk.Last {

@@ -72,7 +72,7 @@ func (d *Daemon) checkRule(ctx context.Context, r *config.Rule, source string, p
 	}
 	var list []Finding
 	if fit := connectors[d.set().config.System(target).Type].fit; fit != nil {
-		warnings, err := fit(ctx, d, d.routeOf(r, source), syncline.Definition{Object: part.Object, Schema: binding.Out, Create: d.creates(r), Policy: part.Schema})
+		warnings, err := fit(ctx, d, d.routeOf(r, source), syncline.Definition{Object: part.Object, Schema: binding.Written(), Create: d.creates(r), Policy: part.Schema})
 		if err != nil {
 			down[target] = syncline.ClassOf(err) == syncline.Transient
 			return []Finding{tell(target, part.ID, syncline.Failure(err, ""))}

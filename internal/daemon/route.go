@@ -250,6 +250,9 @@ func binder(match *rule.Rule, steps *transform.Transform, askers map[int]transfo
 			return nil, err
 		}
 		b := &apply.Binding{Out: plan.Out(), LeftOut: plan.LeftOut(), KeyMapping: plan.KeyMapping()}
+		if c := plan.Children(); c != nil {
+			b.Split = &apply.Split{Out: c.Out(), Parent: c.Parent(), Rows: c.Rows}
+		}
 		if !matcher.All() {
 			b.Admits, b.Match = matcher.Admits, matcher.Match
 		}

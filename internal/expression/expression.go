@@ -170,6 +170,11 @@ func (p *Program) RecordOnly() bool {
 	return !slices.ContainsFunc(p.refs, func(r ref) bool { return r.side != "after" })
 }
 
+// UsesBefore reports whether the result depends on before.
+func (p *Program) UsesBefore() bool {
+	return slices.ContainsFunc(p.refs, func(r ref) bool { return r.side == "before" })
+}
+
 // EventOnly reports whether the result depends on nothing but event.
 func (p *Program) EventOnly() bool {
 	return !slices.ContainsFunc(p.refs, func(r ref) bool { return r.side != "event" })

@@ -123,3 +123,7 @@ func (c *calculation) fit(v syncline.Value) (syncline.Value, error) {
 	}
 	return expression.Convert(v, syncline.KindNull, c.To)
 }
+
+func (s calculate) usesBefore() bool {
+	return slices.ContainsFunc(s, func(c calculation) bool { return c.program.UsesBefore() })
+}

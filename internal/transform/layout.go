@@ -52,7 +52,7 @@ type operation struct {
 }
 
 func newLayout(in *syncline.Schema) *layout {
-	l := &layout{in: in, open: expression.Open(in)}
+	l := &layout{in: in}
 	for i := range in.Columns {
 		f := field{Column: in.Columns[i], register: i, key: slices.Index(in.Key, i), version: in.Version == i}
 		l.fields = append(l.fields, f)

@@ -24,6 +24,8 @@ type Plan struct {
 	// keyOps are the operations that the key depends on.
 	keyOps  []operation
 	scratch registers
+	// children is set where the records are split.
+	children *Children
 }
 
 // registers is a row in the making.
@@ -39,6 +41,9 @@ func (p *Plan) Out() *syncline.Schema { return p.out }
 // values, and the target gets other records than their expressions speak of.
 func (p *Plan) LeftOut() []string { return p.leftOut }
 
+// Children makes the records that come out where a step splits those of Out; nil where none does.
+func (p *Plan) Children() *Children { return p.children }
+
 // Identity reports whether every record comes out as it went in, and all of them do.
 func (p *Plan) Identity() bool { return p.identity && len(p.ops) == 0 }
 
@@ -48,11 +53,16 @@ func (p *Plan) Identity() bool { return p.identity && len(p.ops) == 0 }
 // names the step and the field.
 func (p *Plan) Apply(b *syncline.Batch, i int, dst []syncline.Value) (values []syncline.Value, keep bool, err error) {
 	e := &b.Events[i]
+	return p.apply(b, i, e.After, e.Before, dst)
+}
+
+// apply is Apply for a row that the event has led to.
+func (p *Plan) apply(b *syncline.Batch, i int, row, before, dst []syncline.Value) (values []syncline.Value, keep bool, err error) {
 	if p.Identity() {
-		return e.After, true, nil
+		return row, true, nil
 	}
-	p.begin(e.After)
-	p.scratch.input.Batch, p.scratch.input.Index, p.scratch.input.Before = b, i, e.Before
+	p.begin(row)
+	p.scratch.input.Batch, p.scratch.input.Index, p.scratch.input.Before = b, i, before
 	for o := range p.ops {
 		keep, err := p.ops[o].run(&p.scratch)
 		if err != nil {
@@ -63,7 +73,7 @@ func (p *Plan) Apply(b *syncline.Batch, i int, dst []syncline.Value) (values []s
 		}
 	}
 	if p.identity {
-		return e.After, true, nil
+		return row, true, nil
 	}
 	return p.collect(dst), true, nil
 }
@@ -128,7 +138,11 @@ func (p *Plan) KeyMapping() string {
 	for i, c := range p.out.Key {
 		parts[i] = p.out.Columns[c].Name + " = " + of(p.gather[c])
 	}
-	return strings.Join(parts, "; ")
+	mapping := strings.Join(parts, "; ")
+	if p.children != nil {
+		mapping += p.children.keyMapping()
+	}
+	return mapping
 }
 
 // begin fills the registers with a source row; those to be computed are unset.

@@ -71,3 +71,5 @@ func (s filter) bind(l *layout) error {
 		run: func(r *registers) (bool, error) { return bound.True(&r.input) }})
 	return nil
 }
+
+func (s filter) usesBefore() bool { return s.when.UsesBefore() }

@@ -93,3 +93,7 @@ func assign(bound *expression.Bound, kind, elem syncline.Kind, declared bool) fu
 		return nil
 	}
 }
+
+func (s set) usesBefore() bool {
+	return slices.ContainsFunc(s.programs, (*expression.Program).UsesBefore)
+}

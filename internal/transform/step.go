@@ -96,6 +96,25 @@ type Assignment struct {
 	To syncline.Kind `json:"kind,omitempty"`
 }
 
+// Split makes several records of one, its children: one for each element of a list. The steps behind it work on the children, and a target
+// that holds records holds those of the newest list and no others.
+type Split struct {
+	Split Splitting `json:"split"`
+}
+
+// Splitting says what the children are. Their key is the record's own and behind it Key or Index.
+type Splitting struct {
+	// Field is the list: a JSON column or a part of one, or an array.
+	Field string `json:"field"`
+	// Fields are what a child takes of its element; the path "." is the element itself.
+	Fields []Part `json:"fields,omitempty"`
+	// Key is the field that tells the children apart; Index instead adds one with the place in the list, from 1.
+	Key   string `json:"key,omitempty"`
+	Index string `json:"index,omitempty"`
+	// With are fields of the record that each child has too, beside its key.
+	With []string `json:"with,omitempty"`
+}
+
 // Drop removes fields.
 type Drop struct {
 	Fields []string `json:"drop"`
@@ -275,3 +294,4 @@ func (Format) Kind() string    { return "format" }
 func (Lookup) Kind() string    { return "lookup" }
 func (Mask) Kind() string      { return "mask" }
 func (Hash) Kind() string      { return "hash" }
+func (Split) Kind() string     { return "split" }
