@@ -87,16 +87,25 @@ func printRoutes(w io.Writer, routes []ops.RouteStatus) {
 	t := newNoted("ROUTE\tFROM\tTO\tSTATE\tLAG\tEVENTS/S\tAPPLIED\tPARKED\tP50\tP99")
 	for _, r := range routes {
 		t.row(fmt.Sprintf("%s\t%s\t%s\t%s\t%s\t%.0f\t%d\t%d\t%s\t%s", r.ID, r.Source, r.Target, r.State, lag(r), r.Rate, r.Counts.Applied,
-			r.Counts.Parked, ops.Seconds(r.LatencyP50), ops.Seconds(r.LatencyP99)), append(pauseNotes(r.Pauses), notes(r.Error, r.Warnings)...))
+			r.Counts.Parked, ops.Seconds(r.LatencyP50), ops.Seconds(r.LatencyP99)), routeNotes(&r))
 	}
 	t.print(w)
 }
 
-func pauseNotes(pauses []ops.Pause) (notes []string) {
-	for _, p := range pauses {
-		notes = append(notes, fmt.Sprintf("paused: %s %s since %s by %s: %s", p.Kind, p.Name, instant(p.Since), p.By, p.Reason))
+// routeNotes say why a route does not work, and since when.
+func routeNotes(r *ops.RouteStatus) (list []string) {
+	for _, p := range r.Pauses {
+		list = append(list, fmt.Sprintf("paused: %s %s since %s by %s: %s", p.Kind, p.Name, instant(p.Since), p.By, p.Reason))
 	}
-	return notes
+	list = append(list, notes(r.Error, r.Warnings)...)
+	switch {
+	case r.State == ops.RouteRunning || r.State == ops.RouteStarting || r.Error == nil:
+	case r.NextTry != nil:
+		list = append(list, fmt.Sprintf("since %s; tried again at %s", instant(r.Since), instant(*r.NextTry)))
+	default:
+		list = append(list, "since "+instant(r.Since))
+	}
+	return list
 }
 
 func notes(f *ops.Fault, warnings []string) (notes []string) {

@@ -155,8 +155,7 @@ func single(s ops.Selection) bool {
 
 var errNoTask = errors.New("give the IDs of tasks, or choose tasks by --status, --route, --rule, --target, --code, --since or another flag")
 
-// tellChosen says on how many tasks a command was carried out, and on which it was not. None of those that were named by their ids is a
-// failure.
+// tellChosen says on how many tasks a command was carried out, and on which it was not. Where that is all of them it has failed.
 func tellChosen(g *globals, cmd *cobra.Command, s ops.Selection, done ops.Chosen, what string) error {
 	text := fmt.Sprintf("%d tasks %s", done.Tasks, what)
 	if done.Tasks == 1 {
@@ -170,7 +169,7 @@ func tellChosen(g *globals, cmd *cobra.Command, s ops.Selection, done ops.Chosen
 			}
 		}
 	})
-	if err == nil && done.Tasks == 0 && len(s.IDs) > 0 {
+	if err == nil && done.Tasks == 0 && len(done.Results) > 0 {
 		err = &exitError{code: exitFailed}
 	}
 	return err

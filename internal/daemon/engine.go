@@ -51,7 +51,9 @@ func (e engine) Status(ctx context.Context) (ops.Status, error) {
 		}
 		s.Systems = append(s.Systems, one)
 	}
-	return s, nil
+	var err error
+	s.Pauses, err = e.Pauses(ctx)
+	return s, err
 }
 
 func (e engine) sourceStatus(ctx context.Context, src *source, one *ops.SystemStatus) error {
@@ -108,6 +110,9 @@ func (e engine) routeStatus(ctx context.Context, r *route) (ops.RouteStatus, err
 	st := r.apply.Status()
 	one := ops.RouteStatus{ID: r.id, Source: r.source.system.Name, Target: r.target.Name, State: string(st.State), Since: st.Since,
 		Error: fault(st.Err), Rate: st.Rate, Warnings: st.Warnings}
+	if st.State == apply.RouteDegraded && !st.NextTry.IsZero() {
+		one.NextTry = &st.NextTry
+	}
 	if st.State == apply.RouteStopped {
 		one.State = ops.RouteHalted
 	}

@@ -72,6 +72,8 @@ type Status struct {
 	UptimeSeconds float64        `json:"uptime_seconds"`
 	Systems       []SystemStatus `json:"systems" nullable:"false"`
 	Routes        RouteSummary   `json:"routes"`
+	// Pauses are what is paused, whether it holds a route back or not.
+	Pauses []Pause `json:"pauses,omitempty" nullable:"false"`
 	// Warnings are what an operator should know about who can reach the API. They are left to the API, too.
 	Warnings []string `json:"warnings,omitempty" nullable:"false"`
 }
@@ -135,6 +137,8 @@ type RouteStatus struct {
 	Pauses []Pause `json:"pauses,omitempty" nullable:"false"`
 	// Error says why a route is degraded, halted or needs a sync.
 	Error *Fault `json:"error,omitempty"`
+	// NextTry is when a degraded route tries again.
+	NextTry *time.Time `json:"next_try,omitempty"`
 	// Warnings are what an operator should know and what does not stop the route.
 	Warnings []string `json:"warnings,omitempty" nullable:"false"`
 	Cursor   Place    `json:"cursor"`

@@ -170,10 +170,13 @@ func (s *Store) Routes(ctx context.Context) (map[Slice]Route, error) {
 func (s *Store) PlaceRoute(ctx context.Context, sl Slice, r Route) error {
 	r.Known, r.Settled = true, r.Cursor.Seq
 	return s.write(ctx, "place route "+sl.String(), func(ctx context.Context, w *writer) error {
-		for _, forget := range []string{sqlForgetJournal, sqlForgetTasks, sqlForgetAhead} {
+		for _, forget := range []string{sqlForgetJournal, sqlForgetAhead} {
 			if _, err := w.exec(ctx, forget, sl.Route, sl.Slice); err != nil {
 				return err
 			}
+		}
+		if err := w.forgetTasks(ctx, sl); err != nil {
+			return err
 		}
 		if _, err := w.exec(ctx, sqlMoveSchemas, int64(r.Cursor.Seq), r.Cursor.Index, sl.Route, sl.Slice); err != nil {
 			return err

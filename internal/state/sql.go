@@ -24,7 +24,7 @@ const (
 		n_read = ?, n_applied = ?, n_filtered = ?, n_superseded = ?, n_parked = ?, n_skipped = ?, latency = ?
 		WHERE route = ? AND slice = ?`
 	sqlForgetJournal = `DELETE FROM journal WHERE route = ? AND slice = ?`
-	sqlForgetTasks   = `DELETE FROM task WHERE route = ? AND slice = ?`
+	sqlForgetTasks   = `DELETE FROM task WHERE route = ? AND slice = ? RETURNING ` + taskColumns + `, NULL`
 	sqlForgetAhead   = `DELETE FROM ahead WHERE route = ? AND slice = ?`
 	sqlSlicesOf      = `SELECT route, slice FROM route WHERE source = ?`
 

@@ -23,8 +23,12 @@ type TaskEvent struct {
 	Attempts            int
 }
 
-// Rewound is the reason of a task whose event will be read again.
-const Rewound = "rewound"
+const (
+	// Rewound is the reason of a task whose event will be read again.
+	Rewound = "rewound"
+	// Forgotten is the reason of a task whose route has begun anew, with the records as they are then.
+	Forgotten = "forgotten"
+)
 
 // notable are the states of which every change from or to is told.
 func notable(s TaskStatus) bool {
@@ -43,6 +47,26 @@ func (w *writer) tellAs(ctx context.Context, e *Exception, was, status TaskStatu
 	}
 	_, err := w.exec(ctx, sqlAddTaskEvent, micros(time.Now()), e.Task, e.Route, e.Rule, e.Source, e.Entity, e.Object, string(e.Key),
 		string(was), string(status), reason, e.Code, e.Error, e.Attempts)
+	return err
+}
+
+// forgetTasks removes the slice's tasks.
+func (w *writer) forgetTasks(ctx context.Context, sl Slice) error {
+	var gone []*Exception // a change of theirs is to be told, once the rows are read
+	err := w.each(ctx, func(rows *sql.Rows) error {
+		e, _, err := scanTask(rows)
+		if err != nil {
+			return err
+		}
+		if was, _ := e.Public(); notable(was) {
+			gone = append(gone, e)
+		}
+		return nil
+	}, sqlForgetTasks, sl.Route, sl.Slice)
+	for i := 0; i < len(gone) && err == nil; i++ {
+		was, _ := gone[i].Public()
+		err = w.tellAs(ctx, gone[i], was, TaskCompleted, Forgotten)
+	}
 	return err
 }
 

@@ -77,6 +77,9 @@ func TestChangesOfTasksAreRecorded(t *testing.T) {
 	if first, last, err := s.TaskEventBounds(ctx); err != nil || first != 0 || last != 8 {
 		t.Errorf("bounds with none kept = %d, %d, %v, want 0, 8", first, last, err)
 	}
+	must(t, s.Commit(ctx, Commit{Slice: sl, Journal: journal(1, 2, Parked), Park: []Exception{task("d", 1, 0, StatusFailed)}, Cursor: cur(2, 0)}))
+	place1(t, s, sl)
+	want("placed anew", 9, "d: failed -> completed forgotten")
 }
 
 // TestAWatchIsToldOfCommits, never waited for, and what it missed it is told together.
