@@ -234,8 +234,34 @@ func (e engine) settle(ctx context.Context, r *route, t *ops.Task) (bool, error)
 		}
 		return false, err
 	}
+	early, err := e.early(ctx, sl)
+	if err != nil {
+		return false, err
+	}
+	if outcome, ok := early[earlyTask{spot{at.Seq, at.Index}, t.Rule}]; ok {
+		t.Status, t.Reason = outcome.Public()
+		t.Attempts = 1
+		return true, nil
+	}
 	known, err := e.state.Route(ctx, sl)
 	return known.Cursor.Seq < at.Seq || known.Cursor.Seq == at.Seq && known.Cursor.Index <= at.Index, err
+}
+
+// earlyTask is a task that was done before its turn.
+type earlyTask struct {
+	spot
+	rule string
+}
+
+// early returns what the slice has done before its turn: urgent events, which the journal counts later.
+func (e engine) early(ctx context.Context, sl state.Slice) (map[earlyTask]state.Outcome, error) {
+	list, err := e.state.Ahead(ctx, sl)
+	done := make(map[earlyTask]state.Outcome, len(list))
+	for i := range list {
+		a := &list[i]
+		done[earlyTask{spot{a.Seq, a.Index}, a.Rule}] = a.Outcome
+	}
+	return done, err
 }
 
 func inHand(hand apply.InHand, at syncline.Cursor) bool {

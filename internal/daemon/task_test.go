@@ -226,3 +226,56 @@ func TestNamesThatAreNoneAreNoEmptyLists(t *testing.T) {
 		}
 	}
 }
+
+// TestATaskThatWasDoneBeforeItsTurnIsDone, although the route's journal counts it only when it comes to it.
+func TestATaskThatWasDoneBeforeItsTurnIsDone(t *testing.T) {
+	ctx, dir := t.Context(), t.TempDir()
+	makeDatabase(t, filepath.Join(dir, "crm.db"))
+	source := openDatabase(t, filepath.Join(dir, "crm.db"))
+	if _, err := source.ExecContext(ctx, "CREATE TABLE lead (id INTEGER PRIMARY KEY, name TEXT)"); err != nil {
+		t.Fatal(err)
+	}
+	d := running(t, load(t, dir, pausable))
+	e := d.Engine()
+	eventually(t, "it runs", func() bool {
+		ready, _ := e.Ready(ctx)
+		return ready
+	})
+	if _, err := e.Pause(ctx, []state.Pause{{Kind: state.PauseTarget, Name: "copy", Reason: "x"}}); err != nil {
+		t.Fatal(err)
+	}
+	var waiting []ops.Task
+	pending := func(n int) func() bool {
+		return func() (ok bool) {
+			var err error
+			waiting, _, err = e.Tasks(ctx, ops.TaskQuery{Choice: ops.Choice{Status: state.TaskPending, Rule: "other"}})
+			return err == nil && len(waiting) == n
+		}
+	}
+	for i := range 2 {
+		if _, err := source.ExecContext(ctx, "INSERT INTO customer VALUES (?, 'a')", i); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "it is captured", pending(i+1))
+	}
+	first, urgent := waiting[0], waiting[1]
+	sl := state.Slice{Route: "other"}
+	at, err := d.state.Route(ctx, sl)
+	if err != nil {
+		t.Fatal(err)
+	}
+	to := at.Cursor
+	to.Seq, to.Index = syncline.Seq(first.Seq), first.Index+1
+	j := &state.Journal{From: at.Cursor, To: to, Start: time.Now(), End: time.Now(), Outcomes: state.AppendOutcomes(nil, []state.Outcome{state.Applied})}
+	j.Counts.Count(state.Applied, 1)
+	if err := d.state.Commit(ctx, state.Commit{Slice: sl, Journal: j, Cursor: to,
+		Ahead: []state.Ahead{{Rule: "other", Seq: syncline.Seq(urgent.Seq), Index: urgent.Index, Outcome: state.Superseded}}}); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := e.Task(ctx, urgent.ID); err != nil || got.Status != state.TaskCompleted || got.Reason != "superseded" {
+		t.Errorf("the urgent task = %+v, %v, want it completed", got, err)
+	}
+	if !pending(1)() || waiting[0].ID == urgent.ID {
+		t.Errorf("pending = %+v, want all but the urgent one", waiting)
+	}
+}

@@ -304,6 +304,10 @@ func (d *deriving) unread(ctx context.Context, r *route, from derivedCursor) (bo
 	if err != nil || from.seq > bounds.Last || from.seq == 0 {
 		return false, err
 	}
+	early, err := d.e.early(ctx, state.Slice{Route: r.id})
+	if err != nil {
+		return false, err
+	}
 	w, err := r.logFrom(ctx, from.seq)
 	if err != nil {
 		return false, err
@@ -328,6 +332,9 @@ func (d *deriving) unread(ctx context.Context, r *route, from derivedCursor) (bo
 				return
 			}
 			d.looked++
+			if _, done := early[earlyTask{one.spot, one.rule.ID}]; done {
+				return
+			}
 			executing := inHand(st.InHand, syncline.Cursor{Seq: one.seq, Index: one.index})
 			if executing != (d.q.Status == state.TaskExecuting) || !d.within(e.Time) {
 				return
