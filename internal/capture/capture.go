@@ -78,10 +78,11 @@ type Status struct {
 
 // Capture moves one source into its log. What it does next is decided by its machine; the methods carry it out.
 type Capture struct {
-	o   Options
+	o   Options // Open and Derive need mu
 	log *slog.Logger
 
-	wake chan struct{} // buffered by one: Resume leaves a note, Run takes it
+	wake  chan struct{} // buffered by one: Resume leaves a note, Run takes it
+	renew chan struct{} // likewise, of Reopen
 
 	// m and reader belong to the goroutine of Run, or to the caller of Wants, Take and Step. reader is nil without Run.
 	// away: the log was told of an error that closed the source.
@@ -112,7 +113,7 @@ func New(o Options) *Capture {
 	if o.MaxDelay <= 0 {
 		o.MaxDelay = 30 * time.Second
 	}
-	c := &Capture{o: o, log: o.Logger.With("source", o.Source), wake: make(chan struct{}, 1), m: newMachine(o.Source, o.Limits),
+	c := &Capture{o: o, log: o.Logger.With("source", o.Source), wake: make(chan struct{}, 1), renew: make(chan struct{}, 1), m: newMachine(o.Source, o.Limits),
 		runs: make(roster), missed: make(map[string]*missed), status: Status{State: StateStarting, Since: o.Now()}}
 	c.derive = newDeriver(o.Derive, c.underived)
 	return c
@@ -150,6 +151,31 @@ func (c *Capture) Resume() {
 	case c.wake <- struct{}{}:
 	default:
 	}
+}
+
+// Kind says which source is opened, and what is derived of its events. The fields are those of Options.
+type Kind struct {
+	Open   func() (syncline.Source, error)
+	Derive map[string]Derivation
+}
+
+// Reopen has the capture work with another kind of source: once what the open one gave is in the log, it is closed, and the new one goes
+// on from there. It does not wait for that.
+func (c *Capture) Reopen(k Kind) {
+	c.mu.Lock()
+	c.o.Open, c.o.Derive = k.Open, k.Derive
+	c.mu.Unlock()
+	select {
+	case c.renew <- struct{}{}:
+	default:
+	}
+}
+
+// next is what is opened next.
+func (c *Capture) next() Kind {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return Kind{c.o.Open, c.o.Derive}
 }
 
 // RequestRun takes note of a run, durably, and hands it to the source, or does so later: when the source is open, or can take it. A run of
@@ -209,7 +235,8 @@ func (c *Capture) Reader(ctx context.Context) (syncline.RunReader, error) {
 	if err != nil {
 		return nil, err
 	}
-	source, err := c.o.Open()
+	kind := c.next()
+	source, err := kind.Open()
 	if err != nil {
 		return nil, err
 	}
@@ -220,7 +247,7 @@ func (c *Capture) Reader(ctx context.Context) (syncline.RunReader, error) {
 	if err := source.Open(ctx, last.Checkpoint, last.Position); err != nil {
 		return nil, errors.Join(err, source.Close())
 	}
-	return deriving{reader, newDeriver(c.o.Derive, func(string, error) {})}, nil
+	return deriving{reader, newDeriver(kind.Derive, func(string, error) {})}, nil
 }
 
 // end reads the log's last batch; an empty one stands for that of an empty log.

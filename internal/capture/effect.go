@@ -28,7 +28,7 @@ func (c *Capture) open(ctx context.Context) (last syncline.Position, born bool, 
 	if err != nil {
 		return last, false, err
 	}
-	source, err := c.o.Open()
+	source, err := c.next().Open()
 	if err != nil {
 		return last, false, err
 	}

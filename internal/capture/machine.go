@@ -49,6 +49,8 @@ type machine struct {
 	broken error
 	// failed is why the source is closed now.
 	failed error
+	// renewed: another source is to be opened once what this one gave is in the log.
+	renewed bool
 }
 
 type phase uint8
@@ -143,6 +145,8 @@ func (m *machine) work() move {
 	case m.broken != nil:
 		m.failed = m.broken
 		return m.begin(moveClose)
+	case m.renewed:
+		return m.begin(moveClose)
 	case m.stopping && !m.reading:
 		return m.begin(moveClose)
 	}
@@ -179,7 +183,7 @@ func (m *machine) opened(last syncline.Position, born bool) {
 // wants reports whether the source is to be asked for a batch: what is read ahead is bounded, and nothing is read ahead of a batch
 // that must be in the log first.
 func (m *machine) wants() bool {
-	if m.phase != phaseOpen || m.reading || m.stopping || m.broken != nil || m.failed != nil {
+	if m.phase != phaseOpen || m.reading || m.stopping || m.renewed || m.broken != nil || m.failed != nil {
 		return false
 	}
 	if len(m.waiting) == 0 {
@@ -270,7 +274,7 @@ func (m *machine) elapsed() {
 // closed takes over that the source is closed, or did not open, and why.
 func (m *machine) closed(err error) {
 	m.busy, m.phase, m.reading, m.resting, m.stalled = false, phaseClosed, false, false, false
-	m.waiting, m.inflight, m.broken, m.failed = nil, nil, nil, nil
+	m.waiting, m.inflight, m.broken, m.failed, m.renewed = nil, nil, nil, nil, false
 	switch {
 	case err == nil || m.stopping:
 	case syncline.ClassOf(err) != syncline.Transient: // a batch that the log refuses is refused again
@@ -287,6 +291,12 @@ func (m *machine) resumed() {
 		m.phase, m.failures = phaseClosed, 0
 	}
 	m.elapsed()
+}
+
+// renew takes over that another source is to be opened in place of this one. One that is closed is tried at once.
+func (m *machine) renew() {
+	m.renewed = m.phase == phaseOpen
+	m.resumed()
 }
 
 // stop makes it come to an end: nothing new is asked for, and what is in hand is appended, or tried once more.

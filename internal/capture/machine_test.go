@@ -65,6 +65,7 @@ func records(m *machine)            { m.recorded(nil) }
 func closes(m *machine)             { m.closed(m.failed) }
 func passes(m *machine)             { m.elapsed() }
 func resumes(m *machine)            { m.resumed() }
+func renews(m *machine)             { m.renew() }
 func stops(m *machine)              { m.stop() }
 func asks(m *machine)               { m.asked() }
 func refuses(err error) input       { return func(m *machine) { m.appended(err) } }
@@ -121,6 +122,31 @@ func TestMachine(t *testing.T) {
 			{gives(txn(6, 1, 1)), none, true},
 			{stores, []string{"confirm 3", "append 6.1 to 6"}, true},
 			{stores, []string{"confirm 6"}, true},
+		}, StateRunning},
+		{"another source is opened once what the first one gave is in the log, whatever that one does", []step{
+			{opens, none, true},
+			{gives(txn(1, 1, 1)), []string{"append 1.1 to 1"}, true},
+			{gives(txn(2, 1, 1)), none, true},
+			{asks, none, false},
+			{renews, none, false},
+			{stores, []string{"confirm 1", "append 2.1 to 2"}, false},
+			{stores, []string{"confirm 2", "close"}, false},
+			{closes, []string{"open"}, false},
+			{opens, none, true},
+		}, StateRunning},
+		{"another source is tried at once where the first one has halted", []step{
+			{fails(errLarge), []string{"halt"}, false},
+			{renews, []string{"open"}, false},
+			{opens, none, true},
+			{gives(txn(1, 1, 1)), []string{"append 1.1 to 1"}, true},
+		}, StateRunning},
+		{"another source waits for the log too", []step{
+			{opens, none, true},
+			{gives(txn(1, 1, 1)), []string{"append 1.1 to 1"}, true},
+			{refuses(errDown), []string{"pause"}, true},
+			{renews, []string{"append 1.1 to 1"}, false},
+			{stores, []string{"relieve", "confirm 1", "close"}, false},
+			{closes, []string{"open"}, false},
 		}, StateRunning},
 		{"a transaction that goes on is one", []step{
 			{opens, none, true},

@@ -115,6 +115,9 @@ func (c *Capture) Run(ctx, hard context.Context) error {
 				tell()
 			case <-c.wake:
 				c.m.resumed()
+			case <-c.renew:
+				c.derive = newDeriver(c.next().Derive, c.underived)
+				c.m.renew()
 			case <-timer.C:
 				c.m.elapsed()
 			}

@@ -213,7 +213,7 @@ func (l *log) judge(ctx context.Context, answer *nats.Msg, size int) (syncline.S
 		return 0, errWrongEnd
 	case errStoreFailed: // the quota, or the server is shutting down
 		state, err := l.state(ctx)
-		limit := l.server.opts.MaxBytes
+		limit := l.server.maxBytes.Load()
 		full = err == nil && limit > 0 && int64(state.Bytes)+int64(size)+1024 > limit
 	case errStorageExceeded, errAccountExceeded, errNoResources:
 		full = true

@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -40,6 +41,7 @@ type Server struct {
 	embedded *embedded // nil with a cluster
 	nc       *nats.Conn
 	js       jetstream.JetStream
+	maxBytes atomic.Int64 // of each log, see Resize
 
 	mu     sync.Mutex
 	conns  map[*nats.Conn]bool
@@ -59,6 +61,7 @@ func Open(ctx context.Context, opts Options) (*Server, error) {
 		opts.Logger = slog.New(slog.DiscardHandler)
 	}
 	s := &Server{opts: opts, conns: make(map[*nats.Conn]bool), logs: make(map[*log]bool), tails: make(map[string]*tail), cut: make(chan struct{})}
+	s.maxBytes.Store(opts.MaxBytes)
 	if opts.URL == "" {
 		e, err := openEmbedded(ctx, opts.Dir, opts.Logger)
 		if err != nil {
@@ -163,6 +166,24 @@ func (s *Server) Log(ctx context.Context, source string) (syncline.Log, error) {
 		return nil, err
 	}
 	return l, nil
+}
+
+// Resize sets the quota of each source's log; 0 = no limit but the disk's. A log that is larger takes nothing more until it was purged.
+func (s *Server) Resize(ctx context.Context, maxBytes int64) error {
+	s.maxBytes.Store(maxBytes)
+	s.mu.Lock()
+	logs := slices.Collect(maps.Keys(s.logs))
+	s.mu.Unlock()
+	for _, l := range logs {
+		stream, err := s.js.Stream(ctx, l.stream)
+		if err == nil {
+			_, err = s.fitQuota(ctx, stream)
+		}
+		if err != nil {
+			return unavailable("set the quota of the log of "+l.source, err)
+		}
+	}
+	return nil
 }
 
 // unmeasured stands for the space of a disk that nobody here can measure.

@@ -60,7 +60,7 @@ func (s *Server) openStream(ctx context.Context, source string, m *mark) (*jetst
 		if m.id != "" {
 			return nil, lostError(source, 0, m.end)
 		}
-		stream, err = s.js.CreateStream(ctx, streamConfig(source, rand.Text(), s.opts.MaxBytes))
+		stream, err = s.js.CreateStream(ctx, streamConfig(source, rand.Text(), s.maxBytes.Load()))
 		if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) { // made by another process in between
 			stream, err = s.js.Stream(ctx, name)
 		}
@@ -79,15 +79,24 @@ func (s *Server) openStream(ctx context.Context, source string, m *mark) (*jetst
 	if end := boundsOf(info.State).Last; m.id != "" && (m.id != info.Config.Metadata[metaID] || m.end > end) {
 		return nil, lostError(source, end, m.end)
 	}
-	if want := quota(s.opts.MaxBytes); info.Config.MaxBytes != want {
-		info.Config.MaxBytes = want
-		stream, err = s.js.UpdateStream(ctx, info.Config)
-		if err != nil {
-			return nil, unavailable("set the quota of the log of "+source, err)
-		}
-		info = stream.CachedInfo()
+	if info, err = s.fitQuota(ctx, stream); err != nil {
+		return nil, unavailable("set the quota of the log of "+source, err)
 	}
 	return info, nil
+}
+
+// fitQuota gives the stream its quota, and returns how it is then.
+func (s *Server) fitQuota(ctx context.Context, stream jetstream.Stream) (*jetstream.StreamInfo, error) {
+	info, want := stream.CachedInfo(), quota(s.maxBytes.Load())
+	if info.Config.MaxBytes == want {
+		return info, nil
+	}
+	info.Config.MaxBytes = want
+	changed, err := s.js.UpdateStream(ctx, info.Config)
+	if err != nil {
+		return nil, err
+	}
+	return changed.CachedInfo(), nil
 }
 
 func streamConfig(source, id string, maxBytes int64) jetstream.StreamConfig {

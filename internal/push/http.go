@@ -85,8 +85,8 @@ func (in *Intake) accept(w http.ResponseWriter, r *http.Request, may func(source
 		}
 	}
 	name := events[0].Source
-	sys, ok := in.systems[name]
-	if !ok {
+	sys, entities := in.system(name)
+	if sys == nil {
 		e := cloudevent.Refuse(http.StatusUnprocessableEntity, "unknown_source", "source", "no system of this name takes events")
 		e.Err.Fix = "the source is the name of a system of type http with capture mode push"
 		return nil, e.In(0)
@@ -100,7 +100,7 @@ func (in *Intake) accept(w http.ResponseWriter, r *http.Request, may func(source
 			return nil, cloudevent.Refuse(http.StatusUnprocessableEntity, "mixed_sources", "source",
 				"the events of a request have one source: they are stored all or none").In(i)
 		}
-		if records[i], err = cloudevent.Parse(&events[i], sys.entities); err != nil {
+		if records[i], err = cloudevent.Parse(&events[i], entities); err != nil {
 			var refused *cloudevent.Error
 			if errors.As(err, &refused) {
 				return nil, refused.In(i)

@@ -79,18 +79,20 @@ type Options struct {
 // Intake takes the events of all systems. Its Serve answers POST /v1/events. It is safe for concurrent use.
 type Intake struct {
 	opts    Options
-	systems map[string]*system
 	pending atomic.Int64 // bytes of the requests under way
+
+	mu      sync.Mutex
+	systems map[string]*system
 }
 
 // system is what outlives the sources of one System.
 type system struct {
-	name     string
-	entities map[string]*cloudevent.Entity
-	log      Log
+	name string
+	log  Log
 
-	mu   sync.Mutex
-	open *Source // nil while there is none
+	mu       sync.Mutex
+	entities map[string]*cloudevent.Entity // replaced as a whole
+	open     *Source                       // nil while there is none
 }
 
 // New returns an Intake whose systems are not open yet: their events are refused with 503 until capture has opened them.
@@ -108,30 +110,65 @@ func New(opts Options) (*Intake, error) {
 	if opts.Logger == nil {
 		opts.Logger = slog.New(slog.DiscardHandler)
 	}
-	in := &Intake{opts: opts, systems: make(map[string]*system, len(opts.Systems))}
-	for _, s := range opts.Systems {
-		if _, twice := in.systems[s.Name]; twice || s.Name == "" {
-			return nil, syncline.Errorf(syncline.Fatal, "system_invalid", "the push system %q has no name of its own", s.Name)
+	in := &Intake{opts: opts}
+	if err := in.Configure(opts.Systems); err != nil {
+		return nil, err
+	}
+	return in, nil
+}
+
+// Configure replaces the systems and their entities. One that stays goes on taking events. After an error nothing has changed.
+func (in *Intake) Configure(list []System) error {
+	entities := make(map[string]map[string]*cloudevent.Entity, len(list))
+	for _, s := range list {
+		if _, twice := entities[s.Name]; twice || s.Name == "" {
+			return syncline.Errorf(syncline.Fatal, "system_invalid", "the push system %q has no name of its own", s.Name)
 		}
-		sys := &system{name: s.Name, log: s.Log, entities: make(map[string]*cloudevent.Entity, len(s.Entities))}
+		entities[s.Name] = make(map[string]*cloudevent.Entity, len(s.Entities))
 		for i := range s.Entities {
 			e := s.Entities[i]
 			if len(e.Key) == 0 {
-				return nil, syncline.Errorf(syncline.Fatal, "key_missing", "the entity %s of %s has no key", e.Name, s.Name).
+				return syncline.Errorf(syncline.Fatal, "key_missing", "the entity %s of %s has no key", e.Name, s.Name).
 					WithFix("declare the fields that identify a record: key: [id]")
 			}
-			sys.entities[e.Name] = &e
+			entities[s.Name][e.Name] = &e
 		}
-		in.systems[s.Name] = sys
 	}
-	return in, nil
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	systems := make(map[string]*system, len(list))
+	for _, s := range list {
+		sys := in.systems[s.Name]
+		if sys == nil {
+			sys = &system{name: s.Name, log: s.Log}
+		}
+		sys.mu.Lock()
+		sys.entities = entities[s.Name]
+		sys.mu.Unlock()
+		systems[s.Name] = sys
+	}
+	in.systems = systems
+	return nil
+}
+
+// system returns the system of this name, or nil, and its entities.
+func (in *Intake) system(name string) (*system, map[string]*cloudevent.Entity) {
+	in.mu.Lock()
+	sys := in.systems[name]
+	in.mu.Unlock()
+	if sys == nil {
+		return nil, nil
+	}
+	sys.mu.Lock()
+	defer sys.mu.Unlock()
+	return sys, sys.entities
 }
 
 // Source returns a source of the system that has not been opened. Capture makes a new one after each error; the one that was
 // opened last takes the events.
 func (in *Intake) Source(name string) (*Source, error) {
-	sys, ok := in.systems[name]
-	if !ok {
+	sys, _ := in.system(name)
+	if sys == nil {
 		return nil, syncline.Errorf(syncline.Fatal, "unknown_source", "there is no push system %q", name)
 	}
 	return newSource(in, sys), nil
