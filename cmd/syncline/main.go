@@ -127,6 +127,7 @@ func newRoot() *cobra.Command {
 		initCommand(g),
 		validateCommand(g),
 		planCommand(g),
+		applyCommand(g),
 		runCommand(g),
 		statusCommand(g),
 		routesCommand(g),

@@ -38,6 +38,7 @@ func runCommand(g *globals) *cobra.Command {
 				return err
 			}
 			log.Info("syncline is running", "version", version(), "api", d.URL(), "pid", os.Getpid())
+			go reload(cmd.Context(), g.config, d, log)
 			err = closeAfter(d, d.Run(cmd.Context()))
 			if err == nil {
 				log.Info("syncline has stopped")

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"syncline"
@@ -20,6 +21,9 @@ type Finding struct {
 	Code  string `json:"code,omitempty"`
 	What  string `json:"what"`
 	Fix   string `json:"fix,omitempty"`
+
+	// passing: it is no fault of the configuration, and time may mend it.
+	passing bool
 }
 
 // checkTimeout bounds the check of one system.
@@ -36,7 +40,41 @@ func Check(ctx context.Context, c *config.Config) []Finding {
 	for _, sys := range c.Systems {
 		found = append(found, d.check(ctx, sys, down)...)
 	}
-	return append(found, d.checkRules(ctx, down)...)
+	return append(found, d.checkRules(ctx, c.Systems, c.Rules, down)...)
+}
+
+// checkChanges is Check of what is not in the configuration at work: systems that are new or changed, and the rules of routes that are.
+// What a rule's own system cannot say at this moment is not held against it.
+func checkChanges(ctx context.Context, c *config.Config, was *set) []Finding {
+	d := &Daemon{}
+	d.current.Store(&set{config: c})
+	var found []Finding
+	down, changed := make(map[string]bool), make(map[string]bool)
+	for _, sys := range c.Systems {
+		if old := was.config.System(sys.Name); old == nil || !config.Same(old, sys) {
+			changed[sys.Name] = true
+			found = append(found, d.check(ctx, sys, down)...)
+		}
+	}
+	var rules []*config.Rule
+	for _, rt := range routesOf(c) {
+		old := was.route(rt.id)
+		if old == nil || !rt.as(old) || changed[rt.source.system.Name] {
+			rules = append(rules, rt.rules...)
+		}
+	}
+	var sources []*config.System
+	for _, sys := range c.Systems {
+		if slices.ContainsFunc(rules, func(r *config.Rule) bool { return slices.Contains(r.Sources(), sys.Name) }) {
+			sources = append(sources, sys)
+		}
+	}
+	for _, f := range d.checkRules(ctx, sources, rules, down) {
+		if !f.passing || changed[f.System] {
+			found = append(found, f)
+		}
+	}
+	return found
 }
 
 // check looks at one system. A target that cannot be opened is put into down.

@@ -14,6 +14,8 @@ import (
 )
 
 func (e engine) RetryTask(ctx context.Context, id, reason string) error {
+	e.changing.RLock()
+	defer e.changing.RUnlock()
 	err := e.command(ctx, id, func(ctx context.Context, r *route, x state.Exception) error {
 		if err := e.retryable(r, &x); err != nil {
 			return err
@@ -34,6 +36,8 @@ func (e engine) retryable(r *route, x *state.Exception) error {
 }
 
 func (e engine) CancelTask(ctx context.Context, id, reason string) error {
+	e.changing.RLock()
+	defer e.changing.RUnlock()
 	err := e.command(ctx, id, func(ctx context.Context, r *route, x state.Exception) error {
 		if r == nil { // nobody else will
 			return apply.Cancel(ctx, e.state, x, reason, time.Now())
@@ -45,6 +49,8 @@ func (e engine) CancelTask(ctx context.Context, id, reason string) error {
 }
 
 func (e engine) RetryTasks(ctx context.Context, s ops.Selection, reason string) (ops.Chosen, error) {
+	e.changing.RLock()
+	defer e.changing.RUnlock()
 	done, err := e.onTasks(ctx, s, func(ctx context.Context, _ state.Slice, r *route, chosen func(*state.Exception) bool) ([]apply.Answer, error) {
 		if r == nil {
 			return nil, e.retryable(nil, &state.Exception{})
@@ -59,6 +65,8 @@ func (e engine) RetryTasks(ctx context.Context, s ops.Selection, reason string) 
 }
 
 func (e engine) CancelTasks(ctx context.Context, s ops.Selection, reason string) (ops.Chosen, error) {
+	e.changing.RLock()
+	defer e.changing.RUnlock()
 	done, err := e.onTasks(ctx, s, func(ctx context.Context, sl state.Slice, r *route, chosen func(*state.Exception) bool) ([]apply.Answer, error) {
 		if r == nil { // nobody else will
 			return apply.CancelAll(ctx, e.state, sl, chosen, reason, time.Now)

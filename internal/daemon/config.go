@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"syncline"
@@ -83,6 +84,73 @@ func (e engine) PlanConfig(ctx context.Context, r ops.PlanRequest) (ops.Plan, er
 		return ops.Plan{}, err
 	}
 	return e.plan(ctx, e.set(), c, files)
+}
+
+func (e engine) ApplyConfig(ctx context.Context, r ops.ApplyRequest) (ops.Applied, error) {
+	return e.Apply(ctx, filesOf(r.Files), r.Version, ops.CallerName(ctx))
+}
+
+// Apply puts another configuration in the place of the one at work, while Run runs: the whole of it, or after an error nothing. Everything
+// that can be known to be wrong is found before anything is touched. With a version other than 0, that must be the one at work.
+func (d *Daemon) Apply(ctx context.Context, files []config.File, version int64, by string) (ops.Applied, error) {
+	if !d.applying.TryLock() {
+		return ops.Applied{}, syncline.Errorf(syncline.Rejected, "config_busy", "another configuration is being applied").
+			WithFix("wait for it, then plan again")
+	}
+	defer d.applying.Unlock()
+	was := d.set()
+	if version != 0 && version != was.applied.Version {
+		return ops.Applied{}, stale(was.applied.Version)
+	}
+	c, err := d.read(files)
+	if err != nil {
+		return ops.Applied{}, err
+	}
+	p, err := d.plan(ctx, was, c, files)
+	if err != nil {
+		return ops.Applied{}, err
+	}
+	if p.Empty && p.Hash == was.applied.Hash {
+		return ops.Applied{AppliedConfig: was.applied, Plan: p}, nil
+	}
+	if len(p.Restart) > 0 {
+		return ops.Applied{}, syncline.Errorf(syncline.Rejected, "restart_needed", "only a restart changes %s", strings.Join(p.Restart, ", ")).
+			WithFix("write the configuration to the server's file and restart it")
+	}
+	if faults := faultsOf(checkChanges(ctx, c, was)); len(faults) > 0 {
+		return ops.Applied{}, &ops.CheckFailed{Faults: faults}
+	}
+	change := &change{config: c, files: files, by: by, from: was, answer: make(chan error, 1)}
+	select {
+	case d.changes <- change:
+	case <-d.over:
+		return ops.Applied{}, syncline.Errorf(syncline.Transient, "stopping", "the server is stopping").WithFix("apply it when it runs again")
+	case <-ctx.Done():
+		return ops.Applied{}, ctx.Err()
+	}
+	if err := <-change.answer; err != nil {
+		return ops.Applied{}, err
+	}
+	return ops.Applied{AppliedConfig: d.set().applied, Plan: p}, nil
+}
+
+// faultsOf are the findings that would keep something from working.
+func faultsOf(found []Finding) []problem.Field {
+	var faults []problem.Field
+	for _, f := range found {
+		if f.Level != "fail" {
+			continue
+		}
+		fault := problem.Field{Location: "system " + f.System, Message: f.Code + ": " + f.What}
+		if f.Rule != "" {
+			fault.Location = "rule " + f.Rule
+		}
+		if f.Fix != "" {
+			fault.Message += " (" + f.Fix + ")"
+		}
+		faults = append(faults, fault)
+	}
+	return faults
 }
 
 func filesOf(list []ops.ConfigFile) []config.File {

@@ -19,6 +19,8 @@ const decisionTimeout = 10 * time.Second
 
 // Resolve has a person's decision about a conflict carried out, and returns the conflict as it is then.
 func (e engine) Resolve(ctx context.Context, id string, d ops.Decision) (ops.Conflict, error) {
+	e.changing.RLock()
+	defer e.changing.RUnlock()
 	c, err := e.state.Conflict(ctx, id)
 	if err != nil {
 		return ops.Conflict{}, err
@@ -165,6 +167,8 @@ func would(c *state.Conflict, d ops.Decision) (ops.Conflict, error) {
 
 // ResolveAll decides all open conflicts of a rule that are about one field only, and about one pair of values of it where that is asked.
 func (e engine) ResolveAll(ctx context.Context, m ops.ManyConflicts) ([]ops.DecidedConflict, error) {
+	e.changing.RLock()
+	defer e.changing.RUnlock()
 	open := true
 	var list []ops.DecidedConflict
 	for after := ""; ; {

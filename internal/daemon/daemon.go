@@ -56,6 +56,15 @@ type Daemon struct {
 
 	refusals chan struct{} // buffered by one: a capture whose source refused a run leaves a note, tellRefused takes it
 
+	// changes are sent by whoever applies a configuration and taken by Run, which answers each; over is closed when it takes no more.
+	changes chan *change
+	over    chan struct{}
+	// applying is held by who applies a configuration; others are refused.
+	applying sync.Mutex
+	// changing is held while another set takes over, and shared by whoever gives a route or a capture a command, or looks after the
+	// logs: none of them deals with what is about to stop.
+	changing sync.RWMutex
+
 	pauses struct {
 		mu   sync.Mutex
 		list []state.Pause // a copy of the state store's
@@ -77,7 +86,7 @@ func Open(ctx context.Context, o Options) (d *Daemon, err error) {
 	}
 	redis.LogTo(o.Logger)
 	d = &Daemon{o: o, log: o.Logger, registry: prometheus.NewRegistry(), started: time.Now(),
-		housework: make(chan struct{}, 1), refusals: make(chan struct{}, 1), unheard: make(map[string]bool), indexes: make(map[string]*search.Directory)}
+		changes: make(chan *change), over: make(chan struct{}), housework: make(chan struct{}, 1), refusals: make(chan struct{}, 1), unheard: make(map[string]bool), indexes: make(map[string]*search.Directory)}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, d.Close())
@@ -95,9 +104,15 @@ func Open(ctx context.Context, o Options) (d *Daemon, err error) {
 		return d, err
 	}
 	d.current.Store(&set{config: o.Config})
-	made, err := d.newSet(ctx, o.Config)
+	if d.intake, err = push.New(push.Options{Index: d.state, Logger: d.log}); err != nil {
+		return d, err
+	}
+	made, err := d.newSet(ctx, o.Config, d.set())
 	d.current.Store(made) // also where it is not whole: Close closes what there is
 	if err != nil {
+		return d, err
+	}
+	if err := d.intake.Configure(made.pushed()); err != nil {
 		return d, err
 	}
 	if err := d.warnOfAbandoned(ctx); err != nil {
@@ -172,24 +187,8 @@ func (d *Daemon) forgotten(ctx context.Context, source string, log syncline.Log)
 func (d *Daemon) Run(ctx context.Context) error {
 	hard, giveUp := context.WithCancel(context.WithoutCancel(ctx))
 	defer giveUp()
-	for _, s := range d.set().sources {
-		if err := d.noteMissed(ctx, d.o.Config, s); err != nil {
-			return fmt.Errorf("source %s: %w", s.system.Name, err)
-		}
-	}
-	// Routes are registered before any source appends, so that a first snapshot is not missed.
-	for _, r := range d.set().routes {
-		if err := r.apply.Prepare(ctx, r.events); err != nil {
-			return fmt.Errorf("route %s: %w", r.id, err)
-		}
-	}
-	for _, s := range d.set().sources {
-		if err := d.state.AddLog(ctx, s.system.Name, s.log.ID()); err != nil {
-			return err
-		}
-		if err := s.tally.load(ctx, s.log); err != nil {
-			return fmt.Errorf("count the backlog of %s: %w", s.system.Name, err)
-		}
+	if err := d.prepare(ctx, d.set(), &set{}); err != nil {
+		return err
 	}
 	if err := d.noteStart(ctx); err != nil {
 		return err
@@ -200,33 +199,49 @@ func (d *Daemon) Run(ctx context.Context) error {
 	defer stopCapture()
 	defer stopRoutes()
 	defer stopAPI()
-	var api, captures, routes sync.WaitGroup
+	var api, house sync.WaitGroup
 	var apiErr error
 	served := make(chan struct{}) // closed when the API has ended
 	api.Go(func() {
 		defer close(served)
 		apiErr = d.serve(apiCtx)
 	})
-	for _, s := range d.set().sources {
-		captures.Go(func() { _ = s.capture.Run(captureCtx, hard) })
+	captures, routes := newCrew(), newCrew()
+	begin := func(now, was *set) {
+		for _, s := range now.sources {
+			if was.source(s.system.Name) == nil {
+				captures.start(captureCtx, hard, s.system.Name, s.capture.Run)
+			}
+		}
+		for _, r := range now.routes {
+			if was.route(r.id) != r {
+				routes.start(routeCtx, hard, r.id, r.apply.Run)
+			}
+		}
 	}
-	for _, r := range d.set().routes {
-		routes.Go(func() { _ = r.apply.Run(routeCtx, hard) })
+	begin(d.set(), &set{})
+	house.Go(func() { d.keepHouse(routeCtx) })
+	house.Go(func() { d.tellRefused(routeCtx) })
+	for ended := false; !ended; {
+		select {
+		case c := <-d.changes:
+			c.answer <- d.carryOut(ctx, c, captures, routes, begin)
+		case <-ctx.Done():
+			d.log.Info("stopping: what is in hand is finished", "drain_timeout", d.o.DrainTimeout)
+			ended = true
+		case <-served:
+			ended = true
+		}
 	}
-	routes.Go(func() { d.keepHouse(routeCtx) })
-	routes.Go(func() { d.tellRefused(routeCtx) })
-	select {
-	case <-ctx.Done():
-		d.log.Info("stopping: what is in hand is finished", "drain_timeout", d.o.DrainTimeout)
-	case <-served:
-	}
+	close(d.over)
 	api.Wait() // ends with ctx, or when the API cannot be served
 	deadline := time.AfterFunc(d.o.DrainTimeout, giveUp)
 	defer deadline.Stop()
 	stopCapture()
-	captures.Wait()
+	captures.wait()
 	stopRoutes()
-	routes.Wait()
+	routes.wait()
+	house.Wait()
 	if hard.Err() != nil {
 		d.log.Warn("the drain timeout has ended: what was in hand is done again at the next start")
 	} else {

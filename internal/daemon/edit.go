@@ -16,6 +16,8 @@ import (
 
 // EditTask gives a task that waits another record, and has it tried.
 func (e engine) EditTask(ctx context.Context, id string, record json.RawMessage, reason string) error {
+	e.changing.RLock()
+	defer e.changing.RUnlock()
 	err := e.command(ctx, id, func(ctx context.Context, r *route, x state.Exception) error {
 		if err := e.retryable(r, &x); err != nil {
 			return err

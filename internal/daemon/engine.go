@@ -166,6 +166,8 @@ func together(ctx context.Context, commands []func(context.Context) error) error
 }
 
 func (e engine) ResumeRoute(ctx context.Context, id string) error {
+	e.changing.RLock()
+	defer e.changing.RUnlock()
 	r := e.route(id)
 	if r == nil {
 		return syncline.Errorf(syncline.Rejected, "route_not_found", "route %s does not exist or is disabled: %w", id, state.ErrNotFound)
@@ -179,6 +181,8 @@ func (e engine) ResumeRoute(ctx context.Context, id string) error {
 }
 
 func (e engine) ResumeSystem(ctx context.Context, name string) error {
+	e.changing.RLock()
+	defer e.changing.RUnlock()
 	sys := e.set().config.System(name)
 	if sys == nil {
 		return syncline.Errorf(syncline.Rejected, "system_not_found", "system %s: %w", name, state.ErrNotFound)
@@ -201,6 +205,8 @@ func (e engine) Syncs(ctx context.Context, after string, limit int) ([]state.Run
 
 // StartSync asks the source for records. A route that has stopped because its cursor or its log is lost begins anew with it.
 func (e engine) StartSync(ctx context.Context, req ops.SyncRequest) (string, error) {
+	e.changing.RLock()
+	defer e.changing.RUnlock()
 	src := e.source(req.Source)
 	if src == nil || src.system.Capture.Entity(req.Entity) == nil {
 		return "", syncline.Errorf(syncline.Rejected, "unknown_entity", "%s/%s is not an entity of a source: %w", req.Source, req.Entity, state.ErrNotFound)

@@ -9,12 +9,12 @@ import (
 	"syncline/internal/config"
 )
 
-// checkRules tells for each rule whether it fits the columns that its source has now, and its records what the target has. Nothing is
+// checkRules tells for each of the rules, which read the sources, whether it fits the columns that its source has now, and its records what the target has. Nothing is
 // known beforehand of the columns of a pushed source. A target in down is not asked.
-func (d *Daemon) checkRules(ctx context.Context, down map[string]bool) []Finding {
+func (d *Daemon) checkRules(ctx context.Context, sources []*config.System, rules []*config.Rule, down map[string]bool) []Finding {
 	var list []Finding
 	schemas := make(map[string][]*syncline.Schema)
-	for _, sys := range d.set().config.Systems {
+	for _, sys := range sources {
 		if sys.Capture != nil && sys.Capture.Mode != config.ModePush {
 			schemas[sys.Name] = d.describe(ctx, sys)
 			for _, s := range schemas[sys.Name] {
@@ -22,7 +22,7 @@ func (d *Daemon) checkRules(ctx context.Context, down map[string]bool) []Finding
 			}
 		}
 	}
-	for _, r := range d.set().config.Rules {
+	for _, r := range rules {
 		if !r.Enabled {
 			continue
 		}
@@ -75,7 +75,9 @@ func (d *Daemon) checkRule(ctx context.Context, r *config.Rule, source string, p
 		warnings, err := fit(ctx, d, d.routeOf(r, source), syncline.Definition{Object: part.Object, Schema: binding.Written(), Create: d.creates(r), Policy: part.Schema})
 		if err != nil {
 			down[target] = syncline.ClassOf(err) == syncline.Transient
-			return []Finding{tell(target, part.ID, syncline.Failure(err, ""))}
+			f := tell(target, part.ID, syncline.Failure(err, ""))
+			f.passing = down[target]
+			return []Finding{f}
 		}
 		for _, w := range warnings {
 			list = append(list, tell(target, part.ID, syncline.Finding{Level: "warn", Code: "object_differs", What: w}))

@@ -50,10 +50,17 @@ func (d *Daemon) keepHouse(ctx context.Context) {
 				d.log.Warn("changes of tasks cannot be trimmed", "err", err)
 			}
 		}
-		for _, s := range d.set().sources {
-			if err := d.keep(ctx, s, round); err != nil && ctx.Err() == nil {
-				d.log.Warn("log cannot be purged", "source", s.system.Name, "err", err)
-			}
+		d.round(ctx, round)
+	}
+}
+
+// round looks after every log.
+func (d *Daemon) round(ctx context.Context, round bool) {
+	d.changing.RLock()
+	defer d.changing.RUnlock()
+	for _, s := range d.set().sources {
+		if err := d.keep(ctx, s, round); err != nil && ctx.Err() == nil {
+			d.log.Warn("log cannot be purged", "source", s.system.Name, "err", err)
 		}
 	}
 }

@@ -78,6 +78,8 @@ func (d *Daemon) shown(list []state.Pause) []ops.Pause {
 }
 
 func (e engine) Pause(ctx context.Context, list []state.Pause) (ops.Paused, error) {
+	e.changing.RLock()
+	defer e.changing.RUnlock()
 	set := e.set()
 	for i := range list {
 		if err := set.has(&list[i]); err != nil {
@@ -109,6 +111,8 @@ func (e engine) Pause(ctx context.Context, list []state.Pause) (ops.Paused, erro
 }
 
 func (e engine) Unpause(ctx context.Context, list []state.Pause) error {
+	e.changing.RLock()
+	defer e.changing.RUnlock()
 	err := e.changePauses(ctx, func() error { return e.state.RemovePauses(ctx, list) })
 	for _, p := range list {
 		if err == nil {

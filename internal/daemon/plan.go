@@ -81,7 +81,7 @@ func plan(was, now *config.Config, f facts) ops.Plan {
 }
 
 // changeable are the settings that another process is not needed for.
-var changeable = []string{"log.retain", "log.max_bytes", "log.on_full"}
+var changeable = []string{"log.retain", "log.max_bytes", "log.on_full", "audit.retain"}
 
 func find(routes []*route, id string) *route {
 	for _, rt := range routes {
@@ -99,7 +99,7 @@ func (rt *route) as(other *route) bool {
 		return false // it writes there too
 	}
 	return config.Same(rt.rules, other.rules) && config.Same(place(rt.target), place(other.target)) && rt.guarded == other.guarded &&
-		rt.source.system.Type == other.source.system.Type && signature(rt) == signature(other) &&
+		prioritised(rt) == prioritised(other) && rt.source.system.Type == other.source.system.Type && signature(rt) == signature(other) &&
 		(rt.tombstone == other.tombstone || !forgets)
 }
 
@@ -129,7 +129,7 @@ func planSource(was, now *config.System) (ops.PlannedEffect, bool) {
 		return ops.PlannedEffect{}, false
 	}
 	e := ops.PlannedEffect{Name: now.Name, Effect: ops.EffectRestarts, Data: []string{"it goes on from the end of its log: nothing is left out"}}
-	if now.Capture.Mode == config.ModePush {
+	if !reopens(was, now) {
 		e.Effect, e.Data = ops.EffectChanges, []string{"events are taken without a break"}
 	}
 	if more := beyond(now.Capture, was.Capture); len(more) > 0 {
@@ -159,6 +159,16 @@ func beyond(c, other *config.Capture) []string {
 		}
 	}
 	return names
+}
+
+// reopens reports whether a source has to be opened again to become the other one: a pushed one has not, unless something is derived of
+// its events.
+func reopens(was, now *config.System) bool {
+	derives := func(sys *config.System) bool {
+		d, err := derivations(sys.Capture)
+		return len(d) > 0 || err != nil
+	}
+	return now.Capture.Mode != config.ModePush || was.Capture.Mode != config.ModePush || derives(was) || derives(now)
 }
 
 // planRoute tells what becomes of a route that is new, or was another one (old) before.
@@ -195,6 +205,7 @@ func planRoute(old, rt *route, f facts) ops.PlannedEffect {
 
 // otherKeys reports whether a rule of the route makes other target keys of the rows that it has read last than it did.
 func otherKeys(rt *route, known state.Route, schemas map[string]state.RuleSchema) bool {
+	defer rt.outside.Close() //nolint:errcheck // nothing was asked
 	parts, err := rt.compile()
 	if err != nil {
 		return false // it is told elsewhere

@@ -64,10 +64,23 @@ func routesOf(c *config.Config) []*route {
 	return list
 }
 
-// newRoutes makes the set's routes.
-func (d *Daemon) newRoutes(made *set) error {
+// newRoutes makes the set's routes. One that would work as it did stays the same.
+func (d *Daemon) newRoutes(made, was *set) error {
 	pairs := make(map[string]*between.Pair) // by rule
-	for _, rt := range routesOf(made.config) {
+	list := routesOf(made.config)
+	stays := func(rt *route) bool {
+		old := was.route(rt.id)
+		return old != nil && rt.as(old)
+	}
+	for _, rt := range list {
+		// Both routes of a two-way rule have one pair: they stay together, or not at all.
+		apart := func(other *route) bool {
+			return other.rules[0].Between != nil && other.rules[0] == rt.rules[0] && !stays(other)
+		}
+		if stays(rt) && !slices.ContainsFunc(list, apart) {
+			made.routes = append(made.routes, was.route(rt.id))
+			continue
+		}
 		rt.source = made.source(rt.source.system.Name)
 		if r := rt.rules[0]; r.Between != nil {
 			if pairs[r.ID] == nil {
@@ -101,7 +114,7 @@ func (d *Daemon) build(rt *route) error {
 		Log: rt.source.log, Feed: rt.source.feed, Open: rt.open, State: d.state,
 		RequestRun:     rt.source.capture.RequestRun,
 		LogOnly:        rt.source.system.Capture.Mode == config.ModePush,
-		SnapshotCovers: rt.source.system.Capture.Initial,
+		SnapshotCovers: rt.source.system.Capture.Initial && rt.source.fresh, // one that works may begin at any moment, without this route
 		Priorities:     prioritised(rt),
 		Forgotten:      rt.source.forgotten,
 		Limits:         apply.Limits{MaxRows: first.Batch.MaxRows, MaxWait: first.Batch.MaxWait},
@@ -130,8 +143,10 @@ func (rt *route) compile() ([]apply.Rule, error) {
 
 // prioritised reports whether the route's events may have priorities: pushed ones bring them along.
 func prioritised(rt *route) bool {
-	c := rt.source.system.Capture
-	return c.Mode == config.ModePush || slices.ContainsFunc(rt.compiled, func(r apply.Rule) bool { return c.Entity(r.Entity).Priority != "" })
+	c, name := rt.source.system.Capture, rt.source.system.Name
+	return c.Mode == config.ModePush || slices.ContainsFunc(rt.rules, func(r *config.Rule) bool {
+		return slices.ContainsFunc(r.From, func(from config.Ref) bool { return from.System == name && c.Entity(from.Name).Priority != "" })
+	})
 }
 
 // reads reports whether the route applies this entity of this source.

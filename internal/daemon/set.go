@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync/atomic"
 	"time"
@@ -28,6 +29,8 @@ type source struct {
 	system *config.System
 	// initial lists the routes that the first copy is for, by entity.
 	initial map[string][]string
+	// fresh: its capture began with this configuration.
+	fresh bool
 	*stream
 }
 
@@ -72,51 +75,61 @@ func (s *set) route(id string) *route {
 	return nil
 }
 
-// newSet makes what the configuration asks for. Nothing of it works yet. With an error, the set holds what has to be closed.
-func (d *Daemon) newSet(ctx context.Context, c *config.Config) (*set, error) {
+// newSet makes what the configuration asks for, and takes over from another set what is as it was there. Nothing that is new works yet.
+// With an error, the set holds what has to be closed.
+func (d *Daemon) newSet(ctx context.Context, c *config.Config, was *set) (*set, error) {
 	made := &set{config: c}
-	if err := d.newSources(ctx, made); err != nil {
-		return made, err
-	}
-	return made, d.newRoutes(made)
-}
-
-// newSources opens the log of every source, then makes their captures.
-func (d *Daemon) newSources(ctx context.Context, made *set) error {
-	var pushed []push.System
-	for _, sys := range made.config.Systems {
+	for _, sys := range c.Systems {
 		if sys.Capture == nil {
 			continue
 		}
-		log, err := d.logs.Log(ctx, sys.Name)
-		if err != nil {
-			return fmt.Errorf("source %s: %w", sys.Name, err)
+		s := &source{system: sys, initial: initialRoutes(c, sys)}
+		if old := was.source(sys.Name); old != nil {
+			s.stream = old.stream
+		} else if err := d.newStream(ctx, s); err != nil {
+			return made, fmt.Errorf("source %s: %w", sys.Name, err)
 		}
-		s := &source{system: sys, initial: initialRoutes(made.config, sys), stream: &stream{log: log, feed: apply.NewFeed(log)}}
 		made.sources = append(made.sources, s)
-		if s.forgotten, err = d.forgotten(ctx, sys.Name, log); err != nil {
-			return err
-		}
-		if sys.Capture.Mode == config.ModePush {
-			pushed = append(pushed, push.System{Name: sys.Name, Log: log, Entities: pushedEntities(sys.Capture)})
-		}
 	}
-	var err error
-	if d.intake, err = push.New(push.Options{Systems: pushed, Index: d.state, Logger: d.log}); err != nil {
+	return made, d.newRoutes(made, was)
+}
+
+// newStream opens the source's log and makes its capture.
+func (d *Daemon) newStream(ctx context.Context, s *source) error {
+	s.fresh, s.stream = true, &stream{}
+	kind, err := d.kindOf(s)
+	if err != nil {
 		return err
 	}
-	for _, s := range made.sources {
-		open, err := connectors[s.system.Type].source(d, s)
-		if err != nil {
-			return fmt.Errorf("source %s: %w", s.system.Name, err)
-		}
-		derive, err := derivations(s.system.Capture)
-		if err != nil {
-			return fmt.Errorf("source %s: %w", s.system.Name, err)
-		}
-		s.capture = capture.New(capture.Options{Source: s.system.Name, Open: open, Derive: derive, Log: s.log, Runs: d.state, Logger: d.log,
-			Appended: func(seq syncline.Seq, events int) { s.tally.add(seq, events, time.Now()) },
-			Stalled:  func(err error) { d.stalled(s, err) }, Refused: d.refused})
+	if s.log, err = d.logs.Log(ctx, s.system.Name); err != nil {
+		return err
 	}
+	s.feed = apply.NewFeed(s.log)
+	if s.forgotten, err = d.forgotten(ctx, s.system.Name, s.log); err != nil {
+		return errors.Join(err, s.log.Close())
+	}
+	s.capture = capture.New(capture.Options{Source: s.system.Name, Open: kind.Open, Derive: kind.Derive, Log: s.log, Runs: d.state, Logger: d.log,
+		Appended: func(seq syncline.Seq, events int) { s.tally.add(seq, events, time.Now()) },
+		Stalled:  func(err error) { d.stalled(s, err) }, Refused: d.refused})
 	return nil
+}
+
+// kindOf is what the source's capture opens.
+func (d *Daemon) kindOf(s *source) (k capture.Kind, err error) {
+	if k.Open, err = connectors[s.system.Type].source(d, s); err != nil {
+		return k, err
+	}
+	k.Derive, err = derivations(s.system.Capture)
+	return k, err
+}
+
+// pushed are the systems whose events are pushed.
+func (s *set) pushed() []push.System {
+	var list []push.System
+	for _, one := range s.sources {
+		if one.system.Capture.Mode == config.ModePush {
+			list = append(list, push.System{Name: one.system.Name, Log: one.log, Entities: pushedEntities(one.system.Capture)})
+		}
+	}
+	return list
 }

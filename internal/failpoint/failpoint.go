@@ -21,3 +21,11 @@ var Between = []string{
 	"between.far",
 	"between.near",
 }
+
+// Reload are those that a process passes when another configuration is applied.
+var Reload = []string{
+	"daemon.reload.stop",
+	"daemon.reload.prepare",
+	"daemon.reload.note",
+	"daemon.reload.begin",
+}

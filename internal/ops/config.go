@@ -101,6 +101,33 @@ type Configurations interface {
 	Config(context.Context) (RunningConfig, error)
 	// PlanConfig tells what a configuration would change, and changes nothing. What is wrong with it is an *InvalidConfig.
 	PlanConfig(context.Context, PlanRequest) (Plan, error)
+	// ApplyConfig puts a configuration in the place of the one at work: the whole of it or nothing. What is wrong with it is an
+	// *InvalidConfig, what would not work a *CheckFailed.
+	ApplyConfig(context.Context, ApplyRequest) (Applied, error)
+}
+
+// ApplyRequest puts a configuration in the place of the one at work.
+type ApplyRequest struct {
+	Files []ConfigFile `json:"files" minItems:"1" maxItems:"100" doc:"The whole configuration."`
+	// Version is that of a plan; 0 = whatever is at work.
+	Version int64 `json:"version,omitempty" minimum:"0" doc:"The version that must be at work: that of the plan. Without it: whatever is."`
+}
+
+// Applied is what was applied, and what that changed.
+type Applied struct {
+	AppliedConfig
+	Plan Plan `json:"plan"`
+}
+
+// CheckFailed is why a configuration that is valid cannot work.
+type CheckFailed struct {
+	Faults []problem.Field
+}
+
+func (e *CheckFailed) Error() string { return e.detail() + listed(e.Faults) }
+
+func (e *CheckFailed) detail() string {
+	return "not everything would work as configured; nothing was changed"
 }
 
 // InvalidConfig is why a configuration was refused.
@@ -108,11 +135,22 @@ type InvalidConfig struct {
 	Faults []problem.Field
 }
 
-func (e *InvalidConfig) Error() string {
+func (e *InvalidConfig) Error() string { return e.detail() + listed(e.Faults) }
+
+func (e *InvalidConfig) detail() string {
 	if len(e.Faults) == 1 {
 		return "the configuration has a problem"
 	}
 	return fmt.Sprintf("the configuration has %d problems", len(e.Faults))
+}
+
+// listed is what is wrong, in one line.
+func listed(faults []problem.Field) string {
+	text := ""
+	for _, f := range faults {
+		text += "; " + f.Location + ": " + f.Message
+	}
+	return text
 }
 
 func (a *api) registerConfig(h huma.API) {
@@ -120,6 +158,9 @@ func (a *api) registerConfig(h huma.API) {
 	large := op(h, "plan-config", "POST", "/v1/config/plan", "What a configuration would change, and what that means for data")
 	large.MaxBodyBytes = maxConfig
 	add(h, large, a.planConfig)
+	apply := op(h, "apply-config", "POST", "/v1/config/apply", "Put a configuration in the place of the one at work: the whole of it, or nothing")
+	apply.MaxBodyBytes = maxConfig
+	add(h, apply, a.applyConfig)
 }
 
 // maxConfig bounds a request with a configuration.
@@ -135,6 +176,11 @@ func (a *api) planConfig(ctx context.Context, in *reply[PlanRequest]) (*reply[Pl
 	return answer(ctx, a, p, err)
 }
 
+func (a *api) applyConfig(ctx context.Context, in *reply[ApplyRequest]) (*reply[Applied], error) {
+	done, err := a.configs.ApplyConfig(ctx, in.Body)
+	return answer(ctx, a, done, err)
+}
+
 // Config returns the configuration at work.
 func (c *Client) Config(ctx context.Context) (RunningConfig, error) {
 	return call[RunningConfig](ctx, c, "GET", "/v1/config", nil)
@@ -143,4 +189,15 @@ func (c *Client) Config(ctx context.Context) (RunningConfig, error) {
 // PlanConfig tells what a configuration would change.
 func (c *Client) PlanConfig(ctx context.Context, r PlanRequest) (Plan, error) {
 	return call[Plan](ctx, c, "POST", "/v1/config/plan", r)
+}
+
+// applyTimeout leaves room for systems that do not answer a check, and for batches in hand.
+const applyTimeout = 5 * time.Minute
+
+// ApplyConfig puts a configuration in the place of the one at work.
+func (c *Client) ApplyConfig(ctx context.Context, r ApplyRequest) (Applied, error) {
+	patient := *c
+	plain := *c.http
+	plain.Timeout, patient.http = applyTimeout, &plain
+	return call[Applied](ctx, &patient, "POST", "/v1/config/apply", r)
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"syncline"
 	"syncline/internal/problem"
 )
 
@@ -14,6 +15,8 @@ type configs struct {
 	plan  Plan
 	err   error
 	asked PlanRequest
+
+	applied ApplyRequest
 }
 
 func (c *configs) Config(context.Context) (RunningConfig, error) {
@@ -23,6 +26,11 @@ func (c *configs) Config(context.Context) (RunningConfig, error) {
 func (c *configs) PlanConfig(_ context.Context, r PlanRequest) (Plan, error) {
 	c.asked = r
 	return c.plan, c.err
+}
+
+func (c *configs) ApplyConfig(_ context.Context, r ApplyRequest) (Applied, error) {
+	c.applied = r
+	return Applied{Plan: c.plan}, c.err
 }
 
 // TestConfigurationsReachTheEngine, and what is wrong with one comes back with its places.
@@ -43,6 +51,21 @@ func TestConfigurationsReachTheEngine(t *testing.T) {
 	}
 	if diff := cmp.Diff(request, f.asked); diff != "" {
 		t.Errorf("asked (-want +got):\n%s", diff)
+	}
+	apply := ApplyRequest{Files: request.Files, Version: 3}
+	done, err := c.ApplyConfig(t.Context(), apply)
+	if diff := cmp.Diff(Applied{Plan: f.plan}, done); err != nil || diff != "" || !cmp.Equal(apply, f.applied) {
+		t.Errorf("ApplyConfig: %v, asked %+v (-want +got):\n%s", err, f.applied, diff)
+	}
+	for code, err := range map[string]error{"config_stale": syncline.Errorf(syncline.Rejected, "config_stale", ""), "config_busy": syncline.Errorf(syncline.Rejected, "config_busy", "")} {
+		f.err = err
+		_, err := c.ApplyConfig(t.Context(), apply)
+		problemIn(t, err, 409, code, 1)
+	}
+	f.err = &CheckFailed{[]problem.Field{{Location: "system dw", Message: "database_unavailable: it is not there"}}}
+	_, err = c.ApplyConfig(t.Context(), apply)
+	if p := problemIn(t, err, 422, "check_failed", 4); len(p.Fields) != 1 {
+		t.Errorf("fields = %+v", p.Fields)
 	}
 	f.err = &InvalidConfig{[]problem.Field{{Location: "syncline.yaml:3:5", Message: "unknown_key: there is no key x"}}}
 	_, err = c.PlanConfig(t.Context(), request)

@@ -50,6 +50,7 @@ var least = map[string]access.Role{
 	"start-sync":        access.Operator,
 	"unpause":           access.Operator,
 
+	"apply-config": access.Admin,
 	"create-token": access.Admin,
 	"plan-config":  access.Admin, // it shows what references to the server's files and environment stand for
 	"revoke-token": access.Admin,

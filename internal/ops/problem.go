@@ -23,8 +23,14 @@ const codeInternal = "internal"
 func problemOf(ctx context.Context, log *slog.Logger, err error) error {
 	var invalid *InvalidConfig
 	if errors.As(err, &invalid) {
-		p := problem.New(http.StatusUnprocessableEntity, problem.CodeConfigInvalid, invalid.Error(), "")
+		p := problem.New(http.StatusUnprocessableEntity, problem.CodeConfigInvalid, invalid.detail(), "")
 		p.Fields = invalid.Faults
+		return p
+	}
+	var failed *CheckFailed
+	if errors.As(err, &failed) {
+		p := problem.New(http.StatusUnprocessableEntity, problem.CodeCheckFailed, failed.detail(), "correct what is listed")
+		p.Fields = failed.Faults
 		return p
 	}
 	var known *syncline.Error
@@ -43,7 +49,7 @@ func statusOf(err error, known *syncline.Error) int {
 		return http.StatusNotFound
 	case known.Code == "state_full", known.Code == "log_full":
 		return http.StatusInsufficientStorage
-	case known.Code == "conflict_moved", known.Code == "conflict_over":
+	case known.Code == "conflict_moved", known.Code == "conflict_over", known.Code == "config_stale", known.Code == "config_busy":
 		return http.StatusConflict
 	case known.Class == syncline.Rejected:
 		return http.StatusUnprocessableEntity

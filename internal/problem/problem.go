@@ -16,6 +16,8 @@ const (
 	CodeServerInvalid = "server_invalid"
 	// CodeConfigInvalid is that of a configuration which the server does not take.
 	CodeConfigInvalid = "config_invalid"
+	// CodeCheckFailed is that of a configuration whose systems or tables are not as it needs them.
+	CodeCheckFailed = "check_failed"
 )
 
 // Problem is an error of a request.
@@ -66,14 +68,14 @@ func (p *Problem) Unwrap() error {
 }
 
 // ExitCode is the exit status of a command that ends with this problem: 4 if the server could not be reached or did not let
-// the caller in, 3 if it does not take the configuration, 2 if its URL is none, else 1.
+// the caller in, or could not reach what it is to work with, 3 if it does not take the configuration, 2 if its URL is none, else 1.
 func (p *Problem) ExitCode() int {
 	switch {
 	case p.Code == CodeServerInvalid:
 		return 2
 	case p.Code == CodeConfigInvalid:
 		return 3
-	case p.Status == 0, p.Status == http.StatusUnauthorized, p.Status == http.StatusForbidden:
+	case p.Status == 0, p.Code == CodeCheckFailed, p.Status == http.StatusUnauthorized, p.Status == http.StatusForbidden:
 		return 4
 	}
 	return 1

@@ -1,0 +1,74 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"syncline"
+	"syncline/internal/config"
+	"syncline/internal/daemon"
+	"syncline/internal/ops"
+)
+
+func applyCommand(g *globals) *cobra.Command {
+	var req ops.ApplyRequest
+	cmd := &cobra.Command{
+		Use:   "apply",
+		Short: "Put a configuration in the place of the one at work",
+		Long: "Has the running server work by this configuration (-c): the whole of it or, after an error, nothing. It is validated, and its\n" +
+			"new and changed parts are connected to, before anything is touched. Routes and sources that it does not change go on undisturbed.\n" +
+			"A restart uses the server's own file again: put there what is to stay.",
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			files, err := g.files()
+			if err != nil {
+				return err
+			}
+			client, err := g.client()
+			if err != nil {
+				return err
+			}
+			req.Files = sent(files)
+			done, err := client.ApplyConfig(cmd.Context(), req)
+			if err != nil {
+				return err
+			}
+			return g.print(cmd, done, func(w *tabwriter.Writer) {
+				printPlan(w, done.Plan)
+				row(w, "Version %d is at work, applied by %s.", done.Version, done.By)
+			})
+		},
+	}
+	cmd.Flags().Int64Var(&req.Version, "version", 0, "refuse if another version is at work: that of a plan")
+	return cmd
+}
+
+// reload applies the configuration that the server was started with at each SIGHUP, until ctx ends. One that cannot be applied changes
+// nothing, and the log says why.
+func reload(ctx context.Context, path string, d *daemon.Daemon, log *slog.Logger) {
+	hangups := make(chan os.Signal, 1) // one that comes while another is carried out is carried out after it
+	signal.Notify(hangups, syscall.SIGHUP)
+	defer signal.Stop(hangups)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-hangups:
+		}
+		files, problems := config.Files(path)
+		err := problems.Err()
+		if err == nil {
+			_, err = d.Apply(ctx, files, 0, "SIGHUP")
+		}
+		if err != nil && ctx.Err() == nil {
+			log.Error("configuration was not applied, the one at work stays", "code", syncline.CodeOf(err), "err", fmt.Errorf("%s: %w", path, err), "fix", syncline.FixOf(err))
+		}
+	}
+}
