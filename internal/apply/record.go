@@ -93,7 +93,8 @@ func (pl *planner) put(p *plan, it item, values []syncline.Value) {
 		}
 	}
 	s := slot{int32(it.r), key}
-	before, held, gone := p.pending(it.r, key), pl.held(p, s), p.gone(it.r, key)
+	before, held := p.pending(it.r, key), pl.held(p, s)
+	gone := before != nil && p.gone(it.r, key)
 	if before != nil && !gone && !held { // else it is older than what waits
 		row.Values = fill(row.Values, before.Row.Values)
 	}

@@ -116,7 +116,7 @@ func (r *Route) Recheck(ctx context.Context) error {
 }
 
 // run works until ctx ends or something fails. It tells whether any batch was done. One goroutine reads ahead, one at a time
-// applies; everything is decided in this one.
+// applies, one at a time looks further ahead for what is urgent; everything is decided in this one.
 func (s *Session) run(ctx, hard context.Context) (progress bool, err error) {
 	var workers sync.WaitGroup
 	readCtx, stopReading := context.WithCancel(ctx)

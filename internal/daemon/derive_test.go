@@ -4,6 +4,8 @@ import (
 	"database/sql"
 	"path/filepath"
 	"testing"
+
+	"syncline/internal/state"
 )
 
 // TestDerivedTypesReachTheRules, for records of the first copy and for changes.
@@ -51,4 +53,46 @@ rules:
 	execute(t, crm, `UPDATE customer SET archived_at = '2026' WHERE id = 4`, `UPDATE customer SET merged_into = 1 WHERE id = 5`, `UPDATE customer SET archived_at = NULL WHERE id = 2`)
 	is(all, "1,2")
 	is(urgent, "1 0,2 0")
+}
+
+// TestAnUrgentChangeGoesAhead of what a route has missed while it was paused.
+func TestAnUrgentChangeGoesAhead(t *testing.T) {
+	ctx, dir := t.Context(), t.TempDir()
+	crm := filepath.Join(dir, "crm.db")
+	execute(t, crm, `CREATE TABLE customer (id TEXT PRIMARY KEY, tier TEXT)`)
+	d := running(t, load(t, dir, `
+version: 1
+log: {dir: "$DIR/log"}
+state: {url: "sqlite:$DIR/state.db"}
+http: {listen: "127.0.0.1:0"}
+systems:
+  crm:
+    type: sqlite
+    url: "sqlite:$DIR/crm.db"
+    capture: {manage: true, entities: {customer: {priority: 'after.tier == "vip" ? "critical" : nil'}}}
+  dw: {type: sqlite, url: "sqlite:$DIR/dw.db"}
+rules:
+  - {id: r, from: crm/customer, to: dw/customer, create: true, batch: {max_rows: 50, max_wait: 0s}}
+`))
+	db := openDatabase(t, filepath.Join(dir, "dw.db"))
+	rows := func(query string) (n int) {
+		_ = db.QueryRowContext(ctx, query).Scan(&n) // no table yet: 0
+		return n
+	}
+	execute(t, crm, `INSERT INTO customer VALUES ('first', 'free')`)
+	eventually(t, "the first record", func() bool { return rows("SELECT count(*) FROM customer") == 1 })
+	rule := []state.Pause{{Kind: "rule", Name: "r", Reason: "test"}}
+	if _, err := d.Engine().Pause(ctx, rule); err != nil {
+		t.Fatal(err)
+	}
+	execute(t, crm, `WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3000) INSERT INTO customer SELECT 'normal ' || i, 'free' FROM n`,
+		`INSERT INTO customer VALUES ('urgent', 'vip')`)
+	eventually(t, "everything is in the log", func() bool { return d.source("crm").capture.Status().Events >= 3002 })
+	if err := d.Engine().Unpause(ctx, rule); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "everything is there", func() bool { return rows("SELECT count(*) FROM customer") == 3002 })
+	if before := rows("SELECT count(*) FROM customer WHERE rowid < (SELECT rowid FROM customer WHERE id = 'urgent')"); before > 1500 {
+		t.Errorf("%d records were applied before the urgent one, want it ahead of most of 3000", before)
+	}
 }
