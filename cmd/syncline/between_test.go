@@ -1,10 +1,12 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -15,6 +17,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"syncline/internal/failpoint"
+	"syncline/internal/ops"
 	"syncline/internal/testserver"
 )
 
@@ -272,4 +275,97 @@ func TestTwoWayStorm(t *testing.T) {
 	if err := f.program.stop(); err != nil {
 		t.Errorf("stop = %v, want a clean exit", err)
 	}
+}
+
+// TestTwoWayTruncate: a TRUNCATE of one side stops both routes before the other side loses anything, until the rule says what it means.
+func TestTwoWayTruncate(t *testing.T) {
+	t.Parallel()
+	f := newTwoSides(t)
+	counted := func(n int) func(context.Context) error {
+		return func(ctx context.Context) error {
+			rows, err := f.rowsOfErp(ctx)
+			if err == nil && len(rows) != n {
+				err = fmt.Errorf("erp has %d records, not %d", len(rows), n)
+			}
+			return err
+		}
+	}
+	f.program.start()
+	eventually(t, "the first copy is there", counted(stocks))
+	f.onCrm(`TRUNCATE customer`)
+	halted := func(id string) func(context.Context) error {
+		return func(context.Context) error {
+			if r := f.program.routes()[id]; r.State != ops.RouteHalted || r.Error == nil || r.Error.Code != "between_truncated" {
+				return fmt.Errorf("%s is %s: %+v", id, r.State, r.Error)
+			}
+			return nil
+		}
+	}
+	eventually(t, "the route of the emptied side halts", halted("customer@crm"))
+	f.onErp(`UPDATE client SET label = label`)
+	eventually(t, "and so does the other one", halted("customer@erp"))
+	if err := counted(stocks)(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	// Two records are put back by hand, and the rule says what it means for the others.
+	f.program.kill()
+	f.onCrm(`INSERT INTO customer VALUES (0, 'start', 0, repeat('x', 5000), now()), (1, 'back', 0, repeat('x', 5000), now())`)
+	text, err := os.ReadFile(f.program.config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text = bytes.Replace(text, []byte("    fields: {id"), []byte("    on: {truncated: delete}\n    fields: {id"), 1)
+	if err := os.WriteFile(f.program.config, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f.program.start()
+	eventually(t, "the others are deleted", counted(2))
+	f.program.caughtUp()
+	crm, err := f.rowsOfCrm(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	erp, err := f.rowsOfErp(t.Context())
+	if diff := cmp.Diff(crm, erp); err != nil || diff != "" || len(crm) != 2 {
+		t.Errorf("crm -, erp +, %v:\n%s", err, diff)
+	}
+}
+
+// TestTwoWayColumns: columns that come on both sides are kept equal from then on, one that goes is left out, and neither stops the rule.
+func TestTwoWayColumns(t *testing.T) {
+	t.Parallel()
+	f := newTwoSides(t)
+	f.program.start()
+	both := func(crm, erp string, want string) {
+		t.Helper()
+		eventually(t, want, func(ctx context.Context) error {
+			var a, b sql.NullString
+			if err := f.crm.QueryRow(ctx, crm).Scan(&a); err != nil {
+				return err
+			}
+			if err := f.erp.QueryRowContext(ctx, erp).Scan(&b); err != nil {
+				return err
+			}
+			if a.String != want || b.String != want {
+				return fmt.Errorf("crm has %q, erp has %q", a.String, b.String)
+			}
+			return nil
+		})
+	}
+	both(`SELECT name FROM customer WHERE id = 1`, `SELECT label FROM client WHERE number = 1`, "start")
+	f.onErp(`ALTER TABLE client ADD COLUMN phone TEXT`)
+	f.onErp(`UPDATE client SET phone = '1' WHERE number = 1`) // crm has no such column yet
+	f.onCrm(`ALTER TABLE customer ADD COLUMN phone text`)
+	f.onCrm(`UPDATE customer SET name = 'next' WHERE id = 1`)
+	both(`SELECT name FROM customer WHERE id = 1`, `SELECT label FROM client WHERE number = 1`, "next")
+	f.onErp(`UPDATE client SET phone = '2' WHERE number = 2`)
+	both(`SELECT phone FROM customer WHERE id = 2`, `SELECT phone FROM client WHERE number = 2`, "2")
+	f.onCrm(`UPDATE customer SET phone = '3' WHERE id = 2`)
+	both(`SELECT phone FROM customer WHERE id = 2`, `SELECT phone FROM client WHERE number = 2`, "3")
+	f.onCrm(`ALTER TABLE customer DROP COLUMN big`)
+	f.onErp(`UPDATE client SET label = 'last', big = 'y' WHERE number = 3`)
+	both(`SELECT name FROM customer WHERE id = 3`, `SELECT label FROM client WHERE number = 3`, "last")
+	f.onCrm(`UPDATE customer SET name = 'very last' WHERE id = 3`)
+	both(`SELECT name FROM customer WHERE id = 3`, `SELECT label FROM client WHERE number = 3`, "very last")
+	f.program.caughtUp()
 }

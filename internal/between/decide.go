@@ -186,6 +186,12 @@ func (c *comparison) deleted(side int) bool {
 	return c.held[side].Record == nil && c.based[side] && c.bases[side] != nil && c.agreed != nil
 }
 
+// removed reports whether somebody deleted the record on this side.
+func removed(held [2]Held, side int) bool {
+	c := newComparison(held)
+	return c.deleted(side)
+}
+
 // current reports whether the shadows say already that both sides hold the record.
 func (c *comparison) current(r Record) bool {
 	return c.known && equalRecords(c.agreed, r) && !c.changed(0) && !c.changed(1) && c.based[0] && c.based[1]

@@ -62,6 +62,9 @@ func (l *Lane) Apply(ctx context.Context, w *syncline.Write) (syncline.Result, e
 	}
 	defer p.release()
 	res, err := l.apply(ctx, w)
+	if err != nil && p.ends[0] != nil && syncline.ClassOf(err) == syncline.Fatal {
+		err = p.moved(ctx, err)
+	}
 	if err == nil {
 		err = w.Commit(ctx, res)
 	}

@@ -168,6 +168,18 @@ func (p *Pair) rematch(ctx context.Context) error {
 	return p.ready(ctx)
 }
 
+// moved makes an error transient that came because the columns of a side are no longer those that were paired.
+func (p *Pair) moved(ctx context.Context, err error) error {
+	m, now := p.match(ctx)
+	switch {
+	case now != nil && syncline.ClassOf(now) == syncline.Fatal:
+		return now
+	case now == nil && !m.equal(p.mapping):
+		return syncline.Errorf(syncline.Transient, "between_table_changed", "the columns have changed: %w", err)
+	}
+	return err
+}
+
 // match pairs the columns that both sides have now.
 func (p *Pair) match(ctx context.Context) (*Mapping, error) {
 	var tables [2]*syncline.Schema
@@ -313,6 +325,9 @@ func (r *round) decide(i int, h Held) answer {
 	switch {
 	case v.Conflict:
 		pl.fate.conflict = r.p.conflict(v)
+	case r.p.o.Truncated == TruncatedHalt && v.Result == nil && v.Write[r.near] && removed(held, far):
+		// That the far side has deleted it is heard of from its own log, or it was emptied, which is not for this lane to follow.
+		pl.fate.wrote = false
 	case pl.fate.wrote && r.p.brake.holds(r.p.o.Now(), r.key(i)):
 		pl.fate = fate{err: r.p.bounced(held)}
 	case v.Forget:

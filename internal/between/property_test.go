@@ -450,3 +450,23 @@ func TestTriggersThatContradict(t *testing.T) {
 		t.Fatalf("the key was written %d times", w.writes)
 	})
 }
+
+// A table that was emptied at once is no reason to remove anything on the other side, whatever is heard of there: not its echoes, and no copy.
+func TestAnEmptiedSideEmptiesNothing(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		w := newWorld(t, &Policy{Deleted: Deleted(rapid.IntRange(0, 2).Draw(t, "deleted"))})
+		for id := range keys {
+			w.sides[rapid.IntRange(0, 1).Draw(t, "of")].write(id, Record{syncline.Int(id), text(t), amount(t), text(t), syncline.Null})
+		}
+		w.settle()
+		emptied := rapid.IntRange(0, 1).Draw(t, "emptied")
+		for id := range keys {
+			w.sides[emptied].put(id, nil) // no event tells of it
+			w.queues[1-emptied] = append(w.queues[1-emptied], id)
+		}
+		w.settle()
+		if left := w.sides[1-emptied].all(); len(left) != int(keys) {
+			t.Fatalf("of %d records %d are left", keys, len(left))
+		}
+	})
+}
