@@ -76,10 +76,12 @@ func TestWhatIsRecorded(t *testing.T) {
 	must(t, err)
 	_, err = c.CancelTasks(t.Context(), Selection{Choice: Choice{Status: "failed", Route: "r", Key: "secret-key"}}, "all wrong")
 	must(t, err)
+	must(t, c.EditTask(t.Context(), "t4", json.RawMessage(`{"name": "Ada Lovelace", "status": "secret"}`), "a typo"))
 	f.err = errNo
 	_ = c.RetryTask(t.Context(), "t2", "mended")
 	want := []state.Call{
 		{Operation: "retry-task", Details: map[string]string{"id": "t2"}, Reason: "from the flag", Status: 500, Code: "internal"},
+		{Operation: "retry-task", Details: map[string]string{"id": "t4", "record": "given"}, Reason: "from the flag", Status: 204},
 		{Operation: "cancel-tasks", Details: map[string]string{"status": "failed", "route": "r", "keys": "1"}, Reason: "from the flag", Status: 200},
 		{Operation: "start-sync", Details: map[string]string{"source": "crm", "entity": "lead", "routes": "a, b (2)", "keys": "3"}, Reason: "from the flag", Status: 202},
 		{Operation: "cancel-task", Details: map[string]string{"id": "t1"}, Reason: "from the flag", Status: 204},
@@ -98,7 +100,8 @@ func TestWhatIsRecorded(t *testing.T) {
 	if got := calls(t, store)[0]; got.Reason != "a duplicate" || got.Who != "olga" || got.Role != "operator" || got.Token == "" {
 		t.Errorf("recorded: %+v, want the reason of the body", got)
 	}
-	if text, _ := json.Marshal(calls(t, store)); strings.Contains(string(text), secret) || strings.Contains(string(text), "secret-key") || strings.Contains(string(text), "k2") {
+	if text, _ := json.Marshal(calls(t, store)); strings.Contains(string(text), secret) || strings.Contains(string(text), "secret-key") || strings.Contains(string(text), "k2") ||
+		strings.Contains(string(text), "Lovelace") {
 		t.Errorf("the audit log tells too much: %s", text)
 	}
 	res, body := do(t, "POST", url+"/v1/tasks/x/retry?reason="+strings.Repeat("r", maxReason+1), "", map[string]string{"Authorization": "Bearer " + secret})
