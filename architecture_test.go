@@ -62,6 +62,7 @@ var kinds = map[string]kind{
 	"internal/javascript": pure,
 	"internal/pgoutput":   pure,
 	"internal/problem":    pure,
+	"internal/trial":      pure,
 	"internal/rule":       pure,
 	"internal/transform":  pure,
 

@@ -131,6 +131,7 @@ func newRoot() *cobra.Command {
 		runCommand(g),
 		statusCommand(g),
 		routesCommand(g),
+		rulesCommand(g),
 		tasksCommand(g), statsCommand(g), conflictsCommand(g),
 		syncCommand(g),
 		pauseCommand(g),

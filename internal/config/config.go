@@ -10,6 +10,7 @@ import (
 	"syncline/internal/conflict"
 	"syncline/internal/rule"
 	"syncline/internal/transform"
+	"syncline/internal/trial"
 )
 
 // Config is a whole, valid configuration: every default is filled in, every reference resolved, every path absolute if the
@@ -124,6 +125,8 @@ type Rule struct {
 	Retry    Retry            `json:"retry"`
 	Batch    Batch            `json:"batch"`
 	Enabled  bool             `json:"enabled"`
+	// Tests are what `syncline rules test` runs; they have nothing to do with what the rule does.
+	Tests []trial.Case `json:"-"`
 	// Group names the rules that move together as one route; "" = a route of its own.
 	Group string `json:"group,omitempty"`
 	// Guarded: another route writes the same table, or did and may do so again, so that each record must keep the order of its newest

@@ -80,6 +80,7 @@ func (l *loader) rule(v value) {
 		"on":        func(v value) { l.on(v, r) },
 		"retry":     func(v value) { l.retry(v, &r.Retry) },
 		"batch":     func(v value) { l.batch(v, &r.Batch) },
+		"tests":     func(v value) { l.tests(v, r) },
 		"enabled":   func(v value) { l.boolean(v, &r.Enabled) },
 		"group":     func(v value) { r.group = v; l.name(v, &r.Group, ruleName, "letters, digits, ., _ and -") },
 		"conflict":  func(v value) { l.conflict(v, r) },

@@ -24,6 +24,8 @@ type Plan struct {
 	// keyOps are the operations that the key depends on.
 	keyOps  []operation
 	scratch registers
+	// stages are what the record looks like after each step, for Trace.
+	stages []stage
 	// children is set where the records are split.
 	children *Children
 }

@@ -192,7 +192,7 @@ func (c *Children) Rows(b *syncline.Batch, i int, parent []syncline.Value) ([][]
 }
 
 func (c *Children) failed(err error, field string) error {
-	if errors.Is(err, expression.ErrUnset) {
+	if errors.Is(err, expression.ErrUnset) || syncline.CodeOf(err) == "transform_failed" {
 		return err
 	}
 	if field == "" {

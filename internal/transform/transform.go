@@ -110,15 +110,20 @@ func (t *Transform) Bind(in *syncline.Schema) (*Plan, error) {
 func (t *Transform) bind(in *syncline.Schema, open bool) (*Plan, error) {
 	l := newLayout(in)
 	l.open = open
+	stages := make([]stage, len(t.steps))
 	for i, s := range t.steps {
 		l.step, l.kind = t.first+i, t.kinds[i]
 		if err := s.bind(l); err != nil {
 			return nil, stepError(syncline.Fatal, syncline.CodeOf(err), l.step, l.kind, "", err)
 		}
+		stages[i] = l.stage()
 	}
 	p, err := l.plan()
-	if err != nil || t.split == nil {
-		return p, err
+	if err != nil {
+		return nil, err
+	}
+	if p.stages = stages; t.split == nil {
+		return p, nil
 	}
 	if p.children, err = t.split.children(p, l); err != nil {
 		var inner *syncline.Error
