@@ -80,7 +80,9 @@ func parse(ev *Event, entities map[string]*Entity) (*Record, *Error) {
 		return nil, err
 	}
 	if op == syncline.OpMerged && r.Meta.Into == r.Key() {
-		return nil, unprocessable("bad_value", "into", "a record cannot be merged into itself")
+		e := unprocessable("bad_value", "into", "a record cannot be merged into itself")
+		e.Err.Fix = "subject and data of a merge are those of the record that goes; the one that survives has an event of its own"
+		return nil, e
 	}
 	return r, nil
 }
