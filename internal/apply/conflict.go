@@ -1,6 +1,7 @@
 package apply
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"maps"
@@ -34,11 +35,14 @@ func (p *plan) judge(at int32, it item) {
 	if !first || ev.Before == nil {
 		return
 	}
-	if it.rule.binding.Before == nil {
-		j.base = ev.Before
-		return
+	before := ev.Before
+	if it.rule.binding.Before != nil {
+		var err error
+		if before, err = it.rule.binding.Before(it.e.batch, it.i); err != nil {
+			return // it does not tell
+		}
 	}
-	if before, err := it.rule.binding.Before(it.e.batch, it.i); err == nil { // else it does not tell
+	if len(before) == len(it.rule.binding.Out.Columns) {
 		j.base = before
 	}
 }
@@ -68,6 +72,9 @@ func (d *decider) decide(i int, held syncline.Held) (syncline.Decision, error) {
 		ours = nil
 	}
 	ev := d.event(c)
+	if ev.Version == 0 {
+		ev.Version = j.rule.binding.Resolver.VersionOf(ours)
+	}
 	var v conflict.Verdict
 	var err error
 	if choice := d.choice(c); choice != nil {
@@ -78,12 +85,23 @@ func (d *decider) decide(i int, held syncline.Held) (syncline.Decision, error) {
 	if err != nil {
 		return syncline.Decision{}, atChange(err, i)
 	}
+	if v.Conflict != nil && v.Outcome == syncline.OutcomeConflict && d.p.leftover(i) {
+		v.Outcome = syncline.OutcomeKept
+		v.Conflict.Action, v.Conflict.Result = conflict.Skip, held.Values
+		v.Conflict.Note = "the source gave the record another key; what is left under the old one was changed at the target"
+	}
 	if v.Conflict == nil {
 		delete(d.verdicts, i)
 	} else {
 		d.verdicts[i] = v.Conflict
 	}
 	return v.Decision, nil
+}
+
+// leftover reports whether the change removes what is left under the old key of a record: no task of its own stands for it.
+func (p *plan) leftover(i int) bool {
+	n, c := p.newest[i], &p.changes[i]
+	return n < 0 || p.tasks[n].entry.batch != c.Batch || int(p.tasks[n].event) != c.Event
 }
 
 // atChange names the change that a rejection is about.
@@ -125,10 +143,32 @@ func (d *decider) event(c *syncline.Change) *conflict.Event {
 func (d *decider) choice(c *syncline.Change) *state.Choice {
 	for n, e := range d.p.retryEntry {
 		if e.batch == c.Batch {
-			return d.p.retry[n].choice
+			if c, ok := d.m.decided[d.p.retry[n].head().Task]; ok {
+				return &c
+			}
 		}
 	}
 	return nil
+}
+
+// remember takes over what became of conflicts. A decision that did not fit is forgotten: the next one is another.
+func (m *machine) remember(list []state.Conflict) {
+	for i := range list {
+		if c := list[i].Choice; c != nil {
+			m.decided[list[i].Task] = *c
+		} else {
+			delete(m.decided, list[i].Task)
+		}
+	}
+}
+
+// again returns what a person decided about the task when the target held the same, before it lost that.
+func (m *machine) again(task string, rec *conflict.Record) *state.Choice {
+	c, ok := m.decided[task]
+	if !ok || !bytes.Equal(c.Held, rec.State) {
+		return nil
+	}
+	return &c
 }
 
 // settle carries out a person's decision.
@@ -146,17 +186,19 @@ func (d *decider) settle(rule *bound, ev *conflict.Event, ours []syncline.Value,
 // conflicts are the plan's, as they were decided at this time.
 func (d *decider) conflicts(now time.Time) (list []state.Conflict) {
 	for _, i := range slices.Sorted(maps.Keys(d.verdicts)) {
-		newest := d.p.newest[i]
-		if newest < 0 {
-			continue // the removal of a record under its old key: the task's own change tells of it
+		c, rule := &d.p.changes[i], d.p.judged[i].rule
+		key, _ := c.Row.Key()
+		task := TaskID(rule.ID, c.Batch.Source, c.Order.Seq, c.Order.Index)
+		if d.p.leftover(i) {
+			task += "/old" // the event may have a conflict under its new key, too
 		}
-		t := &d.p.tasks[newest]
-		b, rule := t.entry.batch, d.p.judged[i].rule
-		key, _ := d.p.changes[i].Row.Key()
-		row := row{TaskID(rule.ID, b.Source, t.entry.seq, t.entry.first+int(t.event)), rule, b.Source, key}
+		row := row{task, rule, c.Batch.Source, key}
 		found := row.conflict(d.verdicts[i])
-		if choice := d.choice(&d.p.changes[i]); choice != nil && !found.Open {
-			found.By, found.Reason = choice.By, choice.Reason
+		switch choice := d.choice(&d.p.changes[i]); {
+		case found.Open:
+			found.Choice = d.m.again(found.Task, d.verdicts[i])
+		case choice != nil:
+			found.By, found.Reason, found.Choice = choice.By, choice.Reason, choice
 		}
 		found.Created, found.Updated = now, now
 		list = append(list, found)
@@ -198,7 +240,7 @@ func why(rec *conflict.Record) string {
 	return text
 }
 
-// choices takes over what people have decided and is not carried out yet.
+// choices takes over what people have decided. What is not carried out yet, or is to be carried out again, comes first.
 func (s *Session) choices(ctx context.Context) error {
 	if !s.m.decides {
 		return nil
@@ -207,9 +249,9 @@ func (s *Session) choices(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	s.m.decided = all
 	for _, k := range s.m.parking.slots {
-		if c, ok := all[k.head().Task]; ok {
-			k.choice = &c
+		if _, ok := all[k.head().Task]; ok {
 			s.m.parking.force(k)
 		}
 	}
@@ -235,7 +277,7 @@ func (s *Session) Resolve(ctx context.Context, x state.Exception, c state.Choice
 	if err := s.r.o.State.Choose(ctx, x.Task, c); err != nil {
 		return fmt.Errorf("note the decision: %w", err)
 	}
-	k.choice = &c
+	s.m.decided[x.Task] = c
 	s.m.parking.force(k)
 	s.m.forget()
 	return nil

@@ -83,8 +83,9 @@ type machine struct {
 	unsaved bool
 	saved   time.Time
 	copies  copies
-	// decides: a rule has a conflict section.
+	// decides: a rule has a conflict section. decided is what persons decided about conflicts, by task.
 	decides bool
+	decided map[string]state.Choice
 
 	// outside: a rule's records are asked for before they are planned. missing: those of the next event are not there. preparing is
 	// the question under way, recalled are the answers for parked tasks that were not tried yet.
@@ -332,6 +333,7 @@ func (m *machine) done(c *state.Commit, now time.Time) {
 	p := m.inflight
 	m.inflight = nil
 	m.parking.fold(c)
+	m.remember(c.Conflicts)
 	if len(p.retry) > 0 {
 		if m.traits.Transactional && len(c.Update) > 0 && !c.Update[0].Pending() {
 			m.together = min(2*len(p.retry), m.limits.MaxRows)

@@ -42,9 +42,8 @@ func (r Retry) after(attempts int) time.Duration {
 type parked struct {
 	slot  slot
 	tasks []state.Exception
-	// forced: an operator asked for the next attempt. choice is what one decided about a conflict, which that attempt carries out.
+	// forced: an operator asked for the next attempt.
 	forced bool
-	choice *state.Choice
 	// at is when the slot is due, and n its number in the queue of those that are; -1 = nothing that only time brings moves it.
 	at time.Time
 	n  int
@@ -171,7 +170,7 @@ func (pk *parking) fold(c *state.Commit) {
 			}
 			break
 		}
-		k.forced, k.choice = false, nil
+		k.forced = false
 		if len(k.tasks) == 0 {
 			pk.queue.remove(k)
 			delete(pk.slots, s)

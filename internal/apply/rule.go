@@ -54,6 +54,10 @@ func (r *Rule) Fit(schema *syncline.Schema) (*Binding, error) {
 		}
 		return r.Marks.extend(r.ID, b)
 	}
+	if err == nil && r.Conflicts != nil && len(b.Out.Key) == 0 {
+		return nil, syncline.Errorf(syncline.Fatal, "conflict_without_key", "rule %s has a conflict section, and %s has no key to find records by", r.ID, schema.Table).
+			WithFix("declare the entity's key, or take the conflict section out")
+	}
 	if err == nil && r.Conflicts != nil {
 		b.Resolver, err = r.Conflicts.Bind(b.Out)
 	}

@@ -179,8 +179,12 @@ func (s *settling) parkChange(i int, older []int, codes []state.Outcome) {
 
 // conflict has x wait for a person.
 func (s *settling) conflict(x *state.Exception, change int) {
+	rec := s.d.verdicts[change]
 	x.Status, x.NextTry, x.Updated = state.StatusConflict, time.Time{}, s.now
-	x.Code, x.Class, x.Error = "conflict", syncline.Rejected.String(), why(s.d.verdicts[change])
+	x.Code, x.Class, x.Error = "conflict", syncline.Rejected.String(), why(rec)
+	if s.m.again(x.Task, rec) != nil {
+		x.Status, x.NextTry = state.StatusRetrying, s.now
+	}
 }
 
 // rejected counts an attempt of x that failed with err.
@@ -229,6 +233,7 @@ func (s *settling) wait(i int, sl slot, x state.Exception, codes []state.Outcome
 
 // inherit gives x the standing of an older task of its slot, and the columns that only the older one had.
 func (s *settling) inherit(x, old *state.Exception) {
+	defer s.inheritBase(x, old)
 	if nb, err := syncline.DecodeBatch(x.Record); err == nil {
 		if ob, err := syncline.DecodeBatch(old.Record); err == nil {
 			n, o := &nb.Events[0], &ob.Events[0]
@@ -394,6 +399,9 @@ func (s *settling) exception(i int, sl slot, after []syncline.Value, keepsOld bo
 	ev.After = after
 	if after != nil && !keepsOld && !s.m.traits.Events && len(rule.binding.Out.Key) > 0 {
 		ev.Before = nil
+	}
+	if rule.Conflicts != nil && after != nil && !keepsOld {
+		ev.Before = s.base(i, sl.key)
 	}
 	single := &syncline.Batch{Source: b.Source, Position: b.PositionOf(int(t.event)), Events: []syncline.Event{ev}}
 	if ev.Txn < len(b.Txns) {

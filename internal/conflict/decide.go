@@ -277,7 +277,7 @@ func (d *deciding) agree() Verdict {
 			return Verdict{Decision: syncline.Decision{Shadow: d.shadow.encode(), Outcome: syncline.OutcomeKept}}
 		}
 		for i := range values {
-			if d.theirs != nil && !d.r.key[i] && !d.fresh && !values[i].IsUnset() && !d.theirs[i].IsUnset() && !d.weChanged(i) {
+			if d.theirs != nil && !d.r.key[i] && !values[i].IsUnset() && !d.theirs[i].IsUnset() && !d.weChanged(i) {
 				values[i] = syncline.Unset
 			}
 		}

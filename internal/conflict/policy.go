@@ -237,3 +237,15 @@ func names(s *syncline.Schema) string {
 }
 
 func (c *Compiled) detects(d Detector) bool { return slices.Contains(c.Detect, d) }
+
+// VersionOf returns the record's version by the policy's version field; 0 = none.
+func (r *Resolver) VersionOf(values []syncline.Value) int64 {
+	if r.version < 0 || values == nil {
+		return 0
+	}
+	n, err := values[r.version].AsInt()
+	if err != nil {
+		return 0
+	}
+	return n
+}

@@ -29,7 +29,8 @@ type Conflict struct {
 	Strategy, Action, Note     string
 	// Held identifies the state that the target was in.
 	Held []byte
-	// Open: a person has to decide. Choice is what one has decided while that is not carried out yet.
+	// Open: a person has to decide. Choice is what one has decided. It is read while that is not carried out yet; what is written stays
+	// with the row, see Choices.
 	Open   bool
 	Choice *Choice
 	// By and Reason are the person's, "" where a policy decided.
@@ -48,7 +49,7 @@ type Choice struct {
 	Reason string `json:"reason"`
 }
 
-// conflict writes the row of a task. One that is written again, because its batch is, stays the same row; a choice in it is gone.
+// conflict writes the row of a task. One that is written again, because its batch is, stays the same row.
 func (w *writer) conflict(ctx context.Context, sl Slice, c *Conflict) error {
 	fields, err := json.Marshal(c.Fields)
 	if err != nil {
@@ -58,8 +59,16 @@ func (w *writer) conflict(ctx context.Context, sl Slice, c *Conflict) error {
 	if held == nil {
 		held = []byte{}
 	}
+	choice := ""
+	if c.Choice != nil {
+		text, err := json.Marshal(c.Choice)
+		if err != nil {
+			return err
+		}
+		choice = string(text)
+	}
 	_, err = w.exec(ctx, sqlConflict, c.Task, sl.Route, sl.Slice, c.Rule, c.Source, c.Entity, c.Object, string(c.Key), c.Detector, c.Business, string(fields),
-		document(c.Base), document(c.Ours), document(c.Theirs), document(c.Result), c.Strategy, c.Action, c.Note, held, c.Open, c.By, c.Reason,
+		document(c.Base), document(c.Ours), document(c.Theirs), document(c.Result), c.Strategy, c.Action, c.Note, held, c.Open, choice, c.By, c.Reason,
 		micros(c.Created), micros(c.Updated))
 	return err
 }
@@ -98,7 +107,7 @@ func scanConflict(rows *sql.Rows) (c Conflict, n int64, err error) {
 			*d.to = json.RawMessage(d.from.String)
 		}
 	}
-	if err = json.Unmarshal([]byte(fields), &c.Fields); err == nil && choice != "" {
+	if err = json.Unmarshal([]byte(fields), &c.Fields); err == nil && c.Open && choice != "" {
 		err = json.Unmarshal([]byte(choice), &c.Choice)
 	}
 	if err != nil {
@@ -198,7 +207,7 @@ func (s *Store) Choose(ctx context.Context, task string, choice Choice) error {
 	})
 }
 
-// Choices returns what was decided in the slice and is not carried out yet, by task.
+// Choices returns what persons decided in the slice, by task: what is not carried out yet, and what is, since the target may lose it.
 func (s *Store) Choices(ctx context.Context, sl Slice) (map[string]Choice, error) {
 	all := map[string]Choice{}
 	err := s.read(ctx, "read decisions of "+sl.String(), func(rows *sql.Rows) error {

@@ -137,16 +137,17 @@ const (
 	conflictColumns = `n, task, route, slice, rule, source, entity, object, record_key, detector, business, fields, base, ours, theirs, result,
 		strategy, action, note, held, open, choice, by, reason, created, updated`
 	sqlConflict = `INSERT INTO conflict (task, route, slice, rule, source, entity, object, record_key, detector, business, fields, base, ours, theirs,
-		result, strategy, action, note, held, open, by, reason, created, updated) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+		result, strategy, action, note, held, open, choice, by, reason, created, updated)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 		ON CONFLICT (task) DO UPDATE SET route = excluded.route, slice = excluded.slice, detector = CASE excluded.detector WHEN '' THEN conflict.detector
 		ELSE excluded.detector END, business = excluded.business, fields = excluded.fields, base = excluded.base, ours = excluded.ours,
 		theirs = excluded.theirs, result = excluded.result, strategy = excluded.strategy, action = excluded.action, note = excluded.note,
-		held = excluded.held, open = excluded.open, choice = '', by = excluded.by, reason = excluded.reason, updated = excluded.updated`
+		held = excluded.held, open = excluded.open, choice = excluded.choice, by = excluded.by, reason = excluded.reason, updated = excluded.updated`
 	sqlCloseConflict = `UPDATE conflict SET open = false, choice = '', action = CASE WHEN open THEN ? ELSE action END, updated = ? WHERE task = ? AND open`
 	sqlConflicts     = `SELECT ` + conflictColumns + ` FROM conflict WHERE n > ?`
 	sqlConflictOf    = `SELECT ` + conflictColumns + ` FROM conflict WHERE task = ?`
 	sqlChoose        = `UPDATE conflict SET choice = ? WHERE task = ? AND open`
-	sqlChoices       = `SELECT task, choice FROM conflict WHERE route = ? AND slice = ? AND open AND choice <> ''`
+	sqlChoices       = `SELECT task, choice FROM conflict WHERE route = ? AND slice = ? AND choice <> ''`
 	sqlTrimConflicts = `DELETE FROM conflict WHERE n IN (SELECT n FROM conflict WHERE updated < ? AND NOT open ORDER BY n LIMIT ?)`
 
 	tokenColumns = `n, id, name, role, systems, hash, created, creator, expires, revoked`

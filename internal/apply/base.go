@@ -1,0 +1,57 @@
+package apply
+
+import (
+	"errors"
+
+	"syncline"
+	"syncline/internal/state"
+)
+
+// A task that is parked under a rule with a conflict section keeps what its first event replaced: when the task is tried again, and nothing is
+// remembered of the record, that is the base of its conflict.
+
+// base is what the first of the events that the i-th task stands for replaced under the key, as far as it tells.
+func (s *settling) base(i int, key syncline.Key) []syncline.Value {
+	t := &s.p.tasks[i]
+	newest := &t.entry.batch.Events[t.event]
+	for j := range s.p.tasks[:i] {
+		if t.change >= 0 && s.p.tasks[j].change == t.change {
+			t = &s.p.tasks[j]
+			break
+		}
+	}
+	return s.beforeOf(t.rule, key, newest.Schema, &t.entry.batch.Events[t.event])
+}
+
+// beforeOf returns what the event replaced, in the terms of the schema; nil where that is nothing of this key.
+func (s *settling) beforeOf(rule int32, key syncline.Key, schema *syncline.Schema, ev *syncline.Event) []syncline.Value {
+	if ev.Before == nil {
+		return nil
+	}
+	before := fillFrom(schema, unsent(schema), ev.Schema, ev.Before)
+	if k, _, err := s.m.rules[rule].key(before); err != nil || k != key {
+		return nil
+	}
+	return before
+}
+
+// inheritBase gives x what the older task of its slot replaced.
+func (s *settling) inheritBase(x, old *state.Exception) {
+	sl, ok := s.m.parking.slotOf(x)
+	if !ok || s.m.rules[sl.rule].Conflicts == nil {
+		return
+	}
+	n, err := syncline.DecodeBatch(x.Record)
+	o, older := syncline.DecodeBatch(old.Record)
+	if errors.Join(err, older) != nil || n.Events[0].After == nil || n.Events[0].Stub > 0 || o.Events[0].Stub > 0 {
+		return
+	}
+	before := s.beforeOf(sl.rule, x.Key, n.Events[0].Schema, &o.Events[0])
+	if before == nil {
+		return
+	}
+	n.Events[0].Before = before
+	if rec, err := syncline.AppendBatch(nil, n); err == nil {
+		x.Record = rec
+	}
+}
