@@ -8,6 +8,7 @@ import (
 	"os/signal"
 	"syscall"
 	"text/tabwriter"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -19,6 +20,8 @@ import (
 
 func applyCommand(g *globals) *cobra.Command {
 	var req ops.ApplyRequest
+	var resync bool
+	var since time.Duration
 	cmd := &cobra.Command{
 		Use:   "apply",
 		Short: "Put a configuration in the place of the one at work",
@@ -36,17 +39,29 @@ func applyCommand(g *globals) *cobra.Command {
 				return err
 			}
 			req.Files = sent(files)
+			if resync {
+				req.Since = since.String()
+			}
 			done, err := client.ApplyConfig(cmd.Context(), req)
 			if err != nil {
 				return err
 			}
 			return g.print(cmd, done, func(w *tabwriter.Writer) {
 				printPlan(w, done.Plan)
+				for _, r := range done.Resyncs {
+					if r.Error != "" {
+						row(w, "%s of %s/%s for %s not read again: %s", count(r.Keys, "record"), r.Source, r.Entity, r.Route, r.Error)
+						continue
+					}
+					row(w, "%s of %s/%s for %s read again: %s", count(r.Keys, "record"), r.Source, r.Entity, r.Route, r.Run)
+				}
 				row(w, "Version %d is at work, applied by %s.", done.Version, done.By)
 			})
 		},
 	}
 	cmd.Flags().Int64Var(&req.Version, "version", 0, "refuse if another version is at work: that of a plan")
+	cmd.Flags().BoolVar(&resync, "resync", false, "read the records again that the logs have and that the edited rules make otherwise")
+	cmd.Flags().DurationVar(&since, "since", 24*time.Hour, "how far back --resync looks in the logs")
 	return cmd
 }
 
@@ -65,7 +80,7 @@ func reload(ctx context.Context, path string, d *daemon.Daemon, log *slog.Logger
 		files, problems := config.Files(path)
 		err := problems.Err()
 		if err == nil {
-			_, err = d.Apply(ctx, files, 0, "SIGHUP")
+			_, err = d.Apply(ctx, daemon.Application{Files: files, By: "SIGHUP"})
 		}
 		if err != nil && ctx.Err() == nil {
 			log.Error("configuration was not applied, the one at work stays", "code", syncline.CodeOf(err), "err", fmt.Errorf("%s: %w", path, err), "fix", syncline.FixOf(err))

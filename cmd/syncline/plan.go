@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -17,7 +18,8 @@ import (
 )
 
 func planCommand(g *globals) *cobra.Command {
-	var exitCode bool
+	var exitCode, values bool
+	var since time.Duration
 	cmd := &cobra.Command{
 		Use:   "plan",
 		Short: "Show what a configuration would change, and what that means for data",
@@ -34,7 +36,11 @@ func planCommand(g *globals) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			p, err := client.PlanConfig(cmd.Context(), ops.PlanRequest{Files: sent(files)})
+			req := ops.PlanRequest{Files: sent(files), Values: values}
+			if since > 0 {
+				req.Since = since.String()
+			}
+			p, err := client.PlanConfig(cmd.Context(), req)
 			if unreachable(err) && g.server == "" && os.Getenv("SYNCLINE_SERVER") == "" {
 				fmt.Fprintln(cmd.ErrOrStderr(), "no server runs here: this is what its start would change of what was applied last") //nolint:errcheck // talk
 				p, err = g.planStart(cmd, files)
@@ -52,6 +58,8 @@ func planCommand(g *globals) *cobra.Command {
 		},
 	}
 	cmd.Flags().BoolVar(&exitCode, "exit-code", false, "exit with 5 where something would change")
+	cmd.Flags().DurationVar(&since, "since", 0, "run the edited rules over what the logs have of this time until now, and count what would differ")
+	cmd.Flags().BoolVar(&values, "values", false, "with --since, show the values that differ")
 	return cmd
 }
 
@@ -130,8 +138,34 @@ func printPlan(w io.Writer, p ops.Plan) {
 	effects("source", p.Sources)
 	effects("route", p.Routes)
 	row(w, "%s not touched", count(p.Untouched, "route"))
+	printImpact(w, p)
 	if len(p.Restart) > 0 {
 		row(w, "%s: only a restart of the server changes that; it cannot be applied", strings.Join(p.Restart, ", "))
+	}
+}
+
+// printImpact shows what the edited rules make of the records in the logs.
+func printImpact(w io.Writer, p ops.Plan) {
+	for _, c := range p.Covered {
+		whole := ""
+		if !c.Whole {
+			whole = "; the rest was not looked at"
+		}
+		row(w, "log of %s: %d events, %s to %s%s", c.Source, c.Events, c.From.Format(time.DateTime), c.To.Format(time.DateTime), whole)
+	}
+	for _, i := range p.Impact {
+		if i.Unsupported {
+			row(w, "rule %s has steps that cannot be previewed: %s would be made again", i.Rule, count(int(i.Keys), "record"))
+			continue
+		}
+		row(w, "rule %s at %s: of %s %d appear, %d change, %d vanish, %d fail, %d unknown", i.Rule, i.Target, count(int(i.Keys), "record"), i.Appear, i.Change,
+			i.Vanish, i.Fail, i.Unknown)
+		for _, s := range i.Samples {
+			row(w, "    %s %s", s.Key, s.What)
+			for _, f := range s.Fields {
+				row(w, "        %s", fieldLine(f))
+			}
+		}
 	}
 }
 

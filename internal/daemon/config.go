@@ -83,30 +83,59 @@ func (e engine) PlanConfig(ctx context.Context, r ops.PlanRequest) (ops.Plan, er
 	if err != nil {
 		return ops.Plan{}, err
 	}
-	return e.plan(ctx, e.set(), c, files)
+	was := e.set()
+	p, err := e.plan(ctx, was, c, files)
+	if err != nil || r.Since == "" {
+		return p, err
+	}
+	list, err := e.lookBack(ctx, was, c, r.Since, &p)
+	for _, one := range list {
+		p.Impact = append(p.Impact, one.tell(r.Values))
+	}
+	return p, err
+}
+
+// lookBack runs the edited rules over what the logs have of the time since.
+func (d *Daemon) lookBack(ctx context.Context, was *set, c *config.Config, since string, p *ops.Plan) (list []*impact, err error) {
+	back, err := time.ParseDuration(since)
+	if err != nil || back <= 0 {
+		return nil, syncline.Errorf(syncline.Rejected, "request_invalid", "since is not a duration").WithFix("as in 30m or 24h")
+	}
+	list, p.Covered, err = d.preview(ctx, was, c, time.Now().Add(-back))
+	return list, err
 }
 
 func (e engine) ApplyConfig(ctx context.Context, r ops.ApplyRequest) (ops.Applied, error) {
-	return e.Apply(ctx, filesOf(r.Files), r.Version, ops.CallerName(ctx))
+	return e.Apply(ctx, Application{filesOf(r.Files), r.Version, r.Since, ops.CallerName(ctx)})
+}
+
+// Application asks for a configuration to be put in the place of the one at work.
+type Application struct {
+	Files []config.File
+	// Version is that which must be at work; 0 = whatever is.
+	Version int64
+	// Since is how far back records that the edited rules make otherwise are read again; "" = none is.
+	Since string
+	By    string
 }
 
 // Apply puts another configuration in the place of the one at work, while Run runs: the whole of it, or after an error nothing. Everything
-// that can be known to be wrong is found before anything is touched. With a version other than 0, that must be the one at work.
-func (d *Daemon) Apply(ctx context.Context, files []config.File, version int64, by string) (ops.Applied, error) {
+// that can be known to be wrong is found before anything is touched.
+func (d *Daemon) Apply(ctx context.Context, a Application) (ops.Applied, error) {
 	if !d.applying.TryLock() {
 		return ops.Applied{}, syncline.Errorf(syncline.Rejected, "config_busy", "another configuration is being applied").
 			WithFix("wait for it, then plan again")
 	}
 	defer d.applying.Unlock()
 	was := d.set()
-	if version != 0 && version != was.applied.Version {
+	if a.Version != 0 && a.Version != was.applied.Version {
 		return ops.Applied{}, stale(was.applied.Version)
 	}
-	c, err := d.read(files)
+	c, err := d.read(a.Files)
 	if err != nil {
 		return ops.Applied{}, err
 	}
-	p, err := d.plan(ctx, was, c, files)
+	p, err := d.plan(ctx, was, c, a.Files)
 	if err != nil {
 		return ops.Applied{}, err
 	}
@@ -120,7 +149,13 @@ func (d *Daemon) Apply(ctx context.Context, files []config.File, version int64, 
 	if faults := faultsOf(checkChanges(ctx, c, was)); len(faults) > 0 {
 		return ops.Applied{}, &ops.CheckFailed{Faults: faults}
 	}
-	change := &change{config: c, files: files, by: by, from: was, answer: make(chan error, 1)}
+	var concerned []*impact
+	if a.Since != "" {
+		if concerned, err = d.lookBack(ctx, was, c, a.Since, &p); err != nil {
+			return ops.Applied{}, err
+		}
+	}
+	change := &change{config: c, files: a.Files, by: a.By, from: was, answer: make(chan error, 1)}
 	select {
 	case d.changes <- change:
 	case <-d.over:
@@ -131,7 +166,7 @@ func (d *Daemon) Apply(ctx context.Context, files []config.File, version int64, 
 	if err := <-change.answer; err != nil {
 		return ops.Applied{}, err
 	}
-	return ops.Applied{AppliedConfig: d.set().applied, Plan: p}, nil
+	return ops.Applied{AppliedConfig: d.set().applied, Plan: p, Resyncs: d.resync(ctx, concerned)}, nil
 }
 
 // faultsOf are the findings that would keep something from working.

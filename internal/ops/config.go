@@ -19,6 +19,57 @@ type ConfigFile struct {
 // PlanRequest asks what a configuration would change.
 type PlanRequest struct {
 	Files []ConfigFile `json:"files" minItems:"1" maxItems:"100" doc:"The whole configuration."`
+	// Since has the edited rules run over what the logs have of the time until now; "" = they do not.
+	Since string `json:"since,omitempty" maxLength:"20" doc:"How far back the edited rules are run over the logs, as in 1h. Without it they are not."`
+	// Values has the samples show what the records hold.
+	Values bool `json:"values,omitempty" doc:"Samples show the values that differ."`
+}
+
+// Covered is what of a log was looked at.
+type Covered struct {
+	Source string    `json:"source"`
+	From   time.Time `json:"from"`
+	To     time.Time `json:"to"`
+	Events int64     `json:"events"`
+	// Whole: up to its end, from the time that was asked for or its beginning.
+	Whole bool `json:"whole" doc:"Whether that is all of the time that was asked for, as far as the log has it."`
+}
+
+// Impact is what an edited rule makes of the records that the log has, beside what it made of them before.
+type Impact struct {
+	Route  string `json:"route"`
+	Rule   string `json:"rule"`
+	Target string `json:"target"`
+	// Keys is how many records were looked at; of those, the others would appear, change or vanish.
+	Keys   int64 `json:"keys" doc:"How many records were looked at."`
+	Appear int64 `json:"appear"`
+	Change int64 `json:"change"`
+	Vanish int64 `json:"vanish"`
+	// Unknown need a column that the log does not have, Fail cannot be made any more.
+	Unknown int64 `json:"unknown" doc:"Records that need a column which the log does not have."`
+	Fail    int64 `json:"fail" doc:"Records that the edited rule cannot make."`
+	// Unsupported: the rule asks for something outside of the log, or makes several records of one, so that nothing is told of it.
+	Unsupported bool           `json:"unsupported,omitempty" doc:"The rule has steps that cannot be previewed."`
+	Samples     []ImpactSample `json:"samples" nullable:"false" doc:"The first keys of each kind."`
+}
+
+// ImpactSample is one record.
+type ImpactSample struct {
+	Key string `json:"key" doc:"The key at the source."`
+	// What is appears, changes, vanishes, unknown or fails.
+	What   string         `json:"what" enum:"appears,changes,vanishes,unknown,fails"`
+	Fields []PlannedField `json:"fields,omitempty" nullable:"false" doc:"Where values were asked for, those that differ."`
+}
+
+// Resync is a run that reads records again which an edited rule makes otherwise.
+type Resync struct {
+	Source string `json:"source"`
+	Entity string `json:"entity"`
+	Route  string `json:"route"`
+	Keys   int    `json:"keys"`
+	// Run is the run's id; "" where there is none, for the reason of Error.
+	Run   string `json:"run,omitempty"`
+	Error string `json:"error,omitempty"`
 }
 
 // Plan is what a configuration changes, and what that means for data.
@@ -39,6 +90,9 @@ type Plan struct {
 	// Restart names the settings that only another process can change.
 	Restart []string `json:"restart" nullable:"false" doc:"Settings that take a restart of the process. With any, the configuration cannot be applied."`
 	Empty   bool     `json:"empty" doc:"Nothing changes."`
+	// Impact and Covered are there where Since was given.
+	Impact  []Impact  `json:"impact,omitempty" nullable:"false" doc:"What the edited rules make of the records in the logs."`
+	Covered []Covered `json:"covered,omitempty" nullable:"false" doc:"What of the logs was looked at."`
 }
 
 // PlannedChange is what happens to a system or a rule.
@@ -111,12 +165,15 @@ type ApplyRequest struct {
 	Files []ConfigFile `json:"files" minItems:"1" maxItems:"100" doc:"The whole configuration."`
 	// Version is that of a plan; 0 = whatever is at work.
 	Version int64 `json:"version,omitempty" minimum:"0" doc:"The version that must be at work: that of the plan. Without it: whatever is."`
+	// Since has the records that the logs have of the time until now, and that the edited rules make otherwise, read again.
+	Since string `json:"since,omitempty" maxLength:"20" doc:"How far back records of the logs that the edited rules make otherwise are read again, as in 1h. Without it none is."`
 }
 
 // Applied is what was applied, and what that changed.
 type Applied struct {
 	AppliedConfig
-	Plan Plan `json:"plan"`
+	Plan    Plan     `json:"plan"`
+	Resyncs []Resync `json:"resyncs,omitempty" nullable:"false" doc:"What is read again."`
 }
 
 // CheckFailed is why a configuration that is valid cannot work.
@@ -188,16 +245,20 @@ func (c *Client) Config(ctx context.Context) (RunningConfig, error) {
 
 // PlanConfig tells what a configuration would change.
 func (c *Client) PlanConfig(ctx context.Context, r PlanRequest) (Plan, error) {
-	return call[Plan](ctx, c, "POST", "/v1/config/plan", r)
+	return call[Plan](ctx, c.patient(), "POST", "/v1/config/plan", r)
 }
 
-// applyTimeout leaves room for systems that do not answer a check, and for batches in hand.
+// applyTimeout leaves room for systems that do not answer a check, for batches in hand, and for a look at the logs.
 const applyTimeout = 5 * time.Minute
+
+// patient is the client for what may take long.
+func (c *Client) patient() *Client {
+	patient, plain := *c, *c.http
+	plain.Timeout, patient.http = applyTimeout, &plain
+	return &patient
+}
 
 // ApplyConfig puts a configuration in the place of the one at work.
 func (c *Client) ApplyConfig(ctx context.Context, r ApplyRequest) (Applied, error) {
-	patient := *c
-	plain := *c.http
-	plain.Timeout, patient.http = applyTimeout, &plain
-	return call[Applied](ctx, &patient, "POST", "/v1/config/apply", r)
+	return call[Applied](ctx, c.patient(), "POST", "/v1/config/apply", r)
 }
