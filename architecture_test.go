@@ -68,6 +68,7 @@ var kinds = map[string]kind{
 
 	"internal/config": settings,
 
+	"internal/enrich":   connector,
 	"internal/natskv":   connector,
 	"internal/pgsource": connector,
 	"internal/pgtarget": connector,

@@ -37,6 +37,7 @@ func (l *loader) checkRule(r *ruleSource) {
 		return
 	}
 	to := l.checkTarget(r)
+	l.checkAsked(r)
 	if r.Batch.MaxRows == 0 {
 		r.Batch.MaxRows = stateRows
 		if to != nil && to.Type.Events() {

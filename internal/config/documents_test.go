@@ -85,7 +85,7 @@ func TestStepsInDocumentsAreValid(t *testing.T) {
 		}
 	}
 	for _, kind := range []string{"rename", "map", "set", "drop", "keep", "filter", "convert", "flatten", "nest", "default", "calculate", "format",
-		"lookup", "mask", "hash", "split", "script"} {
+		"lookup", "mask", "hash", "split", "script", "enrich"} {
 		if !shown[kind] {
 			t.Errorf("docs/configuration.md shows no example of %s", kind)
 		}

@@ -27,6 +27,8 @@ type ruleSource struct {
 	hasStart             bool
 	conflict             *conflictSource
 	between              *betweenSource
+	// asked are the systems that steps ask.
+	asked []value
 }
 
 func (l *loader) rulesSection(v value) {

@@ -9,9 +9,6 @@ import (
 	"syncline/internal/transform"
 )
 
-// laterSteps are steps that a later version has.
-var laterSteps = notYet{"enrich"}
-
 // step reads one step: a mapping whose one key is the step's kind.
 func (l *loader) step(v value, r *ruleSource) {
 	var step transform.Step
@@ -34,7 +31,8 @@ func (l *loader) step(v value, r *ruleSource) {
 		"hash":      func(v value) { step = l.hashStep(v) },
 		"split":     func(v value) { step = l.splitStep(v) },
 		"script":    func(v value) { step = l.scriptStep(v) },
-	}, laterSteps)
+		"enrich":    func(v value) { step = l.enrichStep(v, r) },
+	}, nil)
 	if len(l.problems) > before {
 		return
 	}

@@ -11,6 +11,7 @@ import (
 	"syncline"
 	"syncline/internal/apply"
 	"syncline/internal/config"
+	"syncline/internal/enrich"
 	"syncline/internal/rule"
 	"syncline/internal/script"
 	"syncline/internal/transform"
@@ -31,11 +32,35 @@ func (o *outsider) askers(steps *transform.Transform) (map[int]transform.Asker, 
 		case transform.Script:
 			w := script.New(script.Options{Step: step, Logger: o.log})
 			list[i], o.made = w, append(o.made, w)
+		case transform.Enrich:
+			e, err := o.enricher(step)
+			if err != nil {
+				return nil, fmt.Errorf("step %d (%s): %w", i+1, step.Kind(), err)
+			}
+			list[i], o.made = e, append(o.made, e)
 		default:
 			return nil, fmt.Errorf("step %d (%s): nothing answers it", i+1, step.Kind())
 		}
 	}
 	return list, nil
+}
+
+// enricher makes what answers an enrichment.
+func (o *outsider) enricher(step transform.Enrich) (*enrich.Enricher, error) {
+	options := enrich.Options{Step: step, Logger: o.log}
+	if step.SQL != nil {
+		switch sys := o.systems(step.SQL.System); {
+		case sys == nil:
+			return nil, fmt.Errorf("there is no system %s", step.SQL.System)
+		case sys.Postgres != nil:
+			options.Postgres = sys.Postgres.URL.Reveal()
+		case sys.SQLite != nil:
+			options.SQLite = sys.SQLite.Path
+		default:
+			return nil, fmt.Errorf("system %s is no database", sys.Name)
+		}
+	}
+	return enrich.New(options)
 }
 
 // Close ends what was made.

@@ -107,3 +107,12 @@ func networkError(host string, err error) *syncline.Error {
 	}
 	return syncline.Errorf(syncline.Transient, "endpoint_unreachable", "reach %s: %w", host, err)
 }
+
+// refusal returns dialer.Public's error inside err, or nil.
+func refusal(err error) *syncline.Error {
+	var e *syncline.Error
+	if errors.As(err, &e) && e.Code == "address_refused" {
+		return e
+	}
+	return nil
+}

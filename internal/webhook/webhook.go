@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"syncline"
+	"syncline/internal/dialer"
 )
 
 // Options say where events go.
@@ -87,7 +88,7 @@ func Open(_ context.Context, opts Options) (*Target, error) {
 		t.keys = append(t.keys, key)
 	}
 	if !opts.AllowPrivate {
-		t.dialer.Control = control
+		t.dialer.Control = dialer.Public
 	}
 	t.client = &http.Client{
 		Timeout: opts.Timeout,

@@ -1,7 +1,6 @@
-package webhook
+package dialer
 
 import (
-	"errors"
 	"net/netip"
 	"syscall"
 
@@ -22,7 +21,7 @@ func prefixes(list ...string) []netip.Prefix {
 	return out
 }
 
-// public reports whether the address is one that a webhook may go to without the operator's word. An IPv4 address inside an
+// public reports whether the address is one that a request may go to without the operator's word. An IPv4 address inside an
 // IPv6 one is judged as what it is.
 func public(a netip.Addr) bool {
 	a = a.Unmap().WithZone("")
@@ -37,22 +36,13 @@ func public(a netip.Addr) bool {
 	return true
 }
 
-// control runs between the resolution of a name and the connection, for every address that is tried: neither a name that
+// Public is a net.Dialer's Control that refuses addresses which are not public. It runs between the resolution of a name and the connection, for every address that is tried: neither a name that
 // resolves to a private address nor one that changes its mind (DNS rebinding) gets past it.
-func control(_, address string, _ syscall.RawConn) error {
+func Public(_, address string, _ syscall.RawConn) error {
 	a, err := netip.ParseAddrPort(address)
 	if err == nil && public(a.Addr()) {
 		return nil
 	}
 	return syncline.Errorf(syncline.Fatal, "address_refused", "the endpoint's host is at %s, which is not a public address", address).
 		WithFix("set allow_private if the endpoint may be in the local network")
-}
-
-// refusal returns the guard's error inside err, or nil.
-func refusal(err error) *syncline.Error {
-	var e *syncline.Error
-	if errors.As(err, &e) && e.Code == "address_refused" {
-		return e
-	}
-	return nil
 }

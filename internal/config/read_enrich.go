@@ -1,0 +1,143 @@
+package config
+
+import (
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"syncline/internal/transform"
+)
+
+// enrichStep reads {by: expression, sql: {…} or http: {…}, take: {column: field}, missing: null, …}.
+func (l *loader) enrichStep(v value, r *ruleSource) transform.Step {
+	step := transform.Enrich{Missing: transform.MissingNull, Timeout: 5 * time.Second, TTL: time.Minute, Negative: 10 * time.Second, Size: 10_000}
+	seen := l.object(v, "enrich", fields{
+		"by":      func(v value) { step.By = l.expression(v) },
+		"sql":     func(v value) { step.SQL = l.fromSQL(v, r) },
+		"http":    func(v value) { step.HTTP = l.fromHTTP(v) },
+		"take":    func(v value) { l.take(v, &step.Take) },
+		"missing": func(v value) { l.missing(v, &step.Missing) },
+		"when_down": func(v value) {
+			down := "wait"
+			choose(&l.decoder, v, &down, nil, "wait", "missing")
+			step.Down = down == "missing"
+		},
+		"timeout": func(v value) { l.duration(v, &step.Timeout, 10*time.Millisecond) },
+		"cache": func(v value) {
+			l.object(v, "cache", fields{
+				"ttl":      func(v value) { l.duration(v, &step.TTL, 0) },
+				"negative": func(v value) { l.duration(v, &step.Negative, 0) },
+				"size":     func(v value) { l.integer(v, &step.Size, 0, 1_000_000) },
+			}, nil)
+		},
+	}, notYet{"file", "entity"})
+	l.need(v, seen, "enrich", "by", "take")
+	_, sql := seen["sql"]
+	_, http := seen["http"]
+	if l.isMapping(v) && sql == http {
+		l.report(v, BadValue, "sql: {system: …, query: …, key: …}, or http: {url: https://…/{key}}", "%s needs either sql or http", v.path)
+	}
+	return step
+}
+
+func (l *loader) fromSQL(v value, r *ruleSource) *transform.FromSQL {
+	from := &transform.FromSQL{}
+	seen := l.object(v, "sql", fields{
+		"system": func(v value) {
+			if name, ok := l.text(v); ok {
+				from.System = name
+				r.asked = append(r.asked, v)
+			}
+		},
+		"query": func(v value) {
+			from.Query, _ = l.text(v)
+			if from.Query != "" && !strings.Contains(from.Query, "$1") {
+				l.report(v, BadValue, "WHERE id = ANY($1) at PostgreSQL, WHERE id IN (SELECT value FROM json_each($1)) at SQLite", "%s does not ask for the keys, which are $1", v.path)
+			}
+		},
+		"key": func(v value) { from.Key, _ = l.text(v) },
+	}, nil)
+	l.need(v, seen, "sql", "system", "query", "key")
+	return from
+}
+
+func (l *loader) fromHTTP(v value) *transform.FromHTTP {
+	from := &transform.FromHTTP{}
+	var at value
+	seen := l.object(v, "http", fields{
+		"url": func(v value) {
+			at = v
+			from.URL, _ = l.text(v)
+		},
+		"at":            func(v value) { from.At, _ = l.text(v) },
+		"allow_private": func(v value) { l.boolean(v, &from.AllowPrivate) },
+		"headers": func(v value) {
+			from.Headers = make(map[string]string)
+			l.entries(v, "headers", func(key, val value) {
+				var s Secret
+				l.secret(val, &s)
+				from.Headers[key.node.Value] = s.Reveal()
+			})
+		},
+	}, nil)
+	l.need(v, seen, "http", "url")
+	if from.URL == "" {
+		return from
+	}
+	u, err := url.Parse(strings.ReplaceAll(from.URL, "{key}", "0"))
+	_, rest, _ := strings.Cut(from.URL, "://")
+	host, path, _ := strings.Cut(rest, "/")
+	switch {
+	case err != nil, u.Host == "", u.Scheme != "https" && u.Scheme != "http", strings.Contains(host, "{key}"):
+		l.report(at, BadURL, "https://host/path/{key}", "%s must be a URL of https", at.path)
+	case !strings.Contains(path, "{key}"):
+		l.report(at, BadURL, "https://host/path/{key}, or https://host/path?id={key}", "%s does not say where the key goes: {key}", at.path)
+	case u.Scheme == "http" && !from.AllowPrivate:
+		l.report(at, BadURL, "use https, or set allow_private for a service in the local network", "%s has no TLS", at.path)
+	}
+	return from
+}
+
+// take reads {column: field} and {column: {to: field, kind: int, default: 0}}.
+func (l *loader) take(v value, dst *[]transform.Taken) {
+	l.entries(v, "take", func(key, val value) {
+		t := transform.Taken{From: key.node.Value, Output: transform.Output{Field: key.node.Value}}
+		if l.isMapping(val) {
+			l.object(val, "a field", fields{
+				"to":   func(v value) { t.Field, _ = l.text(v) },
+				"kind": func(v value) { l.kind(v, &t.Output.Kind) },
+				"default": func(v value) {
+					if constant, ok := l.constant(v); ok {
+						t.Default = &transform.Constant{Value: constant}
+					}
+				},
+			}, nil)
+		} else if val.node.Tag != "!!null" {
+			t.Field, _ = l.text(val)
+		}
+		*dst = append(*dst, t)
+	})
+}
+
+func (l *loader) missing(v value, dst *transform.Missing) {
+	if v.node.Tag == "!!null" {
+		*dst = transform.MissingNull
+		return
+	}
+	choose(&l.decoder, v, dst, nil, transform.MissingNull, transform.MissingDefault, transform.MissingReject, transform.MissingWait)
+}
+
+// checkAsked looks at the systems that a rule's steps ask.
+func (l *loader) checkAsked(r *ruleSource) {
+	for _, v := range r.asked {
+		name, ok := l.text(v)
+		if !ok {
+			continue
+		}
+		databases := l.systemNames(func(t Type) bool { return t == TypePostgres || t == TypeSQLite })
+		if !slices.Contains(databases, name) {
+			l.report(v, UnknownSystem, "one of: "+strings.Join(databases, ", "), "%s: there is no database %q among the systems", v.path, name)
+		}
+	}
+}

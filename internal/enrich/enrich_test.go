@@ -1,0 +1,334 @@
+package enrich
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"syncline"
+	"syncline/internal/testserver"
+	"syncline/internal/transform"
+)
+
+var orders = &syncline.Schema{Entity: "order", Table: "orders", Version: -1, Key: []int{0}, Columns: []syncline.Column{
+	{Name: "id", Kind: syncline.KindInt, Type: "bigint"},
+	{Name: "customer", Kind: syncline.KindText, Type: "text", Nullable: true},
+}}
+
+func taken(from string, kind syncline.Kind, def *syncline.Value) transform.Taken {
+	t := transform.Taken{From: from, Output: transform.Output{Field: "c_" + from, Kind: kind}}
+	if def != nil {
+		t.Default = &transform.Constant{Value: *def}
+	}
+	return t
+}
+
+// step is an enrichment with the limits that a configuration gives it.
+func step(missing transform.Missing) transform.Enrich {
+	none := syncline.Text("nobody")
+	return transform.Enrich{By: "after.customer", Take: []transform.Taken{taken("name", 0, &none), taken("credit", syncline.KindDecimal, nil)},
+		Missing: missing, Timeout: 5 * time.Second, TTL: time.Minute, Negative: time.Second, Size: 100}
+}
+
+// bench is an enricher, and the clock that its answers age by.
+type bench struct {
+	t    *testing.T
+	now  time.Time
+	step transform.Enrich
+	e    *Enricher
+}
+
+func newBench(t *testing.T, o Options) *bench {
+	t.Helper()
+	b := &bench{t: t, now: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), step: o.Step}
+	o.Now = func() time.Time { return b.now }
+	var err error
+	if b.e, err = New(o); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := b.e.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return b
+}
+
+// ask enriches records of these customers; "" is null. A record is "name credit", or the code of its error.
+func (b *bench) ask(customers ...string) (string, error) {
+	b.t.Helper()
+	tr, err := transform.Compile([]transform.Step{b.step})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	plan, err := tr.Bind(orders)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	batch := &syncline.Batch{Source: "shop", Position: syncline.Position{Epoch: 1, Commit: 1}, Txns: []syncline.Txn{{}}}
+	var events []transform.At
+	for i, c := range customers {
+		v := syncline.Text(c)
+		if c == "" {
+			v = syncline.Null
+		}
+		batch.Events = append(batch.Events, syncline.Event{Op: syncline.OpCreated, Schema: orders, After: []syncline.Value{syncline.Int(int64(i)), v}})
+		events = append(events, transform.At{Batch: batch, Index: i})
+	}
+	made, err := plan.ApplyAll(b.t.Context(), events, map[int]transform.Asker{0: b.e})
+	if err != nil {
+		return "", err
+	}
+	var texts []string
+	for _, m := range made {
+		if m.Err != nil {
+			texts = append(texts, syncline.CodeOf(m.Err)+"/"+syncline.ClassOf(m.Err).String())
+			continue
+		}
+		texts = append(texts, m.Values[2].String()+" "+m.Values[3].String())
+	}
+	return strings.Join(texts, ", "), nil
+}
+
+func (b *bench) want(want string, customers ...string) {
+	b.t.Helper()
+	if got, err := b.ask(customers...); err != nil || got != want {
+		b.t.Errorf("ask(%v) = %s, %v\nwant %s", customers, got, err, want)
+	}
+}
+
+func TestPostgres(t *testing.T) {
+	server := testserver.NewPostgres(t, "fsync=off")
+	url := server.Database(t)
+	conn, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(context.Background()) //nolint:errcheck // the end of a test
+	exec := func(sql string) {
+		t.Helper()
+		if _, err := conn.Exec(t.Context(), sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	exec(`CREATE TABLE customer (id int, name text, credit numeric(20,2))`)
+	exec(`INSERT INTO customer VALUES (1, 'Ann', 12.50), (2, NULL, NULL), (3, 'Cy', 1), (3, 'Cyd', 2), (9007199, 'Big', 12345678901234567.89)`)
+	s := step(transform.MissingDefault)
+	s.SQL = &transform.FromSQL{System: "crm", Query: "SELECT id, name, credit FROM customer WHERE id = ANY($1)", Key: "id"}
+	b := newBench(t, Options{Step: s, Postgres: url})
+	b.want(`text(Ann) decimal(12.50), null null, enrich_ambiguous/rejected, text(Big) decimal(12345678901234567.89), text(nobody) null, text(nobody) null, text(Ann) decimal(12.50)`,
+		"1", "2", "3", "9007199", "77", "", "1")
+	b.want("text(Ann) decimal(12.50), enrich_failed/rejected, enrich_failed/rejected, null null", "1", "no number", `"{`, "2")
+
+	exec(`UPDATE customer SET name = 'Anna' WHERE id = 1; INSERT INTO customer VALUES (77, 'Late', 0)`)
+	b.want("text(Ann) decimal(12.50), text(nobody) null", "1", "77") // kept
+	b.now = b.now.Add(2 * time.Second)
+	b.want("text(Ann) decimal(12.50), text(Late) decimal(0.00)", "1", "77") // that there was nothing is kept for less
+	b.now = b.now.Add(time.Hour)
+	b.want("text(Anna) decimal(12.50)", "1")
+
+	if _, err := b.ask("5"); err != nil {
+		t.Error(err)
+	}
+	b.now = b.now.Add(time.Hour)
+	exec(`BEGIN; LOCK customer`)
+	b.e.step.Timeout = 100 * time.Millisecond
+	if _, err := b.ask("1"); syncline.CodeOf(err) != "enrich_unreachable" || syncline.ClassOf(err) != syncline.Transient {
+		t.Errorf("a table that is locked: %v, want a transient enrich_unreachable", err)
+	}
+	exec(`COMMIT`)
+	b.e.step.Timeout = 5 * time.Second
+	b.want("text(Anna) decimal(12.50)", "1")
+
+	for query, why := range map[string]string{
+		"SELECT id, name FROM customer WHERE id = ANY($1)":                       "a result without a column",
+		"SELECT id, name, credit FROM customers WHERE id = ANY($1)":              "a table that is not there",
+		"DELETE FROM customer WHERE id = ANY($1) RETURNING id, name, credit":     "a query that writes",
+		"SELECT id, name, credit FROM customer WHERE id = ANY($1) AND name = $2": "a parameter too many",
+	} {
+		s := s
+		s.SQL = &transform.FromSQL{System: "crm", Query: query, Key: "id"}
+		_, err := newBench(t, Options{Step: s, Postgres: url}).ask("1")
+		if syncline.CodeOf(err) != "enrich_refused" || syncline.ClassOf(err) != syncline.Fatal {
+			t.Errorf("%s: %v, want a fatal enrich_refused", why, err)
+		}
+	}
+	server.Kill()
+	b.now = b.now.Add(time.Hour)
+	if _, err := b.ask("1"); syncline.CodeOf(err) != "enrich_unreachable" {
+		t.Errorf("a server that is down: %v, want enrich_unreachable", err)
+	}
+	if err := server.Start(); err != nil {
+		t.Fatal(err)
+	}
+	b.want("text(Anna) decimal(12.50)", "1")
+}
+
+func TestSQLite(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a b?.db")
+	s := step(transform.MissingNull)
+	s.SQL = &transform.FromSQL{System: "crm", Query: "SELECT id, name, credit FROM customer WHERE id IN (SELECT value FROM json_each($1))", Key: "id"}
+	b := newBench(t, Options{Step: s, SQLite: path})
+	if _, err := b.ask("x"); syncline.CodeOf(err) != "enrich_unreachable" {
+		t.Errorf("a file that is not there: %v, want enrich_unreachable", err)
+	}
+	db, err := sql.Open("sqlite", "file:"+strings.ReplaceAll(path, "?", "%3f"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close() //nolint:errcheck // the end of a test
+	if _, err := db.ExecContext(t.Context(), `CREATE TABLE customer (id TEXT, name TEXT, credit); INSERT INTO customer VALUES ('a"b', 'Ann', '12.50'), ('b', NULL, 3), ('c', 'Cy', 'much')`); err != nil {
+		t.Fatal(err)
+	}
+	b.want(`text(Ann) decimal(12.50), null decimal(3), enrich_failed/rejected, null null`, `a"b`, "b", "c", "nobody")
+	s.SQL.Query = "UPDATE customer SET name = 'x' WHERE id IN (SELECT value FROM json_each($1)) RETURNING id, name, credit"
+	if _, err := newBench(t, Options{Step: s, SQLite: path}).ask("b"); syncline.CodeOf(err) != "enrich_refused" {
+		t.Errorf("a query that writes: %v, want enrich_refused", err)
+	}
+}
+
+// TestMissing: what becomes of a record whose key finds nothing.
+func TestMissing(t *testing.T) {
+	server := httptest.NewServer(http.NotFoundHandler())
+	defer server.Close()
+	for missing, want := range map[transform.Missing]string{
+		transform.MissingNull: "null null", transform.MissingDefault: "text(nobody) null",
+		transform.MissingReject: "enrich_missing/rejected", transform.MissingWait: "enrich_missing/transient",
+	} {
+		s := step(missing)
+		s.HTTP = &transform.FromHTTP{URL: server.URL + "/{key}", AllowPrivate: true}
+		newBench(t, Options{Step: s}).want(want, "x")
+	}
+}
+
+func TestHTTP(t *testing.T) {
+	var calls atomic.Int64
+	var down atomic.Bool
+	slow := make(chan struct{})
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		calls.Add(1)
+		if down.Load() {
+			w.WriteHeader(http.StatusServiceUnavailable)
+			return
+		}
+		if r.Header.Get("Authorization") != "Bearer secret" {
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		key := strings.TrimPrefix(r.URL.EscapedPath(), "/customer/")
+		answers := map[string]string{
+			"1": `{"data": {"name": "Ann", "credit": 12.50}}`, "2": `{"data": [{"name": null, "credit": 12345678901234567890.12}]}`, "none": `{"data": []}`,
+			"two": `{"data": [{}, {}]}`, "null": `{"data": null}`, "other": `{}`, "garbage": `<html>`, "text": `{"data": "x"}`, "kind": `{"data": {"credit": "much"}}`,
+			"..%2F..%2Fadmin": `{"data": {"name": "kept in its place"}}`, "huge": `{"data": "` + strings.Repeat("x", maxAnswer) + `"}`,
+		}
+		switch text, ok := answers[key]; {
+		case ok:
+			fmt.Fprint(w, text) //nolint:errcheck // a test
+		case key == "slow":
+			<-slow
+		case key == "redirect":
+			http.Redirect(w, r, "/customer/1", http.StatusFound)
+		default:
+			http.NotFound(w, r)
+		}
+	}))
+	defer server.Close()
+	defer close(slow)
+	s := step(transform.MissingNull)
+	s.HTTP = &transform.FromHTTP{URL: server.URL + "/customer/{key}", At: "data", AllowPrivate: true, Headers: map[string]string{"Authorization": "Bearer secret"}}
+	b := newBench(t, Options{Step: s})
+	failed := "enrich_failed/rejected"
+	b.want("text(Ann) decimal(12.50), null decimal(12345678901234567890.12), null null, enrich_ambiguous/rejected, null null, null null",
+		"1", "2", "none", "two", "null", "other")
+	b.want(strings.Join([]string{failed, failed, failed, failed, failed, "text(kept in its place) null"}, ", "), "garbage", "text", "kind", "huge", "redirect", "../../admin")
+	before := calls.Load()
+	b.want("text(Ann) decimal(12.50), null null", "1", "none")
+	if n := calls.Load() - before; n != 0 {
+		t.Errorf("%d calls for keys that are known, want none", n)
+	}
+	down.Store(true)
+	if _, err := b.ask("3"); syncline.CodeOf(err) != "enrich_unreachable" || syncline.ClassOf(err) != syncline.Transient {
+		t.Errorf("a service that is down: %v, want a transient enrich_unreachable", err)
+	}
+	down.Store(false)
+	b.e.step.Timeout = 50 * time.Millisecond
+	if _, err := b.ask("slow"); syncline.CodeOf(err) != "enrich_unreachable" {
+		t.Errorf("a service that is slow: %v, want enrich_unreachable", err)
+	}
+	b.want("null null", "4")
+
+	s.HTTP.Headers = nil
+	if _, err := newBench(t, Options{Step: s}).ask("1"); syncline.CodeOf(err) != "enrich_refused" {
+		t.Errorf("a service that wants a password: %v, want enrich_refused", err)
+	}
+}
+
+// TestWhatIsDownCountsAsMissing where the step says so, without asking each time.
+func TestWhatIsDownCountsAsMissing(t *testing.T) {
+	var calls atomic.Int64
+	var up atomic.Bool
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if calls.Add(1); !up.Load() {
+			w.WriteHeader(http.StatusInternalServerError)
+			return
+		}
+		fmt.Fprint(w, `{"name": "Ann"}`) //nolint:errcheck // a test
+	}))
+	defer server.Close()
+	s := step(transform.MissingDefault)
+	s.Down = true
+	s.HTTP = &transform.FromHTTP{URL: server.URL + "/{key}", AllowPrivate: true}
+	b := newBench(t, Options{Step: s})
+	for range 5 {
+		b.want("text(nobody) null", "1")
+	}
+	if n := calls.Load(); n > 5 {
+		t.Errorf("%d calls of a service that is down, want few", n)
+	}
+	up.Store(true)
+	b.now = b.now.Add(2 * time.Minute)
+	b.want("text(Ann) null", "1")
+}
+
+// TestPrivateAddressesAreRefused where they are not allowed, after the name was resolved.
+func TestPrivateAddressesAreRefused(t *testing.T) {
+	for _, url := range []string{"https://127.0.0.1:9/{key}", "https://localhost:9/{key}", "https://[::ffff:169.254.169.254]/{key}"} {
+		s := step(transform.MissingNull)
+		s.HTTP = &transform.FromHTTP{URL: url}
+		if _, err := newBench(t, Options{Step: s}).ask("1"); syncline.CodeOf(err) != "address_refused" {
+			t.Errorf("%s: %v, want address_refused", url, err)
+		}
+	}
+	s := step(transform.MissingNull)
+	s.HTTP = &transform.FromHTTP{URL: "http://example.com/{key}"}
+	if _, err := New(Options{Step: s}); syncline.CodeOf(err) != "url_insecure" {
+		t.Errorf("without TLS: %v, want url_insecure", err)
+	}
+}
+
+func TestTheCacheIsBounded(t *testing.T) {
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	c := cache{size: 2}
+	for _, k := range []string{"a", "b", "a", "c"} {
+		if _, ok := c.get(k, now); !ok {
+			c.put(k, found{}, now.Add(time.Second))
+		}
+	}
+	for k, want := range map[string]bool{"a": true, "b": false, "c": true} {
+		if _, ok := c.get(k, now); ok != want {
+			t.Errorf("%s is there: %t, want %t", k, ok, want)
+		}
+	}
+	if _, ok := c.get("a", now.Add(time.Second)); ok || c.order.Len() != 1 || len(c.byKey) != 1 {
+		t.Error("an entry outlives its time")
+	}
+}
