@@ -15,6 +15,16 @@ import (
 	"syncline/internal/state"
 )
 
+// Judge is a target that finds conflicts by itself: it is asked about keys and looks at more than one place. Records are in the terms of
+// the binding's Out.
+type Judge interface {
+	syncline.Target
+	// Choose gives the next Apply what people have decided about its changes.
+	Choose(map[int]conflict.Choice)
+	// Conflicts are what the last Apply found, by change. It may be called once the Apply calls Commit.
+	Conflicts() map[int]*conflict.Record
+}
+
 // judged is what a plan must remember of a change for the sake of conflicts.
 type judged struct {
 	// rule is nil where the rule has no conflict section.
@@ -171,14 +181,41 @@ func (m *machine) again(task string, rec *conflict.Record) *state.Choice {
 	return &c
 }
 
-// settle carries out a person's decision.
-func (d *decider) settle(rule *bound, ev *conflict.Event, ours []syncline.Value, held syncline.Held, c *state.Choice) (conflict.Verdict, error) {
+// choices are what people decided about the plan's changes. One that cannot be read is left out: the task stays in conflict.
+func (d *decider) choices() map[int]conflict.Choice {
+	var list map[int]conflict.Choice
+	for i := range d.p.changes {
+		c := d.choice(&d.p.changes[i])
+		if c == nil || i >= len(d.p.judged) || d.p.judged[i].rule == nil {
+			continue
+		}
+		if choice, err := chosen(d.p.judged[i].rule, c); err == nil {
+			if list == nil {
+				list = make(map[int]conflict.Choice)
+			}
+			list[i] = choice
+		}
+	}
+	return list
+}
+
+// chosen is a person's decision in the terms of the rule.
+func chosen(rule *bound, c *state.Choice) (conflict.Choice, error) {
 	choice := conflict.Choice{Action: conflict.Action(c.Action), State: c.Held}
 	if c.Values != nil {
 		var err error
 		if choice.Values, err = document.Parse(rule.binding.Out, c.Values, syncline.Unset); err != nil {
-			return conflict.Verdict{}, syncline.Errorf(syncline.Rejected, "conflict_values", "the values that were decided on do not fit the record: %w", err)
+			return choice, syncline.Errorf(syncline.Rejected, "conflict_values", "the values that were decided on do not fit the record: %w", err)
 		}
+	}
+	return choice, nil
+}
+
+// settle carries out a person's decision.
+func (d *decider) settle(rule *bound, ev *conflict.Event, ours []syncline.Value, held syncline.Held, c *state.Choice) (conflict.Verdict, error) {
+	choice, err := chosen(rule, c)
+	if err != nil {
+		return conflict.Verdict{}, err
 	}
 	return rule.binding.Resolver.Settle(ev, ours, held, choice)
 }
@@ -238,6 +275,17 @@ func why(rec *conflict.Record) string {
 		text += "; " + rec.Note
 	}
 	return text
+}
+
+// foundBy takes over what the target found by itself, after it had an outcome for each change.
+func (d *decider) foundBy(judge Judge, res *syncline.Result) {
+	d.verdicts = judge.Conflicts()
+	for i, rec := range d.verdicts {
+		if rec.Action == conflict.Review && d.p.leftover(i) {
+			rec.Action, rec.Result, res.Outcomes[i] = conflict.Skip, rec.Theirs, syncline.OutcomeKept
+			rec.Note = "the source gave the record another key; what is left under the old one was changed at the target"
+		}
+	}
 }
 
 // choices takes over what people have decided. What is not carried out yet, or is to be carried out again, comes first.

@@ -103,7 +103,7 @@ func newMachine(pl planner, slice state.Slice, version string, keeps bool, at sy
 	m := &machine{planner: pl, slice: slice, version: version, keeps: keeps, committed: at, limits: limits.withDefaults(), retry: retry.withDefaults()}
 	for _, r := range pl.rules {
 		m.outside = m.outside || r.Outside
-		m.decides = m.decides || r.Conflicts != nil
+		m.decides = m.decides || r.Conflicts != nil || r.Judged
 	}
 	return m
 }

@@ -171,7 +171,7 @@ func (p *plan) change(it item, key syncline.Key) *syncline.Change {
 	}
 	p.newest[at] = int32(len(p.tasks))
 	p.tasks = append(p.tasks, task{entry: it.e, event: int32(it.i), rule: int32(it.r), change: at})
-	if it.rule.Conflicts != nil {
+	if it.rule.Conflicts != nil || it.rule.Judged {
 		p.judge(at, it)
 	}
 	c := &p.changes[at]
@@ -200,7 +200,7 @@ func (p *plan) dropOld(it item, key syncline.Key, row []syncline.Value) {
 		p.changes = append(p.changes, syncline.Change{})
 		p.newest = append(p.newest, -1)
 		c = &p.changes[len(p.changes)-1]
-		if it.rule.Conflicts != nil {
+		if it.rule.Conflicts != nil || it.rule.Judged {
 			p.judge(int32(len(p.changes)-1), it)
 		}
 	}

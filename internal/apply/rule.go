@@ -37,6 +37,8 @@ type Rule struct {
 	Marks *Marks
 	// Conflicts is the rule's conflict section; nil = the target is a mirror.
 	Conflicts *conflict.Compiled
+	// Judged: the target finds the rule's conflicts by itself (Judge).
+	Judged bool
 	// Create and Schema are passed to the target's Define.
 	Create bool
 	Schema syncline.SchemaPolicy

@@ -374,7 +374,15 @@ func (s *Session) apply(ctx context.Context, p *plan) applied {
 		d = s.m.decider(p)
 		w.Decide = d.decide
 	}
+	judge, judges := s.target.(Judge)
+	if judges && d != nil {
+		w.Decide = nil
+		judge.Choose(d.choices())
+	}
 	w.Commit = func(ctx context.Context, res syncline.Result) error {
+		if judges && d != nil {
+			d.foundBy(judge, &res)
+		}
 		done.commit = s.m.settle(p, res, d, done.start, s.r.o.Now())
 		done.commit.Settled = s.reached
 		failpoint.Hit("apply.journal.before")

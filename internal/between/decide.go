@@ -69,6 +69,8 @@ type Verdict struct {
 	// record that the other one changed.
 	Conflict bool
 	Fields   []int
+	// Decided are the columns that both sides changed and the policy decided.
+	Decided []int
 	// Result is what both sides are to hold.
 	Result Record
 	// Write says which sides hold something else.
@@ -273,7 +275,9 @@ func (c *comparison) merge(policy *Policy) Verdict {
 			if policy.Resolve != nil {
 				v.Result[i], ok = policy.Resolve(&o)
 			}
-			if !ok {
+			if ok {
+				v.Decided = append(v.Decided, i)
+			} else {
 				v.Conflict, v.Fields = true, append(v.Fields, i)
 			}
 			v.Overlaps++

@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"syncline"
+	"syncline/internal/conflict"
 )
 
 // Lane is the target of the route that reads one side's log. What it is given is the keys of records that changed there; it makes both
@@ -12,7 +13,16 @@ import (
 type Lane struct {
 	p    *Pair
 	side int
+	// choices are for the next Apply, found is of the last one; both by change.
+	choices map[int]conflict.Choice
+	found   map[int]*conflict.Record
 }
+
+// Choose gives the next Apply what people have decided about its changes.
+func (l *Lane) Choose(choices map[int]conflict.Choice) { l.choices = choices }
+
+// Conflicts are what the last Apply found.
+func (l *Lane) Conflicts() map[int]*conflict.Record { return l.found }
 
 // Lane opens the lane of a side's log.
 func (p *Pair) Lane(ctx context.Context, side int) (*Lane, error) {
@@ -62,6 +72,7 @@ func (l *Lane) Apply(ctx context.Context, w *syncline.Write) (syncline.Result, e
 	}
 	defer p.release()
 	res, err := l.apply(ctx, w)
+	l.choices = nil
 	if err != nil && p.ends[0] != nil && syncline.ClassOf(err) == syncline.Fatal {
 		err = p.moved(ctx, err)
 	}
@@ -106,19 +117,34 @@ func (l *Lane) apply(ctx context.Context, w *syncline.Write) (syncline.Result, e
 		}
 		of[i] = n
 	}
-	fates, err := l.p.reconcile(ctx, l.side, keys)
+	choices := make(map[int]conflict.Choice)
+	for i, c := range l.choices {
+		choices[of[i]] = c
+	}
+	var rows *syncline.Schema
+	for i := range w.Changes {
+		if of[i] >= 0 {
+			rows = w.Changes[i].Row.Schema // of a route of one rule there is one
+		}
+	}
+	fates, err := l.p.reconcile(ctx, l.side, keys, rows, choices)
 	if err != nil {
 		return res, err
 	}
+	l.found = make(map[int]*conflict.Record)
 	for i, n := range of {
 		if n < 0 {
 			continue
 		}
-		switch f := &fates[n]; {
+		f := &fates[n]
+		if f.record != nil {
+			l.found[i] = f.record
+		}
+		switch {
 		case f.err != nil:
 			res.Outcomes[i], res.Rejected[i] = syncline.OutcomeRejected, f.err
-		case f.conflict != nil:
-			res.Outcomes[i], res.Rejected[i] = syncline.OutcomeRejected, f.conflict
+		case f.record != nil && f.record.Action == conflict.Review:
+			res.Outcomes[i] = syncline.OutcomeConflict
 		case !f.wrote:
 			res.Outcomes[i] = syncline.OutcomeStale // an echo, or both sides agree already
 		}
@@ -147,16 +173,20 @@ func (l *Lane) truncated(ctx context.Context) error {
 	return p.truncated
 }
 
-// KeyOnly returns the schema of what a lane wants of its side's rows, which is their key, and where it stands in them.
-func KeyOnly(s *syncline.Schema) (out *syncline.Schema, key []int, err error) {
+// KeyOnly makes of a row of a side's table what a lane wants of it: its key. The other columns are null, since the row is read from the side.
+func KeyOnly(s *syncline.Schema) (func(row []syncline.Value) []syncline.Value, error) {
 	if len(s.Key) == 0 {
-		return nil, nil, syncline.Errorf(syncline.Fatal, "between_key", "%s has no key: its records cannot be told apart", s.Table).
+		return nil, syncline.Errorf(syncline.Fatal, "between_key", "%s has no key: its records cannot be told apart", s.Table).
 			WithFix("give the table a primary key, or declare the entity's key")
 	}
-	out = &syncline.Schema{Entity: s.Entity, Table: s.Table, Version: -1}
-	for i, c := range s.Key {
-		out.Columns = append(out.Columns, s.Columns[c])
-		out.Key = append(out.Key, i)
-	}
-	return out, s.Key, nil
+	return func(row []syncline.Value) []syncline.Value {
+		out := make([]syncline.Value, len(row))
+		for i := range out {
+			out[i] = syncline.Null
+		}
+		for _, c := range s.Key {
+			out[c] = row[c]
+		}
+		return out
+	}, nil
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"syncline"
+	"syncline/internal/conflict"
 	"syncline/internal/failpoint"
 )
 
@@ -215,11 +216,10 @@ func (p *Pair) shut() error {
 type fate struct {
 	// wrote: a record was changed on either side.
 	wrote bool
-	// overlaps is the number of fields that the policy decided.
-	overlaps int
-	// conflict: a person has to decide. err: a side refused the record, or it keeps changing.
-	conflict error
-	err      error
+	// record tells of a conflict, nil where there was none. A person has to decide it where its action is review.
+	record *conflict.Record
+	// err: a side refused the record, or it keeps changing.
+	err error
 }
 
 // maxLooks is how often a key is looked at again because it changed meanwhile.
@@ -228,9 +228,10 @@ const maxLooks = 5
 // reconcile makes both sides hold the same for each of the keys, given by the values of the near side's key. The near side
 // is where a change was heard of. Only the near side is read before anything is written; the far side is read, decided and written in
 // one step, and where the near side has to be written too, that happens only if it still holds what was read.
-func (p *Pair) reconcile(ctx context.Context, near int, keys [][]syncline.Value) ([]fate, error) {
+// rows is the schema of the near side's rows, and choices what people have decided about keys, by their place.
+func (p *Pair) reconcile(ctx context.Context, near int, keys [][]syncline.Value, rows *syncline.Schema, choices map[int]conflict.Choice) ([]fate, error) {
 	far := 1 - near
-	r := &round{p: p, near: near, fates: make([]fate, len(keys)), seen: make([]Held, len(keys)), plans: make([]plan, len(keys))}
+	r := &round{p: p, near: near, rowSchema: rows, choices: choices, fates: make([]fate, len(keys)), seen: make([]Held, len(keys)), plans: make([]plan, len(keys))}
 	for side := range r.rows {
 		for _, k := range keys {
 			r.rows[side] = append(r.rows[side], p.mapping.keyRow(side, near, k))
@@ -271,6 +272,9 @@ type round struct {
 	near  int
 	rows  [2][][]syncline.Value
 	fates []fate
+	// rowSchema and choices: see reconcile.
+	rowSchema *syncline.Schema
+	choices   map[int]conflict.Choice
 	// seen is what the near side held when it was read.
 	seen []Held
 	// plans are for the near side.
@@ -319,12 +323,21 @@ func (r *round) decide(i int, h Held) answer {
 	var held [2]Held
 	held[r.near], held[far] = r.seen[i], h
 	held = r.p.policy.calm(held)
-	v := Decide(held, r.p.policy)
-	pl := plan{writes: v.Write, fate: fate{overlaps: v.Overlaps, wrote: v.Write[0] || v.Write[1]}}
+	v, decided := r.choose(i, held)
+	choice, chosen := r.choices[i]
+	if !decided {
+		v = Decide(held, r.p.policy)
+	}
+	pl := plan{writes: v.Write, fate: fate{wrote: v.Write[0] || v.Write[1]}}
+	switch {
+	case decided:
+		pl.fate.record = r.record(held, v, &choice, false)
+	case v.Conflict && !r.elsewhere(held), v.Overlaps > 0 && !v.Conflict:
+		pl.fate.record = r.record(held, v, nil, chosen)
+	}
 	a := kept
 	switch {
 	case v.Conflict:
-		pl.fate.conflict = r.p.conflict(v)
 	case r.p.o.Truncated == TruncatedHalt && v.Result == nil && v.Write[r.near] && removed(held, far):
 		// That the far side has deleted it is heard of from its own log, or it was emptied, which is not for this lane to follow.
 		pl.fate.wrote = false
@@ -414,18 +427,4 @@ func (p *Pair) bounced(held [2]Held) error {
 	}
 	return syncline.Errorf(syncline.Rejected, "between_bounces", "what is written of %s comes back changed from %s and from %s, again and again", strings.Join(names, ", "), p.o.Sides[0], p.o.Sides[1]).
 		WithFix("where triggers set these columns, name them in `ignore`, or the time of a change in `conflict.time_field`; else the task is tried again by itself")
-}
-
-// conflict is the reason why a key waits for a person.
-func (p *Pair) conflict(v Verdict) error {
-	if len(v.Fields) == 0 {
-		return syncline.Errorf(syncline.Rejected, "between_conflict", "one of %s and %s deleted the record, the other one changed it", p.o.Sides[0], p.o.Sides[1]).
-			WithFix("delete it on both sides or bring it back; then retry the task")
-	}
-	names := make([]string, len(v.Fields))
-	for n, i := range v.Fields {
-		names[n] = strconv.Quote(p.mapping.names[i])
-	}
-	return syncline.Errorf(syncline.Rejected, "between_conflict", "%s and %s changed %s to different values", p.o.Sides[0], p.o.Sides[1], strings.Join(names, ", ")).
-		WithFix("make the fields equal on both sides; then retry the task")
 }

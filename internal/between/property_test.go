@@ -2,6 +2,7 @@ package between
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/big"
 	"slices"
@@ -44,6 +45,8 @@ type database struct {
 }
 
 const object = "customer"
+
+var errAsked = syncline.Errorf(syncline.Rejected, "asked", "a person has to decide")
 
 var errCrash = syncline.Errorf(syncline.Transient, "crash", "the process ended")
 
@@ -173,6 +176,11 @@ func (w *world) step(side int) error {
 		return err
 	}
 	for i, o := range res.Outcomes {
+		if o == syncline.OutcomeConflict {
+			id, _ := write.Changes[i].Row.Values[0].AsInt()
+			w.queues[side] = append(w.queues[side], id)
+			err = errAsked
+		}
 		if o == syncline.OutcomeRejected { // parked, and tried again
 			id, _ := write.Changes[i].Row.Values[0].AsInt()
 			w.queues[side] = append(w.queues[side], id)
@@ -370,10 +378,11 @@ func TestManualConflictWaits(t *testing.T) {
 			d.write(1, changed[n])
 		}
 		writes := w.writes
-		for side := range w.sides {
-			if err := w.step(side); syncline.CodeOf(err) != "between_conflict" {
-				t.Fatalf("step of side %d = %v, want a conflict", side, err)
-			}
+		if err := w.step(1); err != nil { // it is told on the other lane
+			t.Fatalf("step of erp = %v", err)
+		}
+		if err := w.step(0); !errors.Is(err, errAsked) {
+			t.Fatalf("step of crm = %v, want a conflict", err)
 		}
 		if w.writes != writes {
 			t.Fatal("a conflict wrote a record")

@@ -23,7 +23,7 @@ func sideOf(r *config.Rule, system string) int {
 // laneRule is what the route of a side's log hands over: the keys of its records.
 func laneRule(r *config.Rule, system string) apply.Rule {
 	side := sideOf(r, system)
-	return apply.Rule{ID: r.ID, Entity: r.From[side].Name, Object: r.Between.Tables[1-side], Bind: laneBinding}
+	return apply.Rule{ID: r.ID, Entity: r.From[side].Name, Object: r.Between.Tables[1-side], Bind: laneBinding, Judged: true}
 }
 
 // lane opens the pair for the route.
@@ -114,21 +114,14 @@ func (d *Daemon) describeEntity(ctx context.Context, s *source, entity string) (
 
 // laneBinding makes of a row what a lane wants of it: its key.
 func laneBinding(s *syncline.Schema) (*apply.Binding, error) {
-	out, key, err := between.KeyOnly(s)
+	only, err := between.KeyOnly(s)
 	if err != nil {
 		return nil, err
 	}
-	only := func(row []syncline.Value) ([]syncline.Value, error) {
-		values := make([]syncline.Value, len(key))
-		for i, c := range key {
-			values[i] = row[c]
-		}
-		return values, nil
-	}
-	return &apply.Binding{Out: out, Key: only, Row: func(b *syncline.Batch, i int) ([]syncline.Value, bool, error) {
-		values, err := only(b.Events[i].After)
-		return values, true, err
-	}}, nil
+	return &apply.Binding{Out: s, Key: func(row []syncline.Value) ([]syncline.Value, error) { return only(row), nil },
+		Row: func(b *syncline.Batch, i int) ([]syncline.Value, bool, error) {
+			return only(b.Events[i].After), true, nil
+		}}, nil
 }
 
 // checkTwoWay looks at the columns of both sides, and whether each could be written.

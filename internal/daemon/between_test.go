@@ -2,12 +2,15 @@ package daemon
 
 import (
 	"database/sql"
+	"encoding/json"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
 	"syncline/internal/apply"
+	"syncline/internal/ops"
 	"syncline/internal/state"
 )
 
@@ -94,23 +97,32 @@ func TestTwoWay(t *testing.T) {
 	d, _ = runningUntil(t, c)
 	holds(t, crm, customers, "1 Anna 15 111", "4 Dora 40 444", "33 Cho 30 -")
 	holds(t, erp, clients, "1 Anna 15 A1", "4 Doro 40 new", "33 Cho 30 new")
-	var waiting []string
-	eventually(t, "the conflict waits on both routes", func() bool {
-		list, _, err := d.state.Exceptions(t.Context(), state.Filter{Rule: "customer", Key: "4", Code: "between_conflict"})
-		waiting = nil
-		for _, x := range list {
-			waiting = append(waiting, x.Task)
-		}
-		return err == nil && len(waiting) == 2
+	var waiting []state.Conflict
+	open := true
+	eventually(t, "the conflict waits, once", func() bool {
+		var err error
+		waiting, _, err = d.state.Conflicts(t.Context(), state.ConflictFilter{Open: &open, Rule: "customer", Limit: 10})
+		return err == nil && len(waiting) == 1
 	})
-	exec(t, erp, `UPDATE client SET label = 'Dora' WHERE id = 4`)
-	for _, id := range waiting {
-		eventually(t, "the task is done", func() bool {
-			_ = d.Engine().RetryTask(t.Context(), id, "both agree now")
-			x, err := d.state.Exception(t.Context(), id)
-			return err == nil && x.Status == state.StatusResolved
-		})
+	told := waiting[0]
+	if told.Route != "customer@crm" || told.Key != "4" || !cmp.Equal(told.Fields, []string{"name"}) {
+		t.Errorf("the conflict is of %s, key %s, fields %q", told.Route, told.Key, told.Fields)
 	}
+	told, err := d.state.Conflict(t.Context(), told.Task)
+	if err != nil || !strings.Contains(string(told.Ours), "Dora") || !strings.Contains(string(told.Theirs), "Doro") || !strings.Contains(string(told.Base), "Dee") {
+		t.Errorf("the conflict has ours %s, theirs %s, base %s, %v", told.Ours, told.Theirs, told.Base, err)
+	}
+	merge := ops.Decision{Action: "merge", Values: json.RawMessage(`{"name": "Dorothea"}`), Reason: "asked her", DryRun: true}
+	if would, err := d.Engine().Resolve(t.Context(), told.Task, merge); err != nil || !strings.Contains(string(would.Result), "Dorothea") {
+		t.Errorf("Resolve as a dry run = %s, %v", would.Result, err)
+	}
+	merge.DryRun = false
+	decided, err := d.Engine().Resolve(t.Context(), told.Task, merge)
+	if err != nil || decided.Open || decided.Action != "merge" || decided.Reason != "asked her" {
+		t.Fatalf("Resolve = %+v, %v", decided, err)
+	}
+	holds(t, crm, customers, "1 Anna 15 111", "4 Dorothea 40 444", "33 Cho 30 -")
+	holds(t, erp, clients, "1 Anna 15 A1", "4 Dorothea 40 new", "33 Cho 30 new")
 	quiet(t, d)
 }
 
