@@ -24,6 +24,12 @@ const (
 	fullAt = 0.95
 )
 
+// Decided conflicts are kept for this long, and no more than this many.
+const (
+	keepConflicts = 30 * 24 * time.Hour
+	maxConflicts  = 1_000_000
+)
+
 // keepHouse purges what every route has applied and nobody must keep any more, and lets go of the route that is farthest behind
 // when a log is full and the configuration says so.
 func (d *Daemon) keepHouse(ctx context.Context) {
@@ -43,6 +49,9 @@ func (d *Daemon) keepHouse(ctx context.Context) {
 			trimmed = time.Now()
 			if err := d.state.TrimAudit(ctx, trimmed.Add(-d.set().config.Audit.Retain)); err != nil && ctx.Err() == nil {
 				d.log.Warn("audit log cannot be trimmed", "err", err)
+			}
+			if err := d.state.TrimConflicts(ctx, trimmed.Add(-keepConflicts), maxConflicts); err != nil && ctx.Err() == nil {
+				d.log.Warn("decided conflicts are not removed", "err", err)
 			}
 		}
 		if round {

@@ -225,11 +225,11 @@ func (s *Store) Choices(ctx context.Context, sl Slice) (map[string]Choice, error
 	return all, err
 }
 
-// TrimConflicts removes conflicts that were decided before then.
-func (s *Store) TrimConflicts(ctx context.Context, before time.Time) error {
+// TrimConflicts removes conflicts that were decided before then, and the oldest decided ones that are more than most.
+func (s *Store) TrimConflicts(ctx context.Context, before time.Time, most int64) error {
 	for n := int64(trimStep); n == trimStep; {
 		err := s.write(ctx, "trim conflicts", func(ctx context.Context, w *writer) (err error) {
-			n, err = w.exec(ctx, sqlTrimConflicts, micros(before), trimStep)
+			n, err = w.exec(ctx, sqlTrimConflicts, micros(before), most, trimStep)
 			return err
 		})
 		if err != nil {

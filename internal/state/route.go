@@ -170,7 +170,7 @@ func (s *Store) Routes(ctx context.Context) (map[Slice]Route, error) {
 func (s *Store) PlaceRoute(ctx context.Context, sl Slice, r Route) error {
 	r.Known, r.Settled = true, r.Cursor.Seq
 	return s.write(ctx, "place route "+sl.String(), func(ctx context.Context, w *writer) error {
-		for _, forget := range []string{sqlForgetJournal, sqlForgetAhead} {
+		for _, forget := range []string{sqlForgetJournal, sqlForgetConflicts, sqlForgetAhead} {
 			if _, err := w.exec(ctx, forget, sl.Route, sl.Slice); err != nil {
 				return err
 			}

@@ -23,10 +23,11 @@ const (
 	sqlMoveRoute = `UPDATE route SET seq = ?, idx = ?, epoch = ?, settled_seq = ?, updated = ?,
 		n_read = ?, n_applied = ?, n_filtered = ?, n_superseded = ?, n_parked = ?, n_skipped = ?, latency = ?
 		WHERE route = ? AND slice = ?`
-	sqlForgetJournal = `DELETE FROM journal WHERE route = ? AND slice = ?`
-	sqlForgetTasks   = `DELETE FROM task WHERE route = ? AND slice = ? RETURNING ` + taskColumns + `, NULL`
-	sqlForgetAhead   = `DELETE FROM ahead WHERE route = ? AND slice = ?`
-	sqlSlicesOf      = `SELECT route, slice FROM route WHERE source = ?`
+	sqlForgetJournal   = `DELETE FROM journal WHERE route = ? AND slice = ?`
+	sqlForgetTasks     = `DELETE FROM task WHERE route = ? AND slice = ? RETURNING ` + taskColumns + `, NULL`
+	sqlForgetConflicts = `UPDATE conflict SET open = false, choice = '', action = 'superseded' WHERE route = ? AND slice = ? AND open`
+	sqlForgetAhead     = `DELETE FROM ahead WHERE route = ? AND slice = ?`
+	sqlSlicesOf        = `SELECT route, slice FROM route WHERE source = ?`
 
 	journalColumns = `from_seq, from_idx, to_seq, to_idx, epoch, rule_version, started, ended,
 		n_read, n_applied, n_filtered, n_superseded, n_parked, n_skipped, outcomes, latency, latency_us, rules`
@@ -148,7 +149,8 @@ const (
 	sqlConflictOf    = `SELECT ` + conflictColumns + ` FROM conflict WHERE task = ?`
 	sqlChoose        = `UPDATE conflict SET choice = ? WHERE task = ? AND open`
 	sqlChoices       = `SELECT task, choice FROM conflict WHERE route = ? AND slice = ? AND choice <> ''`
-	sqlTrimConflicts = `DELETE FROM conflict WHERE n IN (SELECT n FROM conflict WHERE updated < ? AND NOT open ORDER BY n LIMIT ?)`
+	sqlTrimConflicts = `DELETE FROM conflict WHERE n IN (SELECT n FROM conflict WHERE NOT open
+		AND (updated < ? OR n <= (SELECT max(n) FROM conflict) - ?) ORDER BY n LIMIT ?)`
 
 	tokenColumns = `n, id, name, role, systems, hash, created, creator, expires, revoked`
 	sqlAddToken  = `INSERT INTO token (id, name, role, systems, hash, created, creator, expires, revoked) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)

@@ -170,7 +170,7 @@ func TestNoQueryReadsAWholeTable(t *testing.T) {
 	s := openNew(t)
 	queries := []string{sqlRoute, sqlTask, sqlTaskState, sqlTakeOver, sqlPending, sqlCutTasks, sqlReopenable, sqlReopen, sqlChangeTask, sqlDropTasks,
 		sqlForgetTasks, sqlForgetJournal, sqlJournalBefore, sqlCutJournal, sqlFoldable, sqlFold, sqlKnowsLog,
-		sqlOpenRun, sqlRuns, sqlSetRun, sqlTrimRuns, sqlSeenIDs + "?, ?)", sqlTrimIDs, sqlTasks + sqlTasksEnd}
+		sqlForgetConflicts, sqlCloseConflict, sqlConflictOf, sqlChoose, sqlChoices, sqlOpenRun, sqlRuns, sqlSetRun, sqlTrimRuns, sqlSeenIDs + "?, ?)", sqlTrimIDs, sqlTasks + sqlTasksEnd}
 	for _, column := range []string{"status", "rule", "record_key", "code"} {
 		queries = append(queries, sqlTasks+" AND "+column+" = ?"+sqlTasksEnd)
 	}

@@ -1,0 +1,69 @@
+package state
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"syncline"
+)
+
+// TestConflictsFollowTheirTasks: a conflict is one row for its task, however often it is written; it is open until its task is over, and is
+// then kept for a while.
+func TestConflictsFollowTheirTasks(t *testing.T) {
+	s := openNew(t)
+	ctx := t.Context()
+	sl := Slice{Route: "r"}
+	place1(t, s, sl)
+	x := task("t1", 1, 0, StatusConflict)
+	c := Commit{Slice: sl, Journal: journal(1, 2, Parked), Park: []Exception{x}}
+	found := Conflict{Task: "t1", Rule: "rule", Source: "crm", Entity: "customer", Object: "o", Key: "k", Detector: "data", Fields: []string{"tier"},
+		Ours: []byte(`{"tier":"gold"}`), Strategy: "manual", Action: "review", Held: []byte{1}, Open: true, Created: x.Created, Updated: x.Created}
+	c.Conflicts = []Conflict{found}
+	for range 2 {
+		if err := s.Commit(ctx, c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	open := true
+	list, _, err := s.Conflicts(ctx, ConflictFilter{Open: &open, Rule: "rule", Field: "tier"})
+	found.Slice = sl
+	if diff := cmp.Diff([]Conflict{found}, list); err != nil || diff != "" {
+		t.Fatalf("conflicts (-want +got): %v\n%s", err, diff)
+	}
+	if list, _, err := s.Conflicts(ctx, ConflictFilter{Field: "tie"}); err != nil || len(list) > 0 {
+		t.Errorf("conflicts about another field = %v, %v", list, err)
+	}
+	choice := Choice{Action: "overwrite", Held: []byte{1}, By: "ada", Reason: "so it is"}
+	if err := s.Choose(ctx, "t1", choice); err != nil {
+		t.Fatal(err)
+	}
+	choices, err := s.Choices(ctx, sl)
+	if diff := cmp.Diff(map[string]Choice{"t1": choice}, choices); err != nil || diff != "" {
+		t.Errorf("choices (-want +got): %v\n%s", err, diff)
+	}
+	x.Status, x.Updated = StatusCancelled, x.Created.Add(time.Minute)
+	if err := s.Commit(ctx, Commit{Slice: sl, Update: []Exception{x}}); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := s.Conflict(ctx, "t1"); err != nil || got.Open || got.Action != "cancelled" || got.Choice != nil {
+		t.Errorf("conflict of a task that is over = %+v, %v", got, err)
+	}
+	if err := s.Choose(ctx, "t1", choice); !errors.Is(err, ErrNotFound) || syncline.CodeOf(err) != "conflict_not_found" {
+		t.Errorf("Choose of one that is over = %v", err)
+	}
+	if err := s.TrimConflicts(ctx, x.Updated, 10); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Conflict(ctx, "t1"); err != nil {
+		t.Errorf("a conflict was removed before its time: %v", err)
+	}
+	if err := s.TrimConflicts(ctx, x.Updated.Add(time.Second), 10); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Conflict(ctx, "t1"); !errors.Is(err, ErrNotFound) {
+		t.Errorf("an old conflict = %v, want none", err)
+	}
+}
