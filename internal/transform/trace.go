@@ -147,7 +147,7 @@ func (c *Children) trace(ctx context.Context, at At, parent []syncline.Value, ea
 	for _, s := range later {
 		each(s)
 		if s.Err != nil || len(s.Records) == 0 {
-			return nil
+			return nil //nolint:nilerr // each was told
 		}
 	}
 	return nil

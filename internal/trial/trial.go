@@ -108,7 +108,7 @@ func Run(ctx context.Context, r Rule, e Event) (*Outcome, error) {
 		return out, nil
 	}
 	if !out.Matched || out.Err != nil {
-		return out, nil
+		return out, nil //nolint:nilerr // it is what comes of the trial
 	}
 	if err := plan.Trace(ctx, transform.At{Batch: batch}, r.Askers, func(s transform.StepResult) { out.Steps = append(out.Steps, s) }); err != nil {
 		return nil, err
