@@ -47,7 +47,7 @@ const (
 // betweenSource is where the parts of a two-way rule stand that others must agree with.
 type betweenSource struct {
 	at, strategy, time value
-	priority           []value
+	sources            []value
 	sides              []string
 }
 
@@ -124,10 +124,10 @@ func (l *loader) betweenConflict(v value, r *ruleSource) {
 			choose(&l.decoder, v, &b.Strategy, nil, StrategyNewest, StrategyPriority, StrategyMerge, StrategyManual)
 		},
 		"time_field": func(v value) { r.between.time = v; b.TimeField, _ = l.text(v) },
-		"priority": func(v value) {
-			l.list(v, "priority", false, func(v value) {
+		"sources": func(v value) {
+			l.list(v, "sources", false, func(v value) {
 				if name, ok := l.text(v); ok {
-					r.between.priority, r.between.sides = append(r.between.priority, v), append(r.between.sides, name)
+					r.between.sources, r.between.sides = append(r.between.sources, v), append(r.between.sides, name)
 				}
 			})
 		},
@@ -184,7 +184,7 @@ func (l *loader) checkTwoWay(r *ruleSource) {
 	}
 	for i, name := range r.between.sides {
 		if side := slices.IndexFunc(r.From, func(ref Ref) bool { return ref.System == name }); side < 0 {
-			l.report(r.between.priority[i], UnknownSystem, suggestName(name, []string{r.From[0].System, r.From[1].System}), "%q is not a side of the rule", name)
+			l.report(r.between.sources[i], UnknownSystem, suggestName(name, []string{r.From[0].System, r.From[1].System}), "%q is not a side of the rule", name)
 		} else if i == 0 {
 			b.Preferred = side
 		}

@@ -142,3 +142,33 @@ func quiet(t *testing.T, d *Daemon) {
 		}
 	}
 }
+
+// TestCheckOfTwoWayRules tells what would stop the rule, and what is left alone, and makes nothing.
+func TestCheckOfTwoWayRules(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	crm, _ := twoSides(t, dir)
+	c := load(t, dir, twoWayRule)
+	found := func() (list []string) {
+		for _, f := range Check(t.Context(), c) {
+			if f.Rule == "customer" {
+				list = append(list, f.Level+" "+f.Code+" "+f.What)
+			}
+		}
+		return list
+	}
+	want := []string{`warn object_differs column "phone" of crm/customer has no partner: it is left alone`,
+		`warn object_differs column "account" of erp/client has no partner: it is left alone`, "ok  crm/customer and erp/client can be kept equal"}
+	if diff := cmp.Diff(want, found()); diff != "" {
+		t.Errorf("Check (-want +got):\n%s", diff)
+	}
+	exec(t, crm, `ALTER TABLE customer RENAME COLUMN name TO full_name`)
+	got := found()
+	if len(got) != 1 || !strings.HasPrefix(got[0], "fail between_column_missing") {
+		t.Errorf("Check of a rule that names a column which is gone = %q", got)
+	}
+	var tables int
+	if err := crm.QueryRowContext(t.Context(), `SELECT count(*) FROM sqlite_master WHERE name LIKE '\_syncline%' ESCAPE '\'`).Scan(&tables); err != nil || tables > 0 {
+		t.Errorf("Check made %d tables, %v", tables, err)
+	}
+}
