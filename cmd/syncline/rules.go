@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -14,6 +15,7 @@ import (
 	"syncline"
 	"syncline/internal/config"
 	"syncline/internal/daemon"
+	"syncline/internal/ops"
 	"syncline/internal/trial"
 )
 
@@ -21,41 +23,39 @@ func rulesCommand(g *globals) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "rules",
 		Short: "List, test and try the rules of the configuration",
+		Long:  "Lists the rules of the configuration (-c), or with --server those that a server works by.",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := g.load()
+			rules, err := g.rules(cmd)
 			if err != nil {
 				return err
 			}
-			type row struct {
-				ID      string   `json:"id"`
-				From    []string `json:"from"`
-				To      string   `json:"to"`
-				Steps   []string `json:"steps"`
-				Tests   int      `json:"tests"`
-				Enabled bool     `json:"enabled"`
-			}
-			rows := make([]row, 0, len(c.Rules))
-			for _, r := range c.Rules {
-				one := row{ID: r.ID, To: r.To.String(), Steps: []string{}, Tests: len(r.Tests), Enabled: r.Enabled}
-				for _, f := range r.From {
-					one.From = append(one.From, f.String())
-				}
-				for _, s := range r.Transform {
-					one.Steps = append(one.Steps, s.Kind())
-				}
-				rows = append(rows, one)
-			}
-			return g.print(cmd, rows, func(w *tabwriter.Writer) {
-				fmt.Fprintln(w, "RULE\tFROM\tTO\tSTEPS\tTESTS\tENABLED") //nolint:errcheck // data
-				for _, r := range rows {
-					fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%v\n", r.ID, strings.Join(r.From, ", "), r.To, strings.Join(r.Steps, " "), r.Tests, r.Enabled) //nolint:errcheck // data
+			return g.print(cmd, rules, func(w *tabwriter.Writer) {
+				row(w, "RULE\tFROM\tTO\tSTEPS\tTESTS\tENABLED")
+				for _, r := range rules {
+					row(w, "%s\t%s\t%s\t%s\t%d\t%v", r.ID, strings.Join(r.From, ", "), r.To, strings.Join(r.Steps, " "), r.Tests, r.Enabled)
 				}
 			})
 		},
 	}
 	cmd.AddCommand(rulesTestCommand(g), rulesTryCommand(g))
 	return cmd
+}
+
+// rules lists those of the server that is named, else of the file.
+func (g *globals) rules(cmd *cobra.Command) ([]ops.RuleInfo, error) {
+	if g.remote() == "" {
+		c, err := g.load()
+		if err != nil {
+			return nil, err
+		}
+		return daemon.RulesOf(c), nil
+	}
+	client, err := g.client()
+	if err != nil {
+		return nil, err
+	}
+	return client.Rules(cmd.Context())
 }
 
 func rulesTestCommand(g *globals) *cobra.Command {
@@ -147,39 +147,25 @@ func rulesTryCommand(g *globals) *cobra.Command {
 		Short: "Show what a rule makes of an event, step by step",
 		Long: "Shows which conditions of the rule hold for an event, and what the record is after every step. The event is a file of JSON or YAML as in\n" +
 			"a test of a rule, {op, before, after, types, priority …}, or a record by itself, which is one that is created; - reads it from stdin.\n" +
-			"Nothing is connected to.",
+			"The rule is that of the configuration (-c), and nothing is connected to; with --server a server tries its own.",
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := g.load()
-			if err != nil {
-				return err
-			}
-			r := c.Rule(args[0])
-			if r == nil || r.Between != nil {
-				return noRule(c, args[0])
-			}
-			from := r.From[0]
-			if entity != "" {
-				at := slices.IndexFunc(r.From, func(f config.Ref) bool { return f.String() == entity || f.Name == entity })
-				if at < 0 {
-					return usage(fmt.Errorf("rule %s does not read %s", r.ID, entity))
-				}
-				from = r.From[at]
-			}
 			data, err := readEvent(cmd, file)
 			if err != nil {
 				return err
 			}
-			event, problems := config.ReadEvent(file, data)
-			if problems != nil {
-				return problems
+			if g.remote() != "" {
+				return g.tryThere(cmd, args[0], entity, file, data)
 			}
-			t, done, err := daemon.Trial(c, r, from)
+			c, err := g.load()
 			if err != nil {
 				return err
 			}
-			out, err := trial.Run(cmd.Context(), t, event)
-			if err = errors.Join(err, done()); err != nil {
+			if r := c.Rule(args[0]); r == nil {
+				return noRule(c, args[0])
+			}
+			out, err := daemon.Try(cmd.Context(), c, args[0], entity, file, data)
+			if err != nil {
 				return err
 			}
 			if g.output != "table" {
@@ -191,6 +177,25 @@ func rulesTryCommand(g *globals) *cobra.Command {
 	cmd.Flags().StringVar(&file, "event", "", "file with the event; - = stdin")
 	cmd.Flags().StringVar(&entity, "entity", "", "the entity of the event, where the rule reads several (default the first)")
 	return cmd
+}
+
+// tryThere has the server try its rule of that name.
+func (g *globals) tryThere(cmd *cobra.Command, rule, entity, file string, event []byte) error {
+	if _, problems := config.ReadEvent(file, event); problems != nil {
+		return problems
+	}
+	if !json.Valid(event) {
+		return usage(errors.New("a server takes events in JSON"))
+	}
+	client, err := g.client()
+	if err != nil {
+		return err
+	}
+	v, err := client.TryRule(cmd.Context(), rule, ops.TryRequest{Event: event, Entity: entity})
+	if err != nil {
+		return err
+	}
+	return g.print(cmd, v, func(w *tabwriter.Writer) { _ = v.WriteText(w) })
 }
 
 // maxEvent bounds an event to try.

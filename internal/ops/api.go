@@ -124,6 +124,7 @@ func (a *api) register(mux *http.ServeMux, o Options) ([]byte, map[string]*opera
 	add(h, start, a.startSync)
 	a.registerTokens(h)
 	a.registerConfig(h)
+	a.registerRules(h)
 	a.registerConflicts(h)
 	a.registerAudit(h)
 	add(h, op(h, "healthz", "GET", "/healthz", "Whether the process answers"), a.healthz)

@@ -8,6 +8,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"syncline/internal/problem"
+	"syncline/internal/trial"
 )
 
 // ConfigFile is a file of a configuration, as it was written.
@@ -158,6 +159,10 @@ type Configurations interface {
 	// ApplyConfig puts a configuration in the place of the one at work: the whole of it or nothing. What is wrong with it is an
 	// *InvalidConfig, what would not work a *CheckFailed.
 	ApplyConfig(context.Context, ApplyRequest) (Applied, error)
+	// Rules are in the order of the configuration.
+	Rules(context.Context) ([]RuleInfo, error)
+	// TryRule tells what a rule makes of an event, and writes nothing.
+	TryRule(ctx context.Context, id string, r TryRequest) (trial.View, error)
 }
 
 // ApplyRequest puts a configuration in the place of the one at work.

@@ -2,12 +2,14 @@ package ops
 
 import (
 	"context"
+	"encoding/json"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
 	"syncline"
 	"syncline/internal/problem"
+	"syncline/internal/trial"
 )
 
 // configs gives what it is told and remembers what it was asked.
@@ -31,6 +33,25 @@ func (c *configs) PlanConfig(_ context.Context, r PlanRequest) (Plan, error) {
 func (c *configs) ApplyConfig(_ context.Context, r ApplyRequest) (Applied, error) {
 	c.applied = r
 	return Applied{Plan: c.plan}, c.err
+}
+
+func (c *configs) Rules(context.Context) ([]RuleInfo, error) {
+	return []RuleInfo{{ID: "r", From: []string{"crm/lead"}, To: "dw/lead", Steps: []string{"rename"}, Enabled: true}}, c.err
+}
+
+func (c *configs) TryRule(_ context.Context, id string, r TryRequest) (trial.View, error) {
+	return trial.View{Matched: true, Conditions: []trial.ConditionView{}, Input: r.Event, Steps: []trial.StepView{}, Records: []json.RawMessage{}, Result: id + r.Entity}, c.err
+}
+
+func TestRulesReachTheEngine(t *testing.T) {
+	c, err := NewClient(serveOn(t, Options{Engine: &fake{}, Store: openStore(t), Configs: &configs{}}))
+	must(t, err)
+	if list, err := c.Rules(t.Context()); err != nil || len(list) != 1 || list[0].ID != "r" {
+		t.Errorf("Rules = %+v, %v", list, err)
+	}
+	if v, err := c.TryRule(t.Context(), "r", TryRequest{Event: json.RawMessage(`{"id":1}`), Entity: "x"}); err != nil || v.Result != "rx" || string(v.Input) != `{"id":1}` {
+		t.Errorf("TryRule = %+v, %v", v, err)
+	}
 }
 
 // TestConfigurationsReachTheEngine, and what is wrong with one comes back with its places.

@@ -29,6 +29,7 @@ var least = map[string]access.Role{
 	"pauses":      access.Viewer,
 	"route":       access.Viewer,
 	"routes":      access.Viewer,
+	"rules":       access.Viewer,
 	"stats":       access.Viewer,
 	"status":      access.Viewer,
 	"syncs":       access.Viewer,
@@ -48,6 +49,7 @@ var least = map[string]access.Role{
 	"retry-task":        access.Operator,
 	"retry-tasks":       access.Operator,
 	"start-sync":        access.Operator,
+	"try-rule":          access.Operator, // with it, what a rule hashes can be guessed
 	"unpause":           access.Operator,
 
 	"apply-config": access.Admin,

@@ -106,14 +106,14 @@ func gathered(values []syncline.Value, gather []int) []syncline.Value {
 // trace follows all children through the steps behind the split.
 func (c *Children) trace(ctx context.Context, at At, parent []syncline.Value, each func(StepResult)) error {
 	result := StepResult{Step: c.step + 1, Kind: "split"}
-	list, err := c.list(at.Batch, at.Index, parent)
-	if err == nil {
-		_, err = c.Rows(at.Batch, at.Index, parent) // two of one key
+	list, fault := c.list(at.Batch, at.Index, parent)
+	if fault == nil {
+		_, fault = c.Rows(at.Batch, at.Index, parent) // two of one key
 	}
 	for n, element := range list {
 		row, name, bad := c.row(parent, element, n)
 		if bad != nil {
-			err = c.failed(bad, name)
+			fault = c.failed(bad, name)
 			break
 		}
 		result.Records = append(result.Records, syncline.Row{Schema: c.in, Values: row})
@@ -124,30 +124,31 @@ func (c *Children) trace(ctx context.Context, at At, parent []syncline.Value, ea
 	}
 	for _, child := range result.Records {
 		n := 0
-		if _, err := c.plan.trace(ctx, at, child.Values, nil, nil, func(s StepResult, _ *stage) {
+		if _, asked := c.plan.trace(ctx, at, child.Values, nil, nil, func(s StepResult, _ *stage) {
 			later[n].Records = append(later[n].Records, s.Records...)
 			if later[n].Err == nil {
 				later[n].Err = s.Err
 			}
 			n++
-		}); err != nil {
-			return err
+		}); asked != nil {
+			return asked
 		}
 	}
 	failed := false
-	for _, s := range later {
-		failed = failed || s.Err != nil
+	for i := range later {
+		if later[i].Err != nil {
+			failed, later[i].Records = true, nil // one child that fails parks the parent
+		}
 	}
-	if err != nil && !failed {
-		result.Err, result.Records, later = c.failed(err, ""), nil, nil
+	if fault != nil && !failed {
+		result.Err, result.Records, later = c.failed(fault, ""), nil, nil
 	}
 	if each(result); len(result.Records) == 0 {
 		return nil
 	}
 	for _, s := range later {
-		each(s)
-		if s.Err != nil || len(s.Records) == 0 {
-			return nil //nolint:nilerr // each was told
+		if each(s); len(s.Records) == 0 {
+			return nil
 		}
 	}
 	return nil

@@ -3,14 +3,12 @@ package trial
 import (
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"strconv"
 	"strings"
 
 	"syncline"
 	"syncline/internal/expression"
-	"syncline/internal/transform"
 )
 
 // shown is a value as a person reads it: text in quotes, so that "1" and 1 differ.
@@ -61,57 +59,6 @@ func line(r syncline.Row) string {
 		parts[i] = r.Schema.Columns[i].Name + ": " + shown(r.Values[i])
 	}
 	return "{" + strings.Join(parts, ", ") + "}"
-}
-
-// WriteText writes the outcome for a person.
-func (o *Outcome) WriteText(w io.Writer) error {
-	var b strings.Builder
-	fmt.Fprintf(&b, "event      %s\n", line(o.Input))
-	for _, c := range o.Checks {
-		verdict := "holds"
-		switch {
-		case c.Err != nil:
-			verdict = "cannot be told: " + c.Err.Error()
-		case !c.Holds:
-			verdict = "does not hold"
-		}
-		fmt.Fprintf(&b, "condition  %s: %s\n", c.What, verdict)
-	}
-	was := o.Input
-	for _, s := range o.Steps {
-		fmt.Fprintf(&b, "step %-5d %s\n", s.Step, s.Kind)
-		b.WriteString(stepText(was, s))
-		if len(s.Records) == 1 {
-			was = s.Records[0]
-		} else {
-			was = syncline.Row{}
-		}
-	}
-	b.WriteString("result     " + o.Result() + "\n")
-	for _, r := range o.Records {
-		b.WriteString("           " + line(r) + "\n")
-	}
-	_, err := io.WriteString(w, b.String())
-	return err
-}
-
-func stepText(was syncline.Row, s transform.StepResult) string {
-	var lines []string
-	switch {
-	case s.Err != nil:
-		lines = []string{"! " + s.Err.Error()}
-	case len(s.Records) == 1 && was.Schema != nil:
-		if lines = Diff(was, s.Records[0]); len(lines) == 0 {
-			lines = []string{"nothing changes"}
-		}
-	case len(s.Records) == 0:
-		lines = []string{"the record is left out"}
-	default:
-		for _, r := range s.Records {
-			lines = append(lines, line(r))
-		}
-	}
-	return "           " + strings.Join(lines, "\n           ") + "\n"
 }
 
 // Result says in a few words what came of the event.

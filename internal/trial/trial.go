@@ -105,10 +105,9 @@ func Run(ctx context.Context, r Rule, e Event) (*Outcome, error) {
 	if ev.After == nil {
 		// Conditions never keep a record that is gone.
 		out.Removed, out.Err, out.Matched = true, nil, true
-		return out, nil
 	}
-	if !out.Matched || out.Err != nil {
-		return out, nil //nolint:nilerr // it is what comes of the trial
+	if out.Removed || !out.passes() {
+		return out, nil
 	}
 	if err := plan.Trace(ctx, transform.At{Batch: batch}, r.Askers, func(s transform.StepResult) { out.Steps = append(out.Steps, s) }); err != nil {
 		return nil, err
@@ -120,6 +119,9 @@ func Run(ctx context.Context, r Rule, e Event) (*Outcome, error) {
 	}
 	return out, nil
 }
+
+// passes reports whether the steps are taken.
+func (o *Outcome) passes() bool { return o.Matched && o.Err == nil }
 
 // batch makes the event.
 func (e *Event) batch(r Rule) (*syncline.Batch, error) {

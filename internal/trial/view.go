@@ -2,6 +2,9 @@ package trial
 
 import (
 	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
 
 	"syncline"
 	"syncline/internal/document"
@@ -9,12 +12,16 @@ import (
 
 // View is an outcome for programs.
 type View struct {
-	Matched    bool              `json:"matched"`
-	Conditions []ConditionView   `json:"conditions"`
-	Input      json.RawMessage   `json:"input"`
-	Steps      []StepView        `json:"steps"`
-	Records    []json.RawMessage `json:"records"`
-	Result     string            `json:"result"`
+	Matched    bool            `json:"matched"`
+	Conditions []ConditionView `json:"conditions"`
+	Input      json.RawMessage `json:"input"`
+	// InputText is Input for people: it tells text from what only looks like it, and shows what was not sent.
+	InputText string            `json:"input_text"`
+	Steps     []StepView        `json:"steps"`
+	Records   []json.RawMessage `json:"records"`
+	Result    string            `json:"result"`
+	// Text are the records for people.
+	Text []string `json:"text"`
 	// Code is of the error with which the record would be parked.
 	Code string `json:"code,omitempty"`
 }
@@ -26,18 +33,20 @@ type ConditionView struct {
 	Error     string `json:"error,omitempty"`
 }
 
-// StepView is what there is after a step, and what it changed of the record, a line for each field.
+// StepView is what there is after a step.
 type StepView struct {
 	Step    int               `json:"step"`
 	Kind    string            `json:"kind"`
 	Records []json.RawMessage `json:"records"`
-	Diff    []string          `json:"diff"`
-	Error   string            `json:"error,omitempty"`
+	// Text is what the step changed, a line for each field, or the records where there is more than one.
+	Text  []string `json:"text"`
+	Error string   `json:"error,omitempty"`
 }
 
 // View returns the outcome for programs.
 func (o *Outcome) View() View {
-	v := View{Matched: o.Matched, Conditions: []ConditionView{}, Input: encoded(o.Input), Steps: []StepView{}, Records: all(o.Records), Result: o.Result()}
+	v := View{Matched: o.Matched, Conditions: []ConditionView{}, Input: encoded(o.Input), InputText: line(o.Input), Steps: []StepView{},
+		Records: all(o.Records), Text: lines(o.Records), Result: o.Result()}
 	if o.Err != nil {
 		v.Code = syncline.CodeOf(o.Err)
 	}
@@ -50,19 +59,72 @@ func (o *Outcome) View() View {
 	}
 	was := o.Input
 	for _, s := range o.Steps {
-		one := StepView{Step: s.Step, Kind: s.Kind, Records: all(s.Records), Diff: []string{}}
-		if s.Err != nil {
+		one := StepView{Step: s.Step, Kind: s.Kind, Records: all(s.Records), Text: []string{}}
+		switch {
+		case s.Err != nil:
 			one.Error = s.Err.Error()
+		case len(s.Records) == 1 && was.Schema != nil:
+			one.Text = append(one.Text, Diff(was, s.Records[0])...)
+		default:
+			one.Text = lines(s.Records)
 		}
-		if len(s.Records) == 1 && was.Schema != nil {
-			one.Diff = append(one.Diff, Diff(was, s.Records[0])...)
+		if was = (syncline.Row{}); len(s.Records) == 1 {
 			was = s.Records[0]
-		} else {
-			was = syncline.Row{}
 		}
 		v.Steps = append(v.Steps, one)
 	}
 	return v
+}
+
+// WriteText writes the outcome for a person.
+func (v *View) WriteText(w io.Writer) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "event      %s\n", v.InputText)
+	for _, c := range v.Conditions {
+		verdict := "holds"
+		switch {
+		case c.Error != "":
+			verdict = "cannot be told: " + c.Error
+		case !c.Holds:
+			verdict = "does not hold"
+		}
+		fmt.Fprintf(&b, "condition  %s: %s\n", c.Condition, verdict)
+	}
+	for _, s := range v.Steps {
+		fmt.Fprintf(&b, "step %-5d %s\n", s.Step, s.Kind)
+		text := s.Text
+		switch {
+		case s.Error != "":
+			text = []string{"! " + s.Error}
+		case len(s.Records) == 0:
+			text = []string{"the record is left out"}
+		case len(text) == 0:
+			text = []string{"nothing changes"}
+		}
+		for _, t := range text {
+			b.WriteString("           " + t + "\n")
+		}
+	}
+	b.WriteString("result     " + v.Result + "\n")
+	for _, t := range v.Text {
+		b.WriteString("           " + t + "\n")
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// WriteText writes the outcome for a person.
+func (o *Outcome) WriteText(w io.Writer) error {
+	v := o.View()
+	return v.WriteText(w)
+}
+
+func lines(rows []syncline.Row) []string {
+	list := make([]string, len(rows))
+	for i, r := range rows {
+		list[i] = line(r)
+	}
+	return list
 }
 
 func all(rows []syncline.Row) []json.RawMessage {
