@@ -75,6 +75,13 @@ func (mv *moves) block(home slot, x *state.Exception, first func(slot) *state.Ex
 		}
 	}
 	if m, ok := mv.tasks[x.Task]; ok {
+		if mv.number[m.slot] > 1 { // two records move to one key: it was free in between
+			for _, o := range mv.tasks {
+				if o.slot == m.slot && o.at.before(at) {
+					return true
+				}
+			}
+		}
 		older := first(m.slot)
 		return older != nil && place{older.Seq, older.Index}.before(at)
 	}

@@ -25,6 +25,7 @@ func TestEventsOfARecordKeepTheirOrderAcrossItsKeys(t *testing.T) {
 		"two moves":                     {"2", []syncline.Event{rekeyed(1, 2, "a", "x"), rekeyed(2, 3, "a", "x"), created(1, "new", "x"), created(2, "new", "x"), deleted(3)}},
 		"back again":                    {"2", []syncline.Event{rekeyed(1, 2, "a", "x"), rekeyed(2, 1, "a", "x"), deleted(1)}},
 		"others go on, moves or no":     {"9", []syncline.Event{created(1, "a", "x"), rekeyed(1, 2, "b", "y"), deleted(2)}},
+		"two records move to one key":   {"2", []syncline.Event{rekeyed(1, 2, "b", "y"), {Op: syncline.OpTruncated, Schema: customers}, created(5, "c", "x"), rekeyed(5, 2, "c", "y")}},
 		"a new record under each of it": {"1", []syncline.Event{created(1, "a", "x"), deleted(1), created(2, "b", "x"), rekeyed(2, 1, "b", "x"), created(2, "c", "x"), deleted(1)}},
 	} {
 		for _, together := range []bool{true, false} {
@@ -60,6 +61,25 @@ func TestEventsOfARecordKeepTheirOrderAcrossItsKeys(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestTwoRecordsThatMoveToOneKey wait for each other, although each is parked under a key of its own: the first is not due yet.
+func TestTwoRecordsThatMoveToOneKey(t *testing.T) {
+	recorder := memtarget.NewRecorder()
+	b := newBench(t, func(o *Options) {
+		o.Open = func(context.Context) (syncline.Target, error) { return recorder, nil }
+	})
+	events := []syncline.Event{rekeyed(1, 2, "b", "y"), {Op: syncline.OpTruncated, Schema: customers}, created(5, "c", "x"), rekeyed(5, 2, "c", "y")}
+	recorder.Refuse("dim", "2")
+	b.append(events[:2]...)
+	b.mustDrain()
+	recorder.Accept("dim", "2")
+	b.append(events[2:]...)
+	b.mustDrain()
+	b.now = b.now.Add(time.Hour)
+	b.mustDrain()
+	b.wantWaiting()
+	wantInOrder(t, recorder, events)
 }
 
 // wantInOrder checks that every event was sent, and that two which concern one key were sent in their order.
