@@ -31,7 +31,7 @@ func (d *Daemon) checkRules(ctx context.Context, sources []*config.System, rules
 			continue
 		}
 		for _, name := range r.Sources() {
-			parts, err := compile(r, name, &outsider{systems: d.o.Config.System})
+			parts, err := compile(r, name, &outsider{systems: d.set().config.System})
 			if err != nil {
 				list = append(list, tell(name, r.ID, syncline.Failure(err, "")))
 			}

@@ -10,6 +10,7 @@ import (
 	"syncline/internal/config"
 	"syncline/internal/ops"
 	"syncline/internal/state"
+	"syncline/internal/transform"
 )
 
 // facts is what a plan knows beside the two configurations.
@@ -100,7 +101,20 @@ func (rt *route) as(other *route) bool {
 	}
 	return config.Same(rt.rules, other.rules) && config.Same(place(rt.target), place(other.target)) && rt.guarded == other.guarded &&
 		prioritised(rt) == prioritised(other) && rt.source.system.Type == other.source.system.Type && signature(rt) == signature(other) &&
-		(rt.tombstone == other.tombstone || !forgets)
+		(rt.tombstone == other.tombstone || !forgets) && config.Same(rt.asked(), other.asked())
+}
+
+// asked are the systems that the route's steps ask.
+func (rt *route) asked() []config.System {
+	var list []config.System
+	for _, r := range rt.rules {
+		for _, step := range r.Transform {
+			if e, ok := step.(transform.Enrich); ok && e.SQL != nil {
+				list = append(list, place(rt.outside.systems(e.SQL.System)))
+			}
+		}
+	}
+	return list
 }
 
 // place is the system as its targets see it.

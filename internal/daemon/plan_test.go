@@ -111,6 +111,20 @@ untouched 3`},
 	}
 }
 
+// TestARouteFollowsWhatItsStepsAsk: a system that a step asks is a part of the route, whoever else it belongs to.
+func TestARouteFollowsWhatItsStepsAsk(t *testing.T) {
+	asks := func(port string) *config.Config {
+		return read(t, t.TempDir(), strings.NewReplacer("  cache:", "  ref: {type: postgres, url: \"postgres://u@127.0.0.1:"+port+"/ref\"}\n  cache:",
+			"to: dw/sale", "to: dw/sale, transform: [{enrich: {by: after.id, sql: {system: ref, query: 'SELECT id, name FROM region WHERE id = ANY($1)', key: id}, take: {name: name}}}]").Replace(planned))
+	}
+	was, now := asks("7"), asks("8")
+	for _, rt := range routesOf(now) {
+		if same := rt.as(find(routesOf(was), rt.id)); same != (rt.id != "sale") {
+			t.Errorf("route %s is the same: %v", rt.id, same)
+		}
+	}
+}
+
 // read reads a configuration as if it stood in dir.
 func read(t *testing.T, dir, text string) *config.Config {
 	t.Helper()
