@@ -31,6 +31,8 @@ type judged struct {
 	rule *bound
 	// base is what the first event in the change replaced, as far as it tells.
 	base []syncline.Value
+	// parts are the events in the change, one after the other.
+	parts []spoken
 }
 
 // judge notes the change at this place. The first event in it tells what the change replaces.
@@ -41,6 +43,7 @@ func (p *plan) judge(at int32, it item) {
 	j := &p.judged[at]
 	first := j.rule == nil
 	j.rule = it.rule
+	j.parts = append(j.parts, spoken{batch: it.e.batch, event: it.i, order: it.order})
 	ev := it.event()
 	if !first || ev.Before == nil {
 		return
@@ -62,10 +65,12 @@ type decider struct {
 	m        *machine
 	p        *plan
 	verdicts map[int]*conflict.Record
+	// earlier are the conflicts of events in a change that are not its newest.
+	earlier map[int][]spokenConflict
 }
 
 func (m *machine) decider(p *plan) *decider {
-	return &decider{m: m, p: p, verdicts: make(map[int]*conflict.Record)}
+	return &decider{m: m, p: p, verdicts: make(map[int]*conflict.Record), earlier: make(map[int][]spokenConflict)}
 }
 
 func (d *decider) decide(i int, held syncline.Held) (syncline.Decision, error) {
@@ -77,14 +82,18 @@ func (d *decider) decide(i int, held syncline.Held) (syncline.Decision, error) {
 	if j.rule == nil {
 		return asIs(c, held), nil
 	}
+	delete(d.verdicts, i)
+	delete(d.earlier, i)
+	if len(j.parts) > 1 && d.choice(c) == nil && !d.p.leftover(i) {
+		if decision, ok := d.inTurn(i, &j, held); ok {
+			return decision, nil
+		}
+	}
 	ours := c.Row.Values
 	if c.Op == syncline.ChangeDelete {
 		ours = nil
 	}
-	ev := d.event(c)
-	if ev.Version == 0 {
-		ev.Version = j.rule.binding.Resolver.VersionOf(ours)
-	}
+	ev := d.event(j.rule, spoken{c.Batch, c.Event, c.Order, ours})
 	var v conflict.Verdict
 	var err error
 	if choice := d.choice(c); choice != nil {
@@ -100,9 +109,7 @@ func (d *decider) decide(i int, held syncline.Held) (syncline.Decision, error) {
 		v.Conflict.Action, v.Conflict.Result = conflict.Skip, held.Values
 		v.Conflict.Note = "the source gave the record another key; what is left under the old one was changed at the target"
 	}
-	if v.Conflict == nil {
-		delete(d.verdicts, i)
-	} else {
+	if v.Conflict != nil {
 		d.verdicts[i] = v.Conflict
 	}
 	return v.Decision, nil
@@ -132,12 +139,12 @@ func asIs(c *syncline.Change, held syncline.Held) syncline.Decision {
 	return d
 }
 
-// event is the newest event of a change.
-func (d *decider) event(c *syncline.Change) *conflict.Event {
-	e := &c.Batch.Events[c.Event]
-	ev := &conflict.Event{Log: d.m.committed.Log, Seq: c.Order.Seq, Index: c.Order.Index,
-		Stamp:  conflict.Stamp{Time: c.Batch.TimeOf(c.Event), Source: c.Batch.Source, Event: c.Batch.EventID(c.Event)},
-		Reread: e.Op == syncline.OpSnapshot || e.Op == syncline.OpRepair, Batch: c.Batch, At: c.Event}
+// event is one event of a change, as far as a verdict depends on it.
+func (d *decider) event(rule *bound, s spoken) *conflict.Event {
+	e := &s.batch.Events[s.event]
+	ev := &conflict.Event{Log: d.m.committed.Log, Seq: s.order.Seq, Index: s.order.Index,
+		Stamp:  conflict.Stamp{Time: s.batch.TimeOf(s.event), Source: s.batch.Source, Event: s.batch.EventID(s.event)},
+		Reread: e.Op == syncline.OpSnapshot || e.Op == syncline.OpRepair, Batch: s.batch, At: s.event}
 	if e.Meta != nil {
 		ev.Version = e.Meta.Version
 	}
@@ -145,6 +152,9 @@ func (d *decider) event(c *syncline.Change) *conflict.Event {
 		if n, err := e.Row().Values[at].AsInt(); err == nil {
 			ev.Version = n
 		}
+	}
+	if ev.Version == 0 {
+		ev.Version = rule.binding.Resolver.VersionOf(s.values)
 	}
 	return ev
 }
@@ -240,7 +250,7 @@ func (d *decider) conflicts(now time.Time) (list []state.Conflict) {
 		found.Created, found.Updated = now, now
 		list = append(list, found)
 	}
-	return list
+	return append(list, d.earlierConflicts(now)...)
 }
 
 // row is the record that a conflict is about.

@@ -95,6 +95,7 @@ func (pl *planner) put(p *plan, it item, values []syncline.Value) {
 	s := slot{int32(it.r), key}
 	before, held := p.pending(it.r, key), pl.held(p, s)
 	gone := before != nil && p.gone(it.r, key)
+	own := row.Values
 	if before != nil && !gone && !held { // else it is older than what waits
 		row.Values = fill(row.Values, before.Row.Values)
 	}
@@ -121,6 +122,9 @@ func (pl *planner) put(p *plan, it item, values []syncline.Value) {
 	}
 	c := p.change(it, key)
 	c.Op, c.Row, c.OldKey, c.Fresh = syncline.ChangePut, row, oldKey, fresh
+	if it.rule.Conflicts != nil {
+		p.says(own)
+	}
 	if split := it.rule.binding.Split; split != nil {
 		p.divide(p.tasks[len(p.tasks)-1].change, split, rows)
 	}

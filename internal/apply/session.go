@@ -216,7 +216,7 @@ func (s *Session) epochs(ctx context.Context, begins bool) ([]uint8, error) {
 	guarded, ok := s.target.(syncline.Guarded)
 	for i := range list {
 		list[i] = 1
-		if !ok {
+		if !ok || s.r.rules[i].Conflicts != nil { // there the order of a change vetoes nothing, and other logs write the object, too
 			continue
 		}
 		var err error

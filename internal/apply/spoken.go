@@ -1,0 +1,102 @@
+package apply
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	"syncline"
+	"syncline/internal/conflict"
+	"syncline/internal/state"
+)
+
+// A change can stand for several events of its key. They are decided one after the other, as they would be if each came by itself, and
+// written as one: a field belongs to the event that changed it, at that event's time. Else whose value stands would depend on which
+// events happened to share a batch. Only where a person has to decide, or the record must be read first, are they one.
+
+// spoken is one event of a change, with the record as it makes it by itself; nil removes it.
+type spoken struct {
+	batch  *syncline.Batch
+	event  int
+	order  syncline.Order
+	values []syncline.Value
+}
+
+// spokenConflict is a conflict about one of them.
+type spokenConflict struct {
+	spoken
+	rec *conflict.Record
+}
+
+// says notes the record that the plan's newest task makes by itself.
+func (p *plan) says(values []syncline.Value) {
+	parts := p.judged[p.tasks[len(p.tasks)-1].change].parts
+	parts[len(parts)-1].values = values
+}
+
+// inTurn decides the events of a change one after the other; ok is false where they must be decided as one.
+func (d *decider) inTurn(i int, j *judged, held syncline.Held) (decision syncline.Decision, ok bool) {
+	now := syncline.Held{Values: slices.Clone(held.Values), Shadow: held.Shadow}
+	written := make([]bool, len(j.rule.binding.Out.Columns))
+	var told []spokenConflict
+	for n, s := range j.parts {
+		base := j.base
+		if n > 0 {
+			base = nil
+		}
+		v, err := j.rule.binding.Resolver.Decide(d.event(j.rule, s), s.values, base, now)
+		if err != nil || v.Outcome > syncline.OutcomeKept {
+			return decision, false
+		}
+		if v.Conflict != nil {
+			told = append(told, spokenConflict{s, v.Conflict})
+		}
+		switch v.Op {
+		case syncline.ChangePut:
+			if now.Values == nil {
+				now.Values = make([]syncline.Value, len(v.Values))
+			}
+			for c, value := range v.Values {
+				if !value.IsUnset() {
+					now.Values[c], written[c] = value, true
+				}
+			}
+			decision.Op = syncline.ChangePut
+		case syncline.ChangeDelete:
+			now.Values, decision.Op = nil, syncline.ChangeDelete
+		}
+		now.Shadow, decision.Outcome = v.Shadow, v.Outcome
+	}
+	decision.Shadow = now.Shadow
+	if decision.Op == syncline.ChangePut {
+		decision.Values = now.Values
+		for c := range decision.Values {
+			if !written[c] {
+				decision.Values[c] = syncline.Unset
+			}
+		}
+	}
+	if last := len(told) - 1; last >= 0 && told[last].order == j.parts[len(j.parts)-1].order {
+		d.verdicts[i] = told[last].rec
+		told = told[:last]
+	}
+	if len(told) > 0 {
+		d.earlier[i] = told
+	}
+	return decision, true
+}
+
+// earlierConflicts are those of events that are not the newest of their changes.
+func (d *decider) earlierConflicts(now time.Time) (list []state.Conflict) {
+	for _, i := range slices.Sorted(maps.Keys(d.earlier)) {
+		rule := d.p.judged[i].rule
+		key, _ := d.p.changes[i].Row.Key()
+		for _, s := range d.earlier[i] {
+			row := row{TaskID(rule.ID, s.batch.Source, s.order.Seq, s.order.Index), rule, s.batch.Source, key}
+			found := row.conflict(s.rec)
+			found.Created, found.Updated = now, now
+			list = append(list, found)
+		}
+	}
+	return list
+}
