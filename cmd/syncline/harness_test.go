@@ -37,6 +37,27 @@ var binary = sync.OnceValues(func() (string, error) {
 	return path, nil
 })
 
+// output is what a process prints, and can be looked at while it does.
+type output struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.Write(p)
+}
+
+// Bytes returns a copy of what was printed so far.
+func (o *output) Bytes() []byte {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return bytes.Clone(o.text.Bytes())
+}
+
+func (o *output) String() string { return string(o.Bytes()) }
+
 // program is the real binary on a configuration, which can be killed and started again.
 type program struct {
 	t      *testing.T
@@ -46,7 +67,7 @@ type program struct {
 	env    []string
 
 	cmd  *exec.Cmd
-	log  *bytes.Buffer
+	log  *output
 	done chan error // receives the end of the process
 }
 
@@ -85,7 +106,7 @@ func (p *program) start(env ...string) {
 	}
 	p.cmd = exec.Command(path, "run", "-c", p.config)
 	p.cmd.Env = append(append(os.Environ(), p.env...), env...)
-	p.log = new(bytes.Buffer)
+	p.log = new(output)
 	p.cmd.Stdout, p.cmd.Stderr = p.log, p.log
 	if err := p.cmd.Start(); err != nil {
 		p.t.Fatal(err)
