@@ -3,6 +3,7 @@ package main
 import (
 	"database/sql"
 	"encoding/json"
+	"net"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -66,13 +67,29 @@ func (p *program) edited(pairs ...string) string {
 	return path
 }
 
+// nobodyListens reports whether no server of this machine is where commands look for one by default.
+func nobodyListens(t *testing.T) bool {
+	t.Helper()
+	var d net.Dialer
+	c, err := d.DialContext(t.Context(), "tcp", "127.0.0.1:8484")
+	if err != nil {
+		return true
+	}
+	t.Log("somebody listens on 127.0.0.1:8484: plans without a server are not looked at")
+	_ = c.Close()
+	return false
+}
+
 // TestPlan shows what a configuration changes: before the first start, of a running server, and of one that is down.
 func TestPlan(t *testing.T) {
 	p := newProgram(t, shopConfig)
 	makeShop(t, filepath.Join(p.dir, "shop.db"))
-	out, talk := p.command(exitOK, "plan", "-c", p.config)
-	if !strings.Contains(talk, "no server runs here") || !strings.Contains(out, "+ rule cheap: added") || !strings.Contains(out, "route cheap begins") {
-		t.Errorf("before the first start: %s%s", talk, out)
+	alone := nobodyListens(t)
+	if alone {
+		out, talk := p.command(exitOK, "plan", "-c", p.config)
+		if !strings.Contains(talk, "no server runs here") || !strings.Contains(out, "+ rule cheap: added") || !strings.Contains(out, "route cheap begins") {
+			t.Errorf("before the first start: %s%s", talk, out)
+		}
 	}
 	if _, err := os.Stat(filepath.Join(p.dir, "syncline-data")); err == nil {
 		t.Error("a plan has made something")
@@ -83,7 +100,7 @@ func TestPlan(t *testing.T) {
 		t.Errorf("the same file: %s", out)
 	}
 	draft := p.edited("< 10", "< 5", "rules:", "rules:\n  - {id: copy, from: shop/item, to: report/copy, create: true}", "version: 1", "# a comment\nversion: 1")
-	out, _ = p.command(exitOK, "plan", "-c", draft, "--server", p.url())
+	out, _ := p.command(exitOK, "plan", "-c", draft, "--server", p.url())
 	want := `+ rule copy: added
 ~ rule cheap: changed
     when: after.price < 10 → after.price < 5
@@ -113,6 +130,9 @@ route cheap restarts
 	}
 	if err := os.Rename(draft, filepath.Join(p.dir, "draft.yaml")); err != nil {
 		t.Fatal(err)
+	}
+	if !alone {
+		return
 	}
 	out, _ = p.command(exitOK, "plan", "-c", filepath.Join(p.dir, "draft.yaml"))
 	if diff := cmp.Diff(want, cursorAt.ReplaceAllString(out, "at N")); diff != "" {
