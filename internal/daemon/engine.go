@@ -29,7 +29,10 @@ func (d *Daemon) serve(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return server.Serve(ctx, d.listener)
+	if err := server.Serve(ctx, d.listener); !errors.Is(err, context.Canceled) || ctx.Err() == nil {
+		return err
+	}
+	return nil // it was asked to stop before it had begun
 }
 
 // Engine returns what the API shows and steers.
