@@ -301,6 +301,10 @@ func (m *machine) tryParked(now time.Time) bool {
 			continue
 		}
 		p.stand(k.slot, cleared)
+		if m.outgrown(x, it) {
+			m.readAnew(p, it, k.slot.key)
+			continue
+		}
 		m.plan(p, it)
 	}
 	m.forget()
@@ -325,7 +329,7 @@ func (m *machine) recall(k *parked) (*syncline.Batch, *bound, error) {
 // defined takes over that the target knows the wanted schema.
 func (m *machine) defined(binding *Binding) {
 	r := m.rules[m.wantRule]
-	r.schema, r.fingerprint, r.binding = m.wantSchema, m.wantSchema.Fingerprint(), binding
+	r.schema, r.fingerprint, r.binding, r.fitted = m.wantSchema, m.wantSchema.Fingerprint(), binding, m.wantSchema
 }
 
 // done takes over that the plan in flight is applied and its commit is in the state store.

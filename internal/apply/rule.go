@@ -3,6 +3,7 @@ package apply
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"syncline"
 	"syncline/internal/conflict"
@@ -129,6 +130,8 @@ type bound struct {
 	schema      *syncline.Schema
 	fingerprint uint64
 	binding     *Binding
+	// fitted is the schema of the source's rows that the rule's object was last made to fit, before this session too; nil = none is known.
+	fitted *syncline.Schema
 }
 
 // fits reports whether rows of s can be read with the binding in hand. A schema that is equal replaces the old pointer, so
@@ -142,6 +145,14 @@ func (r *bound) fits(s *syncline.Schema) bool {
 	}
 	r.schema = s
 	return true
+}
+
+// outgrown reports whether the object has a column since that records of the schema know nothing of, and that is not null in them: those
+// that were at the target got the default when the column was added.
+func (r *bound) outgrown(schema *syncline.Schema) bool {
+	return r.Schema == syncline.SchemaEvolve && r.fitted != nil && slices.ContainsFunc(r.fitted.Columns, func(c syncline.Column) bool {
+		return c.Default != "" && schema.Index(c.Name) < 0
+	})
 }
 
 // at returns the rule bound to the schema, which may be older than that of the rows that come now.

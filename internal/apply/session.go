@@ -169,7 +169,7 @@ func (s *Session) start(ctx context.Context, known state.Route) error {
 	if err != nil {
 		return err
 	}
-	s.m = newMachine(newPlanner(r.rules, s.target.Traits(), epochs, pending), r.slice, r.o.Version, keeps, at, r.o.Limits, r.o.Retry)
+	s.m = newMachine(s.planner(epochs, pending), r.slice, r.o.Version, keeps, at, r.o.Limits, r.o.Retry)
 	if err := s.choices(ctx); err != nil {
 		return err
 	}

@@ -245,6 +245,8 @@ func (w *world) capturing(n int) error {
 		}
 		after := w.capture.Status()
 		switch {
+		case after.State == capture.StateHalted: // runs that routes asked for never come then, and nothing of these histories stops a source
+			return syncline.Errorf(syncline.Fatal, "promise_broken", "capture has halted: %w", after.Err)
 		case before.Seq != after.Seq:
 			w.note("captured %d events to %s", after.Events-before.Events, after.Position)
 		case before.State != after.State:
