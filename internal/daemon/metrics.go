@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -17,7 +18,7 @@ type metrics struct {
 
 	captured, underived, logBytes, sourceUp       *prometheus.Desc
 	tasks, lagEvents, lagSeconds, routeUp, parked *prometheus.Desc
-	latency                                       *prometheus.Desc
+	latency, conflicts                            *prometheus.Desc
 }
 
 func (d *Daemon) registerMetrics() {
@@ -34,13 +35,14 @@ func (d *Daemon) registerMetrics() {
 		lagEvents:  desc("lag_events", "Events of the log that the route has not applied.", "route"),
 		lagSeconds: desc("lag_seconds", "Age of the oldest event that the route has not applied.", "route"),
 		routeUp:    desc("route_up", "1 while the route works.", "route", "state"),
+		conflicts:  desc("open_conflicts", "Conflicts that wait for a person.", "rule"),
 		latency:    desc("latency_seconds", "From the source's commit to the target's.", "route", "quantile"),
 	})
 }
 
 // Describe implements prometheus.Collector.
 func (m *metrics) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{m.captured, m.underived, m.logBytes, m.sourceUp, m.tasks, m.parked, m.lagEvents, m.lagSeconds, m.routeUp, m.latency} {
+	for _, d := range []*prometheus.Desc{m.captured, m.underived, m.logBytes, m.sourceUp, m.tasks, m.parked, m.lagEvents, m.lagSeconds, m.routeUp, m.latency, m.conflicts} {
 		ch <- d
 	}
 }
@@ -65,6 +67,16 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 		gauge(m.sourceUp, up(st.State == capture.StateRunning), s.system.Name, string(st.State))
 		if b, err := s.log.Bounds(ctx); err == nil {
 			gauge(m.logBytes, float64(b.Bytes), s.system.Name)
+		}
+	}
+	if open, err := m.e.state.OpenConflicts(ctx); err == nil {
+		byRule := make(map[string]int64, len(open))
+		for part, n := range open { // RULE, or RULE/ENTITY
+			id, _, _ := strings.Cut(part, "/")
+			byRule[id] += n
+		}
+		for _, r := range m.e.set().config.Rules {
+			gauge(m.conflicts, float64(byRule[r.ID]), r.ID)
 		}
 	}
 	for _, r := range m.e.set().routes {

@@ -192,6 +192,19 @@ func (s *Store) Conflict(ctx context.Context, task string) (c Conflict, err erro
 	return c, err
 }
 
+// OpenConflicts returns how many wait for a person, by rule.
+func (s *Store) OpenConflicts(ctx context.Context) (map[string]int64, error) {
+	all := make(map[string]int64)
+	err := s.read(ctx, "count open conflicts", func(rows *sql.Rows) error {
+		var rule string
+		var n int64
+		err := rows.Scan(&rule, &n)
+		all[rule] = n
+		return err
+	}, sqlOpenConflicts)
+	return all, err
+}
+
 // Choose notes what a person decided about an open conflict, to be carried out by its route.
 func (s *Store) Choose(ctx context.Context, task string, choice Choice) error {
 	text, err := json.Marshal(choice)

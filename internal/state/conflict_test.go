@@ -36,6 +36,9 @@ func TestConflictsFollowTheirTasks(t *testing.T) {
 	if list, _, err := s.Conflicts(ctx, ConflictFilter{Field: "tie"}); err != nil || len(list) > 0 {
 		t.Errorf("conflicts about another field = %v, %v", list, err)
 	}
+	if n, err := s.OpenConflicts(ctx); err != nil || n["rule"] != 1 {
+		t.Errorf("open conflicts = %v, %v, want one", n, err)
+	}
 	choice := Choice{Action: "overwrite", Held: []byte{1}, By: "ada", Reason: "so it is"}
 	if err := s.Choose(ctx, "t1", choice); err != nil {
 		t.Fatal(err)
@@ -50,6 +53,9 @@ func TestConflictsFollowTheirTasks(t *testing.T) {
 	}
 	if got, err := s.Conflict(ctx, "t1"); err != nil || got.Open || got.Action != "cancelled" || got.Choice != nil {
 		t.Errorf("conflict of a task that is over = %+v, %v", got, err)
+	}
+	if n, err := s.OpenConflicts(ctx); err != nil || len(n) > 0 {
+		t.Errorf("open conflicts = %v, %v, want none", n, err)
 	}
 	if err := s.Choose(ctx, "t1", choice); !errors.Is(err, ErrNotFound) || syncline.CodeOf(err) != "conflict_not_found" {
 		t.Errorf("Choose of one that is over = %v", err)

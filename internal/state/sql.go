@@ -146,6 +146,7 @@ const (
 		held = excluded.held, open = excluded.open, choice = excluded.choice, by = excluded.by, reason = excluded.reason, updated = excluded.updated`
 	sqlCloseConflict = `UPDATE conflict SET open = false, choice = '', action = CASE WHEN open THEN ? ELSE action END, updated = ? WHERE task = ? AND open`
 	sqlConflicts     = `SELECT ` + conflictColumns + ` FROM conflict WHERE n > ?`
+	sqlOpenConflicts = `SELECT rule, count(*) FROM conflict WHERE open GROUP BY rule`
 	sqlConflictOf    = `SELECT ` + conflictColumns + ` FROM conflict WHERE task = ?`
 	sqlChoose        = `UPDATE conflict SET choice = ? WHERE task = ? AND open`
 	sqlChoices       = `SELECT task, choice FROM conflict WHERE route = ? AND slice = ? AND choice <> ''`
