@@ -2,6 +2,7 @@ package sim
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 
 	"github.com/google/go-cmp/cmp"
@@ -95,9 +96,9 @@ func (w *world) eachBatch(each func(*syncline.Batch) error) error {
 	}
 }
 
-// changeAfter returns the place of the first event of the customer's table from the cursor on, which must have another schema than
-// the event before it.
-func (w *world) changeAfter(at syncline.Cursor) (*syncline.Cursor, error) {
+// changeAfter returns the place of the first event of the customer's table from the cursor on that is for the route, which must have
+// another schema than the one before it. Records that the route had read again can be the first to tell of a change.
+func (w *world) changeAfter(at syncline.Cursor, route string) (*syncline.Cursor, error) {
 	seq := syncline.Seq(0)
 	var before, after *syncline.Schema
 	place := &syncline.Cursor{}
@@ -106,7 +107,7 @@ func (w *world) changeAfter(at syncline.Cursor) (*syncline.Cursor, error) {
 		for i := range b.Events {
 			s := b.Events[i].Schema
 			switch {
-			case s.Entity != "customer" || b.Chunk != nil && len(b.Chunk.Routes) > 0:
+			case s.Entity != "customer" || b.Chunk != nil && len(b.Chunk.Routes) > 0 && !slices.Contains(b.Chunk.Routes, route):
 			case seq < at.Seq || seq == at.Seq && i < at.Index:
 				before = s
 			case after == nil:

@@ -211,7 +211,7 @@ func (r *route) step() error {
 
 // halt takes note of the event whose schema stopped the route: the first that has another one, and the same each time.
 func (r *route) halt(at syncline.Cursor) error {
-	place, err := r.w.changeAfter(at)
+	place, err := r.w.changeAfter(at, r.id)
 	if err != nil {
 		return err
 	}
