@@ -134,6 +134,8 @@ func newRoot() *cobra.Command {
 		rulesCommand(g),
 		tasksCommand(g), statsCommand(g), conflictsCommand(g),
 		syncCommand(g),
+		explainCommand(g),
+		replayCommand(g),
 		pauseCommand(g),
 		resumeCommand(g),
 		tokenCommand(g),

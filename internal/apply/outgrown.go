@@ -12,7 +12,7 @@ import (
 // What a person decided about or edited is written as that person has it.
 func (m *machine) outgrown(x *state.Exception, it item) bool {
 	ev := it.event()
-	if m.traits.Events || ev.After == nil || ev.Stub > 0 || x.Edit != nil || it.rule.action(ev) != ActionUpdate {
+	if m.traits.Events || ev.After == nil || ev.Stub > 0 || x.Edit != nil || it.rule.Action(ev) != ActionUpdate {
 		return false
 	}
 	if _, decided := m.decided[x.Task]; decided || len(it.rule.binding.Out.Key) == 0 {

@@ -249,7 +249,7 @@ func (pl *planner) clear(p *plan, s slot) {
 // send plans an event for a target that wants events. Conditions judge a delete only where its before image is whole.
 func (pl *planner) send(p *plan, it item) {
 	ev, binding := it.event(), it.rule.binding
-	if ev.Op == syncline.OpAbsent || it.rule.action(ev) == ActionIgnore {
+	if ev.Op == syncline.OpAbsent || it.rule.Action(ev) == ActionIgnore {
 		p.note(it, state.Filtered)
 		return
 	}

@@ -76,7 +76,7 @@ func (pl *planner) asks(rule *bound, r int, e *entry, i int) bool {
 	if rule.binding.Prepare == nil || ev.After == nil || ev.Stub > 0 || ev.Meta != nil && ev.Meta.Superseded {
 		return false
 	}
-	if !pl.traits.Events && rule.action(ev) != ActionUpdate {
+	if !pl.traits.Events && rule.Action(ev) != ActionUpdate {
 		return false
 	}
 	made := e.made[int32(r)]

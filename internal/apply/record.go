@@ -8,7 +8,7 @@ import (
 // record plans an event for a target that holds state.
 func (pl *planner) record(p *plan, it item) {
 	ev := it.event()
-	switch action := it.rule.action(ev); {
+	switch action := it.rule.Action(ev); {
 	case ev.Op == syncline.OpTruncated:
 		c := p.change(it, "")
 		c.Op, c.Row = syncline.ChangeTruncate, it.rule.row(nil)

@@ -197,7 +197,7 @@ func (r *bound) row(values []syncline.Value) syncline.Row {
 // one of the rule's.
 // What steps need from outside is asked for.
 func (r *Rule) Record(ctx context.Context, binding *Binding, b *syncline.Batch, i int) (values []syncline.Value, keep bool, err error) {
-	if r.action(&b.Events[i]) != ActionUpdate {
+	if r.Action(&b.Events[i]) != ActionUpdate {
 		return nil, false, nil
 	}
 	if binding.Match != nil {
@@ -235,8 +235,8 @@ func (r *Rule) Records(ctx context.Context, binding *Binding, b *syncline.Batch,
 	return [][]syncline.Value{values}, nil
 }
 
-// action returns what the event's operation does to a record under this rule.
-func (r *Rule) action(ev *syncline.Event) Action {
+// Action returns what the event's operation does to a record under this rule.
+func (r *Rule) Action(ev *syncline.Event) Action {
 	switch ev.Op {
 	case syncline.OpDeleted, syncline.OpAbsent:
 		return orElse(r.Deleted, ActionHard)

@@ -60,6 +60,11 @@ type Engine interface {
 	Syncs(ctx context.Context, after string, limit int) ([]state.RunRow, string, error)
 	// StartSync asks for a run and returns its id.
 	StartSync(context.Context, SyncRequest) (string, error)
+	// Explain tells what became of one record, or of a draft what its rules would make of it. It reads the log for a bounded time, and the
+	// targets.
+	Explain(context.Context, ExplainDraft) (Explanation, error)
+	// Replay has the records of a stretch of a log read again for a route, or tells what that would do.
+	Replay(context.Context, ReplayRequest) (Replay, error)
 	// Ready reports whether every system and route does its work, and why not. One that is paused does what it should.
 	Ready(context.Context) (bool, []string)
 }

@@ -57,7 +57,7 @@ func described(t *testing.T, url string, header map[string]string) map[string]st
 // reading is for viewers, the rest for operators, and what is neither stands here.
 func TestWhoMayDoWhat(t *testing.T) {
 	everybody := map[string]string{"healthz": "all", "readyz": "all", "publish-events": "publisher admin", "audit": "operator admin", "tokens": "admin",
-		"create-token": "admin", "revoke-token": "admin", "plan-config": "admin", "apply-config": "admin"}
+		"create-token": "admin", "revoke-token": "admin", "plan-config": "admin", "apply-config": "admin", "explain-draft": "admin"}
 	store := openStore(t)
 	url := serveOn(t, Options{Engine: &fake{}, Store: store, Rate: 1_000_000})
 	past := time.Now().Add(-time.Minute)

@@ -19,6 +19,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"syncline"
+	"syncline/internal/document"
 	"syncline/internal/problem"
 	"syncline/internal/state"
 )
@@ -52,6 +53,8 @@ type fake struct {
 
 	statsQuery StatsQuery
 	sync       SyncRequest
+	explained  ExplainDraft
+	replayed   ReplayRequest
 }
 
 func (f *fake) Status(context.Context) (Status, error)        { return f.status, f.err }
@@ -142,6 +145,14 @@ func (f *fake) Syncs(context.Context, string, int) ([]state.RunRow, string, erro
 func (f *fake) StartSync(_ context.Context, r SyncRequest) (string, error) {
 	f.sync = r
 	return "run-9", f.err
+}
+func (f *fake) Explain(_ context.Context, r ExplainDraft) (Explanation, error) {
+	f.explained = r
+	return Explanation{Entity: r.Entity, Key: r.Key, Events: []KeyEvent{}, Rules: []ExplainedRule{}}, f.err
+}
+func (f *fake) Replay(_ context.Context, r ReplayRequest) (Replay, error) {
+	f.replayed = r
+	return Replay{Route: r.Route, Samples: []ReplaySample{}, Runs: []string{"replay-1"}}, f.err
 }
 func (f *fake) Ready(context.Context) (bool, []string) { return len(f.reasons) == 0, f.reasons }
 
@@ -288,7 +299,7 @@ func TestListsCarryNoValuesAndDetailsDo(t *testing.T) {
 
 func TestTaskOfARecordThatJSONCannotCarry(t *testing.T) {
 	s := &syncline.Schema{Entity: "e", Columns: []syncline.Column{{Name: "doc", Kind: syncline.KindJSON}}}
-	got := fields(syncline.Row{Schema: s, Values: []syncline.Value{syncline.JSON([]byte("{broken \xff"))}})
+	got := document.Show(syncline.Row{Schema: s, Values: []syncline.Value{syncline.JSON([]byte("{broken \xff"))}})
 	if !json.Valid(got) || !strings.Contains(string(got), "broken") {
 		t.Errorf("fields = %s, want valid JSON that shows the text", got)
 	}

@@ -24,6 +24,7 @@ var least = map[string]access.Role{
 	"config":      access.Viewer,
 	"conflict":    access.Viewer,
 	"conflicts":   access.Viewer,
+	"explain":     access.Viewer,
 	"metrics":     access.Viewer,
 	"openapi":     access.Viewer,
 	"pauses":      access.Viewer,
@@ -48,15 +49,17 @@ var least = map[string]access.Role{
 	"resume-system":     access.Operator,
 	"retry-task":        access.Operator,
 	"retry-tasks":       access.Operator,
+	"start-replay":      access.Operator,
 	"start-sync":        access.Operator,
 	"try-rule":          access.Operator, // with it, what a rule hashes can be guessed
 	"unpause":           access.Operator,
 
-	"apply-config": access.Admin,
-	"create-token": access.Admin,
-	"plan-config":  access.Admin, // it shows what references to the server's files and environment stand for
-	"revoke-token": access.Admin,
-	"tokens":       access.Admin,
+	"apply-config":  access.Admin,
+	"create-token":  access.Admin,
+	"explain-draft": access.Admin, // as for plan-config
+	"plan-config":   access.Admin, // it shows what references to the server's files and environment stand for
+	"revoke-token":  access.Admin,
+	"tokens":        access.Admin,
 }
 
 // operation is what the guard knows of a route.

@@ -2,7 +2,6 @@ package ops
 
 import (
 	"encoding/json"
-	"strings"
 	"time"
 
 	"syncline"
@@ -88,22 +87,12 @@ func EventOf(b *syncline.Batch, i int) *Record {
 	e := &b.Events[i]
 	r := &Record{EventID: b.EventID(i), Op: e.Op.String(), Position: b.PositionOf(i).String(), Time: instant(b.TimeOf(i)), Size: e.Stub}
 	if e.Before != nil {
-		r.Before = fields(syncline.Row{Schema: e.Schema, Values: e.Before})
+		r.Before = document.Show(syncline.Row{Schema: e.Schema, Values: e.Before})
 	}
 	if e.After != nil {
-		r.After = fields(syncline.Row{Schema: e.Schema, Values: e.After})
+		r.After = document.Show(syncline.Row{Schema: e.Schema, Values: e.After})
 	}
 	return r
-}
-
-// fields is the row as JSON. A value that JSON cannot carry, which may be why the task failed, is shown with the others as
-// one text.
-func fields(row syncline.Row) json.RawMessage {
-	text := document.Append(nil, row)
-	if !json.Valid(text) {
-		text = document.AppendString(nil, strings.ToValidUTF8(string(text), "\uFFFD"))
-	}
-	return text
 }
 
 func instant(t time.Time) *time.Time {

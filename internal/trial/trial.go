@@ -82,9 +82,15 @@ func Run(ctx context.Context, r Rule, e Event) (*Outcome, error) {
 	if err != nil {
 		return nil, err
 	}
-	ev := &batch.Events[0]
+	return On(ctx, r, transform.At{Batch: batch})
+}
+
+// On tries the rule on an event as its source sent it. The errors are those of Run.
+func On(ctx context.Context, r Rule, at transform.At) (*Outcome, error) {
+	ev := &at.Batch.Events[at.Index]
 	out := &Outcome{Input: ev.Row()}
-	if out.Checks, err = checks(r.Match, batch); err != nil {
+	var err error
+	if out.Checks, err = checks(r.Match, at); err != nil {
 		return nil, err
 	}
 	out.Matched = true
@@ -109,7 +115,7 @@ func Run(ctx context.Context, r Rule, e Event) (*Outcome, error) {
 	if out.Removed || !out.passes() {
 		return out, nil
 	}
-	if err := plan.Trace(ctx, transform.At{Batch: batch}, r.Askers, func(s transform.StepResult) { out.Steps = append(out.Steps, s) }); err != nil {
+	if err := plan.Trace(ctx, at, r.Askers, func(s transform.StepResult) { out.Steps = append(out.Steps, s) }); err != nil {
 		return nil, err
 	}
 	if n := len(out.Steps); n == 0 {
@@ -211,9 +217,9 @@ func (e *Event) row(s *syncline.Schema, fields []Field, whole bool) ([]syncline.
 }
 
 // checks looks at each part of the rule's match by itself.
-func checks(spec rule.Spec, b *syncline.Batch) ([]Check, error) {
+func checks(spec rule.Spec, at transform.At) ([]Check, error) {
 	var list []Check
-	ev := &b.Events[0]
+	ev := &at.Batch.Events[at.Index]
 	one := func(what string, s rule.Spec) error {
 		r, err := rule.Compile(s)
 		if err != nil {
@@ -228,11 +234,11 @@ func checks(spec rule.Spec, b *syncline.Batch) ([]Check, error) {
 		case len(s.OnlyIfChanged) > 0:
 			m.Watch(nil)
 			var same bool
-			same, c.Err = m.Unchanged(b, 0)
+			same, c.Err = m.Unchanged(at.Batch, at.Index)
 			c.Holds = c.Err == nil && !same
 		case !m.Admits(ev):
 		default:
-			c.Holds, c.Err = m.Match(b, 0)
+			c.Holds, c.Err = m.Match(at.Batch, at.Index)
 		}
 		list = append(list, c)
 		return nil

@@ -135,4 +135,4 @@ func all(rows []syncline.Row) []json.RawMessage {
 	return list
 }
 
-func encoded(r syncline.Row) json.RawMessage { return document.Append(nil, r) }
+func encoded(r syncline.Row) json.RawMessage { return document.Show(r) }

@@ -1,0 +1,185 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"syncline/internal/config"
+	"syncline/internal/ops"
+)
+
+func explainCommand(g *globals) *cobra.Command {
+	var rules, since string
+	var req ops.ExplainDraft
+	cmd := &cobra.Command{
+		Use:   "explain SYSTEM/ENTITY/KEY",
+		Short: "Tell what became of one record: its events, what each rule makes of them, what the targets hold",
+		Long: "Reads the events of a record from the log of its source, and tells of each rule that reads it whether and why it wants them, what the\n" +
+			"record is after each step, what became of it, and what the target holds now beside what it should hold. KEY is the key at the source:\n" +
+			"percent-encoded parts joined by commas. With --rules, the rules of another configuration are tried; nothing is touched.",
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			parts := strings.SplitN(args[0], "/", 3)
+			if len(parts) != 3 {
+				return usage(fmt.Errorf("%q is not SYSTEM/ENTITY/KEY", args[0]))
+			}
+			req.Entity, req.Key = parts[0]+"/"+parts[1], parts[2]
+			if since != "" {
+				back, err := span(since)
+				if err != nil {
+					return usage(fmt.Errorf("--since: write it as 30m, 24h or 7d"))
+				}
+				req.Since = back.String()
+			}
+			if rules != "" {
+				files, problems := config.Files(rules)
+				if err := problems.Err(); err != nil {
+					return err
+				}
+				req.Files = sent(files)
+			}
+			client, err := g.client()
+			if err != nil {
+				return err
+			}
+			x, err := client.Explain(cmd.Context(), req)
+			if err != nil {
+				return err
+			}
+			return g.print(cmd, x, func(w *tabwriter.Writer) { printExplanation(w, &x) })
+		},
+	}
+	cmd.Flags().StringVar(&since, "since", "", "read the log only this far back (1h, 7d); otherwise to its beginning")
+	cmd.Flags().IntVar(&req.Limit, "limit", 20, "how many of the newest events")
+	cmd.Flags().StringVar(&rules, "rules", "", "try the rules of this configuration, which is not deployed")
+	return cmd
+}
+
+func printExplanation(w *tabwriter.Writer, x *ops.Explanation) {
+	row(w, "%s/%s/%s: %s in the log", x.Source, x.Entity, x.Key, count(len(x.Events), "event"))
+	row(w, "looked at entries %d to %d of the log, in %.1f s%s", x.Looked.From, x.Looked.To, x.Looked.Seconds, looked(x))
+	for i := range x.Events {
+		e := &x.Events[i]
+		row(w, "")
+		more := ""
+		if e.Run != "" {
+			more = ", read by " + e.Run
+		}
+		if e.Moved != "" {
+			more += ", the other key is " + e.Moved
+		}
+		at := e.Appended
+		if e.Record.Time != nil {
+			at = *e.Record.Time
+		}
+		row(w, "%d.%d %s %s%s", e.Seq, e.Index, e.Record.Op, instant(at), more)
+		if e.Record.Before != nil {
+			row(w, "    before %s", e.Record.Before)
+		}
+		if e.Record.After != nil {
+			row(w, "    after  %s", e.Record.After)
+		}
+	}
+	if len(x.Rules) == 0 {
+		row(w, "\nno rule reads %s/%s", x.Source, x.Entity)
+	}
+	for i := range x.Rules {
+		printRule(w, &x.Rules[i])
+	}
+}
+
+// looked says what was not looked at.
+func looked(x *ops.Explanation) string {
+	back := ""
+	if x.Looked.Oldest != nil {
+		back = ", back to " + x.Looked.Oldest.Local().Format(time.RFC3339)
+	}
+	switch {
+	case x.More:
+		return back + "; there are older events: --limit shows more"
+	case !x.Looked.Whole:
+		return back + "; the rest was not looked at: there may be older events"
+	}
+	return back
+}
+
+func printRule(w *tabwriter.Writer, r *ops.ExplainedRule) {
+	row(w, "\nrule %s → %s (%s)", r.Rule, r.Target, r.State)
+	if r.Error != nil {
+		row(w, "    %s: %s", r.Error.Code, strings.TrimPrefix(r.Error.Text, r.Error.Code+": "))
+	}
+	for i := range r.Events {
+		e := &r.Events[i]
+		became := ""
+		if t := e.Task; t != nil {
+			became = ": " + statusOf(t)
+			if t.Attempts > 1 {
+				became += fmt.Sprintf(", %d attempts", t.Attempts)
+			}
+			if t.Code != "" {
+				became += ", " + t.Code + ": " + withoutCode(t)
+			}
+		}
+		row(w, "    %d.%d %s%s", e.Seq, e.Index, e.Does, became)
+		if e.Note != "" {
+			row(w, "        %s", e.Note)
+		}
+		if c := e.Conflict; c != nil {
+			row(w, "        conflict about %s (%s): %s by %s %s", strings.Join(c.Fields, ", "), c.Detector, c.Action, c.Strategy, c.Note)
+		}
+		if v := e.Trial; v != nil {
+			for _, c := range v.Conditions {
+				holds := "holds"
+				if c.Error != "" {
+					holds = "cannot be told: " + c.Error
+				} else if !c.Holds {
+					holds = "does not hold"
+				}
+				row(w, "        %s: %s", c.Condition, holds)
+			}
+			for _, s := range v.Steps {
+				text := strings.Join(s.Text, "  ")
+				switch {
+				case s.Error != "":
+					text = s.Error
+				case len(s.Records) == 0:
+					text = "the record is left out"
+				case text == "":
+					text = "nothing changes"
+				}
+				row(w, "        step %d %s: %s", s.Step, s.Kind, text)
+			}
+			row(w, "        %s %s", v.Result, strings.Join(v.Text, " "))
+		}
+	}
+	for i := range r.Records {
+		h := &r.Records[i]
+		row(w, "    target, key %s: %s", h.Key, stateText(h))
+		for _, f := range h.Fields {
+			row(w, "        %s should be %s and is %s", f.Name, f.Wanted, f.Held)
+		}
+		if h.Wanted != nil && h.State != "differs" {
+			row(w, "        should hold %s", h.Wanted)
+		}
+		if h.Held != nil && h.State == "extra" {
+			row(w, "        holds       %s", h.Held)
+		}
+	}
+	if r.Note != "" {
+		row(w, "    %s", r.Note)
+	}
+}
+
+// stateText says how a record of the target is.
+func stateText(h *ops.HeldRecord) string {
+	text := map[string]string{"equal": "as it should be", "differs": "DIFFERS", "missing": "MISSING", "extra": "is there and should NOT be",
+		"absent": "not there, as it should be", "unknown": "cannot be told"}[h.State]
+	if h.Note != "" {
+		text += ": " + h.Note
+	}
+	return text
+}
