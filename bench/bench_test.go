@@ -17,7 +17,7 @@ import (
 func TestRunReportsBothSides(t *testing.T) {
 	out := filepath.Join(t.TempDir(), "docs", "benchmarks.md")
 	var progress bytes.Buffer
-	if err := run(t.Context(), []string{"-rows", "1000", "-rounds", "2", "-only", "updates,inserts,copy", "-o", out}, io.Discard, &progress); err != nil {
+	if err := run(t.Context(), []string{"-rows", "1000", "-rounds", "2", "-only", "updates,inserts,copy,steps,conflicts", "-o", out}, io.Discard, &progress); err != nil {
 		t.Fatalf("run: %v\n%s", err, &progress)
 	}
 	text, err := os.ReadFile(out)
@@ -29,8 +29,35 @@ func TestRunReportsBothSides(t *testing.T) {
 			t.Errorf("the report lacks %q:\n%s", want, text)
 		}
 	}
-	if n := strings.Count(string(text), "**ratio**"); n != 3 {
-		t.Errorf("the report has %d ratios, want 3:\n%s", n, text)
+	if n := strings.Count(string(text), "**ratio**"); n != 5 {
+		t.Errorf("the report has %d ratios, want 5:\n%s", n, text)
+	}
+}
+
+func TestParkedCountsTheKeys(t *testing.T) {
+	var report bytes.Buffer
+	var progress bytes.Buffer
+	if err := run(t.Context(), []string{"-rows", "100", "-only", "parked"}, &report, &progress); err != nil {
+		t.Fatalf("run: %v\n%s", err, &progress)
+	}
+	for _, want := range []string{"Memory with 20 parked keys", "| nothing parked         | 0  ", "| after they were parked | 20 ", "| after the next start   | 20 "} {
+		if !strings.Contains(report.String(), want) {
+			t.Errorf("the report lacks %q:\n%s", want, &report)
+		}
+	}
+}
+
+func TestStepRows(t *testing.T) {
+	got, err := stepRows([]byte("goos: linux\nBenchmarkStep/rename-2  \t  100\t  8.610 ns/op\t  0 B/op\t  0 allocs/op\n" +
+		"BenchmarkStep/set  \t  100\t  221.8 ns/op\t  81 B/op\t  5 allocs/op\nPASS\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([][]string{{"rename", "9 ns", "0 B", "0"}, {"set", "222 ns", "81 B", "5"}}, got); diff != "" {
+		t.Errorf("stepRows (-want +got):\n%s", diff)
+	}
+	if _, err := stepRows([]byte("PASS\n")); err == nil {
+		t.Error("stepRows of no benchmark = nil, want an error")
 	}
 }
 
@@ -51,7 +78,7 @@ func TestParse(t *testing.T) {
 }
 
 func TestServersAreStartedForWhatNeedsThem(t *testing.T) {
-	for only, want := range map[string]bool{"": true, "log": false, "log,idle": true} {
+	for only, want := range map[string]bool{"": true, "log": false, "log,transform": false, "log,idle": true} {
 		o := options{}
 		if only != "" {
 			o.only = strings.Split(only, ",")
@@ -117,7 +144,7 @@ func TestThroughput(t *testing.T) {
 		{time.Second, usage{30 << 20, 700 * time.Millisecond}},
 		{time.Second, usage{20 << 20, 600 * time.Millisecond}},
 	}
-	s := throughput("T", "How.", 10_000, native, syncline)
+	s := throughput("T", "How.", 10_000, measured{"native", native}, measured{"Syncline", syncline})
 	want := `# Benchmarks
 
 Made by ` + "`make bench`" + `. The source, the target, native logical replication and Syncline share one machine. Syncline writes durably everywhere; native replication has its defaults, with which the subscriber commits asynchronously. Figures of throughput are medians of the rounds.

@@ -4,10 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // table is what is replicated: an integer key and about 200 bytes in ten columns. The row with id 0 carries the mark that tells
@@ -22,7 +22,7 @@ const record = `i, 'customer ' || i, 'c' || i || '@example.com', 'city of ' || i
 // patience is how long a side may take for anything.
 const patience = 15 * time.Minute
 
-// side is one of the two that replicate a field: native replication or Syncline.
+// side is one of the two that replicate a field: native replication, or Syncline with a rule.
 type side interface {
 	name() string
 	// start begins the replication, or goes on with it. It returns when the side has been told, not when it works.
@@ -35,19 +35,53 @@ type side interface {
 	usage() (usage, error)
 	// copy is a connection to the side's copy of the source.
 	copy() *pgx.Conn
+	// remove ends the replication for good, as far as the source and the target do not end with their databases. The side is stopped.
+	remove(context.Context) error
+	// abandon lets go of everything but what the servers hold. Repeating it does nothing.
+	abandon(context.Context)
 }
 
-// field is a database at the source and a copy of it for each side at the target. The tables are alike.
+// field is a database at the source and a copy of it for each side at the target.
 type field struct {
-	b        *bench
-	name     string
-	src      *pgx.Conn
-	native   *native
+	b    *bench
+	name string
+	src  *pgx.Conn
+	// base is what Syncline is measured against. Both are nil until they are made.
+	base     side
 	syncline *program
 	mark     int
 }
 
-func newField(ctx context.Context, b *bench, name string) (f *field, err error) {
+// newField is a field on which a mirror route is measured against native replication.
+func newField(ctx context.Context, b *bench, name string) (*field, error) {
+	return newFieldOf(ctx, b, name, mirror)
+}
+
+// newFieldOf is newField with another rule than the mirror's.
+func newFieldOf(ctx context.Context, b *bench, name string, r rule) (*field, error) {
+	return makeField(ctx, b, name, r, func(f *field) error {
+		n := &native{subscription: name, from: fmt.Sprintf("host=127.0.0.1 port=%d user=postgres dbname=%s", b.source.Port, name)}
+		f.base = n
+		var err error
+		n.conn, err = create(ctx, b.target.URL, name+"_native", table)
+		return err
+	})
+}
+
+// newRuleField is a field on which a rule is measured against a mirror route.
+func newRuleField(ctx context.Context, b *bench, name string, r rule) (*field, error) {
+	return makeField(ctx, b, name, r, func(f *field) error {
+		m := mirror
+		m.label = "mirror"
+		p, err := newProgram(ctx, b, name, m)
+		if p != nil {
+			f.base = p
+		}
+		return err
+	})
+}
+
+func makeField(ctx context.Context, b *bench, name string, r rule, base func(*field) error) (f *field, err error) {
 	f = &field{b: b, name: name}
 	defer func() {
 		if err != nil {
@@ -58,15 +92,10 @@ func newField(ctx context.Context, b *bench, name string) (f *field, err error) 
 		"CREATE PUBLICATION native FOR TABLE account"); err != nil {
 		return f, err
 	}
-	f.native = &native{subscription: name, from: fmt.Sprintf("host=127.0.0.1 port=%d user=postgres dbname=%s", b.source.Port, name)}
-	if f.native.conn, err = create(ctx, b.target.URL, name+"_native", table); err != nil {
+	if err := base(f); err != nil {
 		return f, err
 	}
-	f.syncline, err = newProgram(b, name)
-	if err != nil {
-		return f, err
-	}
-	f.syncline.conn, err = create(ctx, b.target.URL, name+"_syncline", table)
+	f.syncline, err = newProgram(ctx, b, name, r)
 	return f, err
 }
 
@@ -95,9 +124,9 @@ func execAll(ctx context.Context, c *pgx.Conn, statements ...string) error {
 // sides returns both; who comes first alternates.
 func (f *field) sides(round int) []side {
 	if round%2 == 1 {
-		return []side{f.syncline, f.native}
+		return []side{f.syncline, f.base}
 	}
-	return []side{f.native, f.syncline}
+	return []side{f.base, f.syncline}
 }
 
 // setMark writes the mark that comes after everything written so far.
@@ -106,12 +135,16 @@ func (f *field) setMark(ctx context.Context) error {
 	return execAll(ctx, f.src, fmt.Sprintf("UPDATE account SET score = %d WHERE id = 0", f.mark))
 }
 
+// undefinedTable is PostgreSQL's code for a table that is not there: the rule has yet to make it.
+const undefinedTable = "42P01"
+
 // marked reports whether the side's copy shows the last mark.
 func (f *field) marked(s side) func(context.Context) (bool, error) {
 	return func(ctx context.Context) (bool, error) {
 		var score int
 		err := s.copy().QueryRow(ctx, "SELECT score FROM account WHERE id = 0", pgx.QueryExecModeExec).Scan(&score)
-		if errors.Is(err, pgx.ErrNoRows) {
+		var refused *pgconn.PgError
+		if errors.Is(err, pgx.ErrNoRows) || errors.As(err, &refused) && refused.Code == undefinedTable {
 			return false, nil
 		}
 		return score == f.mark, err
@@ -159,7 +192,7 @@ func (f *field) level(ctx context.Context) error {
 
 // settle clears away what writing has left, at both servers: a measurement must not pay for what came before it.
 func (f *field) settle(ctx context.Context) error {
-	for _, c := range []*pgx.Conn{f.src, f.native.conn, f.syncline.conn} {
+	for _, c := range []*pgx.Conn{f.src, f.base.copy(), f.syncline.copy()} {
 		if err := execAll(ctx, c, "VACUUM ANALYZE account", "CHECKPOINT"); err != nil {
 			return err
 		}
@@ -187,43 +220,38 @@ func (f *field) timed(ctx context.Context, s side, done func(context.Context) (b
 	return t, s.stop(ctx)
 }
 
-// drop ends the replication and removes the databases and what Syncline knows of them. The sides are stopped.
+// drop ends the replication and removes the databases and what the sides know of them. The sides are stopped.
 func (f *field) drop(ctx context.Context) error {
 	defer f.abandon()
-	if err := execAll(ctx, f.native.conn, "DROP SUBSCRIPTION IF EXISTS "+f.native.subscription); err != nil {
-		return err
+	var copies []string
+	for _, s := range f.sides(0) {
+		if err := s.remove(ctx); err != nil {
+			return err
+		}
+		copies = append(copies, "DROP DATABASE "+s.copy().Config().Database+" WITH (FORCE)")
 	}
 	if err := execAll(ctx, f.src, "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE database = current_database()"); err != nil {
 		return err
 	}
 	f.abandon()
-	if err := os.RemoveAll(f.syncline.dir); err != nil {
-		return err
-	}
 	err := onServer(ctx, f.b.source.URL("postgres"), func(c *pgx.Conn) error { return execAll(ctx, c, "DROP DATABASE "+f.name+" WITH (FORCE)") })
 	if err != nil {
 		return err
 	}
-	return onServer(ctx, f.b.target.URL("postgres"), func(c *pgx.Conn) error {
-		return execAll(ctx, c, "DROP DATABASE "+f.name+"_native WITH (FORCE)", "DROP DATABASE "+f.name+"_syncline WITH (FORCE)")
-	})
+	return onServer(ctx, f.b.target.URL("postgres"), func(c *pgx.Conn) error { return execAll(ctx, c, copies...) })
 }
 
 // abandon lets go of everything but what the servers hold. Repeating it does nothing.
 func (f *field) abandon() {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
-	conns := []*pgx.Conn{f.src}
-	if f.native != nil {
-		conns = append(conns, f.native.conn)
+	if f.src != nil {
+		_ = f.src.Close(ctx)
+	}
+	if f.base != nil {
+		f.base.abandon(ctx)
 	}
 	if f.syncline != nil {
-		f.syncline.kill()
-		conns = append(conns, f.syncline.conn)
-	}
-	for _, c := range conns {
-		if c != nil {
-			_ = c.Close(ctx)
-		}
+		f.syncline.abandon(ctx)
 	}
 }

@@ -21,13 +21,19 @@ import (
 var measurements = []struct {
 	name string
 	run  func(*bench, context.Context) (section, error)
+	// servers says that it needs PostgreSQL.
+	servers bool
 }{
-	{"updates", (*bench).updates},
-	{"inserts", (*bench).inserts},
-	{"copy", (*bench).copies},
-	{"latency", (*bench).latency},
-	{"log", (*bench).log},
-	{"idle", (*bench).idle},
+	{"updates", (*bench).updates, true},
+	{"inserts", (*bench).inserts, true},
+	{"copy", (*bench).copies, true},
+	{"latency", (*bench).latency, true},
+	{"steps", (*bench).steps, true},
+	{"conflicts", (*bench).conflicts, true},
+	{"parked", (*bench).parked, true},
+	{"transform", (*bench).transform, false},
+	{"log", (*bench).log, false},
+	{"idle", (*bench).idle, true},
 }
 
 // options are the command line.
@@ -128,7 +134,12 @@ func (o options) wants(name string) bool { return len(o.only) == 0 || slices.Con
 
 // servers reports whether anything is asked for that needs PostgreSQL.
 func (o options) servers() bool {
-	return slices.ContainsFunc(names(), func(name string) bool { return name != "log" && o.wants(name) })
+	for _, m := range measurements {
+		if m.servers && o.wants(m.name) {
+			return true
+		}
+	}
+	return false
 }
 
 func names() []string {

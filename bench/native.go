@@ -52,3 +52,13 @@ func (n *native) until(ctx context.Context, query string) error {
 }
 
 func (n *native) usage() (usage, error) { return usage{}, nil }
+
+func (n *native) remove(ctx context.Context) error {
+	return execAll(ctx, n.conn, "DROP SUBSCRIPTION IF EXISTS "+n.subscription)
+}
+
+func (n *native) abandon(ctx context.Context) {
+	if n.conn != nil {
+		_ = n.conn.Close(ctx)
+	}
+}

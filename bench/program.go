@@ -17,7 +17,7 @@ import (
 
 // program is Syncline on a field: the real binary, or the daemon inside the bench where a profile is wanted.
 type program struct {
-	field   string
+	label   string
 	dir     string
 	config  string
 	binary  string
@@ -43,15 +43,28 @@ type process interface {
 
 var _ side = (*program)(nil)
 
-func newProgram(b *bench, name string) (*program, error) {
+// rule is what Syncline does with the table account.
+type rule struct {
+	label string // what the side is called
+	text  string // the rule, in YAML
+	// table makes the target's table; "" = the rule makes it.
+	table string
+}
+
+// mirror is a rule that changes nothing.
+var mirror = rule{"syncline", "{id: account, from: source/account, to: target/account}", table}
+
+// newProgram makes the target's database, <field>_<label>. Slot and publication at the source have the same name.
+func newProgram(ctx context.Context, b *bench, name string, r rule) (*program, error) {
+	database := name + "_" + r.label
 	port, err := testserver.FreePort()
 	if err != nil {
 		return nil, err
 	}
-	p := &program{field: name, dir: filepath.Join(b.dir, name), binary: b.binary, port: port}
+	p := &program{label: r.label, dir: filepath.Join(b.dir, database), binary: b.binary, port: port}
 	p.config = filepath.Join(p.dir, "syncline.yaml")
 	if b.pprof != "" {
-		p.profile = filepath.Join(b.pprof, name)
+		p.profile = filepath.Join(b.pprof, database)
 	}
 	if p.api, err = ops.NewClient(fmt.Sprintf("http://127.0.0.1:%d", port)); err != nil {
 		return nil, err
@@ -67,15 +80,23 @@ systems:
   source:
     type: postgres
     url: %q
-    capture: {manage: true, entities: {account: {table: account}}}
-  target: {type: postgres, url: %q}
+    capture: {manage: true, slot: %s, publication: %[5]s, entities: {account: {table: account}}}
+  target: {type: postgres, url: %[6]q}
 rules:
-  - {id: account, from: source/account, to: target/account}
-`, filepath.Join(p.dir, "log"), "sqlite:"+filepath.Join(p.dir, "state.db"), port, b.source.URL(name), b.target.URL(name+"_syncline"))
-	return p, os.WriteFile(p.config, []byte(text), 0o600)
+  - %[7]s
+`, filepath.Join(p.dir, "log"), "sqlite:"+filepath.Join(p.dir, "state.db"), port, b.source.URL(name), database, b.target.URL(database), r.text)
+	if err := os.WriteFile(p.config, []byte(text), 0o600); err != nil {
+		return nil, err
+	}
+	var statements []string
+	if r.table != "" {
+		statements = append(statements, r.table)
+	}
+	p.conn, err = create(ctx, b.target.URL, database, statements...)
+	return p, err
 }
 
-func (p *program) name() string { return "syncline" }
+func (p *program) name() string { return p.label }
 
 func (p *program) copy() *pgx.Conn { return p.conn }
 
@@ -144,6 +165,15 @@ func (p *program) kill() {
 		p.running.kill()
 		<-p.running.ended()
 		p.running = nil
+	}
+}
+
+func (p *program) remove(context.Context) error { return os.RemoveAll(p.dir) }
+
+func (p *program) abandon(ctx context.Context) {
+	p.kill()
+	if p.conn != nil {
+		_ = p.conn.Close(ctx)
 	}
 }
 

@@ -59,23 +59,39 @@ func writeTable(w *strings.Builder, head []string, rows [][]string) {
 	}
 }
 
-// throughput compares the rounds of the two sides.
-func throughput(title, how string, rows int, native, syncline []trial) section {
-	perSecond := func(t trial) float64 { return rate(rows, t.took) }
-	took := func(t trial) time.Duration { return t.took }
-	cpu := func(t trial) time.Duration { return t.cpu }
-	ratios := make([]float64, len(native))
-	for i := range native {
-		ratios[i] = perSecond(syncline[i]) / perSecond(native[i])
+// measured is what one side did in the rounds.
+type measured struct {
+	label  string
+	trials []trial
+}
+
+// line is the side's line in a table of throughput. Native replication has no process of its own to tell the usage of.
+func (m measured) line(rows int) []string {
+	took := median(each(m.trials, func(t trial) time.Duration { return t.took }))
+	used := median(each(m.trials, func(t trial) time.Duration { return t.cpu }))
+	peak := slices.Max(each(m.trials, func(t trial) int64 { return t.peak }))
+	line := []string{m.label, count(int(m.rate(rows))), seconds(took), "–", "–", "–"}
+	if peak > 0 {
+		copy(line[3:], []string{mebibytes(peak), seconds(used), fmt.Sprintf("%.1f µs", float64(used.Nanoseconds())/1000/float64(rows))})
 	}
-	median1, median2 := median(each(native, perSecond)), median(each(syncline, perSecond))
-	used := median(each(syncline, cpu))
-	peak := slices.Max(each(syncline, func(t trial) int64 { return t.peak }))
+	return line
+}
+
+// rate is the median of the rounds, in rows per second.
+func (m measured) rate(rows int) float64 {
+	return median(each(m.trials, func(t trial) float64 { return rate(rows, t.took) }))
+}
+
+// throughput compares the rounds of the two sides.
+func throughput(title, how string, rows int, base, ours measured) section {
+	ratios := make([]float64, len(base.trials))
+	for i := range ratios {
+		ratios[i] = rate(rows, ours.trials[i].took) / rate(rows, base.trials[i].took)
+	}
 	return section{title, how, []string{"", "rows/s", "time", "peak memory", "CPU", "CPU a row"}, [][]string{
-		{"native", count(int(median1)), seconds(median(each(native, took))), "–", "–", "–"},
-		{"Syncline", count(int(median2)), seconds(median(each(syncline, took))), mebibytes(peak), seconds(used),
-			fmt.Sprintf("%.1f µs", float64(used.Nanoseconds())/1000/float64(rows))},
-		{"**ratio**", fmt.Sprintf("**%.2f**", median2/median1), fmt.Sprintf("rounds: %.2f–%.2f", slices.Min(ratios), slices.Max(ratios)), "", "", ""},
+		base.line(rows),
+		ours.line(rows),
+		{"**ratio**", fmt.Sprintf("**%.2f**", ours.rate(rows)/base.rate(rows)), fmt.Sprintf("rounds: %.2f–%.2f", slices.Min(ratios), slices.Max(ratios)), "", "", ""},
 	}}
 }
 

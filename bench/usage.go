@@ -33,10 +33,27 @@ func usageOf(pid int) (usage, error) {
 	return parseUsage(status, stat)
 }
 
-func parseUsage(status, stat []byte) (usage, error) {
-	kb, err := strconv.ParseInt(strings.TrimSuffix(attribute(status, "VmHWM"), " kB"), 10, 64)
+// residentOf is the memory that the process has now.
+func residentOf(pid int) (int64, error) {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
-		return usage{}, fmt.Errorf("read VmHWM: %w", err)
+		return 0, fmt.Errorf("read a process's memory (Linux only): %w", err)
+	}
+	return kilobytes(status, "VmRSS")
+}
+
+func kilobytes(status []byte, name string) (int64, error) {
+	kb, err := strconv.ParseInt(strings.TrimSuffix(attribute(status, name), " kB"), 10, 64)
+	if err != nil {
+		return 0, fmt.Errorf("read %s: %w", name, err)
+	}
+	return kb << 10, nil
+}
+
+func parseUsage(status, stat []byte) (usage, error) {
+	peak, err := kilobytes(status, "VmHWM")
+	if err != nil {
+		return usage{}, err
 	}
 	// The second field is the program's name in parentheses, and may hold anything.
 	fields := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:])
@@ -51,7 +68,7 @@ func parseUsage(status, stat []byte) (usage, error) {
 		}
 		ticks += n
 	}
-	return usage{peak: kb << 10, cpu: time.Duration(ticks) * clockTick}, nil
+	return usage{peak: peak, cpu: time.Duration(ticks) * clockTick}, nil
 }
 
 // attribute returns the value of the first line "name : value" of a file of such lines, "" if there is none.
