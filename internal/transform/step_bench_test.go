@@ -23,6 +23,7 @@ func BenchmarkStep(b *testing.B) {
 		Hash{[]Hashing{{Field: "code", Key: secret("0123456789abcdef")}}},
 		Filter{"after.qty > 1"},
 		Keep{[]string{"id", "code"}},
+		Drop{[]string{"address"}},
 	} {
 		b.Run(s.Kind(), func(b *testing.B) {
 			t, err := Compile([]Step{s})
