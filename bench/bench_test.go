@@ -40,7 +40,7 @@ func TestParkedCountsTheKeys(t *testing.T) {
 	if err := run(t.Context(), []string{"-rows", "100", "-only", "parked"}, &report, &progress); err != nil {
 		t.Fatalf("run: %v\n%s", err, &progress)
 	}
-	for _, want := range []string{"Memory with 20 parked keys", "| nothing parked         | 0  ", "| after they were parked | 20 ", "| after the next start   | 20 "} {
+	for _, want := range []string{"Memory with up to 20 parked keys", "| nothing parked         | 0  ", "| after they were parked | 20 ", "| after the next start   | 20 "} {
 		if !strings.Contains(report.String(), want) {
 			t.Errorf("the report lacks %q:\n%s", want, &report)
 		}
