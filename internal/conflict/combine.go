@@ -3,7 +3,6 @@ package conflict
 import (
 	"bytes"
 	"encoding/json"
-	"slices"
 	"strings"
 
 	"github.com/cockroachdb/apd/v3"
@@ -57,12 +56,7 @@ func Union(ours, theirs syncline.Value) (syncline.Value, error) {
 	case ours.IsNull():
 		return theirs, nil
 	case ours.Kind() == syncline.KindText && theirs.Kind() == syncline.KindText:
-		list := words(theirs.Text())
-		for _, w := range words(ours.Text()) {
-			if !slices.Contains(list, w) {
-				list = append(list, w)
-			}
-		}
+		list := union(words(theirs.Text()), words(ours.Text()), func(w string) string { return w })
 		return syncline.Text(strings.Join(list, ", ")), nil
 	case ours.Kind() == syncline.KindJSON && theirs.Kind() == syncline.KindJSON:
 		var a, b []json.RawMessage
@@ -74,12 +68,7 @@ func Union(ours, theirs syncline.Value) (syncline.Value, error) {
 }
 
 func joined(a, b []json.RawMessage) syncline.Value {
-	list := a
-	for _, e := range b {
-		if !slices.ContainsFunc(list, func(o json.RawMessage) bool { return syncline.Equal(syncline.JSON(o), syncline.JSON(e)) }) {
-			list = append(list, e)
-		}
-	}
+	list := union(a, b, func(e json.RawMessage) string { return string(syncline.AppendCanonical(nil, syncline.JSON(e))) })
 	out := []byte{'['}
 	for i, e := range list {
 		if i > 0 {
@@ -88,6 +77,22 @@ func joined(a, b []json.RawMessage) syncline.Value {
 		out = append(out, bytes.TrimSpace(e)...)
 	}
 	return syncline.JSON(append(out, ']'))
+}
+
+// union appends to a what b has and a has not. Equal elements have one id: lists can be long, and the target's record is locked meanwhile.
+func union[E any](a, b []E, id func(E) string) []E {
+	seen := make(map[string]struct{}, len(a)+len(b))
+	for _, e := range a {
+		seen[id(e)] = struct{}{}
+	}
+	for _, e := range b {
+		k := id(e)
+		if _, ok := seen[k]; !ok {
+			seen[k] = struct{}{}
+			a = append(a, e)
+		}
+	}
+	return a
 }
 
 func words(s string) []string {
