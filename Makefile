@@ -16,7 +16,7 @@ validator: servers ## of the OpenAPI document, from npm
 
 test: servers validator ## all tests with the race detector; where CI is set, a skipped one fails the run
 	@./tools/test -race -timeout $(TIMEOUT) ./...
-	@./tools/test -timeout $(TIMEOUT) ./internal/sim
+	@./tools/test -timeout $(TIMEOUT) ./internal/sim ./internal/script
 
 lint: ## golangci-lint, and known vulnerabilities where the database can be reached
 	$(GO) tool -modfile=tools/go.mod golangci-lint run ./...

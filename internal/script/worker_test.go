@@ -213,14 +213,14 @@ func TestBombs(t *testing.T) {
 		"proxy":              {`return new Proxy({}, {ownKeys() { for (;;) {} }})`, "script_timeout"},
 		"deep text":          {`let s = "1"; for (let i = 0; i < 100000; i++) s = "[" + s + "]"; JSON.parse(s); eval(s); JSON.stringify(eval(s))`, "script_"},
 	} {
+		if c.want == "script_memory" && underRace {
+			continue // the detector takes more memory than a worker may have: `make test` runs them without it too
+		}
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			step := transform.Script{Code: `if (after.note === "bomb") {` + "\n" + c.bomb + "\n" + `} after.note = "ok"; return after`, Fields: []transform.Output{field("note", 0)}, Memory: 96 << 20}
 			if c.want != "script_timeout" {
 				step.Timeout = 30 * time.Second // memory takes work too
-			}
-			if c.want == "script_memory" && underRace {
-				t.Skip("the race detector takes more memory than a worker may have")
 			}
 			w := begin(t, &step)
 			rows := [][]syncline.Value{order(1, "a"), order(2, "b"), order(3, "bomb"), order(4, "d"), order(5, "bomb"), order(6, "f")}

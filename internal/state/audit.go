@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
-	"strconv"
 	"strings"
 	"time"
 
@@ -91,20 +90,7 @@ func (s *Store) Calls(ctx context.Context, f CallFilter) (list []Call, next stri
 	where(" AND at < ?", micros(f.Until), !f.Until.IsZero())
 	where(" AND status BETWEEN ? AND 499", 400, f.Refused)
 	query.WriteString(sqlCallsEnd)
-	var last int64
-	more := false
-	err = s.read(ctx, "read the audit log", func(rows *sql.Rows) error {
-		if more = len(list) == limit; more {
-			return nil
-		}
-		c, n, err := scanCall(rows)
-		list, last = append(list, c), n
-		return err
-	}, query.String(), append(args, limit+1)...)
-	if err == nil && more {
-		next = strconv.FormatInt(last, 36)
-	}
-	return list, next, err
+	return readPage(ctx, s, "read the audit log", limit, scanCall, query.String(), args...)
 }
 
 func scanCall(rows *sql.Rows) (c Call, n int64, err error) {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
-	"strconv"
 	"strings"
 	"time"
 
@@ -160,22 +159,7 @@ func (s *Store) Conflicts(ctx context.Context, f ConflictFilter) (list []Conflic
 		args = append(args, string(name))
 	}
 	query.WriteString(sqlTasksEnd)
-	var last int64
-	further := false
-	err = s.read(ctx, "list conflicts", func(rows *sql.Rows) error {
-		if further = len(list) == limit; further {
-			return nil
-		}
-		c, n, err := scanConflict(rows)
-		if err == nil {
-			list, last = append(list, c), n
-		}
-		return err
-	}, query.String(), append(args, limit+1)...)
-	if err == nil && further {
-		next = strconv.FormatInt(last, 36)
-	}
-	return list, next, err
+	return readPage(ctx, s, "list conflicts", limit, scanConflict, query.String(), args...)
 }
 
 // Conflict returns that of a task; ErrNotFound is in the chain where there is none.

@@ -299,18 +299,27 @@ func (s *Store) Exceptions(ctx context.Context, f Filter) (list []Exception, nex
 		args = append(args, micros(f.To))
 	}
 	query.WriteString(sqlTasksEnd)
+	return readPage(ctx, s, "list tasks", limit, func(rows *sql.Rows) (x Exception, n int64, err error) {
+		e, n, err := scanTask(rows)
+		return *e, n, err
+	}, query.String(), args...)
+}
+
+// readPage reads a page of a list whose query, beside its arguments, takes the number of rows; scan returns a row and its number in the
+// list, of which the cursor of the next page is made, "" after the last.
+func readPage[T any](ctx context.Context, s *Store, attempt string, limit int, scan func(*sql.Rows) (T, int64, error), query string, args ...any) (list []T, next string, err error) {
 	var last int64
 	further := false
-	err = s.read(ctx, "list tasks", func(rows *sql.Rows) error {
+	err = s.read(ctx, attempt, func(rows *sql.Rows) error {
 		if further = len(list) == limit; further {
 			return nil
 		}
-		e, n, err := scanTask(rows)
+		item, n, err := scan(rows)
 		if err == nil {
-			list, last = append(list, *e), n
+			list, last = append(list, item), n
 		}
 		return err
-	}, query.String(), append(args, limit+1)...)
+	}, query, append(args, limit+1)...)
 	if err == nil && further {
 		next = strconv.FormatInt(last, 36)
 	}
