@@ -45,7 +45,7 @@ func (d *Daemon) history(ctx context.Context, log syncline.Log, entity string, k
 	var found []occurrence
 	for high := bounds.Last + 1; high > first && len(found) <= limit && time.Since(begun) < historyTime; {
 		low := max(first, high-min(high, historyWindow))
-		window, at, err := occurrences(ctx, log, low, high, entity, key)
+		window, at, err := occurrences(ctx, log, low, high, entity, key, limit+1)
 		if err != nil {
 			return nil, looked, false, err
 		}
@@ -59,8 +59,8 @@ func (d *Daemon) history(ctx context.Context, log syncline.Log, entity string, k
 	return found[max(0, len(found)-limit):], looked, more, nil
 }
 
-// occurrences returns the record's events in the entries from low up to high, and when the first entry was appended.
-func occurrences(ctx context.Context, log syncline.Log, low, high syncline.Seq, entity string, key syncline.Key) (found []occurrence, at time.Time, err error) {
+// occurrences returns the record's newest events, as many as keep says, in the entries from low up to high, and when the first entry was appended.
+func occurrences(ctx context.Context, log syncline.Log, low, high syncline.Seq, entity string, key syncline.Key, keep int) (found []occurrence, at time.Time, err error) {
 	reader, err := log.Read(ctx, low)
 	if err != nil {
 		return nil, at, err
@@ -80,6 +80,7 @@ func occurrences(ctx context.Context, log syncline.Log, low, high syncline.Seq, 
 				return nil, at, err
 			}
 			found = append(found, some...)
+			found = slices.Delete(found, 0, max(0, len(found)-keep))
 		}
 		if e.Seq+1 >= high {
 			return found, at, nil

@@ -22,6 +22,7 @@ const (
 	replayTime    = 30 * time.Second
 	replayCompare = 1000 // records that are compared with the target
 	replayShown   = 20
+	replayBytes   = 64 << 20 // about how much of their events is kept for that
 )
 
 // replayed is a record that a replay is about.
@@ -40,14 +41,13 @@ type replay struct {
 	records  []*replayed
 	byKey    map[string]map[syncline.Key]*replayed // by entity
 	answer   ops.Replay
+	kept     int // bytes
 }
 
 // Replay has the records that a stretch of the log is about read from the source again, for one route. The events themselves are not sent:
 // what a record was then may have been overtaken. Read again, it comes as it is now, through the log, behind everything that is there; so
 // nothing at the target goes back, whenever it is done and however often.
 func (e engine) Replay(ctx context.Context, q ops.ReplayRequest) (ops.Replay, error) {
-	e.changing.RLock()
-	defer e.changing.RUnlock()
 	r := e.route(q.Route)
 	if r == nil {
 		return ops.Replay{}, syncline.Errorf(syncline.Rejected, "route_not_found", "route %s does not exist or is disabled: %w", q.Route, state.ErrNotFound)
@@ -84,6 +84,11 @@ func (e engine) Replay(ctx context.Context, q ops.ReplayRequest) (ops.Replay, er
 	p.compare(ctx)
 	if q.DryRun {
 		return p.answer, nil
+	}
+	e.changing.RLock()
+	defer e.changing.RUnlock()
+	if e.route(q.Route) != r {
+		return p.answer, syncline.Errorf(syncline.Rejected, "config_stale", "another configuration was applied meanwhile").WithFix("ask again")
 	}
 	err := p.send(ctx)
 	e.note(ctx, err, "records are sent again", q.Reason, "route", r.id, "from", p.from, "to", p.to, "keys", p.answer.Keys)
@@ -193,7 +198,7 @@ func (p *replay) batch(entry *syncline.Entry, b *syncline.Batch) error {
 			}
 			if ev.Op == syncline.OpTruncated {
 				for _, one := range p.byKey[ev.Schema.Entity] {
-					if err := one.add(entry, b, i, false); err != nil {
+					if err := p.add(one, entry, b, i, false); err != nil {
 						return err
 					}
 				}
@@ -218,7 +223,7 @@ func (p *replay) batch(entry *syncline.Entry, b *syncline.Batch) error {
 				}
 			}
 			if one != nil {
-				if err := one.add(entry, b, i, gone); err != nil {
+				if err := p.add(one, entry, b, i, gone); err != nil {
 					return err
 				}
 			}
@@ -230,7 +235,7 @@ func (p *replay) batch(entry *syncline.Entry, b *syncline.Batch) error {
 // about adds a record.
 func (p *replay) about(entity string, key syncline.Key) *replayed {
 	one := &replayed{entity: entity, key: key}
-	if len(p.records) < replayCompare {
+	if len(p.records) < replayCompare && p.kept < replayBytes {
 		one.events = []occurrence{}
 	}
 	p.records = append(p.records, one)
@@ -243,8 +248,12 @@ func (p *replay) about(entity string, key syncline.Key) *replayed {
 }
 
 // add takes note of an event of the record, if it is one of those that are compared.
-func (one *replayed) add(entry *syncline.Entry, b *syncline.Batch, i int, gone bool) error {
+func (p *replay) add(one *replayed, entry *syncline.Entry, b *syncline.Batch, i int, gone bool) error {
 	if one.events == nil {
+		return nil
+	}
+	if p.kept += len(entry.Data) / len(b.Events); p.kept > 2*replayBytes { // it changes too often
+		one.events = nil
 		return nil
 	}
 	alone, err := alone(b, i)
