@@ -120,4 +120,24 @@ rules:
 	if calls, err := p.client().Audit(t.Context(), state.CallFilter{Operation: "resolve-conflicts"}, 0); err != nil || len(calls) != 1 || calls[0].Reason != "all of them" {
 		t.Errorf("audit = %+v, %v", calls, err)
 	}
+
+	// A decision that the target cannot carry out gives way to another one.
+	if err := os.WriteFile(values, []byte(`{"tier":"no\u0000text"}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p.command(exitOK, "conflicts", "resolve", found[1].ID, "--server", p.url(), "--reason", "x", "--action", "merge", "--values", values)
+	eventually(t, "the target refuses it", func(context.Context) error {
+		if out, _ := p.command(exitOK, "tasks", "show", found[1].ID, "--server", p.url()); !strings.Contains(out, "text_invalid") {
+			return fmt.Errorf("the task is:\n%s", out)
+		}
+		return nil
+	})
+	p.command(exitOK, "conflicts", "resolve", found[1].ID, "--server", p.url(), "--reason", "x", "--action", "overwrite")
+	eventually(t, "the second decision is carried out", func(ctx context.Context) error {
+		got, err := table(ctx, dw, "tier", "party WHERE id = 4")
+		if diff := cmp.Diff([]string{"(gold)"}, got); err == nil && diff != "" {
+			err = fmt.Errorf("(-want +got):\n%s", diff)
+		}
+		return err
+	})
 }

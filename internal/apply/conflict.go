@@ -328,7 +328,9 @@ func (s *Session) Resolve(ctx context.Context, x state.Exception, c state.Choice
 	if !known {
 		return s.ruleGone(&x)
 	}
-	if k == nil || k.head().Task != x.Task || k.head().Status != state.StatusConflict {
+	// A decision that the target refuses, as for a value it does not take, gives way to another one.
+	_, decided := s.m.decided[x.Task]
+	if k == nil || k.head().Task != x.Task || k.head().Status != state.StatusConflict && !decided {
 		return syncline.Errorf(syncline.Rejected, "conflict_over", "task %s is not in conflict any more", x.Task).
 			WithFix("look at it again: `syncline conflicts`")
 	}
