@@ -263,7 +263,13 @@ func (c *comparison) merge(policy *Policy) Verdict {
 			still[side] = !base.IsUnset() && syncline.Equal(o.Values[side], base)
 			seen[side] = !base.IsUnset() && syncline.Equal(base, o.Agreed)
 		}
+		// A column that both sides have only now: what one of them has in it already is no answer to the other's null.
+		fresh := c.known && o.Bases[0].IsUnset() && o.Bases[1].IsUnset()
 		switch {
+		case fresh && o.Values[0].IsNull():
+			v.Result[i] = o.Values[1]
+		case fresh && o.Values[1].IsNull():
+			v.Result[i] = o.Values[0]
 		case still[0] && still[1]:
 			v.Result[i] = o.Agreed
 		case still[0] && seen[1]:

@@ -8,6 +8,25 @@ import (
 	"syncline"
 )
 
+// TestAColumnThatBothHaveOnlyNow: nobody has said anything of it yet, and one side has a value already.
+func TestAColumnThatBothHaveOnlyNow(t *testing.T) {
+	before := Record{syncline.Int(1), syncline.Unset}
+	bare, filled := Record{syncline.Int(1), syncline.Null}, one("b")
+	shadow := &Shadow{Round: 1, Result: before, Seen: before}
+	for _, c := range []struct {
+		held  [2]Held
+		write [2]bool
+	}{
+		{[2]Held{{bare, shadow}, {Record: filled}}, [2]bool{true, false}},
+		{[2]Held{{filled, shadow}, {Record: bare}}, [2]bool{false, true}},
+	} {
+		first := func(*Overlap) (syncline.Value, bool) { return syncline.Null, true } // a policy that would lose it
+		if got := Decide(c.held, &Policy{Resolve: first}); !equalRecords(got.Result, filled) || got.Write != c.write {
+			t.Errorf("Decide = %v, writes %v, want the value on both sides", got.Result, got.Write)
+		}
+	}
+}
+
 // one is a record of a key and a text; "" = no record.
 func one(s string) Record {
 	if s == "" {
