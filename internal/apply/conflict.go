@@ -3,6 +3,7 @@ package apply
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -123,11 +124,12 @@ func (p *plan) leftover(i int) bool {
 
 // atChange names the change that a rejection is about.
 func atChange(err error, i int) error {
-	if syncline.ClassOf(err) != syncline.Rejected {
+	var known *syncline.Error
+	if !errors.As(err, &known) || known.Class != syncline.Rejected {
 		return err
 	}
-	e := syncline.Errorf(syncline.Rejected, syncline.CodeOf(err), "%w", err)
-	return e.At(i)
+	named := *known
+	return named.At(i)
 }
 
 // asIs decides as a target does without decisions.

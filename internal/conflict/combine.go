@@ -17,9 +17,7 @@ func Sum(ours, theirs, base syncline.Value) (syncline.Value, error) {
 	n := [3]apd.Decimal{}
 	digits := uint32(16)
 	for i, v := range []syncline.Value{ours, theirs, base} {
-		switch v.Kind() {
-		case syncline.KindInt, syncline.KindUint, syncline.KindDecimal:
-		default:
+		if !exact(v.Kind()) {
 			return syncline.Unset, errNotNumbers
 		}
 		if _, _, err := n[i].SetString(v.Text()); err != nil || n[i].Form != apd.Finite {

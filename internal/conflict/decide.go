@@ -85,7 +85,6 @@ type deciding struct {
 	was    []byte
 	shadow *shadow
 	fresh  bool // nothing is remembered of the record
-	stamp  int
 	// overlaps are the columns that both sides changed.
 	overlaps []int
 	notes    []string
@@ -314,7 +313,7 @@ func (d *deciding) hear() {
 func (d *deciding) heard(written []syncline.Value) {
 	affirmed := d.affirmed(written)
 	d.hear()
-	d.stamp = d.shadow.stamp(d.ev.Stamp)
+	stamp := d.shadow.stamp(d.ev.Stamp)
 	for i := range d.r.schema.Columns {
 		if d.r.key[i] {
 			continue
@@ -336,7 +335,7 @@ func (d *deciding) heard(written []syncline.Value) {
 			f = d.shadow.add(name)
 		}
 		if !is.IsUnset() && (f.stamp < 0 || !syncline.Equal(f.value, is) || affirmed[i]) {
-			d.shadow.write(f, is, d.stamp)
+			d.shadow.write(f, is, stamp)
 		}
 		if !said.IsUnset() {
 			f.say(d.ev.Stamp.Source, said)

@@ -214,4 +214,11 @@ func TestCompileRefuses(t *testing.T) {
 	if _, err := c.Bind(&typed); syncline.CodeOf(err) != "unknown_column" {
 		t.Errorf("Bind = %v, want unknown_column", err)
 	}
+	summed, err := Compile(Policy{Detect: []Detector{Data}, Strategy: Merge, Fields: map[string]Field{"name": {Policy: FieldSum}}}, "w")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := summed.Bind(&typed); syncline.CodeOf(err) != "bad_conflict" {
+		t.Errorf("Bind of a sum of texts = %v, want bad_conflict", err)
+	}
 }

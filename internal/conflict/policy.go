@@ -210,6 +210,10 @@ func (c *Compiled) Bind(s *syncline.Schema) (*Resolver, error) {
 		if r.key[at] {
 			return nil, syncline.Errorf(syncline.Fatal, "bad_conflict", "conflict: %s is part of the key, which both sides have in common", name)
 		}
+		if k := s.Columns[at].Kind; c.Fields[name].Policy == FieldSum && !expression.Open(s) && !exact(k) {
+			return nil, syncline.Errorf(syncline.Fatal, "bad_conflict", "conflict: %s is %s, and only whole and decimal numbers can be added up exactly", name, k).
+				WithFix("use another policy, or convert the field to decimal in the rule's transform")
+		}
 		r.fields[at].Field = c.Fields[name]
 		if program := c.fields[name]; program != nil {
 			if r.fields[at].expression, err = program.Bind(s, s); err != nil {
@@ -234,6 +238,11 @@ func names(s *syncline.Schema) string {
 	}
 	slices.Sort(list)
 	return fmt.Sprint(list)
+}
+
+// exact reports whether values of the kind add up exactly.
+func exact(k syncline.Kind) bool {
+	return k == syncline.KindInt || k == syncline.KindUint || k == syncline.KindDecimal
 }
 
 func (c *Compiled) detects(d Detector) bool { return slices.Contains(c.Detect, d) }

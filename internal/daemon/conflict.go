@@ -19,8 +19,6 @@ const decisionTimeout = 10 * time.Second
 
 // Resolve has a person's decision about a conflict carried out, and returns the conflict as it is then.
 func (e engine) Resolve(ctx context.Context, id string, d ops.Decision) (ops.Conflict, error) {
-	e.changing.RLock()
-	defer e.changing.RUnlock()
 	c, err := e.state.Conflict(ctx, id)
 	if err != nil {
 		return ops.Conflict{}, err
@@ -45,11 +43,13 @@ func (e engine) Resolve(ctx context.Context, id string, d ops.Decision) (ops.Con
 		return ops.Conflict{}, err
 	}
 	e.note(ctx, nil, "conflict is decided", d.Reason, "task", id, "action", d.Action)
-	return e.decided(ctx, id)
+	return e.decided(ctx, c)
 }
 
-// choose gives the decision to the conflict's route.
+// choose gives the decision to the conflict's route. What comes of it is waited for without keeping the configuration from changing.
 func (e engine) choose(ctx context.Context, id string, choice state.Choice) error {
+	e.changing.RLock()
+	defer e.changing.RUnlock()
 	return e.command(ctx, id, func(ctx context.Context, r *route, x state.Exception) error {
 		if err := e.retryable(r, &x); err != nil {
 			return err
@@ -65,14 +65,13 @@ func moved(c *state.Conflict) error {
 }
 
 // decided waits until the route has carried the decision out. Where that takes too long, the conflict still says that it is decided.
-func (e engine) decided(ctx context.Context, id string) (ops.Conflict, error) {
+func (e engine) decided(ctx context.Context, last state.Conflict) (ops.Conflict, error) {
 	ctx, cancel := context.WithTimeout(ctx, decisionTimeout)
 	defer cancel()
 	look := time.NewTicker(20 * time.Millisecond)
 	defer look.Stop()
-	var last state.Conflict
 	for {
-		c, err := e.state.Conflict(ctx, id)
+		c, err := e.state.Conflict(ctx, last.Task)
 		switch {
 		case err != nil && ctx.Err() != nil:
 			return ops.ConflictOf(&last), nil
@@ -167,8 +166,6 @@ func would(c *state.Conflict, d ops.Decision) (ops.Conflict, error) {
 
 // ResolveAll decides all open conflicts of a rule that are about one field only, and about one pair of values of it where that is asked.
 func (e engine) ResolveAll(ctx context.Context, m ops.ManyConflicts) ([]ops.DecidedConflict, error) {
-	e.changing.RLock()
-	defer e.changing.RUnlock()
 	open := true
 	var list []ops.DecidedConflict
 	for after := ""; ; {
