@@ -73,15 +73,24 @@ func (g *globals) print(cmd *cobra.Command, data any, table func(w *tabwriter.Wr
 		if err != nil {
 			return err
 		}
-		var plain any
-		if err := yaml.Unmarshal(text, &plain); err != nil {
+		var doc yaml.Node // keeps numbers as they are written
+		if err := yaml.Unmarshal(text, &doc); err != nil {
 			return err
 		}
-		return yaml.NewEncoder(out).Encode(plain)
+		unstyled(&doc)
+		return yaml.NewEncoder(out).Encode(&doc)
 	}
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	table(w)
 	return w.Flush()
+}
+
+// unstyled has YAML write the nodes in its own way, not in that of JSON.
+func unstyled(n *yaml.Node) {
+	n.Style = 0
+	for _, child := range n.Content {
+		unstyled(child)
+	}
 }
 
 // row writes one line of a table.
