@@ -49,11 +49,13 @@ func conflictsCommand(g *globals) *cobra.Command {
 }
 
 // actionOf is what became of a conflict, or is on its way.
-func actionOf(c *ops.Conflict) string {
-	if c.Deciding != "" {
-		return c.Deciding + " (under way)"
+func actionOf(c *ops.Conflict) string { return underWay(c.Action, c.Deciding) }
+
+func underWay(action, deciding string) string {
+	if deciding != "" {
+		return deciding + " (under way)"
 	}
-	return c.Action
+	return action
 }
 
 func conflictShowCommand(g *globals) *cobra.Command {
@@ -126,7 +128,7 @@ func conflictResolveCommand(g *globals) *cobra.Command {
 		Long: "Decides the conflict ID, or with --rule and --field all open conflicts of the rule that are about this field only, and with\n" +
 			"--ours and --theirs only those with this pair of values. overwrite: what the event says stands. skip: what the target has\n" +
 			"stands. merge: the fields of --values FILE are written, the others stay. leave: nothing yet. Where the target has changed\n" +
-			"since, nothing is done and the new state is shown.",
+			"since, nothing is done and the new state is shown; of several, each is looked at by itself.",
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			d.Reason = g.reason
@@ -137,13 +139,24 @@ func conflictResolveCommand(g *globals) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			document, err := readJSON(values)
+			if err != nil {
+				return err
+			}
 			if len(args) == 1 {
 				if many.Rule != "" || many.Field != "" {
 					return usage(errors.New("give an ID, or --rule and --field"))
 				}
-				return resolveOne(cmd, g, client, args[0], d, values)
+				if ours != "" || theirs != "" {
+					return usage(errors.New("--ours and --theirs choose among several: give them with --rule and --field"))
+				}
+				d.Values = document
+				return resolveOne(cmd, g, client, args[0], d)
 			}
-			many.Action, many.Reason, many.DryRun = d.Action, d.Reason, d.DryRun
+			if d.State != "" || d.Action == "leave" {
+				return usage(errors.New("--state and leave are for one conflict: give its ID"))
+			}
+			many.Action, many.Values, many.Reason, many.DryRun = d.Action, document, d.Reason, d.DryRun
 			if ours != "" {
 				many.Ours = json.RawMessage(ours)
 			}
@@ -166,17 +179,23 @@ func conflictResolveCommand(g *globals) *cobra.Command {
 	return cmd
 }
 
-func resolveOne(cmd *cobra.Command, g *globals, client *ops.Client, id string, d ops.Decision, file string) error {
-	if file != "" {
-		text, err := os.ReadFile(file)
-		if err != nil {
-			return usage(err)
-		}
-		if !json.Valid(text) {
-			return usage(fmt.Errorf("%s is no JSON", file))
-		}
-		d.Values = text
+// readJSON reads a file with a JSON object; "" names none.
+func readJSON(file string) (json.RawMessage, error) {
+	if file == "" {
+		return nil, nil
 	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, usage(err)
+	}
+	var object map[string]json.RawMessage
+	if err := json.Unmarshal(text, &object); err != nil || object == nil {
+		return nil, usage(fmt.Errorf("%s has no JSON object", file))
+	}
+	return text, nil
+}
+
+func resolveOne(cmd *cobra.Command, g *globals, client *ops.Client, id string, d ops.Decision) error {
 	c, err := client.Resolve(cmd.Context(), id, d)
 	if err != nil {
 		return err
@@ -198,19 +217,27 @@ func resolveMany(cmd *cobra.Command, g *globals, client *ops.Client, many ops.Ma
 		return err
 	}
 	failed := 0
-	err = g.print(cmd, list, func(w *tabwriter.Writer) {
-		row(w, "CONFLICT\tKEY\tCODE\tERROR")
-		for _, c := range list {
-			row(w, "%s\t%s\t%s\t%s", c.ID, c.Key, c.Code, c.Error)
-		}
-	})
-	for _, c := range list {
-		if c.Code != "" {
+	for i := range list {
+		if list[i].Code != "" {
 			failed++
 		}
 	}
-	if err == nil && failed > 0 {
-		err = fmt.Errorf("%d of %d conflicts were not decided", failed, len(list))
+	err = g.print(cmd, list, func(w *tabwriter.Writer) {
+		row(w, "CONFLICT\tKEY\tACTION\tERROR")
+		for i := range list {
+			c := &list[i]
+			row(w, "%s\t%s\t%s\t%s", c.ID, c.Key, underWay(c.Action, c.Deciding), strings.TrimSuffix(c.Code+": "+c.Error, ": "))
+		}
+	})
+	switch {
+	case err != nil:
+		return err
+	case failed > 0:
+		return fmt.Errorf("%d of %d conflicts were not decided", failed, len(list))
+	case len(list) == 0:
+		fmt.Fprintf(cmd.ErrOrStderr(), "there is no open conflict of rule %s that is like this; see `syncline conflicts --rule %s`\n", many.Rule, many.Rule) //nolint:errcheck // talk
+	case len(list) == ops.MaxDecided:
+		fmt.Fprintf(cmd.ErrOrStderr(), "these are %d, as many as one command decides: give it again for the rest\n", len(list)) //nolint:errcheck // talk
 	}
-	return err
+	return nil
 }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -315,32 +314,5 @@ func (s *Session) choices(ctx context.Context) error {
 			s.m.parking.force(k)
 		}
 	}
-	return nil
-}
-
-// Resolve has a person's decision about a parked conflict carried out. It is durable; whether the target still is what was decided on is
-// looked at when it is carried out.
-func (r *Route) Resolve(ctx context.Context, x state.Exception, c state.Choice) error {
-	return r.do(ctx, command{settled: true, whileRunning: func(ctx context.Context, s *Session) error { return s.Resolve(ctx, x, c) }})
-}
-
-// Resolve is Route.Resolve for whoever steps the session.
-func (s *Session) Resolve(ctx context.Context, x state.Exception, c state.Choice) error {
-	k, known := s.m.parking.find(&x)
-	if !known {
-		return s.ruleGone(&x)
-	}
-	// A decision that the target refuses, as for a value it does not take, gives way to another one.
-	_, decided := s.m.decided[x.Task]
-	if k == nil || k.head().Task != x.Task || k.head().Status != state.StatusConflict && !decided {
-		return syncline.Errorf(syncline.Rejected, "conflict_over", "task %s is not in conflict any more", x.Task).
-			WithFix("look at it again: `syncline conflicts`")
-	}
-	if err := s.r.o.State.Choose(ctx, x.Task, c); err != nil {
-		return fmt.Errorf("note the decision: %w", err)
-	}
-	s.m.decided[x.Task] = c
-	s.m.parking.force(k)
-	s.m.forget()
 	return nil
 }

@@ -103,7 +103,11 @@ func (b *bench) decide(c state.Conflict, action conflict.Action, values string) 
 	if values != "" {
 		choice.Values = json.RawMessage(values)
 	}
-	return b.s.Resolve(b.ctx, state.Exception{Task: c.Task, Rule: c.Rule, Key: c.Key}, choice)
+	answers, err := b.s.Resolve(b.ctx, []Decided{{state.Exception{Task: c.Task, Rule: c.Rule, Key: c.Key}, choice}})
+	if err == nil {
+		err = answers[0].Err
+	}
+	return err
 }
 
 // disagreement leaves the bench with one conflict about key 1: the source says "ours", the target has "theirs".

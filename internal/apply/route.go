@@ -26,7 +26,7 @@ type State interface {
 	Pending(context.Context, state.Slice) ([]state.Exception, error)
 	Waiting(context.Context, state.Slice) ([]state.Exception, error)
 	EditTask(ctx context.Context, sl state.Slice, task string, record []byte, e state.Edit) error
-	Choose(ctx context.Context, task string, c state.Choice) error
+	Choose(ctx context.Context, choices map[string]state.Choice) (refused map[string]error, err error)
 	Choices(context.Context, state.Slice) (map[string]state.Choice, error)
 	Totals(context.Context, state.Slice) (state.Counts, state.Histogram, error)
 	Schemas(context.Context, state.Slice) (map[string]state.RuleSchema, error)

@@ -1,15 +1,18 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"slices"
+	"sync"
 	"time"
 
 	"syncline"
+	"syncline/internal/apply"
 	"syncline/internal/conflict"
-	"syncline/internal/document"
 	"syncline/internal/ops"
 	"syncline/internal/state"
 )
@@ -32,30 +35,74 @@ func (e engine) Resolve(ctx context.Context, id string, d ops.Decision) (ops.Con
 	case d.Action == "leave":
 		return ops.ConflictOf(&c), nil
 	}
-	if err := e.checkValues(ctx, &c, &d); err != nil {
+	if err := (&valueCheck{e: e}).check(ctx, &c, d.Action, d.Values); err != nil {
 		return ops.Conflict{}, err
 	}
 	if d.DryRun {
 		return would(&c, d)
 	}
 	choice := state.Choice{Action: d.Action, Values: d.Values, Held: c.Held, By: ops.CallerName(ctx), Reason: d.Reason}
-	if err := e.choose(ctx, id, choice); err != nil {
+	at := time.Now()
+	switch answers, err := e.choose(ctx, map[string]state.Choice{id: choice}); {
+	case err != nil:
 		return ops.Conflict{}, err
+	case answers[id] != nil:
+		return ops.Conflict{}, answers[id]
 	}
 	e.note(ctx, nil, "conflict is decided", d.Reason, "task", id, "action", d.Action)
-	return e.decided(ctx, c)
+	wait, cancel := context.WithTimeout(ctx, decisionTimeout)
+	defer cancel()
+	c, err = e.outcome(ctx, wait, id, at)
+	return ops.ConflictOf(&c), err
 }
 
-// choose gives the decision to the conflict's route. What comes of it is waited for without keeping the configuration from changing.
-func (e engine) choose(ctx context.Context, id string, choice state.Choice) error {
+// choose gives decisions to the routes of the conflicts, and returns why one is not taken, by task. What comes of the others is waited for
+// without keeping the configuration from changing.
+func (e engine) choose(ctx context.Context, choices map[string]state.Choice) (map[string]error, error) {
 	e.changing.RLock()
 	defer e.changing.RUnlock()
-	return e.command(ctx, id, func(ctx context.Context, r *route, x state.Exception) error {
-		if err := e.retryable(r, &x); err != nil {
-			return err
+	refused := make(map[string]error)
+	lists := make(map[string][]apply.Decided)
+	for id, choice := range choices {
+		x, err := e.state.Exception(ctx, id)
+		switch {
+		case errors.Is(err, state.ErrNotFound):
+			refused[id] = syncline.Errorf(syncline.Rejected, "conflict_over", "task %s is not in conflict any more", id)
+		case err != nil:
+			return nil, err
+		default:
+			lists[x.Route] = append(lists[x.Route], apply.Decided{Task: x, Choice: choice})
 		}
-		return r.apply.Resolve(ctx, x, choice)
-	})
+	}
+	var mu sync.Mutex
+	var commands []func(context.Context) error
+	for id, list := range lists {
+		slices.SortFunc(list, func(a, b apply.Decided) int {
+			return cmp.Or(cmp.Compare(a.Task.Seq, b.Task.Seq), cmp.Compare(a.Task.Index, b.Task.Index))
+		})
+		commands = append(commands, func(ctx context.Context) error {
+			r := e.route(id)
+			err := e.retryable(r, &list[0].Task)
+			var answers []apply.Answer
+			if err == nil {
+				answers, err = r.apply.Resolve(ctx, list)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			for _, a := range answers {
+				if a.Err != nil {
+					refused[a.Task] = a.Err
+				}
+			}
+			for i := range list {
+				if err != nil {
+					refused[list[i].Task.Task] = err
+				}
+			}
+			return nil
+		})
+	}
+	return refused, together(ctx, commands)
 }
 
 // moved is the error of a decision about something that is not so any more.
@@ -64,73 +111,33 @@ func moved(c *state.Conflict) error {
 		WithFix("look at it again: `syncline conflicts show %s`", c.Task)
 }
 
-// decided waits until the route has carried the decision out. Where that takes too long, the conflict still says that it is decided.
-func (e engine) decided(ctx context.Context, last state.Conflict) (ops.Conflict, error) {
-	ctx, cancel := context.WithTimeout(ctx, decisionTimeout)
-	defer cancel()
+// outcome waits until the route has carried out what was decided at that time. Where wait ends before, the conflict still says that it is
+// decided.
+func (e engine) outcome(ctx, wait context.Context, id string, at time.Time) (state.Conflict, error) {
 	look := time.NewTicker(20 * time.Millisecond)
 	defer look.Stop()
 	for {
-		c, err := e.state.Conflict(ctx, last.Task)
+		c, err := e.state.Conflict(ctx, id)
 		switch {
-		case err != nil && ctx.Err() != nil:
-			return ops.ConflictOf(&last), nil
-		case err != nil:
-			return ops.Conflict{}, err
-		case c.Open && c.Choice == nil:
-			return ops.ConflictOf(&c), moved(&c)
-		case !c.Open:
-			return ops.ConflictOf(&c), nil
+		case err != nil || !c.Open:
+			return c, err
+		case c.Choice == nil:
+			return c, moved(&c)
 		}
-		last = c
+		x, err := e.state.Exception(ctx, id)
+		if err != nil && !errors.Is(err, state.ErrNotFound) {
+			return c, err
+		}
+		if err == nil && x.Updated.After(at) && (x.Status == state.StatusRetrying || x.Status == state.StatusFailed) {
+			return c, syncline.Errorf(syncline.Rejected, "conflict_refused", "the target does not take what was decided of %s %s: %s: %s", c.Object, c.Key, x.Code, x.Error).
+				WithFix("decide again, or correct what the target refuses and `syncline tasks retry %s`", id)
+		}
 		select {
 		case <-look.C:
-		case <-ctx.Done():
-			return ops.ConflictOf(&last), nil
+		case <-wait.Done():
+			return c, nil
 		}
 	}
-}
-
-// checkValues checks the values of a merge against what the rule makes, as the target was last made to fit it.
-func (e engine) checkValues(ctx context.Context, c *state.Conflict, d *ops.Decision) error {
-	invalid := func(format string, args ...any) error {
-		return syncline.Errorf(syncline.Rejected, "conflict_values", format, args...)
-	}
-	if d.Action != string(conflict.Merged) {
-		if d.Values != nil {
-			return invalid("only a merge has values")
-		}
-		return nil
-	}
-	var values map[string]json.RawMessage
-	if err := json.Unmarshal(d.Values, &values); err != nil || len(values) == 0 {
-		return invalid("a merge needs values: a JSON object of the fields to write")
-	}
-	schemas, err := e.state.Schemas(ctx, c.Slice)
-	if err != nil {
-		return err
-	}
-	known, ok := schemas[c.Rule]
-	if !ok {
-		return invalid("rule %s has not written to its target yet", c.Rule)
-	}
-	for name, raw := range values {
-		i := known.Made.Index(name)
-		switch {
-		case i < 0:
-			return invalid("%s has no field %s", c.Object, name)
-		case slices.Contains(known.Made.Key, i):
-			return invalid("%s is part of the key, which both sides have in common", name)
-		}
-		v, err := document.ParseValue(&known.Made.Columns[i], raw)
-		if err == nil {
-			err = fits(&known.Made.Columns[i], syncline.Unset, v)
-		}
-		if err != nil {
-			return invalid("field %s: %w", name, err)
-		}
-	}
-	return nil
 }
 
 // would tells what the target would have.
@@ -162,52 +169,4 @@ func would(c *state.Conflict, d ops.Decision) (ops.Conflict, error) {
 		out.Result = text
 	}
 	return out, nil
-}
-
-// ResolveAll decides all open conflicts of a rule that are about one field only, and about one pair of values of it where that is asked.
-func (e engine) ResolveAll(ctx context.Context, m ops.ManyConflicts) ([]ops.DecidedConflict, error) {
-	open := true
-	var list []ops.DecidedConflict
-	for after := ""; ; {
-		page, next, err := e.state.Conflicts(ctx, state.ConflictFilter{Open: &open, Rule: m.Rule, Field: m.Field, After: after, Limit: 1000})
-		if err != nil {
-			return list, err
-		}
-		for i := range page {
-			c := &page[i]
-			if len(c.Fields) != 1 || c.Fields[0] != m.Field || !has(c.Ours, m.Field, m.Ours) || !has(c.Theirs, m.Field, m.Theirs) {
-				continue
-			}
-			one := ops.DecidedConflict{ID: c.Task, Key: string(c.Key)}
-			if !m.DryRun {
-				choice := state.Choice{Action: m.Action, Held: c.Held, By: ops.CallerName(ctx), Reason: m.Reason}
-				if err := e.choose(ctx, c.Task, choice); err != nil {
-					one.Code, one.Error = syncline.CodeOf(err), err.Error()
-				}
-			}
-			if list = append(list, one); len(list) == maxResults {
-				return list, nil
-			}
-		}
-		if next == "" {
-			break
-		}
-		after = next
-	}
-	if !m.DryRun {
-		e.note(ctx, nil, "conflicts are decided", m.Reason, "rule", m.Rule, "field", m.Field, "action", m.Action, "conflicts", len(list))
-	}
-	return list, nil
-}
-
-// has reports whether a record has this value of a field; nil = any.
-func has(record json.RawMessage, field string, want json.RawMessage) bool {
-	if want == nil {
-		return true
-	}
-	var fields map[string]json.RawMessage
-	if json.Unmarshal(record, &fields) != nil {
-		return false
-	}
-	return syncline.Equal(syncline.JSON(fields[field]), syncline.JSON(want))
 }

@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"syncline/internal/apply"
 	"syncline/internal/conflict"
 	"syncline/internal/state"
 )
@@ -101,10 +102,11 @@ func theConflict(t *testing.T, d *Daemon) (found state.Conflict) {
 func resolve(t *testing.T, d *Daemon, c state.Conflict, choice state.Choice) {
 	t.Helper()
 	x, err := d.state.Exception(t.Context(), c.Task)
-	if err == nil {
-		err = d.route(c.Route).apply.Resolve(t.Context(), x, choice)
-	}
 	if err != nil {
-		t.Fatalf("resolve: %v", err)
+		t.Fatal(err)
+	}
+	answers, err := d.route(c.Route).apply.Resolve(t.Context(), []apply.Decided{{Task: x, Choice: choice}})
+	if err != nil || answers[0].Err != nil {
+		t.Fatalf("Resolve = %v, %v", answers, err)
 	}
 }

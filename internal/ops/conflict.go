@@ -11,6 +11,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"syncline"
 	"syncline/internal/state"
 )
 
@@ -68,24 +69,33 @@ type Decision struct {
 	DryRun bool   `json:"dry_run,omitempty" doc:"Only tell what the target would have."`
 }
 
+// MaxDecided is how many conflicts are decided at once.
+const MaxDecided = 10_000
+
 // ManyConflicts chooses open conflicts that are alike, and decides them all.
 type ManyConflicts struct {
 	Rule   string          `json:"rule" minLength:"1"`
 	Field  string          `json:"field" minLength:"1" doc:"A field that the two disagree about, and nothing else."`
 	Ours   json.RawMessage `json:"ours,omitempty" doc:"Only where the event has this value of the field."`
 	Theirs json.RawMessage `json:"theirs,omitempty" doc:"Only where the target has this value of the field."`
-	Action string          `json:"action" enum:"overwrite,skip"`
+	Action string          `json:"action" enum:"overwrite,skip,merge"`
+	Values json.RawMessage `json:"values,omitempty" doc:"Of a merge: an object of the fields to write to each; the others stay as the target has them."`
 	Reason string          `json:"reason" minLength:"1" maxLength:"500" doc:"Why; it is kept with the conflicts."`
-	DryRun bool            `json:"dry_run,omitempty" doc:"Only tell which ones."`
+	DryRun bool            `json:"dry_run,omitempty" doc:"Only tell which ones, and whether each takes the values."`
 }
 
 // DecidedConflict is what a decision came to for one of several conflicts.
 type DecidedConflict struct {
-	ID    string `json:"id"`
-	Key   string `json:"key"`
-	Code  string `json:"code,omitempty" doc:"Why it was not decided."`
-	Error string `json:"error,omitempty"`
+	ID       string `json:"id"`
+	Key      string `json:"key"`
+	Action   string `json:"action" doc:"What became of it; review where it still waits for a decision. Of a dry run, what would."`
+	Deciding string `json:"deciding,omitempty" doc:"What is decided, while it is not carried out yet."`
+	Code     string `json:"code,omitempty" doc:"Why it was not decided as was asked."`
+	Error    string `json:"error,omitempty"`
 }
+
+// Refuse notes why the conflict was not decided.
+func (c *DecidedConflict) Refuse(err error) { c.Code, c.Error = syncline.CodeOf(err), err.Error() }
 
 type conflictQuery struct {
 	After  string `query:"after" doc:"The next of the page before."`

@@ -48,7 +48,7 @@ type Engine interface {
 	EditTask(ctx context.Context, id string, record json.RawMessage, reason string) error
 	// Resolve has a person's decision about a conflict carried out, and returns the conflict as it is then.
 	Resolve(ctx context.Context, id string, d Decision) (Conflict, error)
-	// ResolveAll decides all open conflicts that are alike, and tells of each whether it will be carried out.
+	// ResolveAll decides all open conflicts that are alike, up to MaxDecided, and tells what came of each.
 	ResolveAll(ctx context.Context, m ManyConflicts) ([]DecidedConflict, error)
 	// CancelTask gives a pending task up for good.
 	CancelTask(ctx context.Context, id, reason string) error

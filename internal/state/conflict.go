@@ -189,19 +189,27 @@ func (s *Store) OpenConflicts(ctx context.Context) (map[string]int64, error) {
 	return all, err
 }
 
-// Choose notes what a person decided about an open conflict, to be carried out by its route.
-func (s *Store) Choose(ctx context.Context, task string, choice Choice) error {
-	text, err := json.Marshal(choice)
-	if err != nil {
-		return err
-	}
-	return s.write(ctx, "decide conflict", func(ctx context.Context, w *writer) error {
-		n, err := w.exec(ctx, sqlChoose, string(text), task)
-		if err == nil && n == 0 {
-			err = notFound("conflict_not_found", "an open conflict of task", task)
+// Choose notes what a person decided about open conflicts, by task, to be carried out by their route. It returns, for those that are not
+// open, why nothing was noted.
+func (s *Store) Choose(ctx context.Context, choices map[string]Choice) (refused map[string]error, err error) {
+	err = s.write(ctx, "decide conflicts", func(ctx context.Context, w *writer) error {
+		refused = make(map[string]error) // a transaction may be begun again
+		for task, choice := range choices {
+			text, err := json.Marshal(choice)
+			if err != nil {
+				return err
+			}
+			n, err := w.exec(ctx, sqlChoose, string(text), task)
+			if err != nil {
+				return err
+			}
+			if n == 0 {
+				refused[task] = notFound("conflict_not_found", "an open conflict of task", task)
+			}
 		}
-		return err
+		return nil
 	})
+	return refused, err
 }
 
 // Choices returns what persons decided in the slice, by task: what is not carried out yet, and what is, since the target may lose it.

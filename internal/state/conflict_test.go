@@ -40,8 +40,9 @@ func TestConflictsFollowTheirTasks(t *testing.T) {
 		t.Errorf("open conflicts = %v, %v, want one", n, err)
 	}
 	choice := Choice{Action: "overwrite", Held: []byte{1}, By: "ada", Reason: "so it is"}
-	if err := s.Choose(ctx, "t1", choice); err != nil {
-		t.Fatal(err)
+	refused, err := s.Choose(ctx, map[string]Choice{"t1": choice, "t2": choice})
+	if err != nil || len(refused) != 1 || !errors.Is(refused["t2"], ErrNotFound) {
+		t.Fatalf("Choose for one that is open and one that is not = %v, %v", refused, err)
 	}
 	choices, err := s.Choices(ctx, sl)
 	if diff := cmp.Diff(map[string]Choice{"t1": choice}, choices); err != nil || diff != "" {
@@ -57,8 +58,9 @@ func TestConflictsFollowTheirTasks(t *testing.T) {
 	if n, err := s.OpenConflicts(ctx); err != nil || len(n) > 0 {
 		t.Errorf("open conflicts = %v, %v, want none", n, err)
 	}
-	if err := s.Choose(ctx, "t1", choice); !errors.Is(err, ErrNotFound) || syncline.CodeOf(err) != "conflict_not_found" {
-		t.Errorf("Choose of one that is over = %v", err)
+	refused, err = s.Choose(ctx, map[string]Choice{"t1": choice})
+	if err != nil || !errors.Is(refused["t1"], ErrNotFound) || syncline.CodeOf(refused["t1"]) != "conflict_not_found" {
+		t.Errorf("Choose of one that is over = %v, %v", refused, err)
 	}
 	if err := s.TrimConflicts(ctx, x.Updated, 10); err != nil {
 		t.Fatal(err)
