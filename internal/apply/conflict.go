@@ -249,6 +249,7 @@ func (d *decider) conflicts(now time.Time) (list []state.Conflict) {
 			found.By, found.Reason, found.Choice = choice.By, choice.Reason, choice
 		}
 		found.Created, found.Updated = now, now
+		skewed(&found, d.verdicts[i].Latest, now)
 		list = append(list, found)
 	}
 	return append(list, d.earlierConflicts(now)...)

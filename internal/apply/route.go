@@ -95,7 +95,8 @@ type Route struct {
 
 	commands chan command // sent by operators, received by Run; unbuffered: a command is taken when the loop can carry it out
 
-	refusals refusals // belongs to the goroutine of Run
+	refusals refusals // belongs to the goroutine of Run, as skews does
+	skews    skews
 
 	paused atomic.Bool // see SetPaused
 
@@ -140,6 +141,7 @@ type Status struct {
 	Parked  int
 	// Warnings are what was seen since the start and does not stop the route.
 	Warnings []string
+	Skewed   Skewed
 	// InHand is what the target has now: everything from From to To, since Start. The zero value = nothing.
 	InHand InHand
 	// Oldest is when the oldest event that is read and not done was appended; zero = none.

@@ -445,13 +445,17 @@ func (s *Session) settled(ctx context.Context, done applied) error {
 	if err := s.unmix(ctx); err != nil {
 		return err
 	}
+	var skewed Skewed
 	s.r.update(func(st *Status) {
+		st.Skewed.add(done.commit)
+		skewed = st.Skewed
 		st.Cursor, st.Settled, st.Parked = s.m.committed, s.reached, s.m.parking.tasks()
 		if j := done.commit.Journal; j != nil {
 			st.Applied += j.Counts.Read
 			s.r.rate.add(now, j.Counts.Read)
 		}
 	})
+	s.r.skews.tell(s.r.log, skewed, now)
 	if err := s.ask(ctx, done.commit.Park); err != nil {
 		return err
 	}

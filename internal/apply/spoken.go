@@ -95,6 +95,7 @@ func (d *decider) earlierConflicts(now time.Time) (list []state.Conflict) {
 			row := row{TaskID(rule.ID, s.batch.Source, s.order.Seq, s.order.Index), rule, s.batch.Source, key}
 			found := row.conflict(s.rec)
 			found.Created, found.Updated = now, now
+			skewed(&found, s.rec.Latest, now)
 			list = append(list, found)
 		}
 	}

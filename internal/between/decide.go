@@ -59,6 +59,8 @@ type Policy struct {
 	// Quiet says, by column, where a change alone is none: a time that the database sets whenever a record is written, also by us. Each
 	// side keeps its own until something else changes. nil = nowhere.
 	Quiet []bool
+	// Timed is, by column, the one whose later value decides it; -1 = none. nil = nowhere.
+	Timed []int
 }
 
 func (p *Policy) adds(column int) bool { return p.Adds != nil && p.Adds[column] }

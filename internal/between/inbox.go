@@ -94,7 +94,29 @@ func (r *round) record(held [2]Held, v Verdict, choice *conflict.Choice, moved b
 		rec.Strategy, rec.Action = conflict.Merge, conflict.Merged
 	}
 	rec.Result = r.row(v.Result)
+	if choice == nil {
+		rec.Latest = r.latest(held, v.Decided)
+	}
 	return rec
+}
+
+// latest is the later time of the two by which the policy decided columns.
+func (r *round) latest(held [2]Held, decided []int) (last conflict.Stamp) {
+	if r.p.policy.Timed == nil {
+		return last
+	}
+	for _, i := range decided {
+		when := r.p.policy.Timed[i]
+		if when < 0 {
+			continue
+		}
+		for side := range held {
+			if t := instant(held[side].Record[when]); t.After(last.Time) {
+				last = conflict.Stamp{Time: t, Source: r.p.o.Sides[side].System}
+			}
+		}
+	}
+	return last
 }
 
 // row is a record in the terms of the near side's rows; what is not shared is unset.

@@ -41,7 +41,7 @@ type Strategies struct {
 
 // Policy makes the policy for these shared columns.
 func (s *Strategies) Policy(columns []syncline.Column) (*Policy, error) {
-	p := &Policy{Deleted: s.Deleted, Adds: make([]bool, len(columns)), Quiet: make([]bool, len(columns))}
+	p := &Policy{Deleted: s.Deleted, Adds: make([]bool, len(columns)), Quiet: make([]bool, len(columns)), Timed: make([]int, len(columns))}
 	names := make([]string, len(columns))
 	of := make([]Strategy, len(columns))
 	for i := range columns {
@@ -60,6 +60,7 @@ func (s *Strategies) Policy(columns []syncline.Column) (*Policy, error) {
 	}
 	when := slices.Index(names, s.TimeField)
 	for i, strategy := range of {
+		p.Timed[i] = -1
 		switch strategy {
 		case LastWriteWins:
 			if when < 0 {
@@ -69,6 +70,7 @@ func (s *Strategies) Policy(columns []syncline.Column) (*Policy, error) {
 				return nil, syncline.Errorf(syncline.Fatal, "between_field_kind", "column %q, which last_write_wins compares, is of kind %s", s.TimeField, columns[when].Kind).
 					WithFix("name a column with a time in `time_field`")
 			}
+			p.Timed[i] = when
 		case Sum:
 			if p.Adds[i] = true; !isNumber(columns[i].Kind) {
 				return nil, syncline.Errorf(syncline.Fatal, "between_field_kind", "column %q, whose changes are to add up, is of kind %s", names[i], columns[i].Kind).

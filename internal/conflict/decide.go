@@ -51,6 +51,8 @@ type Record struct {
 	Note string
 	// State identifies what the target held, see StateOf.
 	State []byte
+	// Latest is the latest of the stamps that were compared; the zero value where time decided nothing.
+	Latest Stamp
 }
 
 // Verdict is what Decide makes of a change.
@@ -88,6 +90,7 @@ type deciding struct {
 	// overlaps are the columns that both sides changed.
 	overlaps []int
 	notes    []string
+	latest   Stamp // of those that were compared
 }
 
 // Decide judges a change. ours is the record as the rule made it, with unset values for what the source did not send, nil for a

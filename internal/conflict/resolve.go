@@ -28,6 +28,7 @@ func (d *deciding) resolve(detector Detector, rule string) (Verdict, error) {
 	if err != nil {
 		return Verdict{}, err
 	}
+	rec.Latest = d.latest
 	if rec.Action == Review {
 		return d.review(rec), nil
 	}
@@ -187,6 +188,11 @@ func (d *deciding) atTarget() Stamp {
 
 // newer compares our event with their stamp.
 func (d *deciding) newer(theirs Stamp) winner {
+	for _, s := range []Stamp{d.ev.Stamp, theirs} {
+		if s.Compare(d.latest) > 0 {
+			d.latest = s
+		}
+	}
 	if d.ev.Stamp.Compare(theirs) >= 0 {
 		return us
 	}
@@ -228,7 +234,7 @@ func (d *deciding) whole(rec *Record) Verdict {
 			w = d.better(d.r.Sources, theirs)
 		}
 	}
-	rec.Note = d.note()
+	rec.Note, rec.Latest = d.note(), d.latest
 	switch w {
 	case us:
 		rec.Action, rec.Result = Overwrite, d.ours

@@ -134,6 +134,9 @@ func (e engine) routeStatus(ctx context.Context, r *route) (ops.RouteStatus, err
 	if known.Mixed {
 		one.Warnings = append(one.Warnings, "the rules were changed, and the target holds records of both versions: `syncline sync` makes them one")
 	}
+	if w := skewWarning(st.Skewed, time.Now()); w != "" {
+		one.Warnings = append(one.Warnings, w)
+	}
 	cursor := st.Cursor
 	if cursor.Seq == 0 { // the route has not begun since the process did
 		cursor = known.Cursor
@@ -150,6 +153,18 @@ func (e engine) routeStatus(ctx context.Context, r *route) (ops.RouteStatus, err
 	}
 	one.LatencyP50, one.LatencyP99 = latency.Quantile(0.5).Seconds(), latency.Quantile(0.99).Seconds()
 	return one, nil
+}
+
+// skewShown is for how long a route warns of a clock after it saw it the last time.
+const skewShown = time.Hour
+
+// skewWarning is what an operator should know of clocks by which the route decides conflicts; "" where there is nothing.
+func skewWarning(s apply.Skewed, now time.Time) string {
+	if s.Decisions == 0 || now.Sub(s.At) > skewShown {
+		return ""
+	}
+	return fmt.Sprintf("the clock of %s is %s ahead of this machine's: its changes win against newer ones (%d conflicts were decided so; the last at %s). "+
+		"Set the clocks by NTP", s.Last.System, s.Last.Ahead.Round(time.Second), s.Decisions, s.At.UTC().Format(time.RFC3339))
 }
 
 // commandTimeout is how long a route may take to take note of a command: it is between two batches at the most.

@@ -18,7 +18,7 @@ type metrics struct {
 
 	captured, underived, logBytes, sourceUp       *prometheus.Desc
 	tasks, lagEvents, lagSeconds, routeUp, parked *prometheus.Desc
-	latency, conflicts                            *prometheus.Desc
+	latency, conflicts, skewed                    *prometheus.Desc
 }
 
 func (d *Daemon) registerMetrics() {
@@ -36,13 +36,14 @@ func (d *Daemon) registerMetrics() {
 		lagSeconds: desc("lag_seconds", "Age of the oldest event that the route has not applied.", "route"),
 		routeUp:    desc("route_up", "1 while the route works.", "route", "state"),
 		conflicts:  desc("open_conflicts", "Conflicts that wait for a person.", "rule"),
+		skewed:     desc("skewed_conflicts_total", "Conflicts decided by a time that was still to come, since the process began.", "route"),
 		latency:    desc("latency_seconds", "From the source's commit to the target's.", "route", "quantile"),
 	})
 }
 
 // Describe implements prometheus.Collector.
 func (m *metrics) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{m.captured, m.underived, m.logBytes, m.sourceUp, m.tasks, m.parked, m.lagEvents, m.lagSeconds, m.routeUp, m.latency, m.conflicts} {
+	for _, d := range []*prometheus.Desc{m.captured, m.underived, m.logBytes, m.sourceUp, m.tasks, m.parked, m.lagEvents, m.lagSeconds, m.routeUp, m.latency, m.conflicts, m.skewed} {
 		ch <- d
 	}
 }
@@ -87,6 +88,9 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 		for outcome, n := range map[string]int64{"applied": st.Counts.Applied, "filtered": st.Counts.Filtered, "superseded": st.Counts.Superseded,
 			"skipped": st.Counts.Skipped} {
 			ch <- prometheus.MustNewConstMetric(m.tasks, prometheus.CounterValue, float64(n), r.id, outcome)
+		}
+		if r.decides || r.pair != nil {
+			ch <- prometheus.MustNewConstMetric(m.skewed, prometheus.CounterValue, float64(r.apply.Status().Skewed.Decisions), r.id)
 		}
 		gauge(m.parked, float64(st.Counts.Parked), r.id)
 		gauge(m.lagEvents, float64(st.LagEvents), r.id)

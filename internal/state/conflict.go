@@ -35,6 +35,14 @@ type Conflict struct {
 	// By and Reason are the person's, "" where a policy decided.
 	By, Reason       string
 	Created, Updated time.Time
+	// Skew says whose clock runs ahead, where times decided and one of them is still to come. It is not stored: Note has it in words.
+	Skew Skew
+}
+
+// Skew is how far the clock of a system is ahead of this machine's.
+type Skew struct {
+	System string
+	Ahead  time.Duration
 }
 
 // Choice is what a person decided about a conflict.
