@@ -64,6 +64,7 @@ var kinds = map[string]kind{
 	"internal/problem":    pure,
 	"internal/trial":      pure,
 	"internal/rule":       pure,
+	"internal/tablefile":  pure,
 	"internal/transform":  pure,
 
 	"internal/config": settings,

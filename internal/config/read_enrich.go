@@ -9,13 +9,15 @@ import (
 	"syncline/internal/transform"
 )
 
-// enrichStep reads {by: expression, sql: {…} or http: {…}, take: {column: field}, missing: null, …}.
+// enrichStep reads {by: expression, one of sql, http, file and entity, take: {column: field}, missing: null, …}.
 func (l *loader) enrichStep(v value, r *ruleSource) transform.Step {
 	step := transform.Enrich{Missing: transform.MissingNull, Timeout: 5 * time.Second, TTL: time.Minute, Negative: 10 * time.Second, Size: 10_000}
 	seen := l.object(v, "enrich", fields{
 		"by":      func(v value) { step.By = l.expression(v) },
 		"sql":     func(v value) { step.SQL = l.fromSQL(v, r) },
 		"http":    func(v value) { step.HTTP = l.fromHTTP(v) },
+		"file":    func(v value) { step.File = l.fromFile(v) },
+		"entity":  func(v value) { step.Entity = l.fromEntity(v, r) },
 		"take":    func(v value) { l.take(v, &step.Take) },
 		"missing": func(v value) { l.missing(v, &step.Missing) },
 		"when_down": func(v value) {
@@ -31,14 +33,51 @@ func (l *loader) enrichStep(v value, r *ruleSource) transform.Step {
 				"size":     func(v value) { l.integer(v, &step.Size, 0, 1_000_000) },
 			}, nil)
 		},
-	}, notYet{"file", "entity"})
+	}, nil)
 	l.need(v, seen, "enrich", "by", "take")
-	_, sql := seen["sql"]
-	_, http := seen["http"]
-	if l.isMapping(v) && sql == http {
-		l.report(v, BadValue, "sql: {system: …, query: …, key: …}, or http: {url: https://…/{key}}", "%s needs either sql or http", v.path)
+	sources := 0
+	for _, name := range []string{"sql", "http", "file", "entity"} {
+		if oneOfKeys(seen, name) {
+			sources++
+		}
+	}
+	if l.isMapping(v) && sources != 1 {
+		l.report(v, BadValue, "sql: {system: …, query: …, key: …}, http: {url: https://…/{key}}, file: prices.csv, or entity: crm/customer",
+			"%s needs one of sql, http, file and entity", v.path)
+	}
+	for _, name := range []string{"when_down", "timeout", "cache"} {
+		if oneOfKeys(seen, "file") && oneOfKeys(seen, name) {
+			l.report(v, BadValue, "take it out; a file has reload", "%s.%s is of no use with a file, which is in memory", v.path, name)
+		}
 	}
 	return step
+}
+
+// fromFile reads the name of a file, and {path: prices.csv, key: sku, reload: 5s}.
+func (l *loader) fromFile(v value) *transform.FromFile {
+	from := &transform.FromFile{}
+	if !l.isMapping(v) {
+		l.path(v, &from.Path)
+		return from
+	}
+	seen := l.object(v, "file", fields{
+		"path":   func(v value) { l.path(v, &from.Path) },
+		"key":    func(v value) { from.Key, _ = l.text(v) },
+		"reload": func(v value) { l.duration(v, &from.Reload, time.Millisecond) },
+	}, nil)
+	l.need(v, seen, "file", "path")
+	return from
+}
+
+func (l *loader) fromEntity(v value, r *ruleSource) *transform.FromEntity {
+	text, ok := l.text(v)
+	if !ok {
+		return nil
+	}
+	from := &transform.FromEntity{}
+	from.System, from.Name, _ = strings.Cut(text, "/")
+	r.asked = append(r.asked, v)
+	return from
 }
 
 func (l *loader) fromSQL(v value, r *ruleSource) *transform.FromSQL {
@@ -128,16 +167,37 @@ func (l *loader) missing(v value, dst *transform.Missing) {
 	choose(&l.decoder, v, dst, nil, transform.MissingNull, transform.MissingDefault, transform.MissingReject, transform.MissingWait)
 }
 
-// checkAsked looks at the systems that a rule's steps ask.
+// checkAsked looks at the systems and the entities that a rule's steps ask.
 func (l *loader) checkAsked(r *ruleSource) {
+	databases := func(t Type) bool { return t == TypePostgres || t == TypeSQLite }
 	for _, v := range r.asked {
-		name, ok := l.text(v)
+		text, ok := l.text(v)
 		if !ok {
 			continue
 		}
-		databases := l.systemNames(func(t Type) bool { return t == TypePostgres || t == TypeSQLite })
-		if !slices.Contains(databases, name) {
-			l.report(v, UnknownSystem, "one of: "+strings.Join(databases, ", "), "%s: there is no database %q among the systems", v.path, name)
+		if !strings.HasSuffix(v.path, ".entity") {
+			if names := l.systemNames(databases); !slices.Contains(names, text) {
+				l.report(v, UnknownSystem, "one of: "+strings.Join(names, ", "), "%s: there is no database %q among the systems", v.path, text)
+			}
+			continue
+		}
+		var names []string
+		var found *Entity
+		for _, s := range l.cfg.Systems {
+			if s.Capture == nil || !databases(s.Type) {
+				continue
+			}
+			for _, e := range s.Capture.Entities {
+				if names = append(names, s.Name+"/"+e.Name); names[len(names)-1] == text {
+					found = e
+				}
+			}
+		}
+		switch {
+		case found == nil:
+			l.report(v, UnknownEntity, "one of: "+strings.Join(names, ", "), "%s: there is no entity %q that can be read from a database", v.path, text)
+		case len(found.Key) > 1:
+			l.report(v, BadValue, "take its fields with sql", "%s: the key of %s has several parts", v.path, text)
 		}
 	}
 }

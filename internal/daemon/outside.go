@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"slices"
 
 	"syncline"
 	"syncline/internal/apply"
@@ -48,19 +49,47 @@ func (o *outsider) askers(steps *transform.Transform) (map[int]transform.Asker, 
 // enricher makes what answers an enrichment.
 func (o *outsider) enricher(step transform.Enrich) (*enrich.Enricher, error) {
 	options := enrich.Options{Step: step, Logger: o.log}
-	if step.SQL != nil {
-		switch sys := o.systems(step.SQL.System); {
-		case sys == nil:
-			return nil, fmt.Errorf("there is no system %s", step.SQL.System)
-		case sys.Postgres != nil:
-			options.Postgres = sys.Postgres.URL.Reveal()
-		case sys.SQLite != nil:
-			options.SQLite = sys.SQLite.Path
-		default:
-			return nil, fmt.Errorf("system %s is no database", sys.Name)
+	name := step.System()
+	if name == "" {
+		return enrich.New(options)
+	}
+	sys := o.systems(name)
+	switch {
+	case sys == nil:
+		return nil, fmt.Errorf("there is no system %s", name)
+	case sys.Postgres != nil:
+		options.Postgres = sys.Postgres.URL.Reveal()
+	case sys.SQLite != nil:
+		options.SQLite = sys.SQLite.Path
+	default:
+		return nil, fmt.Errorf("system %s is no database", sys.Name)
+	}
+	if step.Entity != nil {
+		if sys.Capture == nil || sys.Capture.Entity(step.Entity.Name) == nil {
+			return nil, fmt.Errorf("%s has no entity %s", sys.Name, step.Entity.Name)
 		}
+		options.Table = sys.Capture.Entity(step.Entity.Name).Table
+		options.Describe = func(ctx context.Context) (*syncline.Schema, error) { return entityOf(ctx, sys, step.Entity.Name) }
 	}
 	return enrich.New(options)
+}
+
+// entityOf asks a system what its entity looks like now; nil where it is not as it could be captured.
+func entityOf(ctx context.Context, sys *config.System, entity string) (*syncline.Schema, error) {
+	open, err := connectors[sys.Type].source(&Daemon{}, &source{system: sys, stream: &stream{}})
+	if err != nil {
+		return nil, err
+	}
+	s, err := open()
+	if err != nil {
+		return nil, err
+	}
+	defer s.Close() //nolint:errcheck // it was not opened
+	schemas, err := s.(syncline.Describer).Describe(ctx)
+	if at := slices.IndexFunc(schemas, func(s *syncline.Schema) bool { return s.Entity == entity }); at >= 0 {
+		return schemas[at], nil
+	}
+	return nil, err
 }
 
 // Close ends what was made.

@@ -109,8 +109,14 @@ func (rt *route) asked() []config.System {
 	var list []config.System
 	for _, r := range rt.rules {
 		for _, step := range r.Transform {
-			if e, ok := step.(transform.Enrich); ok && e.SQL != nil {
-				list = append(list, place(rt.outside.systems(e.SQL.System)))
+			e, ok := step.(transform.Enrich)
+			if !ok || e.System() == "" {
+				continue
+			}
+			sys := rt.outside.systems(e.System())
+			list = append(list, place(sys))
+			if e.Entity != nil {
+				list[len(list)-1].Capture = &config.Capture{Entities: []*config.Entity{sys.Capture.Entity(e.Entity.Name)}}
 			}
 		}
 	}

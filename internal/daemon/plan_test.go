@@ -123,6 +123,16 @@ func TestARouteFollowsWhatItsStepsAsk(t *testing.T) {
 			t.Errorf("route %s is the same: %v", rt.id, same)
 		}
 	}
+	entity := func(table string) *config.Config {
+		return read(t, t.TempDir(), strings.NewReplacer("  cache:", "  ref: {type: sqlite, path: ref.db, capture: {entities: {region: {table: "+table+"}}}}\n  cache:",
+			"to: dw/sale", "to: dw/sale, transform: [{enrich: {by: after.id, entity: ref/region, take: {name: name}}}]").Replace(planned))
+	}
+	was, now = entity("region"), entity("region_2")
+	for _, rt := range routesOf(now) {
+		if same := rt.as(find(routesOf(was), rt.id)); same && rt.id == "sale" {
+			t.Error("a route is the same although the table of the entity that it asks for is another one")
+		}
+	}
 }
 
 // read reads a configuration as if it stood in dir.

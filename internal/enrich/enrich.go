@@ -1,5 +1,5 @@
 // Package enrich answers the enrich steps of transforms: for the keys of a whole batch it asks a database once, or a service side by
-// side, and keeps the answers for a while.
+// side, and keeps the answers for a while; or it looks into a file.
 //
 // What the answer means:
 //
@@ -40,11 +40,15 @@ type asker interface {
 	close() error
 }
 
-// Options describe an enrichment. One of Postgres and SQLite is set where the step asks a database.
+// Options describe an enrichment. One of Postgres and SQLite is set where the step asks a database, or for an entity that is in one.
 type Options struct {
 	Step     transform.Enrich
 	Postgres string // a connection URL
 	SQLite   string // a file
+	// Describe returns the schema of the step's entity as its source has it now, nil where the source cannot capture it. Table is its table
+	// as an SQL identifier, for PostgreSQL.
+	Describe func(context.Context) (*syncline.Schema, error)
+	Table    string
 	Logger   *slog.Logger
 	Now      func() time.Time // nil = time.Now
 }
@@ -76,6 +80,11 @@ func New(o Options) (*Enricher, error) {
 	switch {
 	case o.Step.HTTP != nil:
 		e.asker, err = newService(o.Step)
+	case o.Step.File != nil:
+		e.cache.size = 0 // it is in memory, and a change counts at once
+		e.asker, err = newFile(o.Step, o.Logger)
+	case o.Step.Entity != nil:
+		e.asker = newEntity(o)
 	case o.Postgres != "":
 		e.asker, err = newPostgres(o.Step, o.Postgres)
 	default:

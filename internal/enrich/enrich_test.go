@@ -41,17 +41,20 @@ func step(missing transform.Missing) transform.Enrich {
 
 // bench is an enricher, and the clock that its answers age by.
 type bench struct {
-	t    *testing.T
-	now  time.Time
-	step transform.Enrich
-	e    *Enricher
+	t     *testing.T
+	now   time.Time
+	steps *transform.Transform
+	e     *Enricher
 }
 
 func newBench(t *testing.T, o Options) *bench {
 	t.Helper()
-	b := &bench{t: t, now: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), step: o.Step}
+	b := &bench{t: t, now: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}
 	o.Now = func() time.Time { return b.now }
 	var err error
+	if b.steps, err = transform.Compile([]transform.Step{o.Step}); err != nil {
+		t.Fatal(err)
+	}
 	if b.e, err = New(o); err != nil {
 		t.Fatal(err)
 	}
@@ -66,11 +69,7 @@ func newBench(t *testing.T, o Options) *bench {
 // ask enriches records of these customers; "" is null. A record is "name credit", or the code of its error.
 func (b *bench) ask(customers ...string) (string, error) {
 	b.t.Helper()
-	tr, err := transform.Compile([]transform.Step{b.step})
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	plan, err := tr.Bind(orders)
+	plan, err := b.steps.Bind(orders)
 	if err != nil {
 		b.t.Fatal(err)
 	}

@@ -169,7 +169,7 @@ func (s *service) unreachable(ctx context.Context, err error) error {
 
 // read takes the fields out of an answer.
 func (s *service) read(body []byte) found {
-	raw, ok := at(body, s.step.HTTP.At)
+	raw, ok := document.At(body, s.step.HTTP.At)
 	if !json.Valid(body) {
 		return found{err: s.unusable("it is no JSON")}
 	}
@@ -194,7 +194,7 @@ func (s *service) read(body []byte) found {
 	f := found{values: make([]syncline.Value, len(s.step.Take))}
 	for i := range s.step.Take {
 		take := &s.step.Take[i]
-		part, ok := at(raw, take.From)
+		part, ok := document.At(raw, take.From)
 		if !ok {
 			part = []byte("null")
 		}
@@ -207,32 +207,4 @@ func (s *service) read(body []byte) found {
 		}
 	}
 	return f
-}
-
-// at follows a path of names and indexes into a document.
-func at(raw []byte, path string) ([]byte, bool) {
-	if path == "" {
-		return raw, true
-	}
-	for _, name := range strings.Split(path, ".") {
-		var object map[string]json.RawMessage
-		var list []json.RawMessage
-		switch {
-		case json.Unmarshal(raw, &object) == nil && object != nil:
-			part, ok := object[name]
-			if !ok {
-				return nil, false
-			}
-			raw = part
-		case json.Unmarshal(raw, &list) == nil:
-			n, err := strconv.Atoi(name)
-			if err != nil || n < 0 || n >= len(list) {
-				return nil, false
-			}
-			raw = list[n]
-		default:
-			return nil, false
-		}
-	}
-	return raw, true
 }

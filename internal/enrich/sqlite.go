@@ -21,6 +21,8 @@ type database struct {
 	step transform.Enrich
 	path string
 	db   *sql.DB
+	// schema says of which kinds the values are, where that is known.
+	schema *syncline.Schema
 }
 
 func newSQLite(step transform.Enrich, path string) *database {
@@ -70,7 +72,9 @@ func (d *database) ask(ctx context.Context, keys []syncline.Value) (map[string]f
 		}
 		row := make([]syncline.Value, len(columns))
 		for i, v := range scanned {
-			row[i] = stored(v)
+			if row[i] = stored(v); d.schema != nil {
+				row[i] = meant(d.schema, columns[i], row[i])
+			}
 		}
 		t.add(answers, row)
 	}

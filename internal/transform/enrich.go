@@ -6,15 +6,19 @@ import (
 
 	"syncline"
 	"syncline/internal/expression"
+	"syncline/internal/tablefile"
 )
 
-// Enrich takes fields from elsewhere, by a key that an expression makes of the record. Exactly one of SQL and HTTP says from where.
+// Enrich takes fields from elsewhere, by a key that an expression makes of the record. Exactly one of SQL, HTTP, File and Entity says
+// from where.
 type Enrich struct {
 	// By is the expression of the key.
-	By   string    `json:"by"`
-	SQL  *FromSQL  `json:"sql,omitempty"`
-	HTTP *FromHTTP `json:"http,omitempty"`
-	Take []Taken   `json:"take"`
+	By     string      `json:"by"`
+	SQL    *FromSQL    `json:"sql,omitempty"`
+	HTTP   *FromHTTP   `json:"http,omitempty"`
+	File   *FromFile   `json:"file,omitempty"`
+	Entity *FromEntity `json:"entity,omitempty"`
+	Take   []Taken     `json:"take"`
 	// Missing says what becomes of a record whose key finds nothing.
 	Missing Missing `json:"missing"`
 	// Down: what cannot be asked counts as missing, instead of being waited for.
@@ -47,12 +51,53 @@ type FromHTTP struct {
 	AllowPrivate bool `json:"allow_private,omitempty"`
 }
 
+// FromFile looks into a file, CSV or JSON, whose rows are in memory: see tablefile.Options.
+type FromFile struct {
+	Path   string        `json:"path"`
+	Key    string        `json:"key,omitempty"`
+	Reload time.Duration `json:"reload,omitempty"`
+}
+
+// FromEntity reads the record of another entity where its source has it, as it is at that moment.
+type FromEntity struct {
+	System string `json:"system"`
+	Name   string `json:"name"`
+}
+
+// System is the system that is asked; "" where none of the configuration's is.
+func (s *Enrich) System() string {
+	switch {
+	case s.SQL != nil:
+		return s.SQL.System
+	case s.Entity != nil:
+		return s.Entity.System
+	}
+	return ""
+}
+
+// Table describes the file of the step.
+func (s *Enrich) Table() tablefile.Options {
+	o := tablefile.Options{Path: s.File.Path, Key: s.File.Key, Reload: s.File.Reload}
+	for _, t := range s.Take {
+		o.Columns = append(o.Columns, tablefile.Column{Name: t.From, Kind: t.kind(), Optional: true})
+	}
+	return o
+}
+
 // Taken is a field that is taken: a column of the result, or a path into the answer.
 type Taken struct {
 	From string `json:"from"`
 	Output
 	// Default takes the place of what is missing, where Missing says so.
 	Default *Constant `json:"default,omitempty"`
+}
+
+// kind is what the field becomes.
+func (t *Taken) kind() syncline.Kind {
+	if t.Output.Kind == syncline.KindNull {
+		return syncline.KindText
+	}
+	return t.Output.Kind
 }
 
 // Missing is what becomes of a record whose key finds nothing.
@@ -85,8 +130,14 @@ type enrich struct {
 }
 
 func (s Enrich) compile() (binder, error) {
-	if (s.SQL == nil) == (s.HTTP == nil) {
-		return nil, syncline.Errorf(syncline.Fatal, "bad_step", "it needs either sql or http")
+	from := 0
+	for _, is := range []bool{s.SQL != nil, s.HTTP != nil, s.File != nil, s.Entity != nil} {
+		if is {
+			from++
+		}
+	}
+	if from != 1 {
+		return nil, syncline.Errorf(syncline.Fatal, "bad_step", "it needs one of sql, http, file and entity")
 	}
 	by, err := expression.Compile(s.By)
 	if err != nil {
@@ -99,14 +150,17 @@ func (s Enrich) compile() (binder, error) {
 	out.Take = slices.Clone(s.Take)
 	for i := range out.Take {
 		t := &out.Take[i]
-		if t.Output.Kind == syncline.KindNull {
-			t.Output.Kind = syncline.KindText
-		}
+		t.Output.Kind = t.kind()
 		if t.Default == nil {
 			continue
 		}
 		if _, err := expression.Convert(t.Default.Value, syncline.KindNull, t.Output.Kind); err != nil {
 			return nil, syncline.Errorf(syncline.Fatal, "bad_step", "the default of %s: %v", t.Field, err)
+		}
+	}
+	if s.File != nil { // a file that cannot be used is told before anything runs
+		if _, err := tablefile.Open(s.Table()); err != nil {
+			return nil, syncline.Errorf(syncline.Fatal, "bad_step", "%w", err)
 		}
 	}
 	return out, checkOutputs(out.Outputs())

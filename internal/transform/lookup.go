@@ -7,6 +7,7 @@ import (
 
 	"syncline"
 	"syncline/internal/expression"
+	"syncline/internal/tablefile"
 )
 
 // lookup is a compiled Lookup.
@@ -14,8 +15,8 @@ type lookup []lookingUp
 
 type lookingUp struct {
 	LookupField
-	inline  map[string]syncline.Value
-	file    *table
+	inline  tablefile.Rows
+	file    *tablefile.File
 	missing outcome
 }
 
@@ -40,7 +41,11 @@ func (s Lookup) compile() (binder, error) {
 			if f.To == syncline.KindNull {
 				f.To = syncline.KindText
 			}
-			out[i].file, err = openTable(*f.File, f.To)
+			out[i].file, err = tablefile.Open(tablefile.Options{Path: f.File.Path, Key: f.File.Key, Reload: f.File.Reload,
+				Columns: []tablefile.Column{{Name: f.File.Value, Kind: f.To}}})
+			if err != nil {
+				err = syncline.Errorf(syncline.Fatal, "bad_step", "%w", err)
+			}
 		default:
 			if f.To == syncline.KindNull {
 				f.To = common(f.Table)
@@ -79,25 +84,22 @@ func common(entries []Entry) syncline.Kind {
 	return kind
 }
 
-func inline(f LookupField) (map[string]syncline.Value, error) {
-	entries := make(map[string]syncline.Value, len(f.Table))
+func inline(f LookupField) (tablefile.Rows, error) {
+	entries := make(tablefile.Rows, len(f.Table))
 	for i, e := range f.Table {
 		v, err := expression.Convert(e.Value.Value, syncline.KindNull, f.To)
 		if err != nil {
 			return nil, syncline.Errorf(syncline.Fatal, "bad_step", "entry %d of the table of %s: %v", i+1, f.Field, err)
 		}
-		entries[entryKey(e.Key.Value)] = v
+		entries[string(syncline.MakeKey(e.Key.Value))] = []syncline.Value{v}
 	}
 	return entries, nil
 }
 
-// entryKey is the same for equal values of different kinds: a file's text 7 is found by the number.
-func entryKey(v syncline.Value) string { return string(syncline.MakeKey(v)) }
-
 func (s lookup) logTo(log *slog.Logger) {
 	for i := range s {
 		if s[i].file != nil {
-			s[i].file.logTo(log)
+			s[i].file.LogTo(log)
 		}
 	}
 }
@@ -127,10 +129,10 @@ func (s lookup) bind(l *layout) error {
 			}
 			// A batch sees one state of the file.
 			if k.file != nil && (entries == nil || seen != r.input.Batch) {
-				entries, seen = k.file.current(), r.input.Batch
+				entries, seen = k.file.Rows(), r.input.Batch
 			}
-			if found, ok := entries[entryKey(v)]; ok {
-				r.values[to] = found
+			if found := entries.Find(v); found != nil {
+				r.values[to] = found[0]
 				return nil
 			}
 			r.values[to], err = k.missing.of(v, errNoEntry)

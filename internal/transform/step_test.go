@@ -256,7 +256,7 @@ func TestStepCompileErrors(t *testing.T) {
 		{Calculate{[]Calculation{{Field: "a", Expression: "1", To: syncline.KindText}}}, "step 1 (calculate): a: a calculation makes a number, not text"},
 		{Calculate{[]Calculation{{Field: "a", Expression: "1", To: syncline.KindInt, Scale: ptr(1)}}}, "step 1 (calculate): a: kind int has no places"},
 		{Lookup{[]LookupField{{Field: "a", From: "b"}}}, "step 1 (lookup): a needs a table or a file"},
-		{Lookup{[]LookupField{{Field: "a", From: "b", File: &TableFile{Path: "/no/such.csv"}}}}, "step 1 (lookup): the lookup file such.csv cannot be opened"},
+		{Lookup{[]LookupField{{Field: "a", From: "b", File: &TableFile{Path: "/no/such.csv"}}}}, "step 1 (lookup): the file such.csv cannot be opened"},
 		{Mask{[]Masking{{Field: "a", Email: true, KeepLast: 1, With: "*"}}}, "step 1 (mask): a is masked in one way"},
 		{Hash{[]Hashing{{Field: "a", Key: secret("s3cret")}}}, "step 1 (hash): the key of a has fewer than 16 bytes"},
 	} {

@@ -1,0 +1,65 @@
+package tablefile
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"syncline"
+)
+
+// columns of a test: an optional price as a decimal, and a name.
+var columns = []Column{{Name: "net.price", Kind: syncline.KindDecimal, Optional: true}, {Name: "name", Kind: syncline.KindText}}
+
+func open(t *testing.T, name, text string, o Options) (*File, error) {
+	t.Helper()
+	o.Path = filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(o.Path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return Open(o)
+}
+
+func TestRows(t *testing.T) {
+	for name, text := range map[string]string{
+		"list.json":   `[{"sku": 7, "name": "seven", "net": {"price": 1.50}}, {"sku": "x", "name": null}]`,
+		"object.json": `{"7": {"name": "seven", "net.price": "ignored", "net": {"price": 1.50}}, "x": {"name": null}}`,
+		"table.csv":   "sku,name,net.price\n7,seven,1.50\nx,,\n",
+	} {
+		f, err := open(t, name, text, Options{Key: "sku", Columns: columns})
+		if err != nil {
+			t.Fatal(err)
+		}
+		rows := f.Rows()
+		if got, want := fmt.Sprint(rows.Find(syncline.Decimal("7.0"))), "[decimal(1.50) text(seven)]"; got != want {
+			t.Errorf("%s: %s, want %s", name, got, want)
+		}
+		if got := rows.Find(syncline.Text("x")); len(got) != 2 || !got[0].IsNull() || got[1].Text() != "" {
+			t.Errorf("%s: %v, want nothing of the second", name, got)
+		}
+		if got := rows.Find(syncline.Text("y")); got != nil {
+			t.Errorf("%s: %v for a key that is not there", name, got)
+		}
+	}
+}
+
+func TestWhatIsWrongWithAFileNamesThePlaceAndNoValue(t *testing.T) {
+	for _, tt := range []struct{ name, text, want string }{
+		{"a.csv", "", "it has no line with the names of its columns"},
+		{"a.csv", "sku,name\n", `its first line does not name the column "net.price"`},
+		{"a.csv", "sku,name,net.price\ns3cret,a,1\ns3cret,b,2\n", "line 3 has a key that was there before"},
+		{"a.csv", "sku,name,net.price\n1,a,s3cret\n", "line 2: "},
+		{"a.json", `[{"sku": 1, "net": {"price": 1}}]`, `entry 1 has no field "name"`},
+		{"a.json", `[{"name": "s3cret"}]`, `entry 1 has no field "sku"`},
+		{"a.json", `{"s3cret": 5}`, "entry 1 by name is no object"},
+		{"a.json", `{"s3cret": {"name": "x"}}`, `no entry has a field "net.price"`},
+		{"a.json", `"s3cret"`, "it is neither a JSON object nor a list of objects"},
+	} {
+		_, err := open(t, tt.name, tt.text, Options{Key: "sku", Columns: columns})
+		if err == nil || !strings.HasPrefix(err.Error(), "the file "+tt.name+": "+tt.want) || strings.Contains(err.Error(), "s3cret") {
+			t.Errorf("Open(%q) = %v, want %s", tt.text, err, tt.want)
+		}
+	}
+}
