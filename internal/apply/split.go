@@ -98,7 +98,7 @@ func (p *plan) expand() *expansion {
 		c := p.changes[i]
 		s, ok := p.sets[int32(i)]
 		switch {
-		case !ok:
+		case !ok, c.Op == syncline.ChangeSend && c.Batch.Events[c.Event].Op == syncline.OpTruncated:
 			x.add(i, c)
 		case c.Op == syncline.ChangeTruncate:
 			c.Row.Schema = s.split.Out

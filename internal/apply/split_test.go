@@ -214,3 +214,20 @@ func TestASplitSendsEachChild(t *testing.T) {
 		t.Errorf("counts = %+v, want four applied", c)
 	}
 }
+
+// A TRUNCATE is of no record, and sent as it is.
+func TestASplitSendsATruncate(t *testing.T) {
+	recorder := memtarget.NewRecorder()
+	b := newSplitBench(t, func(o *Options) {
+		o.Open = func(context.Context) (syncline.Target, error) { return recorder, nil }
+	})
+	b.append(created(1, "a", "x"), syncline.Event{Op: syncline.OpTruncated, Schema: customers}, created(2, "b", "y"))
+	b.mustDrain()
+	var got []string
+	for _, s := range recorder.Sent() {
+		got = append(got, fmt.Sprint(s.Change.Batch.Events[s.Change.Event].Op))
+	}
+	if want := []string{"created", "truncated", "created"}; !slices.Equal(got, want) {
+		t.Errorf("sent %q, want %q", got, want)
+	}
+}
