@@ -136,6 +136,11 @@ func (r *route) checkOrder() error {
 	if r.entity != "customer" {
 		return nil
 	}
+	if r.splits {
+		if err := r.checkSets(); err != nil {
+			return err
+		}
+	}
 	return r.eachRow(func(k string, ver int64) error {
 		if was := r.versions[k]; ver < was {
 			return fmt.Errorf("G4: record %s went back from version %d to %d", k, was, ver)
@@ -159,6 +164,9 @@ func (r *route) checkSent(s *memtarget.Sent) error {
 	keys := []syncline.Key{s.Key}
 	if len(s.Change.OldKey) > 0 {
 		keys = append(keys, syncline.MakeKey(s.Change.OldKey...))
+	}
+	if r.splits {
+		keys = parents(s)
 	}
 	place := int64(s.Change.Order.Seq)<<20 | int64(s.Change.Order.Index)
 	for _, k := range keys {
@@ -194,7 +202,7 @@ func (r *route) eachRow(each func(key string, ver int64) error) error {
 	var failed error
 	err := r.scan(func(row syncline.Row, _ bool) error {
 		k, _ := row.Key()
-		ver, err := strconv.ParseInt(row.Values[1].Text(), 10, 64)
+		ver, err := strconv.ParseInt(row.Field("ver").Text(), 10, 64)
 		if err != nil {
 			failed = fmt.Errorf("record %s has no version: %v", k, row.Values)
 			return failed
@@ -247,13 +255,20 @@ func (r *route) checkEnd() error {
 		x := waiting[0]
 		return fmt.Errorf("%d tasks are still parked; the first is %s, key %s, %s, %s: %s", counts.Parked, x.Task, x.Key, x.Status, x.Code, x.Error)
 	}
-	if r.events {
+	switch {
+	case r.events && r.splits:
+		return r.checkParts()
+	case r.events:
 		return r.checkDelivered()
 	}
 	want := make(map[string]string)
 	for _, row := range r.w.system.Rows(r.entity) {
-		if r.keep == nil || r.keep(row) {
-			want[r.name(row)] = printed(row.Values[:len(r.schema().Columns)])
+		made, err := r.made(row)
+		if err != nil {
+			return err
+		}
+		for _, one := range made {
+			want[r.name(one)] = printed(one.Values)
 		}
 	}
 	got, err := r.rows()

@@ -119,6 +119,12 @@ func (h *history) update(id int64, row []syncline.Value) memsource.Change {
 
 func (h *history) rekey(id int64, row []syncline.Value) memsource.Change {
 	to := int64(h.rnd.IntN(keys))
+	for range keys {
+		if _, taken := h.rows[to]; !taken {
+			break
+		}
+		to = (to + 1) % keys
+	}
 	if _, taken := h.rows[to]; taken {
 		return h.update(id, row)
 	}

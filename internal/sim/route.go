@@ -29,6 +29,7 @@ type route struct {
 	keeps    bool // what is deleted or has left stays, with a note of it
 	asks     bool // records are made by a step that asks outside, which fails or has no answer at times
 	calm     bool // it does so no more
+	splits   bool // several records are made of each
 	bornAt   int  // steps before the route exists
 	store    *memtarget.Store
 	recorder *memtarget.Recorder
@@ -59,6 +60,14 @@ func (w *world) addRoutes() {
 		asked.events, asked.policy = true, syncline.SchemaIgnore
 	}
 	w.add(asked)
+	split := &route{id: "split", entity: "customer", splits: true, txn: true, policy: syncline.SchemaEvolve}
+	switch w.rnd.IntN(3) {
+	case 0:
+		split.events, split.policy = true, syncline.SchemaIgnore
+	case 1:
+		split.keep = onlyTiers
+	}
+	w.add(split)
 }
 
 func (w *world) add(r *route) {
@@ -110,6 +119,9 @@ func (r *route) bind(s *syncline.Schema) (*apply.Binding, error) {
 			}
 			return r.keep(row), nil
 		}
+	}
+	if r.splits {
+		r.divided(b, s)
 	}
 	if r.asks {
 		b.Row = func(*syncline.Batch, int) ([]syncline.Value, bool, error) { panic("the record was asked for") }
@@ -243,6 +255,9 @@ func (r *route) fail(f memtarget.Fault) {
 
 func (r *route) refuse(k syncline.Key) {
 	r.w.note("%s refuses %s", r.id, k)
+	if r.splits {
+		k += syncline.Key("," + tags[r.w.rnd.IntN(len(tags))])
+	}
 	r.refused[k] = true
 	if r.events {
 		r.recorder.Refuse(r.object, k)
@@ -346,10 +361,14 @@ func (r *route) schema() *syncline.Schema {
 	if r.entity == "audit" {
 		return auditSchema
 	}
+	s := customerSchema
 	if r.policy == syncline.SchemaEvolve {
-		return r.w.history.customer
+		s = r.w.history.customer
 	}
-	return customerSchema
+	if r.splits {
+		return children(s)
+	}
+	return s
 }
 
 // name is the row's key; for a keyless one its content, which does not repeat.
