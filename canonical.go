@@ -14,10 +14,16 @@ func Equal(a, b Value) bool {
 	if a.Identical(b) {
 		return true
 	}
-	if class(a.kind) != class(b.kind) {
+	c := class(a.kind)
+	if c != class(b.kind) {
 		return false
 	}
-	return bytes.Equal(AppendCanonical(nil, a), AppendCanonical(nil, b))
+	switch c {
+	case 'n', 't', 's', 'z', 'j':
+		var x, y [64]byte // most canonical forms fit
+		return bytes.Equal(AppendCanonical(x[:0], a), AppendCanonical(y[:0], b))
+	}
+	return bytes.Equal(a.Bytes(), b.Bytes())
 }
 
 // AppendCanonical appends bytes that are the same for exactly the values that are Equal. They start with the value's class

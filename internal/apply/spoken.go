@@ -36,45 +36,21 @@ func (p *plan) says(values []syncline.Value) {
 
 // inTurn decides the events of a change one after the other; ok is false where they must be decided as one.
 func (d *decider) inTurn(i int, j *judged, held syncline.Held) (decision syncline.Decision, ok bool) {
-	now := syncline.Held{Values: slices.Clone(held.Values), Shadow: held.Shadow}
-	written := make([]bool, len(j.rule.binding.Out.Columns))
+	turn, err := j.rule.binding.Resolver.Begin(held)
+	if err != nil {
+		return decision, false
+	}
 	var told []spokenConflict
-	for n, s := range j.parts {
-		base := j.base
-		if n > 0 {
-			base = nil
-		}
-		v, err := j.rule.binding.Resolver.Decide(d.event(j.rule, s), s.values, base, now)
+	base := j.base
+	for _, s := range j.parts {
+		v, err := turn.Decide(d.event(j.rule, s), s.values, base)
 		if err != nil || v.Outcome > syncline.OutcomeKept {
 			return decision, false
 		}
 		if v.Conflict != nil {
 			told = append(told, spokenConflict{s, v.Conflict})
 		}
-		switch v.Op {
-		case syncline.ChangePut:
-			if now.Values == nil {
-				now.Values = make([]syncline.Value, len(v.Values))
-			}
-			for c, value := range v.Values {
-				if !value.IsUnset() {
-					now.Values[c], written[c] = value, true
-				}
-			}
-			decision.Op = syncline.ChangePut
-		case syncline.ChangeDelete:
-			now.Values, decision.Op = nil, syncline.ChangeDelete
-		}
-		now.Shadow, decision.Outcome = v.Shadow, v.Outcome
-	}
-	decision.Shadow = now.Shadow
-	if decision.Op == syncline.ChangePut {
-		decision.Values = now.Values
-		for c := range decision.Values {
-			if !written[c] {
-				decision.Values[c] = syncline.Unset
-			}
-		}
+		base = nil
 	}
 	if last := len(told) - 1; last >= 0 && told[last].order == j.parts[len(j.parts)-1].order {
 		d.verdicts[i] = told[last].rec
@@ -83,7 +59,7 @@ func (d *decider) inTurn(i int, j *judged, held syncline.Held) (decision synclin
 	if len(told) > 0 {
 		d.earlier[i] = told
 	}
-	return decision, true
+	return turn.Decision(), true
 }
 
 // earlierConflicts are those of events that are not the newest of their changes.

@@ -19,34 +19,37 @@ type Choice struct {
 // Settle carries out a person's decision about a change. Where the target no longer holds what the decision was made on, it is a
 // conflict again, with the new state.
 func (r *Resolver) Settle(ev *Event, ours []syncline.Value, held syncline.Held, choice Choice) (Verdict, error) {
-	d := &deciding{r: r, ev: ev, ours: ours, theirs: held.Values, was: held.Shadow, shadow: &shadow{gone: -1}, fresh: held.Shadow == nil}
-	if held.Shadow != nil {
-		s, err := decodeShadow(held.Shadow)
-		if err != nil {
-			return Verdict{}, err
-		}
-		d.shadow = s
+	t, err := r.Begin(held)
+	if err != nil {
+		return Verdict{}, err
 	}
+	v := t.settle(ev, ours, choice)
+	v.Shadow = t.stored()
+	return v, nil
+}
+
+func (t *Turn) settle(ev *Event, ours []syncline.Value, choice Choice) Verdict {
+	d := t.next(ev, ours, nil)
 	if d.shadow.knows(ev.Log, ev.Seq, ev.Index) {
-		return d.leave(syncline.OutcomeStale), nil
+		return d.leave(syncline.OutcomeStale)
 	}
-	if ours == nil && held.Values == nil { // both have removed it
-		return d.agree(), nil
+	if ours == nil && d.theirs == nil { // both have removed it
+		return d.agree()
 	}
 	d.overlaps = d.differing()
 	rec := d.record("", "")
 	rec.Strategy, rec.Action = Manual, choice.Action
-	if !bytes.Equal(StateOf(held.Values), choice.State) {
+	if !bytes.Equal(StateOf(d.theirs), choice.State) {
 		rec.Note = "the target has changed since the decision"
-		return d.review(rec), nil
+		return d.review(rec)
 	}
 	switch choice.Action {
 	case Overwrite:
 		rec.Result = ours
 		if ours == nil {
-			return d.decided(d.remove(syncline.OutcomeApplied), rec), nil
+			return d.decided(d.remove(syncline.OutcomeApplied), rec)
 		}
-		return d.decided(d.put(slices.Clone(ours), syncline.OutcomeApplied), rec), nil
+		return d.decided(d.put(slices.Clone(ours), syncline.OutcomeApplied), rec)
 	case Merged:
 		values := slices.Clone(choice.Values)
 		for i := range values {
@@ -60,8 +63,8 @@ func (r *Resolver) Settle(ev *Event, ours []syncline.Value, held syncline.Held, 
 			}
 		}
 		rec.Result = merged(values, d.theirs)
-		return d.decided(d.put(values, syncline.OutcomeApplied), rec), nil
+		return d.decided(d.put(values, syncline.OutcomeApplied), rec)
 	}
 	rec.Result = d.theirs
-	return d.decided(d.keep(), rec), nil
+	return d.decided(d.keep(), rec)
 }

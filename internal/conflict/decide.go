@@ -77,16 +77,12 @@ func StateOf(values []syncline.Value) []byte {
 	return h.Sum(nil)[:16]
 }
 
-// deciding is one Decide.
+// deciding is the decision about one event of a turn.
 type deciding struct {
-	r      *Resolver
-	ev     *Event
-	ours   []syncline.Value // nil = the event removes the record
-	base   []syncline.Value // what the event replaced, as far as it tells
-	theirs []syncline.Value
-	was    []byte
-	shadow *shadow
-	fresh  bool // nothing is remembered of the record
+	*Turn
+	ev   *Event
+	ours []syncline.Value // nil = the event removes the record
+	base []syncline.Value // what the event replaced, as far as it tells
 	// overlaps are the columns that both sides changed.
 	overlaps []int
 	notes    []string
@@ -96,15 +92,21 @@ type deciding struct {
 // Decide judges a change. ours is the record as the rule made it, with unset values for what the source did not send, nil for a
 // removal; base what the first event in the change replaced, nil or unset where it does not tell.
 func (r *Resolver) Decide(ev *Event, ours, base []syncline.Value, held syncline.Held) (Verdict, error) {
-	d := &deciding{r: r, ev: ev, ours: ours, base: base, theirs: held.Values, was: held.Shadow, shadow: &shadow{gone: -1}, fresh: held.Shadow == nil}
-	if held.Shadow != nil {
-		s, err := decodeShadow(held.Shadow)
-		if err != nil {
-			return Verdict{}, syncline.Errorf(syncline.Fatal, "shadow_damaged", "read what is remembered of a record: %w", err).
-				WithFix("find out who changed the target's _syncline_shadow; removing it makes the next event the first")
-		}
-		d.shadow = s
+	t, err := r.Begin(held)
+	if err != nil {
+		return Verdict{}, err
 	}
+	v, err := t.judge(ev, ours, base)
+	if err != nil {
+		return Verdict{}, err
+	}
+	v.Shadow = t.stored()
+	return v, nil
+}
+
+// judge decides about the next event.
+func (t *Turn) judge(ev *Event, ours, base []syncline.Value) (Verdict, error) {
+	d := t.next(ev, ours, base)
 	if d.shadow.knows(ev.Log, ev.Seq, ev.Index) {
 		return d.leave(syncline.OutcomeStale), nil
 	}
@@ -123,7 +125,7 @@ func (r *Resolver) Decide(ev *Event, ours, base []syncline.Value, held syncline.
 
 // leave changes nothing at all.
 func (d *deciding) leave(o syncline.Outcome) Verdict {
-	return Verdict{Decision: syncline.Decision{Shadow: d.was, Outcome: o}}
+	return Verdict{Decision: syncline.Decision{Outcome: o}}
 }
 
 // version finds out whether the event repeats a version.
@@ -181,7 +183,7 @@ func (d *deciding) differing() []int {
 		case d.r.key[i]:
 		case d.ours == nil || d.theirs == nil:
 			list = append(list, i)
-		case !d.ours[i].IsUnset() && !d.theirs[i].IsUnset() && !syncline.Equal(d.ours[i], d.theirs[i]):
+		case !d.ours[i].IsUnset() && !d.theirs[i].IsUnset() && !d.same(i):
 			list = append(list, i)
 		}
 	}
@@ -206,7 +208,7 @@ func (d *deciding) data() bool {
 		d.overlaps = d.columns(func(i int) bool { return d.weChanged(i) })
 	default:
 		d.overlaps = d.columns(func(i int) bool {
-			return !syncline.Equal(d.ours[i], d.theirs[i]) && d.weChanged(i) && d.theyChanged(i)
+			return !d.same(i) && d.weChanged(i) && d.theyChanged(i)
 		})
 	}
 	return len(d.overlaps) > 0
@@ -228,7 +230,7 @@ func (d *deciding) columns(holds func(i int) bool) []int {
 
 // lastSaid is what our source said last of a field; ok is false where that is not known.
 func (d *deciding) lastSaid(i int) (syncline.Value, bool) {
-	if f := d.shadow.field(d.r.schema.Columns[i].Name, i); f != nil {
+	if f := &d.shadow.columns[i]; f.there {
 		if v, ok := d.shadow.said(f, d.ev.Stamp.Source); ok && !v.IsUnset() {
 			return v, true
 		}
@@ -241,17 +243,24 @@ func (d *deciding) lastSaid(i int) (syncline.Value, bool) {
 
 // written tells which source stands for what the target has in a column; ok is false where none does.
 func (d *deciding) written(i int) (Stamp, bool) {
-	f := d.shadow.field(d.r.schema.Columns[i].Name, i)
-	if f == nil || f.stamp < 0 || d.theirs == nil || !syncline.Equal(f.value, d.theirs[i]) {
+	f := &d.shadow.columns[i]
+	if !f.there || f.stamp < 0 || d.theirs == nil || !syncline.Equal(f.value, d.theirs[i]) {
 		return Stamp{}, false
 	}
 	return d.shadow.stamps[f.stamp], true
 }
 
-// weChanged reports whether the event says something new of the field.
+// same reports whether the event and the target have the same value. It is known by column once it was asked.
+func (d *deciding) same(i int) bool {
+	return d.answers[i].same.of(func() bool { return syncline.Equal(d.ours[i], d.theirs[i]) })
+}
+
+// weChanged reports whether the event says something new of the field. It is known by column once it was asked.
 func (d *deciding) weChanged(i int) bool {
-	said, ok := d.lastSaid(i)
-	return !ok || !syncline.Equal(d.ours[i], said)
+	return d.answers[i].changed.of(func() bool {
+		said, ok := d.lastSaid(i)
+		return !ok || !syncline.Equal(d.ours[i], said)
+	})
 }
 
 // theyChanged reports whether the target has a value that another source stands for, or one that nobody does and that our source did not
@@ -276,7 +285,7 @@ func (d *deciding) agree() Verdict {
 	if d.r.detects(Data) {
 		if d.theirs == nil && !d.fresh && d.shadow.gone < 0 { // they removed it, and the event changes nothing
 			d.heard(nil)
-			return Verdict{Decision: syncline.Decision{Shadow: d.shadow.encode(), Outcome: syncline.OutcomeKept}}
+			return Verdict{Decision: syncline.Decision{Outcome: syncline.OutcomeKept}}
 		}
 		for i := range values {
 			if d.theirs != nil && !d.r.key[i] && !values[i].IsUnset() && !d.theirs[i].IsUnset() && !d.weChanged(i) {
@@ -294,18 +303,19 @@ func (d *deciding) put(values []syncline.Value, o syncline.Outcome) Verdict {
 	}
 	d.heard(values)
 	d.shadow.gone = -1
-	return Verdict{Decision: syncline.Decision{Op: syncline.ChangePut, Values: values, Shadow: d.shadow.encode(), Outcome: o}}
+	return Verdict{Decision: syncline.Decision{Op: syncline.ChangePut, Values: values, Outcome: o}}
 }
 
 // remove decides that the record goes.
 func (d *deciding) remove(o syncline.Outcome) Verdict {
 	d.hear()
-	d.shadow.gone, d.shadow.fields = d.shadow.stamp(d.ev.Stamp), nil
-	return Verdict{Decision: syncline.Decision{Op: syncline.ChangeDelete, Shadow: d.shadow.encode(), Outcome: o}}
+	d.shadow.remove(d.ev.Stamp)
+	return Verdict{Decision: syncline.Decision{Op: syncline.ChangeDelete, Outcome: o}}
 }
 
 // hear notes that the event was heard.
 func (d *deciding) hear() {
+	d.touched = true
 	d.shadow.hear(d.ev.Log, d.ev.Stamp.Source, d.ev.Seq, d.ev.Index)
 	if d.ev.Version > 0 {
 		d.shadow.version = max(d.shadow.version, d.ev.Version)
@@ -314,17 +324,18 @@ func (d *deciding) hear() {
 
 // heard notes what the event says of each field, and what of it is written.
 func (d *deciding) heard(written []syncline.Value) {
-	affirmed := d.affirmed(written)
+	for i := range written {
+		d.answers[i].affirmed = d.affirmed(written, i)
+	}
 	d.hear()
 	stamp := d.shadow.stamp(d.ev.Stamp)
 	for i := range d.r.schema.Columns {
 		if d.r.key[i] {
 			continue
 		}
-		name := d.r.schema.Columns[i].Name
-		said := syncline.Unset
-		if d.ours != nil {
-			said = d.ours[i]
+		said, speaker := syncline.Unset, ""
+		if d.ours != nil && !d.ours[i].IsUnset() {
+			said, speaker = d.ours[i], d.ev.Stamp.Source
 		}
 		is := syncline.Unset
 		if written != nil {
@@ -333,37 +344,26 @@ func (d *deciding) heard(written []syncline.Value) {
 		if said.IsUnset() && is.IsUnset() {
 			continue
 		}
-		f := d.shadow.field(name, i)
-		if f == nil {
-			f = d.shadow.add(name)
+		f := d.shadow.field(i)
+		if !is.IsUnset() && (f.stamp < 0 || d.answers[i].affirmed || !syncline.Equal(f.value, is)) {
+			d.shadow.write(f, is, stamp, speaker)
 		}
-		if !is.IsUnset() && (f.stamp < 0 || !syncline.Equal(f.value, is) || affirmed[i]) {
-			d.shadow.write(f, is, stamp)
-		}
-		if !said.IsUnset() {
-			f.say(d.ev.Stamp.Source, said)
+		if speaker != "" {
+			f.say(speaker, said)
 		}
 	}
 }
 
-// affirmed are the columns of which our source newly says what another one has written, and would win against it: from now on it stands
-// for the value. Else the order of two equal statements would decide about a third.
-func (d *deciding) affirmed(written []syncline.Value) map[int]bool {
-	var list map[int]bool
-	for i := range written {
-		if d.r.key[i] || written[i].IsUnset() || d.theirs == nil || d.ours == nil || !syncline.Equal(written[i], d.theirs[i]) {
-			continue
-		}
-		theirs, ok := d.written(i)
-		if !ok || theirs.Source == d.ev.Stamp.Source || !d.weChanged(i) {
-			continue
-		}
-		if w, _, err := d.field(i); err == nil && w == us {
-			if list == nil {
-				list = map[int]bool{}
-			}
-			list[i] = true
-		}
+// affirmed reports whether our source newly says what another one has written in a column, and would win against it: from now on it
+// stands for the value. Else the order of two equal statements would decide about a third.
+func (d *deciding) affirmed(written []syncline.Value, i int) bool {
+	if d.r.key[i] || written[i].IsUnset() || d.theirs == nil || d.ours == nil || !syncline.Equal(written[i], d.theirs[i]) {
+		return false
 	}
-	return list
+	theirs, ok := d.written(i)
+	if !ok || theirs.Source == d.ev.Stamp.Source || !d.weChanged(i) {
+		return false
+	}
+	w, _, err := d.field(i)
+	return err == nil && w == us
 }

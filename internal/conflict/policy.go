@@ -165,6 +165,7 @@ type Resolver struct {
 	time     int // columns, -1 = none
 	version  int
 	business []*expression.Bound
+	turn     *Turn // the last one, whose memory the next one uses
 }
 
 // field is the policy of a column; an empty one is the strategy's.

@@ -269,7 +269,7 @@ func (d *deciding) lastStamp() Stamp {
 // keep leaves the record as the target has it; that the event was heard is remembered.
 func (d *deciding) keep() Verdict {
 	d.heard(nil)
-	return Verdict{Decision: syncline.Decision{Shadow: d.shadow.encode(), Outcome: syncline.OutcomeKept}}
+	return Verdict{Decision: syncline.Decision{Outcome: syncline.OutcomeKept}}
 }
 
 // review puts the record before a person. Nothing is written or remembered: the event comes again with the decision.

@@ -2,8 +2,6 @@ package conflict
 
 import (
 	"cmp"
-	"encoding/binary"
-	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -34,7 +32,9 @@ type shadow struct {
 	gone int
 	// version is the record's, as the last event that had one told it; 0 = none.
 	version int64
-	fields  []known
+	// columns are the fields that the record's schema has, by column; others those that only records of other rules have.
+	columns []known
+	others  []other
 }
 
 // heard is the newest event of a log.
@@ -46,9 +46,9 @@ type heard struct {
 
 // known is what is remembered of a field.
 type known struct {
-	name  string
+	there bool           // something is
 	value syncline.Value // what was written
-	stamp int            // by whom
+	stamp int            // by whom, -1 = nobody
 	// said has what sources said last where it is another value.
 	said []saying
 }
@@ -56,6 +56,21 @@ type known struct {
 type saying struct {
 	source string
 	value  syncline.Value
+}
+
+type other struct {
+	name string
+	known
+}
+
+// reset forgets everything, for a record of as many columns.
+func (s *shadow) reset(columns int) {
+	s.logs, s.stamps, s.others, s.gone, s.version = s.logs[:0], s.stamps[:0], s.others[:0], -1, 0
+	if cap(s.columns) < columns {
+		s.columns = make([]known, columns)
+	}
+	s.columns = s.columns[:columns]
+	clear(s.columns)
 }
 
 // said returns what the source said last of the field; ok is false where it never said anything.
@@ -70,23 +85,33 @@ func (s *shadow) said(f *known, source string) (v syncline.Value, ok bool) {
 
 // say notes what the source says of the field.
 func (f *known) say(source string, v syncline.Value) {
-	f.said = slices.DeleteFunc(f.said, func(o saying) bool { return o.source == source })
-	if !syncline.Equal(f.value, v) || v.IsUnset() {
+	f.forget(source)
+	if v.IsUnset() || !syncline.Equal(f.value, v) {
 		f.said = append(f.said, saying{source, v})
 	}
 }
 
-// write gives the field another value. What others said stays what they said.
-func (s *shadow) write(f *known, v syncline.Value, stamp int) {
+// forget removes what the source said.
+func (f *known) forget(source string) {
+	if len(f.said) > 0 {
+		f.said = slices.DeleteFunc(f.said, func(o saying) bool { return o.source == source })
+	}
+}
+
+// write gives the field another value. What others than the speaker said stays what they said; the speaker, if there is one, says
+// something now.
+func (s *shadow) write(f *known, v syncline.Value, stamp int, speaker string) {
 	if !syncline.Equal(f.value, v) {
 		for _, h := range s.logs {
-			if !slices.ContainsFunc(f.said, func(o saying) bool { return o.source == h.source }) {
+			if h.source != speaker && !slices.ContainsFunc(f.said, func(o saying) bool { return o.source == h.source }) {
 				f.said = append(f.said, saying{h.source, f.value})
 			}
 		}
 	}
 	f.value, f.stamp = v, stamp
-	f.said = slices.DeleteFunc(f.said, func(o saying) bool { return !o.value.IsUnset() && syncline.Equal(o.value, v) })
+	if len(f.said) > 0 {
+		f.said = slices.DeleteFunc(f.said, func(o saying) bool { return !o.value.IsUnset() && syncline.Equal(o.value, v) })
+	}
 }
 
 // stamp returns the number of the stamp, which it adds if it is new.
@@ -98,17 +123,16 @@ func (s *shadow) stamp(t Stamp) int {
 	return len(s.stamps) - 1
 }
 
-// field returns what is remembered of the column, nil where nothing is. at is where it probably stands.
-func (s *shadow) field(name string, at int) *known {
-	if at < len(s.fields) && s.fields[at].name == name {
-		return &s.fields[at]
-	}
-	for i := range s.fields {
-		if s.fields[i].name == name {
-			return &s.fields[i]
+// field returns what is remembered of the column, which is nothing at first: no source has said anything of it.
+func (s *shadow) field(column int) *known {
+	f := &s.columns[column]
+	if !f.there {
+		*f = known{there: true, value: syncline.Unset, stamp: -1}
+		for _, h := range s.logs {
+			f.say(h.source, syncline.Unset)
 		}
 	}
-	return nil
+	return f
 }
 
 // hear notes an event of a log. A source that is heard for the first time has said nothing of any field yet.
@@ -122,21 +146,23 @@ func (s *shadow) hear(log, source string, seq syncline.Seq, index int) {
 		first = first && s.logs[i].source != source
 	}
 	if first {
-		for i := range s.fields {
-			s.fields[i].said = append(s.fields[i].said, saying{source, syncline.Unset})
+		for i := range s.columns {
+			if f := &s.columns[i]; f.there {
+				f.said = append(f.said, saying{source, syncline.Unset})
+			}
+		}
+		for i := range s.others {
+			f := &s.others[i]
+			f.said = append(f.said, saying{source, syncline.Unset})
 		}
 	}
 	s.logs = append(s.logs, heard{log, source, seq, index})
 }
 
-// add returns a new field, of which no source has said anything.
-func (s *shadow) add(name string) *known {
-	f := known{name: name, value: syncline.Unset, stamp: -1}
-	for _, h := range s.logs {
-		f.say(h.source, syncline.Unset)
-	}
-	s.fields = append(s.fields, f)
-	return &s.fields[len(s.fields)-1]
+// remove notes that the record goes.
+func (s *shadow) remove(stamp Stamp) {
+	clear(s.columns)
+	s.others, s.gone = s.others[:0], s.stamp(stamp)
 }
 
 // knows reports whether an event at this place of the log, or a later one, was heard already.
@@ -147,194 +173,4 @@ func (s *shadow) knows(log string, seq syncline.Seq, index int) bool {
 		}
 	}
 	return false
-}
-
-// The stored form begins with a version. Numbers are varints, texts have their length before them.
-const (
-	shadowVersion = 1
-	maxEntries    = 1 << 16
-)
-
-var errShadow = errors.New("what is remembered of the record is damaged")
-
-// encode writes the stored form, without the stamps that nothing refers to.
-func (s *shadow) encode() []byte {
-	used := make([]int, len(s.stamps)) // the new numbers from 1
-	n := 0
-	use := func(i int) {
-		if i >= 0 && used[i] == 0 {
-			n++
-			used[i] = n
-		}
-	}
-	size := 64
-	use(s.gone)
-	for i := range s.fields {
-		use(s.fields[i].stamp)
-		size += len(s.fields[i].name) + len(s.fields[i].value.Bytes()) + 8
-	}
-	b := append(make([]byte, 0, size), shadowVersion)
-	b = binary.AppendUvarint(b, uint64(len(s.logs)))
-	for _, h := range s.logs {
-		b = appendText(appendText(b, h.log), h.source)
-		b = binary.AppendUvarint(binary.AppendUvarint(b, uint64(h.seq)), uint64(h.index))
-	}
-	b = binary.AppendUvarint(b, uint64(n))
-	for want := 1; want <= n; want++ {
-		t := s.stamps[slices.Index(used, want)]
-		micros := int64(0)
-		if !t.Time.IsZero() {
-			micros = t.Time.UnixMicro()
-		}
-		b = append(b, bit(!t.Time.IsZero()))
-		b = appendText(appendText(binary.AppendVarint(b, micros), t.Source), t.Event)
-	}
-	number := func(i int) uint64 {
-		if i < 0 {
-			return 0
-		}
-		return uint64(used[i])
-	}
-	b = binary.AppendUvarint(b, number(s.gone))
-	b = binary.AppendVarint(b, s.version)
-	b = binary.AppendUvarint(b, uint64(len(s.fields)))
-	for i := range s.fields {
-		f := &s.fields[i]
-		b = binary.AppendUvarint(appendValue(appendText(b, f.name), f.value), number(f.stamp))
-		b = binary.AppendUvarint(b, uint64(len(f.said)))
-		for _, o := range f.said {
-			b = appendValue(appendText(b, o.source), o.value)
-		}
-	}
-	return b
-}
-
-func bit(b bool) byte {
-	if b {
-		return 1
-	}
-	return 0
-}
-
-func appendText(dst []byte, s string) []byte {
-	return append(binary.AppendUvarint(dst, uint64(len(s))), s...)
-}
-
-func appendValue(dst []byte, v syncline.Value) []byte {
-	dst = append(dst, byte(v.Kind()))
-	return append(binary.AppendUvarint(dst, uint64(len(v.Bytes()))), v.Bytes()...)
-}
-
-// decodeShadow reads what encode wrote. The values refer to data.
-func decodeShadow(data []byte) (*shadow, error) {
-	s := &shadow{gone: -1}
-	if len(data) == 0 || data[0] != shadowVersion {
-		return nil, errShadow
-	}
-	r := decoder{data: data[1:]}
-	for range r.count() {
-		s.logs = append(s.logs, heard{r.text(), r.text(), syncline.Seq(r.uvarint()), int(r.uvarint())})
-	}
-	for range r.count() {
-		known := r.byte() == 1
-		micros := r.varint()
-		t := Stamp{Source: "", Event: ""}
-		if known {
-			t.Time = time.UnixMicro(micros).UTC()
-		}
-		t.Source, t.Event = r.text(), r.text()
-		s.stamps = append(s.stamps, t)
-	}
-	s.gone = int(r.uvarint()) - 1
-	s.version = r.varint()
-	n := r.count()
-	s.fields = make([]known, 0, min(n, 256))
-	for range n {
-		f := known{name: r.text(), value: r.value(), stamp: int(r.uvarint()) - 1}
-		for range r.count() {
-			f.said = append(f.said, saying{r.text(), r.value()})
-		}
-		if f.stamp < -1 || f.stamp >= len(s.stamps) {
-			r.bad = true
-		}
-		s.fields = append(s.fields, f)
-	}
-	if r.bad || len(r.data) > 0 || s.gone >= len(s.stamps) || s.gone < -1 {
-		return nil, errShadow
-	}
-	return s, nil
-}
-
-// decoder reads a stored form; bad says that it is none.
-type decoder struct {
-	data []byte
-	bad  bool
-}
-
-func (r *decoder) uvarint() uint64 {
-	v, n := binary.Uvarint(r.data)
-	if n <= 0 || v > 1<<62 {
-		r.bad, r.data = true, nil
-		return 0
-	}
-	r.data = r.data[n:]
-	return v
-}
-
-func (r *decoder) varint() int64 {
-	v, n := binary.Varint(r.data)
-	if n <= 0 {
-		r.bad, r.data = true, nil
-		return 0
-	}
-	r.data = r.data[n:]
-	return v
-}
-
-// count is a number of entries that follow; each takes a byte at least.
-func (r *decoder) count() int {
-	n := r.uvarint()
-	if n > uint64(len(r.data)) || n > maxEntries {
-		r.bad, r.data = true, nil
-		return 0
-	}
-	return int(n)
-}
-
-func (r *decoder) byte() byte {
-	if len(r.data) == 0 {
-		r.bad = true
-		return 0
-	}
-	b := r.data[0]
-	r.data = r.data[1:]
-	return b
-}
-
-func (r *decoder) bytes() []byte {
-	n := r.uvarint()
-	if n > uint64(len(r.data)) {
-		r.bad, r.data = true, nil
-		return nil
-	}
-	b := r.data[:n:n]
-	r.data = r.data[n:]
-	return b
-}
-
-func (r *decoder) text() string { return string(r.bytes()) }
-
-func (r *decoder) value() syncline.Value {
-	k := syncline.Kind(r.byte())
-	b := r.bytes()
-	switch {
-	case k == syncline.KindUnset:
-		return syncline.Unset
-	case k == syncline.KindNull:
-		return syncline.Null
-	case !k.Valid():
-		r.bad = true
-		return syncline.Null
-	}
-	return syncline.Raw(k, b)
 }

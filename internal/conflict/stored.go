@@ -1,0 +1,363 @@
+package conflict
+
+import (
+	"encoding/binary"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"syncline"
+)
+
+// A shadow's stored form stands beside each record and goes both ways with each change, so that it is kept short. It begins with a
+// version. Numbers are varints, texts have their length before them, and sources are numbered.
+//
+//	sources, each a text
+//	logs, each: id, source, sequence, index
+//	stamps, each: 1 if the time is known + 2 if the event's id begins with the source and a slash, which are left out then;
+//	  time in microseconds; source; id
+//	stamp of the removal + 1, or 0; version
+//	fields, each: name; kind of the value + 32 if its stamp differs from that of the field before + 64 if sources said something else;
+//	  the value's bytes; the stamp + 1, or 0; what was said, each: source, kind, bytes
+const (
+	shadowVersion = 2
+	maxEntries    = 1 << 16
+
+	stampTimed, stampPrefixed = 1, 2
+	kindMask, fieldStamped    = 31, 32
+	fieldSaid                 = 64
+)
+
+var errShadow = errors.New("what is remembered of the record is damaged")
+
+// encoder writes one stored form.
+type encoder struct {
+	s *shadow
+	b []byte
+	// sources and stamps are those that are referred to, in the order of their numbers. Stamps are numbered in the shadow.
+	sources []string
+	stamps  []int
+}
+
+// encode returns the stored form, without the stamps that nothing refers to. names are those of the columns.
+func (e *encoder) encode(s *shadow, names []syncline.Column) []byte {
+	e.s, e.b, e.sources, e.stamps = s, e.b[:0], e.sources[:0], e.stamps[:0]
+	for i := range s.logs {
+		e.source(s.logs[i].source)
+	}
+	fields := len(s.others)
+	e.refer(s.gone)
+	for i := range s.columns {
+		if s.columns[i].there {
+			e.field(&s.columns[i])
+			fields++
+		}
+	}
+	for i := range s.others {
+		e.field(&s.others[i].known)
+	}
+	for _, i := range e.stamps {
+		e.source(s.stamps[i].Source)
+	}
+
+	e.b = append(e.b, shadowVersion)
+	e.number(len(e.sources))
+	for _, name := range e.sources {
+		e.text(name)
+	}
+	e.number(len(s.logs))
+	for _, h := range s.logs {
+		e.text(h.log)
+		e.number(e.source(h.source))
+		e.b = binary.AppendUvarint(binary.AppendUvarint(e.b, uint64(h.seq)), uint64(h.index))
+	}
+	e.number(len(e.stamps))
+	for _, i := range e.stamps {
+		e.stamp(&s.stamps[i])
+	}
+	e.number(e.refer(s.gone))
+	e.b = binary.AppendVarint(e.b, s.version)
+	e.number(fields)
+	last := 0
+	for i := range s.columns {
+		if s.columns[i].there {
+			last = e.known(names[i].Name, &s.columns[i], last)
+		}
+	}
+	for i := range s.others {
+		last = e.known(s.others[i].name, &s.others[i].known, last)
+	}
+	return slices.Clone(e.b)
+}
+
+// source returns the source's number.
+func (e *encoder) source(name string) int {
+	at := slices.Index(e.sources, name)
+	if at < 0 {
+		at = len(e.sources)
+		e.sources = append(e.sources, name)
+	}
+	return at
+}
+
+// refer returns the number that the stamp gets, from 1; 0 for none.
+func (e *encoder) refer(stamp int) int {
+	if stamp < 0 {
+		return 0
+	}
+	at := slices.Index(e.stamps, stamp)
+	if at < 0 {
+		at = len(e.stamps)
+		e.stamps = append(e.stamps, stamp)
+	}
+	return at + 1
+}
+
+// field numbers what the field refers to.
+func (e *encoder) field(f *known) {
+	e.refer(f.stamp)
+	for i := range f.said {
+		e.source(f.said[i].source)
+	}
+}
+
+func (e *encoder) stamp(t *Stamp) {
+	head, micros := byte(0), int64(0)
+	if !t.Time.IsZero() {
+		head, micros = stampTimed, t.Time.UnixMicro()
+	}
+	id := t.Event
+	if rest, ok := strings.CutPrefix(id, t.Source); ok && strings.HasPrefix(rest, "/") {
+		head, id = head|stampPrefixed, rest[1:]
+	}
+	e.b = binary.AppendVarint(append(e.b, head), micros)
+	e.number(e.source(t.Source))
+	e.text(id)
+}
+
+// known writes a field; last is the number of the stamp before. It returns the field's.
+func (e *encoder) known(name string, f *known, last int) int {
+	e.text(name)
+	head, stamp := byte(f.value.Kind()), e.refer(f.stamp)
+	if stamp != last {
+		head |= fieldStamped
+	}
+	if len(f.said) > 0 {
+		head |= fieldSaid
+	}
+	e.b = append(e.b, head)
+	e.bytes(f.value.Bytes())
+	if stamp != last {
+		e.number(stamp)
+	}
+	if len(f.said) > 0 {
+		e.number(len(f.said))
+	}
+	for _, o := range f.said {
+		e.number(e.source(o.source))
+		e.b = append(e.b, byte(o.value.Kind()))
+		e.bytes(o.value.Bytes())
+	}
+	return stamp
+}
+
+func (e *encoder) number(n int)   { e.b = binary.AppendUvarint(e.b, uint64(n)) }
+func (e *encoder) text(s string)  { e.b = append(binary.AppendUvarint(e.b, uint64(len(s))), s...) }
+func (e *encoder) bytes(v []byte) { e.b = append(binary.AppendUvarint(e.b, uint64(len(v))), v...) }
+
+// decoder reads stored forms; bad says that the present one is none.
+type decoder struct {
+	data []byte
+	bad  bool
+	// texts are some that were read before: the same few sources, logs and fields come again and again.
+	texts   []string
+	sources []string
+}
+
+// decode reads into s what encode wrote. The values refer to data.
+func (r *decoder) decode(s *shadow, data []byte, names []syncline.Column) error {
+	s.reset(len(names))
+	if len(data) == 0 || data[0] != shadowVersion {
+		return errShadow
+	}
+	r.data, r.bad, r.sources = data[1:], false, r.sources[:0]
+	for range r.count() {
+		r.sources = append(r.sources, r.text())
+	}
+	for range r.count() {
+		s.logs = append(s.logs, heard{r.text(), r.source(), syncline.Seq(r.uvarint()), int(r.uvarint())})
+	}
+	for range r.count() {
+		s.stamps = append(s.stamps, r.stamp())
+	}
+	s.gone = r.stampOf(s)
+	s.version = r.varint()
+	last, at := -1, 0
+	for range r.count() {
+		name := r.bytes()
+		var f known
+		f, last = r.known(s, last)
+		column, known := find(names, name, at)
+		if !known {
+			s.others = append(s.others, other{string(name), f})
+			continue
+		}
+		at = column + 1
+		r.bad = r.bad || s.columns[column].there
+		s.columns[column] = f
+	}
+	if r.bad || len(r.data) > 0 {
+		return errShadow
+	}
+	return nil
+}
+
+// find returns the column of the name, which probably is the next or the one after it.
+func find(names []syncline.Column, name []byte, next int) (int, bool) {
+	for n := range names {
+		if i := (next + n) % len(names); names[i].Name == string(name) {
+			return i, true
+		}
+	}
+	return -1, false
+}
+
+func (r *decoder) stamp() Stamp {
+	var t Stamp
+	head, micros := r.byte(), r.varint()
+	t.Source = r.source()
+	id := r.bytes()
+	switch {
+	case head&^(stampTimed|stampPrefixed) != 0:
+		r.bad = true
+	case head&stampPrefixed != 0:
+		t.Event = t.Source + "/" + string(id)
+	default:
+		t.Event = string(id)
+	}
+	if head&stampTimed != 0 {
+		t.Time = time.UnixMicro(micros).UTC()
+	}
+	return t
+}
+
+// stampOf reads the number of a stamp, -1 = none.
+func (r *decoder) stampOf(s *shadow) int {
+	n := r.uvarint()
+	if n > uint64(len(s.stamps)) {
+		r.bad = true
+		return -1
+	}
+	return int(n) - 1
+}
+
+// known reads a field; last is the stamp of the one before. It returns the field's.
+func (r *decoder) known(s *shadow, last int) (known, int) {
+	head := r.byte()
+	f := known{there: true, stamp: last}
+	f.value = r.value(head & kindMask)
+	r.bad = r.bad || head&^(kindMask|fieldStamped|fieldSaid) != 0
+	if head&fieldStamped != 0 {
+		f.stamp = r.stampOf(s)
+	}
+	if head&fieldSaid != 0 {
+		n := r.count()
+		f.said = make([]saying, 0, min(n, 16))
+		for range n {
+			f.said = append(f.said, saying{r.source(), r.value(r.byte())})
+		}
+	}
+	return f, f.stamp
+}
+
+func (r *decoder) uvarint() uint64 {
+	v, n := binary.Uvarint(r.data)
+	if n <= 0 || v > 1<<62 {
+		r.bad, r.data = true, nil
+		return 0
+	}
+	r.data = r.data[n:]
+	return v
+}
+
+func (r *decoder) varint() int64 {
+	v, n := binary.Varint(r.data)
+	if n <= 0 {
+		r.bad, r.data = true, nil
+		return 0
+	}
+	r.data = r.data[n:]
+	return v
+}
+
+// count is a number of entries that follow; each takes a byte at least.
+func (r *decoder) count() int {
+	n := r.uvarint()
+	if n > uint64(len(r.data)) || n > maxEntries {
+		r.bad, r.data = true, nil
+		return 0
+	}
+	return int(n)
+}
+
+func (r *decoder) byte() byte {
+	if len(r.data) == 0 {
+		r.bad = true
+		return 0
+	}
+	b := r.data[0]
+	r.data = r.data[1:]
+	return b
+}
+
+func (r *decoder) bytes() []byte {
+	n := r.uvarint()
+	if n > uint64(len(r.data)) {
+		r.bad, r.data = true, nil
+		return nil
+	}
+	b := r.data[:n:n]
+	r.data = r.data[n:]
+	return b
+}
+
+// maxTexts bounds what a decoder keeps of texts.
+const maxTexts = 64
+
+func (r *decoder) text() string {
+	b := r.bytes()
+	for _, t := range r.texts {
+		if t == string(b) {
+			return t
+		}
+	}
+	t := string(b)
+	if len(r.texts) < maxTexts {
+		r.texts = append(r.texts, t)
+	}
+	return t
+}
+
+func (r *decoder) source() string {
+	n := r.uvarint()
+	if n >= uint64(len(r.sources)) {
+		r.bad = true
+		return ""
+	}
+	return r.sources[n]
+}
+
+func (r *decoder) value(kind byte) syncline.Value {
+	k, b := syncline.Kind(kind), r.bytes()
+	switch {
+	case k == syncline.KindUnset:
+		return syncline.Unset
+	case k == syncline.KindNull:
+		return syncline.Null
+	case !k.Valid():
+		r.bad = true
+		return syncline.Null
+	}
+	return syncline.Raw(k, b)
+}

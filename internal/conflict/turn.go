@@ -1,0 +1,123 @@
+package conflict
+
+import (
+	"slices"
+
+	"syncline"
+)
+
+// Turn is the decision about several events of one record, one after the other, each as if it had come by itself, of which one write
+// comes. It ends with the next Begin of its resolver.
+type Turn struct {
+	r      *Resolver
+	theirs []syncline.Value // what the target has, with what was decided so far
+	was    []byte           // the shadow as the target has it
+	shadow shadow
+	fresh  bool // nothing is remembered of the record
+	// touched: the shadow is another one by now.
+	touched bool
+	// answers are about the present event, by column.
+	answers []answers
+	one     deciding
+
+	decision syncline.Decision
+	// written are the columns that the decision has values for.
+	written []bool
+
+	in  decoder
+	out encoder
+}
+
+// answers are what was found out about a column.
+type answers struct {
+	same, changed answer
+	affirmed      bool
+}
+
+// answer is yes or no once the question was asked.
+type answer uint8
+
+const (
+	yes answer = iota + 1
+	no
+)
+
+func (a *answer) of(ask func() bool) bool {
+	if *a == 0 {
+		*a = no
+		if ask() {
+			*a = yes
+		}
+	}
+	return *a == yes
+}
+
+// Begin takes what the target holds of a record.
+func (r *Resolver) Begin(held syncline.Held) (*Turn, error) {
+	if r.turn == nil {
+		r.turn = &Turn{r: r, answers: make([]answers, len(r.schema.Columns)), written: make([]bool, len(r.schema.Columns))}
+	}
+	t := r.turn
+	t.theirs, t.was, t.fresh, t.touched, t.decision = held.Values, held.Shadow, held.Shadow == nil, false, syncline.Decision{}
+	clear(t.written)
+	if t.fresh {
+		t.shadow.reset(len(r.schema.Columns))
+		return t, nil
+	}
+	if err := t.in.decode(&t.shadow, held.Shadow, r.schema.Columns); err != nil {
+		return nil, syncline.Errorf(syncline.Fatal, "shadow_damaged", "read what is remembered of a record: %w", err).
+			WithFix("find out who changed the target's _syncline_shadow; removing it makes the next event the first")
+	}
+	return t, nil
+}
+
+// next begins with an event.
+func (t *Turn) next(ev *Event, ours, base []syncline.Value) *deciding {
+	clear(t.answers)
+	t.one = deciding{Turn: t, ev: ev, ours: ours, base: base}
+	return &t.one
+}
+
+// stored is the shadow that the target is to keep.
+func (t *Turn) stored() []byte {
+	if !t.touched {
+		return t.was
+	}
+	return t.out.encode(&t.shadow, t.r.schema.Columns)
+}
+
+// Decide judges the next event, as Resolver.Decide does. The verdict has no shadow, see Decision.
+func (t *Turn) Decide(ev *Event, ours, base []syncline.Value) (Verdict, error) {
+	v, err := t.judge(ev, ours, base)
+	if err != nil || v.Outcome > syncline.OutcomeKept {
+		return v, err
+	}
+	switch v.Op {
+	case syncline.ChangePut:
+		now := merged(v.Values, t.theirs)
+		for i := range now {
+			t.written[i] = t.written[i] || !v.Values[i].IsUnset()
+		}
+		t.theirs, t.decision.Op = now, syncline.ChangePut
+	case syncline.ChangeDelete:
+		t.theirs, t.decision.Op = nil, syncline.ChangeDelete
+	}
+	t.decision.Outcome = v.Outcome
+	t.fresh = t.fresh && !t.touched
+	return v, nil
+}
+
+// Decision is what all events together make of the record.
+func (t *Turn) Decision() syncline.Decision {
+	d := t.decision
+	d.Shadow = t.stored()
+	if d.Op == syncline.ChangePut {
+		d.Values = slices.Clone(t.theirs)
+		for i := range d.Values {
+			if !t.written[i] {
+				d.Values[i] = syncline.Unset
+			}
+		}
+	}
+	return d
+}
