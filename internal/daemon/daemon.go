@@ -193,6 +193,10 @@ func (d *Daemon) Run(ctx context.Context) error {
 	if err := d.noteStart(ctx); err != nil {
 		return err
 	}
+	notices, err := d.notices(ctx)
+	if err != nil {
+		return err
+	}
 	apiCtx, stopAPI := context.WithCancel(ctx)
 	captureCtx, stopCapture := context.WithCancel(context.WithoutCancel(ctx))
 	routeCtx, stopRoutes := context.WithCancel(context.WithoutCancel(ctx))
@@ -222,6 +226,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 	begin(d.set(), &set{})
 	house.Go(func() { d.keepHouse(routeCtx) })
 	house.Go(func() { d.tellRefused(routeCtx) })
+	house.Go(func() { notices.run(routeCtx, d.logConflicts) })
 	for ended := false; !ended; {
 		select {
 		case c := <-d.changes:

@@ -2,7 +2,6 @@ package daemon
 
 import (
 	"context"
-	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -73,8 +72,7 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 	if open, err := m.e.state.OpenConflicts(ctx); err == nil {
 		byRule := make(map[string]int64, len(open))
 		for part, n := range open { // RULE, or RULE/ENTITY
-			id, _, _ := strings.Cut(part, "/")
-			byRule[id] += n
+			byRule[wholeRule(part)] += n
 		}
 		for _, r := range m.e.set().config.Rules {
 			gauge(m.conflicts, float64(byRule[r.ID]), r.ID)

@@ -2,6 +2,7 @@ package state
 
 import (
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -73,5 +74,34 @@ func TestConflictsFollowTheirTasks(t *testing.T) {
 	}
 	if _, err := s.Conflict(ctx, "t1"); !errors.Is(err, ErrNotFound) {
 		t.Errorf("an old conflict = %v, want none", err)
+	}
+}
+
+// TestConflictsAreKeptForAWhile: of what is decided the oldest goes where there is more than is kept; what is open stays.
+func TestConflictsAreKeptForAWhile(t *testing.T) {
+	s := openNew(t)
+	ctx := t.Context()
+	sl := Slice{Route: "r"}
+	place1(t, s, sl)
+	c := Commit{Slice: sl, Journal: journal(1, 2, Parked)}
+	old := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	for i := range 5 {
+		found := Conflict{Task: fmt.Sprintf("t%d", i+1), Rule: "rule", Held: []byte{1}, Fields: []string{"tier"}, Action: "skip", Open: i == 1, Created: old, Updated: old}
+		c.Conflicts = append(c.Conflicts, found)
+	}
+	c.Park = []Exception{task("t2", 1, 0, StatusConflict)}
+	if err := s.Commit(ctx, c); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.TrimConflicts(ctx, old, 2); err != nil {
+		t.Fatal(err)
+	}
+	list, _, err := s.Conflicts(ctx, ConflictFilter{})
+	var left []string
+	for i := range list {
+		left = append(left, list[i].Task)
+	}
+	if diff := cmp.Diff([]string{"t2", "t4", "t5"}, left); err != nil || diff != "" {
+		t.Errorf("conflicts that are kept (-want +got): %v\n%s", err, diff)
 	}
 }
