@@ -3,6 +3,7 @@ package syncline
 import (
 	"bytes"
 	"encoding/json"
+	"slices"
 	"sort"
 	"strconv"
 )
@@ -19,11 +20,35 @@ func Equal(a, b Value) bool {
 		return false
 	}
 	switch c {
-	case 'n', 't', 's', 'z', 'j':
+	case 'n':
+		if plain(a.Bytes()) && plain(b.Bytes()) {
+			return bytes.Equal(a.Bytes(), b.Bytes())
+		}
+		fallthrough
+	case 't', 's', 'z', 'j':
 		var x, y [64]byte // most canonical forms fit
 		return bytes.Equal(AppendCanonical(x[:0], a), AppendCanonical(y[:0], b))
 	}
 	return bytes.Equal(a.Bytes(), b.Bytes())
+}
+
+// plain reports whether the text is a whole number as there is only one text for: digits without a leading zero.
+func plain(s []byte) bool {
+	if len(s) > 1 && s[0] == '-' {
+		s = s[1:]
+		if s[0] == '0' {
+			return false
+		}
+	}
+	if len(s) == 0 || len(s) > 1 && s[0] == '0' {
+		return false
+	}
+	for _, c := range s {
+		if c < '0' || c > '9' {
+			return false
+		}
+	}
+	return true
 }
 
 // AppendCanonical appends bytes that are the same for exactly the values that are Equal. They start with the value's class
@@ -83,7 +108,7 @@ func appendNumber(dst, s []byte) []byte {
 		neg, s = s[0] == '-', s[1:]
 	}
 	exp := 0
-	if i := bytes.IndexAny(s, "eE"); i >= 0 {
+	if i := slices.IndexFunc(s, func(c byte) bool { return c|' ' == 'e' }); i >= 0 {
 		n, err := strconv.Atoi(string(s[i+1:]))
 		if err != nil {
 			return append(dst, in...)

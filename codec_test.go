@@ -266,6 +266,24 @@ func TestEqual(t *testing.T) {
 	}
 }
 
+// What Equal knows without writing canonical forms is what they say.
+func TestEqualIsCanonical(t *testing.T) {
+	kinds := []Kind{KindInt, KindUint, KindFloat, KindDecimal, KindText, KindTime}
+	texts := []string{"0", "-0", "7", "-7", "+7", "07", "7.0", "-7.0", "70", "7e1", "7E1", "70.00", "1e400", "NaN", "-", "", "a", "03:04:05", "03:04:05.0"}
+	for _, ka := range kinds {
+		for _, kb := range kinds {
+			for _, ta := range texts {
+				for _, tb := range texts {
+					a, b := Raw(ka, []byte(ta)), Raw(kb, []byte(tb))
+					if got, want := Equal(a, b), string(AppendCanonical(nil, a)) == string(AppendCanonical(nil, b)); got != want {
+						t.Errorf("Equal(%s %s, %s %s) = %v, canonical forms say %v", ka, ta, kb, tb, got, want)
+					}
+				}
+			}
+		}
+	}
+}
+
 func TestKeys(t *testing.T) {
 	for _, test := range []struct {
 		parts []Value

@@ -25,19 +25,25 @@ const maxMoves = 5
 // deciding is one change of a write with decisions.
 type deciding struct {
 	held    syncline.Held
-	key     syncline.Key
-	object  string // as the shadow table has it
-	schema  *syncline.Schema
 	version int64  // of the row, where it has a shadow column
 	apart   []byte // the shadow as the shadow table has it
+	done    bool   // it is decided
 }
 
 // looking are changes of one object and one schema, in the order of their keys.
 type looking struct {
 	b       *binding
 	object  string
+	name    string // of the object, as the shadow table has it
 	schema  *syncline.Schema
 	members []int
+	shadows shadowWrites
+}
+
+// key is the name that the shadow of a change's record has.
+func (x *transaction) key(i int) syncline.Key {
+	key, _ := x.w.Changes[i].Row.Key()
+	return key
 }
 
 // decideAll turns the changes into what is decided, in one look for each object, and queues it.
@@ -47,25 +53,12 @@ func (x *transaction) decideAll(ctx context.Context) error {
 		return err
 	}
 	for _, l := range list {
+		x.sort(l.members, l.b)
 		if err := x.hold(ctx, l); err != nil {
 			return err
 		}
 	}
-	shadows := map[string]*shadowWrites{}
-	for _, l := range list {
-		for _, i := range l.members {
-			if err := x.decide(l.b, i, shadows); err != nil {
-				return err
-			}
-		}
-	}
-	if err := x.queueDecided(ctx, list); err != nil {
-		return err
-	}
-	for object, w := range shadows {
-		x.queueShadows(object, w)
-	}
-	return nil
+	return x.decideHeld(ctx, list)
 }
 
 // decideEach does the same for one change after the other.
@@ -90,16 +83,27 @@ func (x *transaction) decideEach(ctx context.Context) error {
 		if err := x.hold(ctx, l); err != nil {
 			return err
 		}
-		shadows := map[string]*shadowWrites{}
-		if err := x.decide(l.b, i, shadows); err != nil {
+		if err := x.decideHeld(ctx, []*looking{l}); err != nil {
 			return err
 		}
-		if err := x.queueDecided(ctx, []*looking{l}); err != nil {
-			return err
+	}
+	return nil
+}
+
+// decideHeld decides what is not decided yet, and queues everything.
+func (x *transaction) decideHeld(ctx context.Context, list []*looking) error {
+	for _, l := range list {
+		for _, i := range l.members {
+			if err := x.decide(l, i); err != nil {
+				return err
+			}
 		}
-		for object, w := range shadows {
-			x.queueShadows(object, w)
-		}
+	}
+	if err := x.queueDecided(ctx, list); err != nil {
+		return err
+	}
+	for _, l := range list {
+		x.queueShadows(l.name, &l.shadows)
 	}
 	return nil
 }
@@ -124,52 +128,42 @@ func (x *transaction) prepare(ctx context.Context) error {
 // look sorts the changes by object and schema.
 func (x *transaction) look(ctx context.Context) ([]*looking, error) {
 	var list []*looking
+	var l *looking
 	for i := range x.w.Changes {
 		c := &x.w.Changes[i]
-		at := slices.IndexFunc(list, func(l *looking) bool { return l.object == c.Object && l.schema == c.Row.Schema })
-		if at >= 0 {
-			if err := x.identify(list[at], i); err != nil {
-				return nil, err
+		is := func(l *looking) bool { return l.object == c.Object && l.schema == c.Row.Schema }
+		if l == nil || !is(l) {
+			at := slices.IndexFunc(list, is)
+			if at < 0 {
+				one, err := x.lookAt(ctx, i)
+				if err != nil {
+					return nil, err
+				}
+				l, list = one, append(list, one)
+				continue
 			}
-			continue
+			l = list[at]
 		}
-		l, err := x.lookAt(ctx, i)
-		if err != nil {
+		if err := l.b.checkKey(i, c); err != nil {
 			return nil, err
 		}
-		list = append(list, l)
-	}
-	for _, l := range list {
-		x.sort(l.members, l.b)
+		l.members = append(l.members, i)
 	}
 	return list, nil
 }
 
+// lookAt begins with one change.
 func (x *transaction) lookAt(ctx context.Context, i int) (*looking, error) {
 	c := &x.w.Changes[i]
 	b, err := x.t.deciding(ctx, x.s, c.Object, c.Row.Schema)
 	if err != nil {
 		return nil, err
 	}
-	l := &looking{b: b, object: c.Object, schema: c.Row.Schema}
-	return l, x.identify(l, i)
-}
-
-// identify adds a change, under the name that its record's shadow has.
-func (x *transaction) identify(l *looking, i int) error {
-	c := &x.w.Changes[i]
-	if err := l.b.checkKey(i, c); err != nil {
-		return err
+	l := &looking{b: b, object: c.Object, schema: c.Row.Schema, members: []int{i}}
+	if l.name, err = x.s.shadowObject(c.Object); err != nil {
+		return nil, err
 	}
-	d := &x.decided[i]
-	var err error
-	if d.object, err = x.s.shadowObject(l.object); err != nil {
-		return err
-	}
-	d.schema = c.Row.Schema
-	d.key, _ = c.Row.Key()
-	l.members = append(l.members, i)
-	return nil
+	return l, b.checkKey(i, c)
 }
 
 // hold reads what the target holds of the changes.
@@ -178,31 +172,56 @@ func (x *transaction) hold(ctx context.Context, l *looking) error {
 	if err != nil {
 		return err
 	}
-	g := &group{b: l.b, members: l.members}
 	if l.b.read == nil {
 		x.t.shapes++
 		l.b.read = &shape{name: fmt.Sprintf("_syncline_%d", x.t.shapes), sql: builder{b: l.b, mask: l.b.key}.read(r.list, tab)}
 	}
 	var failed error
-	x.queue = append(x.queue, request{shape: l.b.read, change: g.only(), args: x.keyArgs(g), row: func(texts [][]byte) {
-		i, err := strconv.Atoi(string(texts[0]))
-		if err != nil || i < 1 || i > len(l.members) {
-			failed = fmt.Errorf("read %s: row number %q of %d", l.object, texts[0], len(l.members))
-			return
-		}
-		failed = errors.Join(failed, x.decided[l.members[i-1]].read(texts[1:], r))
-	}})
+	answer := request{shape: l.b.read, change: (&group{members: l.members}).only(), args: x.columnArgs(l.b, l.members, l.b.key), formats: r.formats(),
+		row: func(texts [][]byte) {
+			if failed == nil {
+				failed = x.found(l, r, texts)
+			}
+		}}
+	x.queue = append(x.queue, answer)
+	if err := x.flush(ctx); err != nil {
+		return err
+	}
+	if failed != nil {
+		return failed
+	}
 	if l.b.shadow == 0 { // the rows are locked by now
-		if err := errors.Join(x.flush(ctx), failed); err != nil {
-			return err
-		}
 		if err := x.holdShadows(ctx, l, l.members, false); err != nil {
 			return err
 		}
-	} else if err := errors.Join(x.flush(ctx), failed); err != nil {
-		return err
 	}
 	return x.holdAbsent(ctx, l)
+}
+
+// formats asks for all as text but the shadow.
+func (r *reading) formats() []int16 {
+	list := make([]int16, 3, 3+len(r.col))
+	list[2] = 1
+	for _, c := range r.col {
+		if c != nil {
+			list = append(list, 0)
+		}
+	}
+	return list
+}
+
+// found takes over a row that is there. What has its shadow with it is decided at once, while the server sends the next.
+func (x *transaction) found(l *looking, r *reading, texts [][]byte) error {
+	n, err := strconv.Atoi(string(texts[0]))
+	if err != nil || n < 1 || n > len(l.members) {
+		return fmt.Errorf("read %s: row number %q of %d", l.object, texts[0], len(l.members))
+	}
+	i := l.members[n-1]
+	d := &x.decided[i]
+	if err := d.read(texts[1:], r); err != nil || d.held.Shadow == nil || d.held.Values == nil {
+		return err
+	}
+	return x.decide(l, i)
 }
 
 // read takes over a row: its version and its shadow, then the columns.
@@ -211,11 +230,7 @@ func (d *deciding) read(texts [][]byte, r *reading) error {
 	if d.version, err = strconv.ParseInt(string(texts[0]), 10, 64); err != nil {
 		return err
 	}
-	if texts[1] != nil {
-		if d.held.Shadow, err = readBytes(texts[1]); err != nil {
-			return err
-		}
-	}
+	d.held.Shadow = bytes.Clone(texts[1])
 	d.held.Values, err = r.row(texts[2:])
 	return err
 }
@@ -224,10 +239,10 @@ func (d *deciding) read(texts [][]byte, r *reading) error {
 func (x *transaction) holdShadows(ctx context.Context, l *looking, members []int, lock bool, also ...request) error {
 	keys := make([]syncline.Key, len(members))
 	for i, m := range members {
-		keys[i] = x.decided[m].key
+		keys[i] = x.key(m)
 		x.decided[m].apart = nil
 	}
-	shadows, bad := x.readShadows(x.decided[members[0]].object, keys, lock, func(i int, shadow []byte) {
+	shadows, bad := x.readShadows(l.name, keys, lock, func(i int, shadow []byte) {
 		d := &x.decided[members[i]]
 		d.apart, d.held.Shadow = shadow, shadow
 	})
@@ -270,13 +285,17 @@ func (x *transaction) holdAbsent(ctx context.Context, l *looking) error {
 	return nil
 }
 
-// decide puts the decision in the place of the change.
-func (x *transaction) decide(b *binding, i int, shadows map[string]*shadowWrites) error {
+// decide puts the decision in the place of the change, unless it is there already.
+func (x *transaction) decide(l *looking, i int) error {
 	c, of := &x.w.Changes[i], &x.decided[i]
+	if of.done {
+		return nil
+	}
 	d, err := x.w.Decide(i, of.held)
 	if err != nil {
 		return &commitError{err}
 	}
+	of.done = true
 	x.res.Outcomes[i] = d.Outcome
 	op, values, there := d.Op, d.Values, of.held.Values != nil
 	switch {
@@ -294,22 +313,19 @@ func (x *transaction) decide(b *binding, i int, shadows map[string]*shadowWrites
 	}
 	stays := op == syncline.ChangePut || op == 0 && there
 	apart := d.Shadow
-	if b.shadow > 0 && stays {
+	if l.b.shadow > 0 && stays {
 		apart = nil
-		op, values = x.withShadow(op, values, of, d.Shadow)
+		op, values = withShadow(l.schema, op, values, of, d.Shadow)
 	}
-	w := shadows[of.object]
-	if w == nil {
-		w = &shadowWrites{}
-		shadows[of.object] = w
+	if of.apart != nil || apart != nil {
+		l.shadows.note(x.key(i), of.apart, apart)
 	}
-	w.note(of.key, of.apart, apart)
 	c.Op, c.Row.Values = op, values
 	return nil
 }
 
 // withShadow adds the shadow to the values of a row. A record that stays as it is gets its shadow alone.
-func (x *transaction) withShadow(op syncline.ChangeOp, values []syncline.Value, of *deciding, shadow []byte) (syncline.ChangeOp, []syncline.Value) {
+func withShadow(schema *syncline.Schema, op syncline.ChangeOp, values []syncline.Value, of *deciding, shadow []byte) (syncline.ChangeOp, []syncline.Value) {
 	if op == 0 {
 		if of.apart == nil && bytes.Equal(of.held.Shadow, shadow) && (of.held.Shadow == nil) == (shadow == nil) {
 			return 0, values
@@ -317,11 +333,11 @@ func (x *transaction) withShadow(op syncline.ChangeOp, values []syncline.Value, 
 		// Everything but the key is left alone.
 		values = of.held.Values
 	}
-	out := make([]syncline.Value, len(of.schema.Columns)+1)
+	out := make([]syncline.Value, len(schema.Columns)+1)
 	copy(out, values)
 	if op == 0 {
-		for j := range of.schema.Columns {
-			if !slices.Contains(of.schema.Key, j) {
+		for j := range schema.Columns {
+			if !slices.Contains(schema.Key, j) {
 				out[j] = syncline.Unset
 			}
 		}

@@ -40,7 +40,7 @@ func appendCopy(dst []byte, v syncline.Value) []byte {
 	case syncline.KindNull, syncline.KindUnset:
 		return append(dst, `\N`...)
 	case syncline.KindBytes:
-		return hex.AppendEncode(append(dst, `\\x`...), v.Bytes())
+		return appendCopyBytes(dst, v.Bytes())
 	}
 	b := v.Bytes()
 	start := 0
@@ -53,6 +53,40 @@ func appendCopy(dst []byte, v syncline.Value) []byte {
 		start = i + 1
 	}
 	return append(dst, b[start:]...)
+}
+
+// appendCopyBytes appends a bytea in whichever of its two forms is the shorter one. What is mostly text, as a shadow is, is half as long
+// in the escape form.
+func appendCopyBytes(dst, b []byte) []byte {
+	size := 0
+	for _, c := range b {
+		switch {
+		case c == 0 || c > 0x7f:
+			size += len(`\\ooo`)
+		case c == '\\':
+			size += len(`\\\\`)
+		case c < '\\' && copyEscapes[c] != 0:
+			size += 2
+		default:
+			size++
+		}
+	}
+	if size > len(`\\x`)+hex.EncodedLen(len(b)) {
+		return hex.AppendEncode(append(dst, `\\x`...), b)
+	}
+	for _, c := range b {
+		switch {
+		case c == 0 || c > 0x7f:
+			dst = append(dst, '\\', '\\', '0'+c>>6, '0'+c>>3&7, '0'+c&7)
+		case c == '\\':
+			dst = append(dst, `\\\\`...)
+		case c < '\\' && copyEscapes[c] != 0:
+			dst = append(dst, '\\', copyEscapes[c])
+		default:
+			dst = append(dst, c)
+		}
+	}
+	return dst
 }
 
 // copyEscapes are the bytes that COPY would take for its own, with the letter that stands for them.

@@ -263,13 +263,18 @@ func (x *transaction) rowArgs(g *group) [][]byte { return x.args(g, g.mask) }
 func (x *transaction) keyArgs(g *group) [][]byte { return x.args(g, g.b.key) }
 
 func (x *transaction) args(g *group, cols []int) [][]byte {
-	args := make([][]byte, 0, len(cols)+1)
-	for _, col := range cols {
-		src := g.b.cols[col].src
-		args = append(args, x.array(len(g.members), func(i int) syncline.Value { return x.w.Changes[g.members[i]].Row.Values[src] }))
-	}
+	args := x.columnArgs(g.b, g.members, cols)
 	if g.b.stamped() {
 		args = append(args, x.array(len(g.members), func(i int) syncline.Value { return x.stamp(g.b, g.members[i]) }))
+	}
+	return args
+}
+
+func (x *transaction) columnArgs(b *binding, members, cols []int) [][]byte {
+	args := make([][]byte, 0, len(cols)+1)
+	for _, col := range cols {
+		src := b.cols[col].src
+		args = append(args, x.array(len(members), func(i int) syncline.Value { return x.w.Changes[members[i]].Row.Values[src] }))
 	}
 	return args
 }

@@ -91,6 +91,8 @@ type request struct {
 	shape *shape // prepared once and kept; or
 	sql   string // parsed each time
 	args  [][]byte
+	// formats are those of the answer's columns: 0 text, 1 binary; nil = all text.
+	formats []int16
 	// change is the index in the Write of the only change that the statement carries out, else -1.
 	change int
 	// cursor marks the statement that moves the cursor.
@@ -125,7 +127,7 @@ func (s *session) run(ctx context.Context, requests []request) error {
 			formats = allBinary
 		}
 		if r.shape == nil {
-			p.SendQueryParams(r.sql, r.args, nil, formats, nil)
+			p.SendQueryParams(r.sql, r.args, nil, formats, r.formats)
 			queue = append(queue, i)
 			continue
 		}
@@ -136,7 +138,7 @@ func (s *session) run(ctx context.Context, requests []request) error {
 				queue = append(queue, i)
 			}
 		}
-		p.SendQueryPrepared(r.shape.name, r.args, formats, nil)
+		p.SendQueryPrepared(r.shape.name, r.args, formats, r.formats)
 		queue = append(queue, i)
 	}
 	err := p.Sync()

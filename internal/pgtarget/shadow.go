@@ -136,17 +136,12 @@ func (x *transaction) readShadows(object string, keys []syncline.Key, lock bool,
 		sql, what = sql+" FOR UPDATE OF s", "lock"
 	}
 	var failed error
-	return request{shape: x.s.shadowShape(what, sql), change: -1, args: x.shadowArgs(object, &shadowSet{keys: keys}, false), row: func(v [][]byte) {
+	return request{shape: x.s.shadowShape(what, sql), change: -1, args: x.shadowArgs(object, &shadowSet{keys: keys}, false), formats: []int16{0, 1}, row: func(v [][]byte) {
 		i, err := strconv.Atoi(string(v[0]))
 		if err != nil || i < 1 || i > len(keys) {
 			failed = fmt.Errorf("read a shadow: row number %q of %d", v[0], len(keys))
 			return
 		}
-		data, err := readBytes(v[1])
-		if err != nil {
-			failed = err
-			return
-		}
-		each(i-1, data)
+		each(i-1, bytes.Clone(v[1]))
 	}}, &failed
 }

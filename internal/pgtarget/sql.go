@@ -33,11 +33,19 @@ func (q builder) value(i int) string {
 // stamped: beside the columns of its mask a row has a stamp, the order of its change or the version of the row that it replaces.
 func (b *binding) stamped() bool { return b.guard || b.shadow > 0 }
 
+// stampType is the type of what a row has beside its columns.
+func (b *binding) stampType() string {
+	if b.guard {
+		return "bigint"
+	}
+	return "xid"
+}
+
 func (q builder) guard() string {
 	if q.temp != "" {
 		return "u.g"
 	}
-	return "u.g::bigint"
+	return "u.g::" + q.b.stampType()
 }
 
 // from is the row source; ordinality adds o, from 1.
@@ -72,7 +80,7 @@ func (q builder) tempTable() string {
 		cols = append(cols, quote(q.b.cols[c].name)+" AS c"+strconv.Itoa(i))
 	}
 	if q.b.stamped() {
-		cols = append(cols, "NULL::bigint AS g")
+		cols = append(cols, "NULL::"+q.b.stampType()+" AS g")
 	}
 	return "CREATE TEMPORARY TABLE " + q.temp + " ON COMMIT DELETE ROWS AS SELECT " + strings.Join(cols, ", ") +
 		" FROM " + q.b.table.name.sql() + " WITH NO DATA"
@@ -165,7 +173,7 @@ func (q builder) guarded(alias string) string {
 }
 
 // version names the transaction that made this version of a row.
-func version(alias string) string { return alias + ".xmin::text::bigint" }
+func version(alias string) string { return alias + ".xmin" }
 
 // update writes the columns of the mask to rows that are there; with present, rows that are only kept are not.
 func (q builder) update(present bool) string {
@@ -214,7 +222,7 @@ func (q builder) read(list string, tab *table) string {
 	if q.b.shadow > 0 {
 		shadow, lock = "t."+shadowColumn, ""
 	}
-	return "SELECT u.o, " + version("t") + ", " + shadow + ", " + list + " FROM " + q.from(true) + " JOIN " + tab.name.sql() + " AS t ON " + q.on("t") + lock
+	return "SELECT u.o, " + version("t") + ", " + shadow + ", " + list + " FROM " + arrays(len(q.mask), false, true) + " JOIN " + tab.name.sql() + " AS t ON " + q.on("t") + lock
 }
 
 // rekey writes the statements that carry a record over. Their parameters are the new key, the old key, the guard. A key
