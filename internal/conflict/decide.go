@@ -263,17 +263,18 @@ func (d *deciding) weChanged(i int) bool {
 	})
 }
 
-// theyChanged reports whether the target has a value that another source stands for, or one that nobody does and that our source did not
-// say last. Where it is not known what ours said, it is a change if the policy asks about it, or if another source was heard.
+// theyChanged reports whether the target has a value that another source stands for, or one that our source did not say last: what was
+// made of both sides, or decided by a person, is also theirs. Where it is not known what ours said, it is a change if the policy asks about
+// it, or if another source was heard.
 func (d *deciding) theyChanged(i int) bool {
-	if s, ok := d.written(i); ok {
-		return s.Source != d.ev.Stamp.Source
+	s, ok := d.written(i)
+	if ok && s.Source != d.ev.Stamp.Source {
+		return true
 	}
-	said, ok := d.lastSaid(i)
-	if ok {
+	if said, known := d.lastSaid(i); known {
 		return !syncline.Equal(d.theirs[i], said)
 	}
-	return !d.fresh || d.r.NoBase == Theirs || d.r.NoBase == Ask
+	return !ok && (!d.fresh || d.r.NoBase == Theirs || d.r.NoBase == Ask)
 }
 
 // agree writes what the event changes, and leaves alone what only they changed.

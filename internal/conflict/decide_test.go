@@ -128,6 +128,39 @@ func TestDecide(t *testing.T) {
 	}
 }
 
+// What both sides made stays theirs too: the next change of ours does not write over what they added.
+func TestWhatBothMadeIsMadeAgain(t *testing.T) {
+	for _, tt := range []struct {
+		policy                              FieldPolicy
+		theirs, second, third, fourth, want string
+	}{
+		{FieldSum, "stock=7", "stock=15", "stock=16", "stock=20", "stock=17"},
+		{FieldUnion, "tags=[1,2]", "tags=[1,3]", "tags=[1,3,4]", "tags=[1,3,4,5]", "tags=[1,_2,_3,_4,_5]"},
+		{FieldTheirs, "name=Bea", "name=Cho", "name=Dan", "name=Eve", "name=Bea"},
+		{FieldExpression, "stock=70", "stock=15", "stock=16", "stock=17", "stock=70"},
+	} {
+		t.Run(string(tt.policy), func(t *testing.T) {
+			f := Field{Policy: tt.policy}
+			if tt.policy == FieldExpression {
+				f.Expression = "max(ours.stock, theirs.stock)"
+			}
+			to := &target{tb: t, r: resolver(t, Policy{Detect: []Detector{Data}, Strategy: Merge, Fields: map[string]Field{"name": f, "stock": f, "tags": f}})}
+			if tt.policy == FieldExpression {
+				to.r = resolver(t, Policy{Detect: []Detector{Data}, Strategy: Merge, Fields: map[string]Field{"stock": f}})
+			}
+			first := with(row("Ann", "basic"), "stock=10 tags=[1]")
+			to.apply(said("crm", 1, 10), first, nil)
+			to.row = with(to.row, tt.theirs)
+			for i, change := range []string{tt.second, tt.third, tt.fourth} {
+				to.apply(said("crm", i+2, 20+i), with(first, change), nil)
+			}
+			if got, want := show(to.row), show(with(first, tt.want)); got != want {
+				t.Errorf("the target has %s, want %s", got, want)
+			}
+		})
+	}
+}
+
 func TestWithoutABase(t *testing.T) {
 	for side, want := range map[Side]string{"": "gold", Ours: "gold", Theirs: "silver", Ask: "silver"} {
 		to := &target{tb: t, r: resolver(t, Policy{Detect: []Detector{Data}, Strategy: Manual, NoBase: side})}
