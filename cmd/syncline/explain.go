@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 	"text/tabwriter"
@@ -20,7 +21,8 @@ func explainCommand(g *globals) *cobra.Command {
 		Short: "Tell what became of one record: its events, what each rule makes of them, what the targets hold",
 		Long: "Reads the events of a record from the log of its source, and tells of each rule that reads it whether and why it wants them, what the\n" +
 			"record is after each step, what became of it, and what the target holds now beside what it should hold. KEY is the key at the source:\n" +
-			"percent-encoded parts joined by commas. With --rules, the rules of another configuration are tried; nothing is touched.",
+			"percent-encoded parts joined by commas. With --rules, the rules of another configuration are tried, or of a file that has nothing but\n" +
+			"rules for the systems of the server; nothing is touched.",
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			parts := strings.SplitN(args[0], "/", 3)
@@ -55,7 +57,7 @@ func explainCommand(g *globals) *cobra.Command {
 	}
 	cmd.Flags().StringVar(&since, "since", "", "read the log only this far back (1h, 7d); otherwise to its beginning")
 	cmd.Flags().IntVar(&req.Limit, "limit", 20, "how many of the newest events")
-	cmd.Flags().StringVar(&rules, "rules", "", "try the rules of this configuration, which is not deployed")
+	cmd.Flags().StringVar(&rules, "rules", "", "try the rules of this file, which are not deployed")
 	return cmd
 }
 
@@ -169,8 +171,42 @@ func printRule(w *tabwriter.Writer, r *ops.ExplainedRule) {
 			row(w, "        holds       %s", h.Held)
 		}
 	}
+	if r.Between != nil {
+		printSides(w, r.Between)
+	}
 	if r.Note != "" {
 		row(w, "    %s", r.Note)
+	}
+}
+
+// printSides prints what both sides of a two-way rule hold.
+func printSides(w *tabwriter.Writer, t *ops.TwoSides) {
+	record := func(text json.RawMessage) string {
+		if text == nil {
+			return "no record"
+		}
+		return string(text)
+	}
+	for i := range t.Sides {
+		s := &t.Sides[i]
+		row(w, "    %s/%s holds %s", s.Side, s.Key, record(s.Held))
+		if s.Shadow != nil {
+			row(w, "        shadow %d: both were to hold %s", s.Shadow.Round, record(s.Shadow.Result))
+			row(w, "        the other side then held %s", record(s.Shadow.Seen))
+		}
+	}
+	switch {
+	case t.Decision == "nothing":
+		row(w, "    both sides are as they are to be")
+	case t.Decision == "write":
+		row(w, "    to be written to %s: %s", strings.Join(t.Writes, " and "), record(t.Result))
+	case len(t.Fields) > 0:
+		row(w, "    CONFLICT: both sides changed %s, and a person has to decide", strings.Join(t.Fields, ", "))
+	default:
+		row(w, "    CONFLICT: one side deleted the record and the other one changed it, and a person has to decide")
+	}
+	if len(t.Decided) > 0 {
+		row(w, "    both sides changed %s, which the policy decides", strings.Join(t.Decided, ", "))
 	}
 }
 

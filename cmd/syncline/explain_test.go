@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"encoding/json"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -114,6 +115,21 @@ func TestExplainAndReplay(t *testing.T) {
 	if got, want := told(p.explain("shop/item/4", "--rules", draft)), "created updated updated | item writes writes writes 4=unknown | cheap writes unwanted unwanted 4=unknown"; got != want {
 		t.Errorf("explain with a draft = %s\nwant %s", got, want)
 	}
+	bare := filepath.Join(t.TempDir(), "rules.yaml")
+	write := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(bare, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("rules:\n  - {id: dear, from: shop/item, to: report/dear, create: true, when: 'after.price > 10'}\n")
+	if got, want := told(p.explain("shop/item/4", "--rules", bare)), "created updated updated | dear unwanted writes unwanted 4=unknown"; got != want {
+		t.Errorf("explain with nothing but rules = %s\nwant %s", got, want)
+	}
+	write("rules:\n  - {id: dear, from: shop/item, to: nowhere/dear}\n")
+	if _, talk := p.command(exitConfig, "explain", "shop/item/4", "--rules", bare, "--server", p.url()); !strings.Contains(talk, "rules.yaml:2:") || !strings.Contains(talk, "nowhere") {
+		t.Errorf("explain with a rule to an unknown system: %s", talk)
+	}
 
 	dry := replayed(t, p, "--route", "item", "--dry-run")
 	if dry.Keys != 7 || dry.Compared != 7 || dry.Differ != 3 || len(dry.Runs) != 0 {
@@ -199,5 +215,74 @@ rules:
 			err = fmt.Errorf("%v", rows)
 		}
 		return err
+	})
+}
+
+// TestExplainOfBothSides: of a two-way rule is told what both sides hold, what is remembered of that, and what would be decided, from
+// either side; nothing is written by that.
+func TestExplainOfBothSides(t *testing.T) {
+	p := newProgram(t, `
+systems:
+  crm: {type: sqlite, path: crm.db, capture: {manage: true, entities: {customer: {table: customer}}}}
+  erp: {type: sqlite, path: erp.db, capture: {manage: true, entities: {client: {table: client}}}}
+rules:
+  - {id: twoway, between: [crm/customer, erp/client], fields: {id: number, name: label}, conflict: {fields: {stock: sum}}}
+`)
+	open := func(name, statements string) *sql.DB {
+		db, err := sql.Open("sqlite", "file:"+filepath.Join(p.dir, name)+"?_pragma=busy_timeout(10000)&_pragma=journal_mode(wal)")
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = db.Close() })
+		execute(t, db, statements)
+		return db
+	}
+	crm := open("crm.db", `CREATE TABLE customer (id INTEGER PRIMARY KEY, name TEXT, stock DECIMAL(30,2), own TEXT); INSERT INTO customer VALUES (7, 'Ann', 10.5, 'x')`)
+	erp := open("erp.db", `CREATE TABLE client (number INTEGER PRIMARY KEY, label TEXT, stock DECIMAL(30,2))`)
+	p.start()
+	p.ready()
+	holds(t, erp, "SELECT label FROM client", "Ann")
+	sides := func(record string) *ops.TwoSides {
+		t.Helper()
+		x := p.explain(record)
+		if len(x.Rules) != 1 || x.Rules[0].Between == nil {
+			t.Fatalf("explain %s = %+v", record, x.Rules)
+		}
+		return x.Rules[0].Between
+	}
+	first := sides("erp/client/7")
+	if first.Decision != "nothing" || first.Sides[0].Side != "crm/customer" || first.Sides[1].Side != "erp/client" || !strings.Contains(string(first.Sides[0].Held), "10.5") ||
+		first.Sides[0].Shadow == nil && first.Sides[1].Shadow == nil {
+		t.Errorf("where both agree: %+v", first)
+	}
+	execute(t, crm, `UPDATE customer SET name = 'Bea'`)
+	holds(t, erp, "SELECT label FROM client", "Bea")
+	p.command(exitOK, "pause", "rule", "twoway", "--reason", "x", "--server", p.url())
+	execute(t, crm, `UPDATE customer SET name = 'Cho', stock = 5`)
+	if got := sides("crm/customer/7"); got.Decision != "write" || fmt.Sprint(got.Writes) != "[erp]" || !strings.Contains(string(got.Result), `"Cho"`) {
+		t.Errorf("where one side has changed: %+v", got)
+	}
+	execute(t, erp, `UPDATE client SET label = 'Dee'`)
+	got := sides("erp/client/7")
+	if got.Decision != "conflict" || fmt.Sprint(got.Fields) != "[name]" || got.Result != nil || !strings.Contains(string(got.Sides[1].Held), `"label": "Dee"`) {
+		t.Errorf("where both sides have changed: %+v", got)
+	}
+	out, _ := p.command(exitOK, "explain", "crm/customer/7", "--server", p.url())
+	for _, want := range []string{`    crm/customer/7 holds {"id":7,"name":"Cho"`, `    erp/client/7 holds {"number":7,"label":"Dee"`, "both were to hold {\"id\":7,\"name\":\"Bea\"",
+		"CONFLICT: both sides changed name, and a person has to decide", "`syncline explain erp/client/7`"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("explain prints no %s:\n%s", want, out)
+		}
+	}
+	holds(t, erp, "SELECT label FROM client", "Dee")
+	p.command(exitOK, "resume", "rule", "twoway", "--server", p.url())
+	eventually(t, "the conflict waits", func(context.Context) error {
+		x := p.explain("crm/customer/7")
+		for _, e := range x.Rules[0].Events {
+			if e.Conflict != nil && e.Conflict.Open {
+				return nil
+			}
+		}
+		return fmt.Errorf("%s", told(x))
 	})
 }

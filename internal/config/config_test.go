@@ -418,3 +418,26 @@ rules:
 		t.Errorf("guarded (-want +got):\n%s", diff)
 	}
 }
+
+// TestDraftOfRulesAlone: a draft without systems has those of the configuration at work, and none of its rules; what is wrong is told
+// with its place in the draft.
+func TestDraftOfRulesAlone(t *testing.T) {
+	base := []File{{"syncline.yaml", []byte("version: 1\nhttp: {listen: \"127.0.0.1:1\"}\nsystems:\n  crm: {type: sqlite, path: crm.db, capture: {entities: {lead: {table: lead}}}}\n" +
+		"  dw: {type: sqlite, path: dw.db}\nrules:\n  - {id: was, from: crm/lead, to: dw/was}\n")}}
+	read := func(text string) (*Config, Problems) {
+		return ReadDraft([]File{{"draft.yaml", []byte(text)}}, base, t.TempDir(), nil)
+	}
+	c, problems := read("rules:\n  - {id: new, from: crm/lead, to: dw/new}\n")
+	if problems != nil || len(c.Rules) != 1 || c.Rules[0].ID != "new" || len(c.Systems) != 2 || c.HTTP.Listen != "127.0.0.1:8484" {
+		t.Errorf("ReadDraft = %+v, %v", c, problems)
+	}
+	if _, problems = read("rules:\n  - {id: new, from: crm/lead, to: nowhere/new}\n"); len(problems) != 1 || problems[0].File != "draft.yaml" || problems[0].Line != 2 {
+		t.Errorf("ReadDraft of a rule to an unknown system: %v", problems)
+	}
+	if _, problems = read("version: 1\nsystems:\n  crm: {type: sqlite, path: crm.db, capture: {entities: {lead: {table: lead}}}}\nrules:\n  - {id: new, from: crm/lead, to: dw/new}\n"); len(problems) != 1 {
+		t.Errorf("ReadDraft of a draft with systems of its own, which lack one: %v", problems)
+	}
+	if _, problems = read("log: {retain: 1h}\n"); len(problems) == 0 {
+		t.Error("ReadDraft of a draft without rules: no problem")
+	}
+}

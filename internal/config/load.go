@@ -66,6 +66,24 @@ func Read(files []File, dir string, env func(string) (string, bool)) (*Config, P
 		env = os.LookupEnv
 	}
 	l := newLoader(env)
+	l.addAll(files, dir)
+	return l.finish()
+}
+
+// ReadDraft is Read of a draft that may have rules alone: one that names no systems has those of base, a configuration that is at work.
+func ReadDraft(files, base []File, dir string, env func(string) (string, bool)) (*Config, Problems) {
+	if env == nil {
+		env = os.LookupEnv
+	}
+	l := newLoader(env)
+	if l.addAll(files, dir); len(l.systems) == 0 && len(l.rules) > 0 {
+		l.lent = true
+		l.addAll(base, dir)
+	}
+	return l.finish()
+}
+
+func (l *loader) addAll(files []File, dir string) {
 	for _, f := range files {
 		within := dir
 		if within == "" {
@@ -73,7 +91,6 @@ func Read(files []File, dir string, env func(string) (string, bool)) (*Config, P
 		}
 		l.add(f.Name, within, f.Text)
 	}
-	return l.finish()
 }
 
 // list returns the files that a path stands for, in the order of their names.
@@ -130,6 +147,7 @@ type loader struct {
 	once     map[string]string // section that may be given only once → file that gave it
 	systems  map[string]*systemSource
 	rules    []*ruleSource
+	lent     bool // what is read lends its systems, and nothing else
 }
 
 func newLoader(env func(string) (string, bool)) *loader {
@@ -210,6 +228,11 @@ func (l *loader) broken(doc *document, line int, message string) {
 }
 
 func (l *loader) document(v value) {
+	if l.lent {
+		skip := func(value) {}
+		l.object(v, "the configuration", fields{"version": skip, "log": skip, "state": skip, "http": skip, "audit": skip, "systems": l.systemsSection, "rules": skip}, nil)
+		return
+	}
 	l.object(v, "the configuration", fields{
 		"version": l.version,
 		"log":     l.single("log", l.logSection),
@@ -312,7 +335,7 @@ func (l *loader) path(v value, dst *string) {
 
 // finish fills in what depends on other parts and checks the whole.
 func (l *loader) finish() (*Config, Problems) {
-	if l.versions == 0 && len(l.docs) > 0 && !l.has(BadYAML) {
+	if l.versions == 0 && !l.lent && len(l.docs) > 0 && !l.has(BadYAML) {
 		l.problems = append(l.problems, Problem{File: l.docs[0].name, Code: MissingField, Path: "version",
 			Message: "version is missing", Suggestion: "begin the file with: version: 1"})
 	}

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -198,13 +199,27 @@ func filesOf(list []ops.ConfigFile) []config.File {
 
 // read reads a configuration that somebody sends as if it stood in place of the one that the process was started with.
 func (d *Daemon) read(files []config.File) (*config.Config, error) {
-	dir := d.o.Dir
-	if dir == "" {
-		dir = "."
+	c, problems := config.Read(files, cmp.Or(d.o.Dir, "."), nil)
+	return c, invalid(problems)
+}
+
+// readDraft is read of rules that are only to be tried: they may leave the systems out, which are then those at work.
+func (d *Daemon) readDraft(ctx context.Context, files []config.File) (*config.Config, error) {
+	at, err := d.state.Config(ctx)
+	if err != nil {
+		return nil, err
 	}
-	c, problems := config.Read(files, dir, nil)
+	var base []config.File
+	for _, f := range at.Files {
+		base = append(base, config.File{Name: f.Name, Text: []byte(f.Text)})
+	}
+	c, problems := config.ReadDraft(files, base, cmp.Or(d.o.Dir, "."), nil)
+	return c, invalid(problems)
+}
+
+func invalid(problems config.Problems) error {
 	if problems == nil {
-		return c, nil
+		return nil
 	}
 	invalid := &ops.InvalidConfig{}
 	for _, p := range problems {
@@ -217,7 +232,7 @@ func (d *Daemon) read(files []config.File) (*config.Config, error) {
 		}
 		invalid.Faults = append(invalid.Faults, f)
 	}
-	return nil, invalid
+	return invalid
 }
 
 func (d *Daemon) plan(ctx context.Context, was *set, c *config.Config, files []config.File) (ops.Plan, error) {

@@ -22,7 +22,7 @@ func (e engine) Explain(ctx context.Context, q ops.ExplainDraft) (ops.Explanatio
 	c, draft := e.set().config, len(q.Files) > 0
 	if draft {
 		var err error
-		if c, err = e.read(filesOf(q.Files)); err != nil {
+		if c, err = e.readDraft(ctx, filesOf(q.Files)); err != nil {
 			return x, err
 		}
 	}
@@ -59,7 +59,7 @@ func (e engine) Explain(ctx context.Context, q ops.ExplainDraft) (ops.Explanatio
 		if rt.source.system.Name != x.Source {
 			continue
 		}
-		list, err := e.explainRoute(ctx, c, rt, x.Entity, events, draft)
+		list, err := e.explainRoute(ctx, c, rt, &x, events, draft)
 		if err != nil {
 			return x, err
 		}
@@ -99,7 +99,7 @@ func (o *occurrence) shown() ops.KeyEvent {
 
 // explainRoute tells of the rules of a route that read the entity. The route is one that was made for that: it has nothing in common with
 // the one at work but its configuration.
-func (e engine) explainRoute(ctx context.Context, c *config.Config, rt *route, entity string, events []occurrence, draft bool) ([]ops.ExplainedRule, error) {
+func (e engine) explainRoute(ctx context.Context, c *config.Config, rt *route, x *ops.Explanation, events []occurrence, draft bool) ([]ops.ExplainedRule, error) {
 	parts, err := rt.compile()
 	defer rt.outside.Close() //nolint:errcheck // what was asked is answered
 	if err != nil {
@@ -108,7 +108,7 @@ func (e engine) explainRoute(ctx context.Context, c *config.Config, rt *route, e
 	var list []ops.ExplainedRule
 	for i := range parts {
 		rule := &parts[i]
-		if rule.Entity != entity {
+		if rule.Entity != x.Entity {
 			continue
 		}
 		one := ops.ExplainedRule{Rule: rule.ID, Route: rt.id, Target: rt.target.Name + "/" + rule.Object, State: "draft", Events: []ops.RuleEvent{},
@@ -126,7 +126,7 @@ func (e engine) explainRoute(ctx context.Context, c *config.Config, rt *route, e
 			return nil, err
 		}
 		if rt.rules[at].Between != nil {
-			one.Note = "a two-way rule decides by what both sides hold: it is not tried, and what they hold is not told"
+			e.explainSides(ctx, &one, rt.rules[at], works, x, draft)
 		} else {
 			e.explainTarget(ctx, &one, rt, works, rule, mine, draft)
 		}

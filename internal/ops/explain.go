@@ -24,7 +24,7 @@ type ExplainQuery struct {
 // ExplainDraft asks the same of rules that are not deployed.
 type ExplainDraft struct {
 	ExplainQuery
-	Files []ConfigFile `json:"files" minItems:"1" maxItems:"100" doc:"A whole configuration with the rules."`
+	Files []ConfigFile `json:"files" minItems:"1" maxItems:"100" doc:"A configuration with the rules; the systems are those of the server where it names none."`
 }
 
 // Explanation is what the log has of one record, and what each rule that reads it makes of that.
@@ -78,6 +78,36 @@ type ExplainedRule struct {
 	Events []RuleEvent `json:"events" nullable:"false" doc:"What the rule makes of each event, in their order."`
 	// Records are what the target should hold by the newest event, and what it holds.
 	Records []HeldRecord `json:"records" nullable:"false" doc:"What the target should hold by the newest event, beside what it holds now."`
+	// Between is set for a two-way rule that works.
+	Between *TwoSides `json:"between,omitempty" doc:"Of a two-way rule: what both sides hold now, and what would be decided about that."`
+}
+
+// TwoSides is what both sides of a two-way rule hold for a key, and what the rule would make of that now.
+type TwoSides struct {
+	Sides    []HeldSide `json:"sides" nullable:"false" minItems:"2" maxItems:"2"`
+	Decision string     `json:"decision" enum:"nothing,write,conflict" doc:"nothing: both sides are as they are to be. write: Writes have to get Result. conflict: a person has to decide."`
+	Writes   []string   `json:"writes,omitempty" nullable:"false" doc:"The systems that hold something else than Result."`
+	// Fields are called as the first side calls them.
+	Fields  []string        `json:"fields,omitempty" nullable:"false" doc:"Of a conflict: the fields that both sides changed and nobody has decided about, by their names on the first side; none where one side deleted the record."`
+	Decided []string        `json:"decided,omitempty" nullable:"false" doc:"The fields that both sides changed and the rule's policy decides."`
+	Result  json.RawMessage `json:"result,omitempty" doc:"What both sides are to hold, by the first side's names; absent where that is no record, and of a conflict."`
+}
+
+// HeldSide is what one side holds.
+type HeldSide struct {
+	Side string `json:"side" doc:"The system and its entity."`
+	Key  string `json:"key" doc:"The key on this side."`
+	// Held is by the side's own names; columns that only one side has are left out.
+	Held   json.RawMessage `json:"held,omitempty" doc:"The record, by the side's own names and without columns that only this side has; absent where there is none."`
+	Shadow *SideShadow     `json:"shadow,omitempty" doc:"What the rule remembers of the key on this side."`
+}
+
+// SideShadow is what a two-way rule remembers on a side beside the record. Records are by the first side's names.
+type SideShadow struct {
+	Round uint64 `json:"round" doc:"Grows with each shadow of the key: that of the higher round says what was agreed on."`
+	// Result is what both sides were to hold, Seen what the other side held when that was decided.
+	Result json.RawMessage `json:"result,omitempty" doc:"What both sides were to hold; absent where that was no record."`
+	Seen   json.RawMessage `json:"seen,omitempty" doc:"What the other side held then; absent where it had no record."`
 }
 
 // RuleEvent is what a rule makes of one event, and what became of that.
