@@ -60,6 +60,7 @@ var kinds = map[string]kind{
 	"internal/expression": pure,
 	"internal/failpoint":  pure,
 	"internal/javascript": pure,
+	"internal/packed":     pure,
 	"internal/pgoutput":   pure,
 	"internal/problem":    pure,
 	"internal/trial":      pure,

@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"syncline"
+	"syncline/internal/packed"
 )
 
 // Record is what a side holds for a key: one value for each shared column, in the order of the mapping. nil = no record.
@@ -53,29 +54,25 @@ func (s *Shadow) encode(columns []string) []byte {
 	out = append(binary.AppendUvarint(out, s.SeenRound), flags)
 	out = binary.AppendUvarint(out, uint64(len(columns)))
 	for i, name := range columns {
-		out = appendBytes(out, []byte(name))
+		out = packed.AppendBytes(out, name)
 		if s.Result != nil {
-			out = appendBytes(append(out, byte(s.Result[i].Kind())), s.Result[i].Bytes())
+			out = packed.AppendValue(out, s.Result[i])
 		}
 		if s.Seen != nil && flags&shadowSame == 0 {
-			out = appendBytes(append(out, byte(s.Seen[i].Kind())), s.Seen[i].Bytes())
+			out = packed.AppendValue(out, s.Seen[i])
 		}
 	}
 	return out
 }
 
-func appendBytes(dst, b []byte) []byte {
-	return append(binary.AppendUvarint(dst, uint64(len(b))), b...)
-}
-
 // decodeShadow reads what encode wrote, in the terms of these columns. A column that it does not know is Unset.
 func decodeShadow(data []byte, columns []string) (*Shadow, error) {
-	r := shadowReader{data: data}
-	if r.byte() != shadowVersion {
+	r := packed.Reader{Data: data}
+	if r.Byte() != shadowVersion {
 		return nil, errShadow
 	}
-	s := &Shadow{Round: r.uint(), SeenRound: r.uint()}
-	flags := r.byte()
+	s := &Shadow{Round: r.Uint(), SeenRound: r.Uint()}
+	flags := r.Byte()
 	if flags&shadowResult != 0 {
 		s.Result = unsetRecord(len(columns))
 	}
@@ -86,20 +83,20 @@ func decodeShadow(data []byte, columns []string) (*Shadow, error) {
 	for i, name := range columns {
 		index[name] = i
 	}
-	for n := r.uint(); n > 0 && !r.bad; n-- {
-		i, known := index[string(r.bytes())]
+	for n := r.Uint(); n > 0 && !r.Bad; n-- {
+		i, known := index[string(r.Bytes())]
 		if s.Result != nil {
-			if v := r.value(); known {
+			if v := r.Value(); known {
 				s.Result[i] = v
 			}
 		}
 		if s.Seen != nil && flags&shadowSame == 0 {
-			if v := r.value(); known {
+			if v := r.Value(); known {
 				s.Seen[i] = v
 			}
 		}
 	}
-	if r.bad || len(r.data) > 0 || flags&shadowSame != 0 && (s.Result == nil) != (s.Seen == nil) {
+	if !r.Done() || flags&shadowSame != 0 && (s.Result == nil) != (s.Seen == nil) {
 		return nil, errShadow
 	}
 	if flags&shadowSame != 0 {
@@ -114,51 +111,6 @@ func unsetRecord(n int) Record {
 		r[i] = syncline.Unset
 	}
 	return r
-}
-
-// shadowReader reads parts of a stored shadow; after the first that is not there everything is zero.
-type shadowReader struct {
-	data []byte
-	bad  bool
-}
-
-func (r *shadowReader) take(n uint64) []byte {
-	if n > uint64(len(r.data)) {
-		r.bad, r.data = true, nil
-		return nil
-	}
-	b := r.data[:n:n]
-	r.data = r.data[n:]
-	return b
-}
-
-func (r *shadowReader) byte() byte {
-	if b := r.take(1); b != nil {
-		return b[0]
-	}
-	return 0
-}
-
-func (r *shadowReader) uint() uint64 {
-	n, size := binary.Uvarint(r.data)
-	if size <= 0 {
-		r.bad, r.data = true, nil
-		return 0
-	}
-	r.data = r.data[size:]
-	return n
-}
-
-func (r *shadowReader) bytes() []byte { return r.take(r.uint()) }
-
-func (r *shadowReader) value() syncline.Value {
-	kind := syncline.Kind(r.byte())
-	b := r.bytes()
-	if !kind.Valid() {
-		r.bad = true
-		return syncline.Unset
-	}
-	return syncline.Raw(kind, b)
 }
 
 // equalRecords reports whether both sides hold the same: the same values, or no record.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"syncline"
+	"syncline/internal/packed"
 )
 
 // A shadow's stored form stands beside each record and goes both ways with each change, so that it is kept short. It begins with a
@@ -22,7 +23,6 @@ import (
 //	  the value's bytes; the stamp + 1, or 0; what was said, each: source, kind, bytes
 const (
 	shadowVersion = 2
-	maxEntries    = 1 << 16
 
 	stampTimed, stampPrefixed = 1, 2
 	kindMask, fieldStamped    = 31, 32
@@ -147,7 +147,7 @@ func (e *encoder) known(name string, f *known, last int) int {
 		head |= fieldSaid
 	}
 	e.b = append(e.b, head)
-	e.bytes(f.value.Bytes())
+	e.b = packed.AppendBytes(e.b, f.value.Bytes())
 	if stamp != last {
 		e.number(stamp)
 	}
@@ -156,20 +156,17 @@ func (e *encoder) known(name string, f *known, last int) int {
 	}
 	for _, o := range f.said {
 		e.number(e.source(o.source))
-		e.b = append(e.b, byte(o.value.Kind()))
-		e.bytes(o.value.Bytes())
+		e.b = packed.AppendValue(e.b, o.value)
 	}
 	return stamp
 }
 
-func (e *encoder) number(n int)   { e.b = binary.AppendUvarint(e.b, uint64(n)) }
-func (e *encoder) text(s string)  { e.b = append(binary.AppendUvarint(e.b, uint64(len(s))), s...) }
-func (e *encoder) bytes(v []byte) { e.b = append(binary.AppendUvarint(e.b, uint64(len(v))), v...) }
+func (e *encoder) number(n int)  { e.b = binary.AppendUvarint(e.b, uint64(n)) }
+func (e *encoder) text(s string) { e.b = packed.AppendBytes(e.b, s) }
 
-// decoder reads stored forms; bad says that the present one is none.
+// decoder reads stored forms.
 type decoder struct {
-	data []byte
-	bad  bool
+	packed.Reader
 	// texts are some that were read before: the same few sources, logs and fields come again and again.
 	texts   []string
 	sources []string
@@ -181,21 +178,23 @@ func (r *decoder) decode(s *shadow, data []byte, names []syncline.Column) error 
 	if len(data) == 0 || data[0] != shadowVersion {
 		return errShadow
 	}
-	r.data, r.bad, r.sources = data[1:], false, r.sources[:0]
-	for range r.count() {
+	r.Reader, r.sources = packed.Reader{Data: data[1:]}, r.sources[:0]
+	for range r.Count() {
 		r.sources = append(r.sources, r.text())
 	}
-	for range r.count() {
-		s.logs = append(s.logs, heard{r.text(), r.source(), syncline.Seq(r.uvarint()), int(r.uvarint())})
+	for range r.Count() {
+		h := heard{r.text(), r.source(), syncline.Seq(r.Uint()), int(r.Uint())}
+		r.Bad = r.Bad || h.index < 0
+		s.logs = append(s.logs, h)
 	}
-	for range r.count() {
+	for range r.Count() {
 		s.stamps = append(s.stamps, r.stamp())
 	}
 	s.gone = r.stampOf(s)
-	s.version = r.varint()
+	s.version = r.Int()
 	last, at := -1, 0
-	for range r.count() {
-		name := r.bytes()
+	for range r.Count() {
+		name := r.Bytes()
 		var f known
 		f, last = r.known(s, last)
 		column, known := find(names, name, at)
@@ -204,10 +203,10 @@ func (r *decoder) decode(s *shadow, data []byte, names []syncline.Column) error 
 			continue
 		}
 		at = column + 1
-		r.bad = r.bad || s.columns[column].there
+		r.Bad = r.Bad || s.columns[column].there
 		s.columns[column] = f
 	}
-	if r.bad || len(r.data) > 0 {
+	if !r.Done() {
 		return errShadow
 	}
 	return nil
@@ -225,12 +224,12 @@ func find(names []syncline.Column, name []byte, next int) (int, bool) {
 
 func (r *decoder) stamp() Stamp {
 	var t Stamp
-	head, micros := r.byte(), r.varint()
+	head, micros := r.Byte(), r.Int()
 	t.Source = r.source()
-	id := r.bytes()
+	id := r.Bytes()
 	switch {
 	case head&^(stampTimed|stampPrefixed) != 0:
-		r.bad = true
+		r.Bad = true
 	case head&stampPrefixed != 0:
 		t.Event = t.Source + "/" + string(id)
 	default:
@@ -244,9 +243,9 @@ func (r *decoder) stamp() Stamp {
 
 // stampOf reads the number of a stamp, -1 = none.
 func (r *decoder) stampOf(s *shadow) int {
-	n := r.uvarint()
+	n := r.Uint()
 	if n > uint64(len(s.stamps)) {
-		r.bad = true
+		r.Bad = true
 		return -1
 	}
 	return int(n) - 1
@@ -254,79 +253,28 @@ func (r *decoder) stampOf(s *shadow) int {
 
 // known reads a field; last is the stamp of the one before. It returns the field's.
 func (r *decoder) known(s *shadow, last int) (known, int) {
-	head := r.byte()
+	head := r.Byte()
 	f := known{there: true, stamp: last}
-	f.value = r.value(head & kindMask)
-	r.bad = r.bad || head&^(kindMask|fieldStamped|fieldSaid) != 0
+	f.value = r.ValueOf(head & kindMask)
+	r.Bad = r.Bad || head&^(kindMask|fieldStamped|fieldSaid) != 0
 	if head&fieldStamped != 0 {
 		f.stamp = r.stampOf(s)
 	}
 	if head&fieldSaid != 0 {
-		n := r.count()
+		n := r.Count()
 		f.said = make([]saying, 0, min(n, 16))
 		for range n {
-			f.said = append(f.said, saying{r.source(), r.value(r.byte())})
+			f.said = append(f.said, saying{r.source(), r.Value()})
 		}
 	}
 	return f, f.stamp
-}
-
-func (r *decoder) uvarint() uint64 {
-	v, n := binary.Uvarint(r.data)
-	if n <= 0 || v > 1<<62 {
-		r.bad, r.data = true, nil
-		return 0
-	}
-	r.data = r.data[n:]
-	return v
-}
-
-func (r *decoder) varint() int64 {
-	v, n := binary.Varint(r.data)
-	if n <= 0 {
-		r.bad, r.data = true, nil
-		return 0
-	}
-	r.data = r.data[n:]
-	return v
-}
-
-// count is a number of entries that follow; each takes a byte at least.
-func (r *decoder) count() int {
-	n := r.uvarint()
-	if n > uint64(len(r.data)) || n > maxEntries {
-		r.bad, r.data = true, nil
-		return 0
-	}
-	return int(n)
-}
-
-func (r *decoder) byte() byte {
-	if len(r.data) == 0 {
-		r.bad = true
-		return 0
-	}
-	b := r.data[0]
-	r.data = r.data[1:]
-	return b
-}
-
-func (r *decoder) bytes() []byte {
-	n := r.uvarint()
-	if n > uint64(len(r.data)) {
-		r.bad, r.data = true, nil
-		return nil
-	}
-	b := r.data[:n:n]
-	r.data = r.data[n:]
-	return b
 }
 
 // maxTexts bounds what a decoder keeps of texts.
 const maxTexts = 64
 
 func (r *decoder) text() string {
-	b := r.bytes()
+	b := r.Bytes()
 	for _, t := range r.texts {
 		if t == string(b) {
 			return t
@@ -340,24 +288,10 @@ func (r *decoder) text() string {
 }
 
 func (r *decoder) source() string {
-	n := r.uvarint()
+	n := r.Uint()
 	if n >= uint64(len(r.sources)) {
-		r.bad = true
+		r.Bad = true
 		return ""
 	}
 	return r.sources[n]
-}
-
-func (r *decoder) value(kind byte) syncline.Value {
-	k, b := syncline.Kind(kind), r.bytes()
-	switch {
-	case k == syncline.KindUnset:
-		return syncline.Unset
-	case k == syncline.KindNull:
-		return syncline.Null
-	case !k.Valid():
-		r.bad = true
-		return syncline.Null
-	}
-	return syncline.Raw(k, b)
 }

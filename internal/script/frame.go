@@ -7,6 +7,7 @@ import (
 	"io"
 
 	"syncline/internal/javascript"
+	"syncline/internal/packed"
 )
 
 // What goes between the two processes. A frame is its length (4 bytes, big endian) and its content; a string is its length as a varint
@@ -53,55 +54,21 @@ func appendFrame(dst, content []byte) []byte {
 	return append(binary.BigEndian.AppendUint32(dst, uint32(len(content))), content...)
 }
 
-func appendString[T string | []byte](dst []byte, s T) []byte {
-	return append(binary.AppendUvarint(dst, uint64(len(s))), s...)
-}
-
-// fields reads the content of a frame.
-type fields struct {
-	data []byte
-	bad  bool
-}
-
-func (f *fields) number() uint64 {
-	n, size := binary.Uvarint(f.data)
-	if size <= 0 {
-		f.bad, f.data = true, nil
-		return 0
-	}
-	f.data = f.data[size:]
-	return n
-}
-
-func (f *fields) string() []byte {
-	n := f.number()
-	if n > uint64(len(f.data)) {
-		f.bad, f.data = true, nil
-		return nil
-	}
-	s := f.data[:n]
-	f.data = f.data[n:]
-	return s
-}
-
 func appendTask(dst []byte, t *javascript.Task) []byte {
-	dst = appendString(dst, t.Event)
-	dst = appendString(dst, t.Before)
-	dst = appendString(dst, t.After)
+	dst = packed.AppendBytes(dst, t.Event)
+	dst = packed.AppendBytes(dst, t.Before)
+	dst = packed.AppendBytes(dst, t.After)
 	dst = binary.AppendUvarint(dst, uint64(len(t.Unset)))
 	for _, name := range t.Unset {
-		dst = appendString(dst, name)
+		dst = packed.AppendBytes(dst, name)
 	}
 	return dst
 }
 
-func (f *fields) task(names []string) *javascript.Task {
-	t := &javascript.Task{Event: f.string(), Before: f.string(), After: f.string(), Fields: names}
-	for range f.number() {
-		if f.bad {
-			break
-		}
-		t.Unset = append(t.Unset, string(f.string()))
+func readTask(f *packed.Reader, names []string) *javascript.Task {
+	t := &javascript.Task{Event: f.Bytes(), Before: f.Bytes(), After: f.Bytes(), Fields: names}
+	for range f.Count() {
+		t.Unset = append(t.Unset, f.Text())
 	}
 	return t
 }
@@ -109,7 +76,7 @@ func (f *fields) task(names []string) *javascript.Task {
 func appendResult(dst []byte, res javascript.Result) []byte {
 	switch {
 	case res.Unset != "":
-		return appendString(append(dst, unsent), res.Unset)
+		return packed.AppendBytes(append(dst, unsent), res.Unset)
 	case res.Drop:
 		return append(dst, dropped)
 	}
@@ -119,13 +86,13 @@ func appendResult(dst []byte, res javascript.Result) []byte {
 			dst = append(dst, 0)
 			continue
 		}
-		dst = appendString(append(dst, 1), v)
+		dst = packed.AppendBytes(append(dst, 1), v)
 	}
 	return dst
 }
 
 func appendFailure(dst []byte, letter byte, code, message string) []byte {
-	return appendString(appendString(append(dst, letter), code), message[:min(len(message), maxMessage)])
+	return packed.AppendBytes(packed.AppendBytes(append(dst, letter), code), message[:min(len(message), maxMessage)])
 }
 
 // answer is what a worker says of a record.
@@ -139,25 +106,25 @@ func parseAnswer(frame []byte, width int) (a answer, err error) {
 	if len(frame) == 0 {
 		return a, errFrame
 	}
-	f := &fields{data: frame[1:]}
+	f := &packed.Reader{Data: frame[1:]}
 	switch frame[0] {
 	case made:
 		a.Values = make([][]byte, width)
 		for i := range a.Values {
-			if f.number() == 1 {
-				a.Values[i] = f.string()
+			if f.Uint() == 1 {
+				a.Values[i] = f.Bytes()
 			}
 		}
 	case dropped:
 		a.Drop = true
 	case unsent:
-		a.Unset = string(f.string())
+		a.Unset = f.Text()
 	case failed, ended:
-		a.code, a.message, a.ended = string(f.string()), string(f.string()), frame[0] == ended
+		a.code, a.message, a.ended = f.Text(), f.Text(), frame[0] == ended
 	default:
 		return a, fmt.Errorf("%w: letter %q", errFrame, frame[0])
 	}
-	if f.bad || len(f.data) > 0 {
+	if !f.Done() {
 		return a, errFrame
 	}
 	return a, nil

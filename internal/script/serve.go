@@ -17,6 +17,7 @@ import (
 
 	"syncline"
 	"syncline/internal/javascript"
+	"syncline/internal/packed"
 )
 
 const (
@@ -90,11 +91,11 @@ func (w *worker) say(content []byte) {
 }
 
 func (w *worker) batch(frame []byte) error {
-	f := &fields{data: frame}
+	f := &packed.Reader{Data: frame}
 	var buf []byte
-	for range f.number() {
-		t := f.task(w.setup.Fields)
-		if f.bad {
+	for range f.Count() {
+		t := readTask(f, w.setup.Fields)
+		if f.Bad {
 			return errFrame
 		}
 		w.running.Add(1)
