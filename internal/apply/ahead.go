@@ -155,9 +155,10 @@ func (m *machine) unmake() {
 
 // lead puts urgent events at the front of a plan that has just begun.
 func (m *machine) lead(p *plan) {
-	if len(m.urgent) == 0 || m.suspects > 0 || p.ordered || len(m.condemned) > 0 || len(p.retry) > 0 {
+	if len(m.urgent) == 0 || len(m.condemned) > 0 {
 		return
 	}
+	p.ordered = false
 	from := place{p.from.Seq, p.from.Index}
 	m.urgent = slices.DeleteFunc(m.urgent, func(u *urgent) bool { return u.blocked || u.at.before(from) })
 	for again := true; again; {
@@ -180,6 +181,7 @@ func (m *machine) lead(p *plan) {
 		}
 	}
 	p.lead = len(p.tasks)
+	p.ordered = p.lead == 0 && m.pace.careful()
 }
 
 // mayLead reports whether it is worth while, and possible, that the urgent event leads the plan.
@@ -216,12 +218,15 @@ func (m *machine) mayLead(p *plan, u *urgent, from place) bool {
 
 // near reports whether the plan takes the event anyway.
 func (m *machine) near(at, from place) bool {
-	n := -from.index
+	n, rows := -from.index, m.limits.MaxRows
+	if m.pace.careful() {
+		rows = min(rows, m.pace.limit)
+	}
 	for _, w := range m.window {
 		switch {
 		case w.seq < from.seq:
 		case w.seq == at.seq:
-			return n+at.index < m.limits.MaxRows
+			return n+at.index < rows
 		default:
 			n += len(w.batch.Events)
 		}

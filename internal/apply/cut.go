@@ -6,87 +6,133 @@ import (
 	"syncline"
 )
 
-// rejected takes over that the target refused the plan in flight as a whole. It returns false where that settles the plan: the
-// retry of one slot, which must be recorded by calling settle with the returned result.
-func (m *machine) rejected(err error, culprit int) (again bool, res syncline.Result) {
+// A batch that the target refuses is tried again in commit order without coalescing, because values swapped between rows are refused only
+// when they are merged. In that order the first event that the target names is condemned: those before it were taken, and the plan that is
+// made next has them again and parks it. Where the target names none, fewer are tried, until one is refused alone. See pace.
+
+// condemnation is what is known of an event that the target refused in its turn.
+type condemnation struct {
+	err error
+	// again: even the removal of its old key was refused.
+	again bool
+}
+
+func (c *condemnation) Error() string { return c.err.Error() }
+func (c *condemnation) Unwrap() error { return c.err }
+
+// place is where an event stands in the log.
+type place struct {
+	seq   syncline.Seq
+	index int
+}
+
+func placeOf(o syncline.Order) place { return place{o.Seq, o.Index} }
+
+func (p place) before(q place) bool { return p.seq < q.seq || p.seq == q.seq && p.index < q.index }
+
+// rejected takes over that the target refused the plan in flight as a whole, because of the change culprit if it is not negative.
+func (m *machine) rejected(err error, culprit int) {
 	p := m.inflight
-	if len(p.retry) > 1 {
-		m.together = max(m.before(p, culprit), 1)
-		m.inflight = nil
-		m.forget()
-		return true, res
-	}
-	if len(p.retry) == 1 {
-		res.Outcomes = make([]syncline.Outcome, len(p.changes))
-		res.Rejected = make(map[int]error)
-		for i := range p.changes {
-			res.Outcomes[i], res.Rejected[i] = syncline.OutcomeRejected, err
-		}
-		return false, res
-	}
 	m.inflight = nil
-	if p.lead > 0 {
-		m.refusedAhead(p)
-		m.forget()
-		return true, res
-	}
-	switch {
-	case p.single():
-		for i := range p.tasks {
-			t := &p.tasks[i]
-			at := place{t.entry.seq, t.entry.first + int(t.event)}
-			_, again := m.condemned[at]
-			m.condemned[at] = &condemnation{err: err, again: again}
-		}
-		m.inOrder = false
-	case culprit >= 0 && culprit < len(p.changes) && p.newest[culprit] >= 0:
-		before := m.eventsBefore(p, &p.tasks[p.newest[culprit]])
-		m.suspects, m.inOrder = p.events, p.ordered
-		m.try, m.alone = before, true
-		if before == 0 {
-			m.try, m.alone = 1, false
-		}
-	case !p.ordered:
-		m.suspects, m.try, m.inOrder = p.events, p.events, true
-	default:
-		m.suspects, m.try, m.inOrder = p.events, (p.events+1)/2, false
-	}
 	m.forget()
-	return true, res
-}
-
-// eventsBefore counts the events of the plan that stand before the task's.
-func (m *machine) eventsBefore(p *plan, t *task) int {
-	n := 0
-	for _, w := range m.window {
-		if w.seq < p.from.Seq {
-			continue
-		}
-		from, to := 0, len(w.batch.Events)
-		if !m.concerns(w.batch) {
-			to = 0
-		}
-		if w.seq == p.from.Seq {
-			from = p.from.Index
-		}
-		if w.seq == t.entry.seq {
-			return n + int(t.event) - from
-		}
-		n += max(to-from, 0)
+	ordered := p.ordered || m.traits.Events
+	switch {
+	case len(p.retry) > 0:
+		m.refusedAgain(p, err, culprit)
+		return
+	case p.lead > 0:
+		m.refusedAhead(p)
+		return
+	case !ordered && !p.single():
+		m.pace.merged(p.events)
+		return
 	}
-	return n
+	tried := p.places()
+	guilty := 0
+	if len(tried) > 1 {
+		if culprit < 0 || culprit >= len(p.changes) {
+			m.pace.unnamed(len(tried))
+			m.mayCut(tried)
+			return
+		}
+		guilty = slices.Index(tried, placeOf(p.changes[culprit].Order))
+	}
+	_, again := m.condemned[tried[guilty]]
+	m.condemned[tried[guilty]] = &condemnation{err: err, again: again}
+	m.pace.named(guilty)
 }
 
-// before returns how many slots of a retry come before the one that the change belongs to; half of them where it is not known which change
-// was refused.
-func (m *machine) before(p *plan, change int) int {
+// places are the events that the changes of an ordered plan are of, in their order.
+func (p *plan) places() (list []place) {
+	for i := range p.changes {
+		if at := placeOf(p.changes[i].Order); len(list) == 0 || list[len(list)-1] != at {
+			list = append(list, at)
+		}
+	}
+	return list
+}
+
+// refusedAgain takes over that the target refused parked records once more. The next plan of retries counts the attempt of the one that is
+// known to be refused.
+func (m *machine) refusedAgain(p *plan, err error, culprit int) {
+	var tried []*entry
+	guilty := -1
 	for i := range p.tasks {
-		if int(p.tasks[i].change) != change || change < 0 {
+		t := &p.tasks[i]
+		if t.change < 0 {
 			continue
 		}
-		if n := slices.Index(p.retryEntry, p.tasks[i].entry); n >= 0 {
-			return n
+		if n := len(tried); n == 0 || tried[n-1] != t.entry {
+			tried = append(tried, t.entry)
+		}
+		if int(t.change) == culprit {
+			guilty = len(tried) - 1
 		}
 	}
-	return len(p.retry) / 2
+	if len(tried) == 1 {
+		guilty = 0
+	}
+	if guilty < 0 {
+		m.retries.unnamed(len(tried))
+		return
+	}
+	m.retries.named(guilty)
+	p.retry[slices.Index(p.retryEntry, tried[guilty])].refused = err
+}
+
+// mostWhole bounds the transactions that careful plans do not cut.
+const mostWhole = 64
+
+// stops reports whether a careful plan ends before the i-th event of the entry. Constraints that are checked late may need all of a
+// transaction: one that is not long is cut only if it was refused by itself.
+func (m *machine) stops(p *plan, w *windowed, i int) bool {
+	if !m.pace.careful() {
+		return false
+	}
+	enough := p.tries >= m.pace.limit || p.condemned >= mostCondemned
+	events, at := w.batch.Events, place{w.seq, i}
+	if i > 0 && events[i-1].Txn == events[i].Txn {
+		return enough && !at.before(p.whole)
+	}
+	n := 1
+	for n <= mostWhole && i+n < len(events) && events[i+n].Txn == events[i].Txn {
+		n++
+	}
+	if n <= mostWhole && !at.before(m.cutUpTo) {
+		p.whole = place{w.seq, i + n}
+	}
+	return enough || p.tries > 0 && p.tries+n > m.pace.limit
+}
+
+// mayCut lets plans cut the transaction that all of the events are of, if they are of one.
+func (m *machine) mayCut(tried []place) {
+	first, last := tried[0], tried[len(tried)-1]
+	if first.seq != last.seq {
+		return
+	}
+	for _, w := range m.window {
+		if w.seq == first.seq && w.batch.Events[first.index].Txn == w.batch.Events[last.index].Txn {
+			m.cutUpTo = place{last.seq, last.index + 1}
+		}
+	}
 }

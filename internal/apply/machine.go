@@ -43,9 +43,8 @@ func (l Limits) withDefaults() Limits {
 // machine decides what a slice does next. It has no goroutine, clock, randomness or I/O: what happened goes in through its
 // methods, and next says what to do. One plan at most is in flight; the following one is made meanwhile.
 //
-// A rejected plan is tried again in commit order without coalescing, because values swapped between rows are refused only when
-// they are merged. Rejected again, it is cut: a prefix of its events is applied and the cursor moves behind it, and so on
-// until an event is refused alone. That one is condemned: the next plan parks it.
+// A rejected plan is cut until the event is known that the target refuses, see cut.go. Only prefixes are tried, so the cursor never has
+// holes. That event is condemned: the next plan parks it.
 type machine struct {
 	planner
 	slice   state.Slice
@@ -67,16 +66,10 @@ type machine struct {
 	more    bool
 	filling time.Time
 
-	// suspects is the number of events from committed on among which one is rejected; try is how many of them the next plan
-	// takes, in commit order if inOrder.
-	suspects int
-	try      int
-	inOrder  bool
-	// alone: the event after try is the likely culprit and is tried by itself.
-	alone bool
-	// together is how many parked slots a target that takes all or nothing is given at once: twice as many after each that it took,
-	// fewer after a refusal, until the one that is refused stands alone.
-	together int
+	// pace bounds plans of new events, retries those of parked slots at a target that takes all or nothing.
+	pace, retries pace
+	// cutUpTo is the end of a transaction that was refused by itself.
+	cutUpTo place
 	// turn alternates between new events and retries.
 	turn bool
 	// unsaved: committed is beyond the cursor that the target stores, which was last moved at saved.
@@ -100,7 +93,8 @@ type machine struct {
 // newMachine returns a machine that goes on at the cursor.
 func newMachine(pl planner, slice state.Slice, version string, keeps bool, at syncline.Cursor, limits Limits, retry Retry) *machine {
 	pl.condemned = make(map[place]*condemnation)
-	m := &machine{planner: pl, slice: slice, version: version, keeps: keeps, committed: at, limits: limits.withDefaults(), retry: retry.withDefaults()}
+	m := &machine{planner: pl, slice: slice, version: version, keeps: keeps, committed: at, limits: limits.withDefaults(), retry: retry.withDefaults(),
+		retries: pace{limit: 1}}
 	for _, r := range pl.rules {
 		m.outside = m.outside || r.Outside
 		m.decides = m.decides || r.Conflicts != nil || r.Judged
@@ -140,7 +134,9 @@ const (
 // next decides. It is called again after everything that happened.
 func (m *machine) next(now time.Time) move {
 	if m.inflight != nil {
-		m.make()
+		if len(m.inflight.retry) == 0 { // else whether a key still waits is not known yet
+			m.make()
+		}
 		return m.nextPreparation()
 	}
 	if m.turn = !m.turn; m.turn {
@@ -175,7 +171,7 @@ func (m *machine) next(now time.Time) move {
 
 // fills reports whether the plan in making, which has room, waits for entries that the log holds.
 func (m *machine) fills(now time.Time) bool {
-	if m.limits.MaxWait <= 0 || !m.more || !m.wants() || m.planned.entry < len(m.window) || m.making.closed || m.full(m.making) || m.making.lead > 0 {
+	if m.limits.MaxWait <= 0 || !m.more || !m.wants() || m.planned.entry < len(m.window) || m.making.closed || m.full(m.making) || m.making.lead > 0 || m.pace.careful() {
 		return false
 	}
 	if m.filling.IsZero() {
@@ -224,7 +220,7 @@ func (m *machine) make() (needDefine bool) {
 			return false
 		}
 		for m.planned.event < len(events) {
-			if m.full(p) || m.on && m.leads(p, place{w.seq, m.planned.event}) {
+			if m.full(p) || m.stops(p, w, m.planned.event) || m.on && m.leads(p, place{w.seq, m.planned.event}) {
 				return false
 			}
 			if m.outside && m.unprepared(&w.entry, m.planned.event) {
@@ -256,7 +252,7 @@ func (m *machine) begin(at syncline.Cursor) *plan {
 	if m.spare = nil; p == nil {
 		p = &plan{}
 	}
-	p.from, p.to, p.ordered = at, at, m.inOrder
+	p.from, p.to, p.ordered = at, at, m.pace.careful()
 	return p
 }
 
@@ -264,14 +260,18 @@ func (m *machine) full(p *plan) bool {
 	if p.lead > 0 && p.events == 0 {
 		return false // whatever leads it, a plan moves the cursor
 	}
-	return p.size() >= m.limits.MaxRows || m.try > 0 && p.events >= m.try
+	if p.size() >= m.limits.MaxRows {
+		return true
+	}
+	return m.pace.careful() && (p.lead > 0 || len(p.tasks) >= max(mostPlanned, m.pace.limit))
 }
 
 // tryParked makes a plan of parked slots whose time has come.
 func (m *machine) tryParked(now time.Time) bool {
-	n := m.limits.MaxRows
+	n, tries := m.limits.MaxRows, m.limits.MaxRows
 	if m.traits.Transactional {
-		n = min(n, max(m.together, 1))
+		tries = m.retries.limit
+		n = min(n, tries+mostCondemned)
 	}
 	var ready []*parked
 	if m.outside {
@@ -284,14 +284,21 @@ func (m *machine) tryParked(now time.Time) bool {
 	}
 	p := &plan{from: m.committed, to: m.committed, ordered: true}
 	for _, k := range ready {
+		if p.tries >= tries || p.condemned >= mostCondemned {
+			break
+		}
 		x := k.head()
 		e := &entry{seq: x.Seq, first: x.Index}
 		it := item{r: int(k.slot.rule), order: syncline.Order{Epoch: m.rules[k.slot.rule].epoch, Seq: x.Seq, Index: x.Index}}
 		var err error
-		if known := m.recalled[x.Task]; known != nil {
+		switch known := m.recalled[x.Task]; {
+		case k.refused != nil:
+			err = k.refused
+			p.condemned++
+		case known != nil:
 			e, it.rule = known.entry, known.rule
 			delete(m.recalled, x.Task)
-		} else {
+		default:
 			e.batch, it.rule, err = m.recall(k)
 		}
 		it.e = e
@@ -305,7 +312,11 @@ func (m *machine) tryParked(now time.Time) bool {
 			m.readAnew(p, it, k.slot.key)
 			continue
 		}
+		before := len(p.changes)
 		m.plan(p, it)
+		if len(p.changes) > before {
+			p.tries++
+		}
 	}
 	m.forget()
 	m.inflight = p
@@ -339,10 +350,10 @@ func (m *machine) done(c *state.Commit, now time.Time) {
 	m.parking.fold(c)
 	m.remember(c.Conflicts)
 	if len(p.retry) > 0 {
-		if m.traits.Transactional && len(c.Update) > 0 && !c.Update[0].Pending() {
-			m.together = min(2*len(p.retry), m.limits.MaxRows)
+		if p.tries > 0 {
+			m.retries.taken(p.condemned == 0, m.limits.MaxRows)
 		}
-		m.forget() // what was planned meanwhile took the retry's success for granted
+		m.forget() // the plan that was there before counts on their keys to wait
 		return
 	}
 	m.committed = p.to
@@ -354,14 +365,13 @@ func (m *machine) done(c *state.Commit, now time.Time) {
 			delete(m.condemned, at)
 		}
 	}
-	m.inOrder = false
-	if m.suspects > 0 {
-		m.suspects -= p.events
-		m.try = max(m.suspects, 0)
-		if m.alone && m.suspects > 0 {
-			m.try, m.alone = 1, false
+	if m.pace.careful() && p.tries > 0 && p.lead == 0 {
+		if m.pace.taken(p.condemned == 0, m.limits.MaxRows); m.pace.limit >= m.limits.MaxRows {
+			m.pace = pace{}
 		}
-		m.forget()
+		if !m.pace.careful() {
+			m.forget() // the next one may be merged
+		}
 	}
 	// What was parked without the next plan knowing: its later events must wait, and those of the other key that it concerns.
 	for i := range c.Park {

@@ -44,6 +44,8 @@ type parked struct {
 	tasks []state.Exception
 	// forced: an operator asked for the next attempt.
 	forced bool
+	// refused is why the target did not take the head when it was tried last, as long as that attempt is not counted.
+	refused error
 	// at is when the slot is due, and n its number in the queue of those that are; -1 = nothing that only time brings moves it.
 	at time.Time
 	n  int
@@ -170,7 +172,7 @@ func (pk *parking) fold(c *state.Commit) {
 			}
 			break
 		}
-		k.forced = false
+		k.forced, k.refused = false, nil
 		if len(k.tasks) == 0 {
 			pk.queue.remove(k)
 			delete(pk.slots, s)
@@ -246,7 +248,7 @@ func (pk *parking) wake() (at time.Time, ok bool) {
 
 // force has the slot's head tried at once.
 func (pk *parking) force(k *parked) {
-	k.forced = true
+	k.forced, k.refused = true, nil
 	pk.schedule(k)
 }
 

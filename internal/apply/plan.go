@@ -73,8 +73,12 @@ type plan struct {
 	passed bool
 	// resets is the entry whose objects the plan empties.
 	resets *windowed
-	// events counts what was taken, events of no concern too.
-	events  int
+	// events counts what was taken, events of no concern too; tries those that made a change of their own, condemned those that the target
+	// has refused already, or in a plan of retries such tasks.
+	events, tries, condemned int
+	// whole is the end of the last transaction that is not to be cut.
+	whole place
+
 	changes []syncline.Change
 	judged  []judged // per change, as far as rules have conflict sections
 	newest  []int32  // per change the index of its newest task; -1 for the removal of an old key

@@ -42,7 +42,7 @@ type planner struct {
 	parking  *parking
 	// inflight is the plan that is being applied while the next one is made; what it does to the parking counts already.
 	inflight *plan
-	// condemned are events that the target refused when they stood alone: they are parked when they come again.
+	// condemned are events that the target refused in their turn: they are parked when they come again.
 	condemned map[place]*condemnation
 	// wantRule and wantSchema are what the last verdict define was about.
 	wantRule   int
@@ -95,8 +95,11 @@ func (pl *planner) offer(p *plan, e *entry, i int) verdict {
 		}
 		p.ordered = true
 	}
-	before := mark{len(p.changes), len(p.holds), len(p.tasks)}
 	condemned := pl.condemned[place{e.seq, e.first + i}]
+	if condemned != nil && condemned.again && !p.empty() {
+		return flush // see holdBoth
+	}
+	before := mark{len(p.changes), len(p.holds), len(p.tasks)}
 	var done map[int32]state.Outcome
 	if len(pl.early) > 0 {
 		done = pl.early[place{e.seq, e.first + i}]
@@ -120,6 +123,12 @@ func (pl *planner) offer(p *plan, e *entry, i int) verdict {
 	if shared {
 		pl.keepClaimed(p, before)
 	}
+	if condemned != nil {
+		p.condemned++
+	}
+	if len(p.changes) > before.changes {
+		p.tries++
+	}
 	p.events++
 	return added
 }
@@ -134,24 +143,6 @@ func (pl *planner) unfit(s *syncline.Schema) bool {
 	}
 	return false
 }
-
-// condemnation is what is known of an event that the target refused when it stood alone.
-type condemnation struct {
-	err error
-	// again: even the removal of its old key was refused.
-	again bool
-}
-
-func (c *condemnation) Error() string { return c.err.Error() }
-func (c *condemnation) Unwrap() error { return c.err }
-
-// place is where an event stands in the log.
-type place struct {
-	seq   syncline.Seq
-	index int
-}
-
-func (p place) before(q place) bool { return p.seq < q.seq || p.seq == q.seq && p.index < q.index }
 
 func (pl *planner) plan(p *plan, it item) {
 	if ev := it.event(); ev.Meta != nil && ev.Meta.Superseded {

@@ -153,7 +153,7 @@ func (m *machine) askParked(slots []*parked, n int) (ready []*parked) {
 	p := &preparation{recalled: make(map[string]*recalled)}
 	for _, k := range slots {
 		x := k.head()
-		if m.recalled[x.Task] != nil {
+		if m.recalled[x.Task] != nil || k.refused != nil {
 			ready = append(ready, k)
 			continue
 		}

@@ -418,22 +418,18 @@ func (s *Session) settled(ctx context.Context, done applied) error {
 			return syncline.Errorf(syncline.Fatal, "reset_refused", "the target does not let the object be emptied for the copy that follows: %w", done.err).
 				WithFix("empty it by hand or remove what refers to it, then `syncline resume ROUTE`")
 		}
+		if len(done.plan.changes) == 0 {
+			return fmt.Errorf("move the cursor: %w", done.err)
+		}
 		culprit := -1
 		var e *syncline.Error
 		if errors.As(done.err, &e) {
 			culprit = e.Change
 		}
-		again, res := s.m.rejected(done.err, culprit)
-		if again {
-			return nil
-		}
-		done.commit = s.m.settle(done.plan, res, nil, done.start, now)
-		if err := s.r.o.State.Commit(ctx, *done.commit); err != nil {
-			return err
-		}
-	} else {
-		s.reached = done.plan.to.Seq
+		s.m.rejected(done.err, culprit)
+		return nil
 	}
+	s.reached = done.plan.to.Seq
 	if s.r.unanswered.Log != "" {
 		s.r.unanswered = syncline.Cursor{}
 		s.r.log.Info("target answers again")

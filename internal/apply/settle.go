@@ -1,6 +1,7 @@
 package apply
 
 import (
+	"cmp"
 	"errors"
 	"slices"
 	"time"
@@ -304,15 +305,13 @@ func (s *settling) obsolete() {
 
 // retried settles a plan that tried parked tasks again: one change for each slot's head.
 func (s *settling) retried() {
+	t := 0
 	for i, k := range s.p.retry {
 		x := *k.head()
 		x.Updated = s.now
 		outcome, err, at := syncline.OutcomeApplied, error(nil), 0
-		for t := range s.p.tasks {
+		for ; t < len(s.p.tasks) && s.p.tasks[t].entry == s.p.retryEntry[i]; t++ {
 			task := &s.p.tasks[t]
-			if task.entry != s.p.retryEntry[i] {
-				continue
-			}
 			if task.change >= 0 && s.outcome(task.change) > outcome {
 				outcome, at = s.outcome(task.change), int(task.change)
 				err = s.res.Rejected[at]
@@ -358,18 +357,18 @@ func (s *settling) retried() {
 
 // heldAgain tells what the planner had against a task that was tried again.
 func (s *settling) heldAgain(t int) (syncline.Outcome, error) {
-	for i := range s.p.holds {
-		if h := &s.p.holds[i]; int(h.task) == t {
-			switch h.why {
-			case "reading":
-				return syncline.OutcomeMissing, nil
-			case "waiting":
-				return syncline.OutcomeHeld, h.err
-			}
-			return syncline.OutcomeRejected, h.err
-		}
+	i, found := slices.BinarySearchFunc(s.p.holds, int32(t), func(h hold, t int32) int { return cmp.Compare(h.task, t) })
+	if !found {
+		return syncline.OutcomeRejected, nil
 	}
-	return syncline.OutcomeRejected, nil
+	switch h := &s.p.holds[i]; h.why {
+	case "reading":
+		return syncline.OutcomeMissing, nil
+	case "waiting":
+		return syncline.OutcomeHeld, h.err
+	default:
+		return syncline.OutcomeRejected, h.err
+	}
 }
 
 // replaced reports whether what was parked in the slot is obsolete because a change of the plan took effect.

@@ -63,8 +63,8 @@ func TestWhatIsPassedIsNotAtTheTarget(t *testing.T) {
 	b.wantSettled("nothing to write for a while", 9, 9)
 }
 
-// TestARefusedRetryStoresNoCursor: the store's copy moves with it, the target does not.
-func TestARefusedRetryStoresNoCursor(t *testing.T) {
+// TestARefusedRetryStoresTheCursor: that it was refused is noted like everything else that a route does, with where it stands.
+func TestARefusedRetryStoresTheCursor(t *testing.T) {
 	b := newBench(t, nil)
 	b.store.Refuse("dim", "1")
 	b.append(created(1, "a", "x"))
@@ -75,13 +75,13 @@ func TestARefusedRetryStoresNoCursor(t *testing.T) {
 	if row, err := b.state.Route(b.ctx, b.route.slice); err != nil || row.Cursor.Seq != 7 {
 		t.Fatalf("the copy is at %d (%v), want 7: nothing was tried", row.Cursor.Seq, err)
 	}
-	b.wantSettled("a refused retry", 2, 7)
+	b.wantSettled("a refused retry", 7, 7)
 	b.append(created(2, "b", "x"))
 	b.store.Fail(memtarget.FailAfter)
 	if err := b.drain(); err == nil {
 		t.Fatal("the fault was not reported")
 	}
-	b.wantSettled("a write without an answer", 2, 7)
+	b.wantSettled("a write without an answer", 7, 7)
 	b.start()
 	b.wantSettled("the target was asked", 8, 8)
 }
