@@ -78,6 +78,51 @@ func TestConflictsFollowTheirTasks(t *testing.T) {
 }
 
 // TestConflictsAreKeptForAWhile: of what is decided the oldest goes where there is more than is kept; what is open stays.
+// TestConflictsOfTasksThatAreTakenBack wait for nobody: in another batch another task of the record may wait instead. What a person has
+// decided about one is still known when it is found again.
+func TestConflictsOfTasksThatAreTakenBack(t *testing.T) {
+	s := openNew(t)
+	ctx := t.Context()
+	sl := Slice{Route: "r"}
+	place1(t, s, sl)
+	commit := func(seq syncline.Seq, name string) {
+		t.Helper()
+		err := s.Commit(ctx, Commit{Slice: sl, Journal: journal(seq, seq+1, Parked), Park: []Exception{task(name, seq, 0, StatusConflict)},
+			Conflicts: []Conflict{{Task: name, Rule: "rule", Key: "k", Action: "review", Held: []byte{1}, Open: true}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	wantOpen := func(want ...string) {
+		t.Helper()
+		open := true
+		list, _, err := s.Conflicts(ctx, ConflictFilter{Open: &open})
+		got := []string{}
+		for _, c := range list {
+			got = append(got, c.Task)
+		}
+		if diff := cmp.Diff(append([]string{}, want...), got); err != nil || diff != "" {
+			t.Errorf("open conflicts (-want +got): %v\n%s", err, diff)
+		}
+	}
+	commit(1, "t1")
+	commit(2, "t2")
+	if _, err := s.Choose(ctx, map[string]Choice{"t2": {Action: "overwrite", By: "ada"}}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Rewind(ctx, sl, cur(2, 0)); err != nil {
+		t.Fatal(err)
+	}
+	wantOpen("t1")
+	if c, err := s.Choices(ctx, sl); err != nil || c["t2"].By != "ada" {
+		t.Errorf("choices = %v, %v, want that of t2", c, err)
+	}
+	commit(2, "t2")
+	wantOpen("t1", "t2")
+	commit(2, "t3") // another attempt at the same batch, which has other tasks in conflict
+	wantOpen("t1", "t3")
+}
+
 func TestConflictsAreKeptForAWhile(t *testing.T) {
 	s := openNew(t)
 	ctx := t.Context()

@@ -14,7 +14,7 @@ const trimStep = 500
 // Rewind takes the slice back to where its target stands: journal rows and tasks of events at or beyond `to` go, because
 // the events will be read again, and the cursor becomes `to`. Tasks that were resolved by something beyond it are pending
 // again (retrying, at once) and are returned with their records, in the order of their events. What a person cancelled
-// stays cancelled. What the store knew of a rule's schema from beyond it is forgotten. Events that Trim has folded are never read again: their tasks stay.
+// stays cancelled. Conflicts of tasks that are gone wait for nobody. What the store knew of a rule's schema from beyond it is forgotten. Events that Trim has folded are never read again: their tasks stay.
 //
 // A fatal state_lost says that this store did not write that cursor: the slice is unknown or stands before it, the log is
 // another, or a batch was committed across it.
@@ -99,6 +99,10 @@ func (w *writer) cut(ctx context.Context, r *row, at place) error {
 		}
 		return nil
 	}, sqlCutTasks, r.slice.Route, r.slice.Slice, int64(at.seq), at.idx)
+	if err == nil {
+		// Which task waits in its place depends on what the next batches have together.
+		_, err = w.exec(ctx, sqlCutConflicts, r.slice.Route, r.slice.Slice)
+	}
 	for i := 0; i < len(gone) && err == nil; i++ {
 		was, _ := gone[i].Public()
 		err = w.tellAs(ctx, gone[i], was, TaskPending, Rewound)

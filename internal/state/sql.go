@@ -78,7 +78,10 @@ const (
 	sqlCountTasks = `SELECT rule, status, outcome, count(*) FROM task WHERE route = ? AND slice = ? AND created >= ? AND created < ?
 		GROUP BY rule, status, outcome`
 	sqlCutTasks = `DELETE FROM task WHERE route = ? AND slice = ? AND (seq, idx) >= (?, ?) RETURNING ` + taskColumns + `, NULL`
-	sqlReopen   = `UPDATE task SET status = 'retrying', pending = 1, outcome = 0, next_try = 0, updated = ?,
+	// A decision stays with its row: the conflict may be found again, see Choices.
+	sqlCutConflicts = `UPDATE conflict SET open = false, action = 'superseded' WHERE route = ? AND slice = ? AND open
+		AND NOT EXISTS (SELECT 1 FROM task WHERE task.task = conflict.task AND task.pending = 1)`
+	sqlReopen = `UPDATE task SET status = 'retrying', pending = 1, outcome = 0, next_try = 0, updated = ?,
 		resolved_log = '', resolved_seq = 0, resolved_idx = 0, resolved_epoch = 0 WHERE task = ?`
 	sqlReopenable = `SELECT ` + taskColumns + `, record FROM task WHERE route = ? AND slice = ? AND pending = 0
 		AND status = 'resolved' AND (resolved_seq, resolved_idx) > (?, ?) ORDER BY seq, idx, n`
