@@ -2,6 +2,7 @@ package apply
 
 import (
 	"errors"
+	"time"
 
 	"syncline"
 	"syncline/internal/state"
@@ -35,7 +36,16 @@ func (s *settling) beforeOf(rule int32, key syncline.Key, schema *syncline.Schem
 	return before
 }
 
-// inheritBase gives x what the older task of its slot replaced.
+// timeOf is when the task's event happened, zero where that is not known.
+func timeOf(x *state.Exception) time.Time {
+	b, err := syncline.DecodeBatch(x.Record)
+	if err != nil {
+		return time.Time{}
+	}
+	return b.TimeOf(0)
+}
+
+// inheritBase gives x what the older task of its slot replaced, and, to a record that was read again, the time of it.
 func (s *settling) inheritBase(x, old *state.Exception) {
 	sl, ok := s.m.parking.slotOf(x)
 	if !ok || s.m.rules[sl.rule].Conflicts == nil {
@@ -43,14 +53,23 @@ func (s *settling) inheritBase(x, old *state.Exception) {
 	}
 	n, err := syncline.DecodeBatch(x.Record)
 	o, older := syncline.DecodeBatch(old.Record)
-	if errors.Join(err, older) != nil || n.Events[0].After == nil || n.Events[0].Stub > 0 || o.Events[0].Stub > 0 {
+	if errors.Join(err, older) != nil {
 		return
 	}
-	before := s.beforeOf(sl.rule, x.Key, n.Events[0].Schema, &o.Events[0])
-	if before == nil {
+	timed := n.TimeOf(0).IsZero() && !o.TimeOf(0).IsZero()
+	if timed {
+		n.Events[0].Meta.Time = o.TimeOf(0)
+	}
+	var before []syncline.Value
+	if n.Events[0].After != nil && n.Events[0].Stub == 0 && o.Events[0].Stub == 0 {
+		before = s.beforeOf(sl.rule, x.Key, n.Events[0].Schema, &o.Events[0])
+	}
+	switch {
+	case before != nil:
+		n.Events[0].Before = before
+	case !timed:
 		return
 	}
-	n.Events[0].Before = before
 	if rec, err := syncline.AppendBatch(nil, n); err == nil {
 		x.Record = rec
 	}

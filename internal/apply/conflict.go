@@ -144,7 +144,7 @@ func asIs(c *syncline.Change, held syncline.Held) syncline.Decision {
 func (d *decider) event(rule *bound, s spoken) *conflict.Event {
 	e := &s.batch.Events[s.event]
 	ev := &conflict.Event{Log: d.m.committed.Log, Seq: s.order.Seq, Index: s.order.Index,
-		Stamp:  conflict.Stamp{Time: s.batch.TimeOf(s.event), Source: s.batch.Source, Event: s.batch.EventID(s.event)},
+		Stamp:  conflict.Stamp{Time: d.time(rule, s), Source: s.batch.Source, Event: s.batch.EventID(s.event)},
 		Reread: e.Op == syncline.OpSnapshot || e.Op == syncline.OpRepair, Batch: s.batch, At: s.event}
 	if e.Meta != nil {
 		ev.Version = e.Meta.Version
@@ -158,6 +158,23 @@ func (d *decider) event(rule *bound, s spoken) *conflict.Event {
 		ev.Version = rule.binding.Resolver.VersionOf(s.values)
 	}
 	return ev
+}
+
+// time is when the event happened. A record that was read for the sake of events that wait tells what they do, and has no time of its own.
+func (d *decider) time(rule *bound, s spoken) time.Time {
+	when := s.batch.TimeOf(s.event)
+	if !when.IsZero() || s.batch.Chunk == nil {
+		return when
+	}
+	key, _, err := rule.key(s.batch.Events[s.event].Row().Values)
+	r := slices.IndexFunc(d.m.rules, func(o *bound) bool { return o.Rule == rule.Rule })
+	if err != nil || r < 0 {
+		return when
+	}
+	if k := d.m.parking.slots[slot{int32(r), key}]; k != nil { // a state target has one task for each
+		when = timeOf(k.head())
+	}
+	return when
 }
 
 // choice is what a person decided about the parked task that the change is made of, nil where nobody did.
@@ -231,8 +248,12 @@ func (d *decider) settle(rule *bound, ev *conflict.Event, ours []syncline.Value,
 	return rule.binding.Resolver.Settle(ev, ours, held, choice)
 }
 
-// conflicts are the plan's, as they were decided at this time.
-func (d *decider) conflicts(now time.Time) (list []state.Conflict) {
+// conflicts are the plan's, as they were decided at this time. What the target has refused was not carried out.
+func (d *decider) conflicts(res syncline.Result, now time.Time) (list []state.Conflict) {
+	for i := range res.Rejected {
+		delete(d.verdicts, i)
+		delete(d.earlier, i)
+	}
 	for _, i := range slices.Sorted(maps.Keys(d.verdicts)) {
 		c, rule := &d.p.changes[i], d.p.judged[i].rule
 		key, _ := c.Row.Key()

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -339,4 +340,59 @@ func TestAConflictSectionNeedsKeys(t *testing.T) {
 	if _, err := r.Fit(&keyless); err == nil || !strings.Contains(err.Error(), "key") {
 		t.Errorf("Fit = %v, want that there is no key", err)
 	}
+}
+
+// newWholeBench is a route to a target that takes whole records only, with last_write_wins and no time of theirs.
+func newWholeBench(t *testing.T) *bench {
+	t.Helper()
+	b := newConflictBench(t, conflict.Policy{Strategy: conflict.LastWriteWins}, nil)
+	b.options.Open = func(context.Context) (syncline.Target, error) {
+		return b.store.Open(memtarget.Options{Route: "r", NoTransactions: true}), nil
+	}
+	b.start()
+	b.append(created(1, "a", "x"))
+	b.mustDrain()
+	b.theirs(record(1, "theirs", "x"))
+	return b
+}
+
+// TestARecordThatIsReadIsAsLateAsWhatWaitedForIt: it has no time of its own, and would lose against everything.
+func TestARecordThatIsReadIsAsLateAsWhatWaitedForIt(t *testing.T) {
+	for _, refused := range []bool{false, true} {
+		t.Run(fmt.Sprint("refused ", refused), func(t *testing.T) {
+			b := newWholeBench(t)
+			b.append(updated(1, "ours", "-"))
+			b.mustDrain()
+			if len(b.runs) != 1 {
+				t.Fatalf("runs = %+v, want one", b.runs)
+			}
+			if refused {
+				b.store.Refuse("dim", "1")
+			}
+			b.reply(b.runs[0], record(1, "ours", "x"))
+			b.mustDrain()
+			b.store.Accept("dim", "1")
+			b.now = b.now.Add(time.Hour)
+			b.mustDrain()
+			b.want(map[string]string{"1": "ours/x"})
+			b.wantConflicts("1 overwrite  [name] ours|theirs -> ours")
+			b.wantWaiting()
+		})
+	}
+}
+
+// TestADecisionThatTheTargetRefusesIsNotRecorded: it is decided again when the record is tried again.
+func TestADecisionThatTheTargetRefusesIsNotRecorded(t *testing.T) {
+	b := newWholeBench(t)
+	b.store.Refuse("dim", "1")
+	b.append(updated(1, "ours", "x"))
+	b.mustDrain()
+	b.wantConflicts()
+	b.append(updated(1, "later", "x"))
+	b.mustDrain()
+	b.store.Accept("dim", "1")
+	b.now = b.now.Add(time.Hour)
+	b.mustDrain()
+	b.want(map[string]string{"1": "later/x"})
+	b.wantConflicts("1 overwrite  [name] later|theirs -> later")
 }

@@ -17,7 +17,7 @@ func (m *machine) settle(p *plan, res syncline.Result, d *decider, start, end ti
 	s := settling{m: m, p: p, res: res, d: d, now: end, at: make(map[slot]int)}
 	s.commit = &state.Commit{Slice: m.slice, Cursor: p.to}
 	if d != nil {
-		s.commit.Conflicts = d.conflicts(end)
+		s.commit.Conflicts = d.conflicts(res, end)
 	}
 	if len(p.retry) > 0 {
 		s.retried()
