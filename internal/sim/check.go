@@ -75,27 +75,6 @@ func (w *world) checkLog() error {
 	})
 }
 
-// eachBatch reads the log.
-func (w *world) eachBatch(each func(*syncline.Batch) error) error {
-	reader, err := w.log.Reader(1)
-	if err != nil {
-		return err
-	}
-	for {
-		e, ok, err := reader.TryNext()
-		if err != nil || !ok {
-			return err
-		}
-		b, err := syncline.DecodeBatch(e.Data)
-		if err != nil {
-			return err
-		}
-		if err := each(b); err != nil {
-			return err
-		}
-	}
-}
-
 // changeAfter returns the place of the first event of the customer's table from the cursor on that is for the route, which must have
 // another schema than the one before it. Records that the route had read again can be the first to tell of a change.
 func (w *world) changeAfter(at syncline.Cursor, route string) (*syncline.Cursor, error) {
@@ -117,7 +96,7 @@ func (w *world) changeAfter(at syncline.Cursor, route string) (*syncline.Cursor,
 		return nil
 	})
 	if err == nil && (before == nil || after == nil || before.Fingerprint() == after.Fingerprint()) {
-		err = syncline.Errorf(syncline.Fatal, "promise_broken", "G14: a route halts at %d.%d, where the schema is as before", at.Seq, at.Index)
+		err = broken("G14: a route halts at %d.%d, where the schema is as before", at.Seq, at.Index)
 	}
 	return place, err
 }

@@ -9,16 +9,15 @@ import (
 	"syncline"
 	"syncline/internal/apply"
 	"syncline/internal/expression"
-	"syncline/internal/memlog"
 	"syncline/internal/memtarget"
 	"syncline/internal/state"
 )
 
 // route is one route of the world, its target, and what is known to be true of it.
 type route struct {
+	driver
 	w        *world
 	id       string
-	options  apply.Options
 	entity   string
 	object   string
 	keep     func(syncline.Row) bool // which source rows the rule wants
@@ -35,12 +34,7 @@ type route struct {
 	recorder *memtarget.Recorder
 	sent     int // events of the recorder that were checked
 	versions map[string]int64
-
-	route   *apply.Route
-	session *apply.Session
-	reader  *memlog.Reader
-	refused map[syncline.Key]bool
-	placed  bool
+	refused  map[syncline.Key]bool
 }
 
 // addRoutes makes the routes of the run: mirrors and a filter on state targets with and without transactions, a keyless one, one
@@ -72,6 +66,9 @@ func (w *world) addRoutes() {
 
 func (w *world) add(r *route) {
 	r.w, r.object = w, r.id
+	r.driver = driver{from: w.intake, placed: func() {
+		r.store.Sync() // a target that loses the cursor itself halts the route, which is not what is looked for here
+	}}
 	r.versions = make(map[string]int64)
 	r.refused = make(map[syncline.Key]bool)
 	r.store, r.recorder = memtarget.NewStore(), memtarget.NewRecorder()
@@ -148,18 +145,11 @@ func (r *route) prepareRows(_ context.Context, places []apply.Place) ([]apply.Ma
 
 func (r *route) born() bool { return r.w.result.Steps >= r.bornAt }
 
-// prepare makes the route known, as the start of a process does.
 func (r *route) prepare() error {
-	if r.route != nil || !r.born() {
+	if !r.born() {
 		return nil
 	}
-	o := r.options
-	o.Log = r.w.log
-	var err error
-	if r.route, err = apply.New(o); err != nil {
-		return err
-	}
-	return r.route.Prepare(r.w.ctx, r.events)
+	return r.driver.prepare()
 }
 
 // step reads an entry or two and applies what there is.
@@ -167,44 +157,10 @@ func (r *route) step() error {
 	if !r.born() {
 		return nil
 	}
-	if err := r.prepare(); err != nil {
+	if err := r.take(); err != nil {
 		return err
 	}
-	if r.session == nil {
-		s, err := r.route.Begin(r.w.ctx)
-		if err != nil {
-			return err
-		}
-		r.session = s
-		if !r.placed {
-			r.placed = true
-			r.store.Sync() // a target that loses the cursor itself halts the route, which is not what is looked for here
-		}
-		if r.reader, err = r.w.log.Reader(s.Next()); err != nil {
-			return err
-		}
-	}
-	for range 1 + r.w.rnd.IntN(3) {
-		if !r.session.Wants() {
-			break
-		}
-		e, ok, err := r.reader.TryNext()
-		if err != nil {
-			return err
-		}
-		if !ok {
-			break
-		}
-		b, err := syncline.DecodeBatch(e.Data)
-		if err != nil {
-			return err
-		}
-		if err := r.session.Take(apply.Fed{Seq: e.Seq, Time: e.Time, Batch: b, Size: len(e.Data), More: e.More}); err != nil {
-			return err
-		}
-	}
-	before, waited := r.session.Cursor(), r.session.Parked()
-	if err := r.session.Step(r.w.ctx); err != nil {
+	if err := r.apply(); err != nil {
 		at := r.session.Cursor()
 		r.close()
 		if r.policy == syncline.SchemaHalt && syncline.CodeOf(err) == "schema_changed" {
@@ -213,10 +169,7 @@ func (r *route) step() error {
 		return err
 	}
 	if r.halted != nil && r.halted.Before(r.session.Cursor()) {
-		return syncline.Errorf(syncline.Fatal, "promise_broken", "G14: %s goes on where a changed schema had stopped it, at %d.%d", r.id, r.halted.Seq, r.halted.Index)
-	}
-	if after := r.session.Cursor(); after != before || waited != r.session.Parked() {
-		r.w.note("%s at %d.%d, %d parked", r.id, after.Seq, after.Index, r.session.Parked())
+		return broken("G14: %s goes on where a changed schema had stopped it, at %d.%d", r.id, r.halted.Seq, r.halted.Index)
 	}
 	return nil
 }
@@ -232,17 +185,10 @@ func (r *route) halt(at syncline.Cursor) error {
 		r.w.note("%s halts at %d.%d", r.id, place.Seq, place.Index)
 	}
 	if *r.halted != *place {
-		return syncline.Errorf(syncline.Fatal, "promise_broken", "G14: %s halts at %d.%d, and halted at %d.%d before", r.id, place.Seq, place.Index,
+		return broken("G14: %s halts at %d.%d, and halted at %d.%d before", r.id, place.Seq, place.Index,
 			r.halted.Seq, r.halted.Index)
 	}
 	return nil
-}
-
-func (r *route) close() {
-	if r.session != nil {
-		_ = r.session.Close()
-	}
-	r.session, r.reader, r.route = nil, nil, nil
 }
 
 func (r *route) fail(f memtarget.Fault) {

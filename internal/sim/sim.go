@@ -8,11 +8,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hash/fnv"
-	"math/rand/v2"
-	"os"
-	"path/filepath"
-	"strings"
 	"time"
 
 	"syncline"
@@ -21,7 +16,6 @@ import (
 	"syncline/internal/memlog"
 	"syncline/internal/memsource"
 	"syncline/internal/memtarget"
-	"syncline/internal/state"
 )
 
 // Options of a run. The zero value but for Seed is what tests use.
@@ -45,24 +39,16 @@ type Result struct {
 	Kept int
 	// Passed is the number of events that an urgent one from further on was sent before.
 	Passed int
+	// Conflicts is the number of conflicts that were found.
+	Conflicts int
 }
 
-// world is everything that one run consists of.
+// world is everything that one run of Run consists of.
 type world struct {
-	ctx     context.Context
-	rnd     *rand.Rand
-	now     time.Time
+	*run
+	*intake
 	history *history
-	system  *memsource.System
-	logs    *memlog.Store
-	state   *state.Store
-	log     *memlog.Log
-	source  *memsource.Source
-	capture *capture.Capture
-	broken  bool // the source will fail
 	routes  []*route
-	trace   strings.Builder
-	result  Result
 }
 
 // derived makes some customers archived ones, and others urgent. Where an update does not send the tier, it stays what it is.
@@ -76,49 +62,23 @@ func must(p *expression.Program, err error) *expression.Program {
 	return p
 }
 
-// maxBatch is what the log takes: any batch of these histories, whose checkpoints tell of every run, but one with a huge record.
-const maxBatch = 48 << 10
-
-var errCrash = errors.New("the process was killed")
-
-// Run makes one run. The error tells which promise was broken.
+// Run makes one run: one history, and routes of many kinds. The error tells which promise was broken.
 func Run(ctx context.Context, o Options) (Result, error) {
 	if o.Txns == 0 {
 		o.Txns = 60
 	}
-	w := &world{ctx: ctx, rnd: rand.New(rand.NewPCG(o.Seed, 0x5F3759DF)), now: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}
-	w.system = memsource.NewSystem("crm-system")
-	w.history = newHistory(w.rnd, w.now, o.Seed%4 == 0)
-	for range o.Txns {
-		w.system.Append(w.history.next())
-	}
-	w.system.Append(w.history.last())
-	w.system.Advance(w.rnd.IntN(o.Txns / 2)) // what the first snapshot finds
-	ids := 0
-	w.logs = memlog.New(memlog.Options{MaxBatch: maxBatch, Now: func() time.Time { return w.now }, NewID: func() string { ids++; return fmt.Sprint("log", ids) }})
-	var err error
-	if w.state, err = state.Open(ctx, state.Options{Path: filepath.Join(o.Dir, "state.db")}); err != nil {
-		return w.result, err
-	}
-	defer os.RemoveAll(o.Dir) //nolint:errcheck // a temporary directory
-	defer w.state.Close()     //nolint:errcheck // its directory goes
-	w.addRoutes()
-	if err := w.live(o); err != nil {
-		return w.result, fmt.Errorf("%w\nlast steps:\n%s", err, tail(w.trace.String(), 30))
-	}
-	h := fnv.New64a()
-	_, _ = h.Write([]byte(w.trace.String()))
-	w.result.Trace = h.Sum64()
-	return w.result, nil
-}
-
-func tail(s string, lines int) string {
-	all := strings.Split(strings.TrimSpace(s), "\n")
-	return strings.Join(all[max(0, len(all)-lines):], "\n")
-}
-
-func (w *world) note(format string, args ...any) {
-	fmt.Fprintf(&w.trace, format+"\n", args...)
+	return start(ctx, o, func(r *run) error {
+		w := &world{run: r, history: newHistory(r.rnd, r.now, o.Seed%4 == 0)}
+		w.intake = &intake{run: r, name: "crm", system: memsource.NewSystem("crm-system"), snapshot: []string{"customer", "audit"}, derive: derived,
+			prepare: w.prepare}
+		for range o.Txns {
+			w.system.Append(w.history.next())
+		}
+		w.system.Append(w.history.last())
+		w.system.Advance(w.rnd.IntN(o.Txns / 2)) // what the first snapshot finds
+		w.addRoutes()
+		return w.live(o)
+	})
 }
 
 // live lets things happen until the history is over, heals everything, and checks what must hold.
@@ -174,25 +134,9 @@ func (w *world) trouble() error {
 	case 3:
 		r.loseTail(w.rnd.IntN(4))
 	case 4:
-		w.broken = true
+		w.ailing = true
 		w.note("the source will fail")
 	}
-	return nil
-}
-
-// survive turns a crash and errors that a process outlives into a restart of the part.
-func (w *world) survive(err error) error {
-	if err == nil {
-		return nil
-	}
-	if errors.Is(err, errCrash) {
-		w.crash()
-		return nil
-	}
-	if syncline.ClassOf(err) == syncline.Fatal {
-		return fmt.Errorf("halted: %w", err)
-	}
-	w.note("error: %s", syncline.CodeOf(err))
 	return nil
 }
 
@@ -211,69 +155,13 @@ func (w *world) close() {
 	}
 }
 
-// open is the start of the process.
-func (w *world) open() {
-	w.log, w.source = w.logs.Log("crm"), nil
-	w.capture = capture.New(capture.Options{Source: "crm", Log: w.log, Runs: w.state, Now: func() time.Time { return w.now },
-		Limits: capture.Limits{Events: 1 + w.rnd.IntN(16)}, Derive: map[string]capture.Derivation{"customer": derived},
-		Open: func() (syncline.Source, error) {
-			w.source = memsource.New(memsource.Options{Name: "crm", System: w.system, Snapshot: []string{"customer", "audit"},
-				MaxEvents: 1 + w.rnd.IntN(8), ChunkRows: 1 + w.rnd.IntN(4)})
-			return w.source, nil
-		}})
-}
-
-// capturing lets the source and the log have up to n moves, in any order that is possible: what the source gives may come before or
-// after what the log answers.
-func (w *world) capturing(n int) error {
-	for _, r := range w.routes { // a route is registered before capture appends anything
+// prepare makes every route known: a route is registered before capture appends anything.
+func (w *world) prepare() error {
+	for _, r := range w.routes {
 		if err := r.prepare(); err != nil {
 			return err
 		}
 	}
-	for range n {
-		if w.capture.Wants() && w.rnd.IntN(2) == 0 {
-			if err := w.read(); err != nil {
-				return err
-			}
-			continue
-		}
-		before := w.capture.Status()
-		did, err := w.capture.Step(w.ctx)
-		if err != nil {
-			return err
-		}
-		after := w.capture.Status()
-		switch {
-		case after.State == capture.StateHalted: // runs that routes asked for never come then, and nothing of these histories stops a source
-			return syncline.Errorf(syncline.Fatal, "promise_broken", "capture has halted: %w", after.Err)
-		case before.Seq != after.Seq:
-			w.note("captured %d events to %s", after.Events-before.Events, after.Position)
-		case before.State != after.State:
-			w.note("capture is %s: %s", after.State, syncline.CodeOf(after.Err))
-		case !did && w.capture.Wants():
-			if err := w.read(); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// read gives capture what the source has now, or its failure.
-func (w *world) read() error {
-	if w.broken {
-		w.broken = false
-		w.note("the source fails")
-		w.capture.Take(nil, errors.New("the source does not answer"))
-		return nil
-	}
-	b, ok, err := w.source.TryNext()
-	if err != nil || !ok {
-		return err
-	}
-	w.note("read %d events to %s", len(b.Events), b.Position)
-	w.capture.Take(b, nil)
 	return nil
 }
 
@@ -288,7 +176,7 @@ func (w *world) heal() error {
 		r.heal()
 	}
 	w.log.FailNext()
-	w.broken = false
+	w.ailing = false
 	w.crash() // faults that were waiting are gone, and recovery is the normal start
 	for quiet := 0; quiet < 3; {
 		if w.result.Steps++; w.result.Steps > 200_000 {

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"context"
 	"flag"
 	"os"
 	"testing"
@@ -12,15 +13,20 @@ var (
 	first = flag.Uint64("sim.first", 1, "first seed")
 )
 
-func run(t *testing.T, seed uint64) Result {
+func simulate(t *testing.T, seed uint64) Result {
+	t.Helper()
+	return simulateWith(t, Run, seed)
+}
+
+func simulateWith(t *testing.T, run func(context.Context, Options) (Result, error), seed uint64) Result {
 	t.Helper()
 	dir, err := os.MkdirTemp(memoryDir(), "syncline-sim-")
 	if err != nil {
 		t.Fatal(err)
 	}
-	res, err := Run(t.Context(), Options{Seed: seed, Dir: dir})
+	res, err := run(t.Context(), Options{Seed: seed, Dir: dir})
 	if err != nil {
-		t.Errorf("seed %d: %v\nreplay: go test ./internal/sim -run TestSeeds -sim.seed %d", seed, err, seed)
+		t.Errorf("seed %d: %v\nreplay: go test ./internal/sim -run '^%s$' -sim.seed %d", seed, err, t.Name(), seed)
 	}
 	return res
 }
@@ -35,12 +41,12 @@ func memoryDir() string {
 
 func TestSeeds(t *testing.T) {
 	if *seed != 0 {
-		run(t, *seed)
+		simulate(t, *seed)
 		return
 	}
 	crashes, stubs, kept, passed := 0, 0, 0, 0
 	for i := range uint64(*seeds) {
-		res := run(t, *first+i)
+		res := simulate(t, *first+i)
 		crashes, stubs, kept, passed = crashes+res.Crashes, stubs+res.Stubs, kept+res.Kept, passed+res.Passed
 		if t.Failed() {
 			return
@@ -62,8 +68,26 @@ func TestSeeds(t *testing.T) {
 
 func TestSameSeedSameTrace(t *testing.T) {
 	for s := range uint64(3) {
-		if a, b := run(t, s+1), run(t, s+1); a.Trace != b.Trace {
+		if a, b := simulate(t, s+1), simulate(t, s+1); a.Trace != b.Trace {
 			t.Errorf("seed %d: traces %x and %x", s+1, a.Trace, b.Trace)
 		}
+	}
+}
+
+func TestDisputes(t *testing.T) {
+	if *seed != 0 {
+		simulateWith(t, Dispute, *seed)
+		return
+	}
+	conflicts, crashes := 0, 0
+	for i := range uint64(*seeds) {
+		res := simulateWith(t, Dispute, *first+i)
+		conflicts, crashes = conflicts+res.Conflicts, crashes+res.Crashes
+		if t.Failed() {
+			return
+		}
+	}
+	if conflicts < 2**seeds || crashes < *seeds {
+		t.Errorf("only %d conflicts and %d crashes in %d runs: the simulation is too kind", conflicts, crashes, *seeds)
 	}
 }

@@ -1,0 +1,95 @@
+package sim
+
+import (
+	"syncline"
+	"syncline/internal/apply"
+	"syncline/internal/memlog"
+)
+
+// driver steps a route through its log, as apply.Route.Run does with goroutines.
+type driver struct {
+	from    *intake
+	options apply.Options
+	// placed is called when the route has begun for the first time. Its target is not to forget that.
+	placed func()
+
+	route   *apply.Route
+	session *apply.Session
+	reader  *memlog.Reader
+	begun   bool
+}
+
+// prepare makes the route known, as the start of a process does.
+func (d *driver) prepare() error {
+	if d.route != nil {
+		return nil
+	}
+	o := d.options
+	o.Log = d.from.log
+	var err error
+	if d.route, err = apply.New(o); err != nil {
+		return err
+	}
+	return d.route.Prepare(d.from.ctx, o.Start == apply.StartEarliest)
+}
+
+// take begins a session, if there is none, and gives it an entry or two.
+func (d *driver) take() error {
+	if err := d.prepare(); err != nil {
+		return err
+	}
+	if d.session == nil {
+		s, err := d.route.Begin(d.from.ctx)
+		if err != nil {
+			return err
+		}
+		d.session = s
+		if !d.begun {
+			d.begun = true
+			d.placed()
+		}
+		if d.reader, err = d.from.log.Reader(s.Next()); err != nil {
+			return err
+		}
+	}
+	for range 1 + d.from.rnd.IntN(3) {
+		if !d.session.Wants() {
+			break
+		}
+		e, ok, err := d.reader.TryNext()
+		if err != nil {
+			return err
+		}
+		if !ok {
+			break
+		}
+		b, err := syncline.DecodeBatch(e.Data)
+		if err != nil {
+			return err
+		}
+		if err := d.session.Take(apply.Fed{Seq: e.Seq, Time: e.Time, Batch: b, Size: len(e.Data), More: e.More}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// apply carries out what the route decides.
+func (d *driver) apply() error {
+	before, waited := d.session.Cursor(), d.session.Parked()
+	if err := d.session.Step(d.from.ctx); err != nil {
+		return err
+	}
+	if after := d.session.Cursor(); after != before || waited != d.session.Parked() {
+		d.from.note("%s at %d.%d, %d parked", d.options.ID, after.Seq, after.Index, d.session.Parked())
+	}
+	return nil
+}
+
+// close is the end of the process, for the route.
+func (d *driver) close() {
+	if d.session != nil {
+		_ = d.session.Close()
+	}
+	d.session, d.reader, d.route = nil, nil, nil
+}
