@@ -44,7 +44,6 @@ func (r *reader) readCSV(data []byte) error {
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
-		line, _ := lines.FieldPos(0)
 		if err != nil {
 			var at *csv.ParseError
 			if errors.As(err, &at) {
@@ -52,6 +51,7 @@ func (r *reader) readCSV(data []byte) error {
 			}
 			return errors.New("it cannot be read")
 		}
+		line, _ := lines.FieldPos(0)
 		values := make([]syncline.Value, len(from))
 		for i, at := range from {
 			if values[i] = syncline.Text(record[at]); record[at] == "" && r.Columns[i].Kind != syncline.KindText {

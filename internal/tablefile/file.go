@@ -56,6 +56,7 @@ type File struct {
 	size    int64
 	changed time.Time
 	looked  time.Time
+	missing bool // it could not be looked at last, which was reported
 }
 
 // Open reads the file.
@@ -85,13 +86,15 @@ func (f *File) Rows() Rows {
 	if now := time.Now(); now.Sub(f.looked) >= f.o.Reload {
 		f.looked = now
 		info, err := os.Stat(f.o.Path)
+		told := f.missing && err != nil
+		f.missing = err != nil
 		if err == nil && (info.Size() != f.size || !info.ModTime().Equal(f.changed)) {
 			f.size, f.changed = info.Size(), info.ModTime() // a file that is broken is reported once
 			if err = f.load(); err == nil {
 				f.log.Info("file read again", "path", f.o.Path, "rows", len(f.rows))
 			}
 		}
-		if err != nil {
+		if err != nil && !told {
 			f.log.Warn("file cannot be read again: its earlier rows stay in use", "path", f.o.Path, "error", err)
 		}
 	}

@@ -1,11 +1,14 @@
 package tablefile
 
 import (
+	"bytes"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"syncline"
 )
@@ -51,6 +54,9 @@ func TestWhatIsWrongWithAFileNamesThePlaceAndNoValue(t *testing.T) {
 		{"a.csv", "sku,name\n", `its first line does not name the column "net.price"`},
 		{"a.csv", "sku,name,net.price\ns3cret,a,1\ns3cret,b,2\n", "line 3 has a key that was there before"},
 		{"a.csv", "sku,name,net.price\n1,a,s3cret\n", "line 2: "},
+		{"a.csv", "sku,name,net.price\n1,s3cret\"b,2\n", "line 2 is not CSV with 3 columns"},
+		{"a.csv", "sku,name,net.price\n\"s3cret\n1,a,2\n", "line 3 is not CSV with 3 columns"},
+		{"a.csv", "sku,name,net.price\n1,s3cret\n", "line 2 is not CSV with 3 columns"},
 		{"a.json", `[{"sku": 1, "net": {"price": 1}}]`, `entry 1 has no field "name"`},
 		{"a.json", `[{"name": "s3cret"}]`, `entry 1 has no field "sku"`},
 		{"a.json", `{"s3cret": 5}`, "entry 1 by name is no object"},
@@ -62,4 +68,35 @@ func TestWhatIsWrongWithAFileNamesThePlaceAndNoValue(t *testing.T) {
 			t.Errorf("Open(%q) = %v, want %s", tt.text, err, tt.want)
 		}
 	}
+}
+
+// TestAFileThatIsAwayIsReportedOnce, and again once it was back.
+func TestAFileThatIsAwayIsReportedOnce(t *testing.T) {
+	const text = "sku,name,net.price\n7,seven,1\n"
+	f, err := open(t, "a.csv", text, Options{Key: "sku", Columns: columns, Reload: time.Nanosecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var log bytes.Buffer
+	f.LogTo(slog.New(slog.NewTextHandler(&log, nil)))
+	away := func(want int) {
+		t.Helper()
+		if err := os.Remove(f.o.Path); err != nil {
+			t.Fatal(err)
+		}
+		for range 3 {
+			if rows := f.Rows(); len(rows) != 1 {
+				t.Errorf("%d rows of a file that is away, want the earlier one", len(rows))
+			}
+		}
+		if got := strings.Count(log.String(), "cannot be read again"); got != want {
+			t.Errorf("it was reported %d times, want %d:\n%s", got, want, &log)
+		}
+	}
+	away(1)
+	if err := os.WriteFile(f.o.Path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f.Rows()
+	away(2)
 }
