@@ -61,9 +61,25 @@ func newLayout(in *syncline.Schema) *layout {
 	return l
 }
 
-// index returns where the field is, -1 if there is none.
-func (l *layout) index(name string) int {
-	return slices.IndexFunc(l.fields, func(f field) bool { return f.Name == name })
+// index returns where the field is, -1 if there is none, those at other places left aside.
+func (l *layout) index(name string, aside ...int) int {
+	for i := range l.fields {
+		if l.fields[i].Name == name && !slices.Contains(aside, i) {
+			return i
+		}
+	}
+	return -1
+}
+
+// remove takes away the fields at these places: a new one may have the name of one that goes.
+func (l *layout) remove(at []int) {
+	kept := make([]field, 0, len(l.fields))
+	for i, f := range l.fields {
+		if !slices.Contains(at, i) {
+			kept = append(kept, f)
+		}
+	}
+	l.fields = kept
 }
 
 // need returns where the field is that a step names; -1 where the source's schema is open and the field was not sent, with

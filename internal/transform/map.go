@@ -29,7 +29,7 @@ func (s Map) compile() (binder, error) {
 // bind adds the fields at the end, then removes those that are not kept. A field that moves takes its place in the key along;
 // a copy does not.
 func (s Map) bind(l *layout) error {
-	var gone []string
+	var gone []int
 	for _, m := range s.Fields {
 		i, path, err := l.locate(m.From)
 		if err != nil {
@@ -50,7 +50,7 @@ func (s Map) bind(l *layout) error {
 		}
 		f.Name = m.To
 		if nested {
-			if err := l.insert(f, name, strings.Split(inner, ".")); err != nil {
+			if err := l.insert(f, name, strings.Split(inner, "."), gone); err != nil {
 				return err
 			}
 		} else {
@@ -61,10 +61,10 @@ func (s Map) bind(l *layout) error {
 		case len(path) > 0:
 			l.cut(i, path)
 		default:
-			gone = append(gone, m.From)
+			gone = append(gone, i)
 		}
 	}
-	l.fields = slices.DeleteFunc(l.fields, func(f field) bool { return slices.Contains(gone, f.Name) })
+	l.remove(gone)
 	return l.distinct()
 }
 
@@ -113,10 +113,10 @@ func (l *layout) take(f field, path []string, to string, kind syncline.Kind) fie
 	return field{Column: syncline.Column{Name: to, Kind: kind, Nullable: true}, register: register, key: -1}
 }
 
-// insert puts a field's value into a JSON column, which it makes where there is none. Where one of the two was not sent, the whole
-// is not known.
-func (l *layout) insert(f field, column string, path []string) error {
-	at := l.index(column)
+// insert puts a field's value into a JSON column, which it makes where there is none but one that goes. Where one of the two was not
+// sent, the whole is not known.
+func (l *layout) insert(f field, column string, path []string, gone []int) error {
+	at := l.index(column, gone...)
 	from, elem, into := f.register, f.Elem, -1
 	reads := []int{from}
 	if at >= 0 {

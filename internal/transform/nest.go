@@ -28,7 +28,7 @@ func (s Flatten) compile() (binder, error) {
 }
 
 func (s Flatten) bind(l *layout) error {
-	var gone []string
+	var gone []int
 	for _, f := range s.Fields {
 		at, path, err := l.locate(f.Field)
 		if err != nil {
@@ -49,10 +49,10 @@ func (s Flatten) bind(l *layout) error {
 		case len(path) > 0:
 			l.cut(at, path)
 		default:
-			gone = append(gone, f.Field)
+			gone = append(gone, at)
 		}
 	}
-	l.fields = slices.DeleteFunc(l.fields, func(f field) bool { return slices.Contains(gone, f.Name) })
+	l.remove(gone)
 	return l.distinct()
 }
 
