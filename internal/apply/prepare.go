@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"sync"
 
 	"syncline"
@@ -29,6 +30,9 @@ type Made struct {
 	// Err is why there is no record: an expression.ErrUnset has it read from the source, a *syncline.Error of class transient has the
 	// event wait and be tried again, which counts as no attempt, and any other error parks it.
 	Err error
+	// Later: there was no time for the event. What is made of those before it goes on to the target, and it is asked for again; Prepare
+	// makes at least one of those that it is asked for.
+	Later bool
 
 	there bool // it was asked for
 }
@@ -53,6 +57,16 @@ type part struct {
 type recalled struct {
 	entry *entry
 	rule  *bound
+}
+
+// later reports whether there was no time for it.
+func (r *recalled) later() bool {
+	for _, made := range r.entry.made {
+		if !made[0].there {
+			return true
+		}
+	}
+	return false
 }
 
 func (p *preparation) add(r int, binding *Binding, e *entry, i int) {
@@ -209,11 +223,12 @@ func (m *machine) prepared(answers [][]Made) {
 			if e.made[q.rule] == nil {
 				e.made[q.rule] = make([]Made, len(e.batch.Events))
 			}
-			answers[i][j].there = true
+			answers[i][j].there = !answers[i][j].Later
 			e.made[q.rule][q.places[j].Index] = answers[i][j]
 		}
 	}
 	if p.recalled != nil {
+		maps.DeleteFunc(p.recalled, func(_ string, r *recalled) bool { return r.later() })
 		m.recalled = p.recalled
 	}
 }

@@ -3,6 +3,7 @@ package apply
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -19,6 +20,7 @@ type oracle struct {
 	asked  [][]string                  // the names of each question
 	answer func(name string) error     // nil = all are answered
 	fails  func(context.Context) error // nil = it never does
+	atOnce int                         // how many there is time for; 0 = all
 }
 
 func (o *oracle) bind(s *syncline.Schema) (*Binding, error) {
@@ -37,8 +39,10 @@ func (o *oracle) bind(s *syncline.Schema) (*Binding, error) {
 			name := row[1].Text()
 			names = append(names, name)
 			row[1] = syncline.Text(strings.ToUpper(name))
-			made[i] = Made{Values: row, Keep: true}
-			if o.answer != nil {
+			if made[i] = (Made{Values: row, Keep: true}); o.atOnce > 0 && i >= o.atOnce {
+				made[i] = Made{Later: true}
+			}
+			if o.answer != nil && !made[i].Later {
 				made[i].Err = o.answer(name)
 			}
 		}
@@ -59,6 +63,32 @@ func TestRowsAreAskedForInOneGo(t *testing.T) {
 	b.want(map[string]string{"1": "C/x"})
 	if len(o.asked) != 1 || strings.Join(o.asked[0], "") != "abc" {
 		t.Errorf("asked for %v, want a, b and c in one go", o.asked)
+	}
+}
+
+// TestWhatThereWasNoTimeForIsAskedForAgain: what was made goes to the target, nothing is parked, and the order of each key holds. Retries
+// are asked for again too.
+func TestWhatThereWasNoTimeForIsAskedForAgain(t *testing.T) {
+	o := &oracle{atOnce: 2}
+	b := newBench(t, o.rule)
+	b.append(created(1, "a", "x"), created(2, "b", "x"), updated(1, "c", "-"))
+	b.append(created(3, "d", "x"), updated(2, "e", "-"))
+	b.mustDrain()
+	b.want(map[string]string{"1": "C/x", "2": "E/x", "3": "D/x"})
+	if got := fmt.Sprint(o.asked); got != "[[a b c d e] [c d e] [e]]" {
+		t.Errorf("asked for %s, want two fewer each time", got)
+	}
+	o.asked, o.answer = nil, func(string) error { return syncline.Errorf(syncline.Transient, "not_there", "it is not there yet") }
+	for id := range int64(5) {
+		b.append(created(10+id, "r", "x"))
+	}
+	b.mustDrain()
+	o.asked, o.answer = nil, nil
+	b.now = b.now.Add(time.Hour)
+	b.mustDrain()
+	b.want(map[string]string{"1": "C/x", "2": "E/x", "3": "D/x", "10": "R/x", "11": "R/x", "12": "R/x", "13": "R/x", "14": "R/x"})
+	if got := fmt.Sprint(o.asked); got != "[[r r r r r] [r r r] [r]]" {
+		t.Errorf("retries asked for %s, want two fewer each time", got)
 	}
 }
 

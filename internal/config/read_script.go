@@ -14,13 +14,14 @@ import (
 
 // scriptStep reads {code: …, fields: {name: kind}} and {file: path, fields: [name]}.
 func (l *loader) scriptStep(v value) transform.Step {
-	step := transform.Script{Timeout: 100 * time.Millisecond, Memory: 128 << 20}
+	step := transform.Script{Timeout: 100 * time.Millisecond, BatchTimeout: 5 * time.Second, Memory: 128 << 20}
 	seen := l.object(v, "a script", fields{
-		"code":    func(v value) { step.Code = l.script(v) },
-		"file":    func(v value) { step.Code = l.scriptFile(v) },
-		"fields":  func(v value) { l.outputs(v, &step.Fields) },
-		"timeout": func(v value) { l.duration(v, &step.Timeout, time.Millisecond) },
-		"memory":  func(v value) { l.size(v, &step.Memory, 64<<20) },
+		"code":          func(v value) { step.Code = l.script(v) },
+		"file":          func(v value) { step.Code = l.scriptFile(v) },
+		"fields":        func(v value) { l.outputs(v, &step.Fields) },
+		"timeout":       func(v value) { l.duration(v, &step.Timeout, time.Millisecond) },
+		"batch_timeout": func(v value) { l.duration(v, &step.BatchTimeout, time.Millisecond) },
+		"memory":        func(v value) { l.size(v, &step.Memory, 64<<20) },
 	}, nil)
 	_, code := seen["code"]
 	_, file := seen["file"]

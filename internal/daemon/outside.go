@@ -131,7 +131,7 @@ func preparer(match *rule.Rule, steps *transform.Transform, s *syncline.Schema, 
 			return nil, err
 		}
 		for i, a := range answers {
-			made[of[i]] = apply.Made{Values: a.Values, Keep: a.Keep, Err: a.Err}
+			made[of[i]] = apply.Made{Values: a.Values, Keep: a.Keep, Err: a.Err, Later: a.Later}
 		}
 		return made, nil
 	}, nil

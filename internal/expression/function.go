@@ -138,8 +138,14 @@ func numberOf(m *meter, v any) (any, error) {
 		if n, err := strconv.Atoi(text); err == nil {
 			return n, nil
 		}
+		if len(text) > maxDigits {
+			return nil, m.errorf("the text is not a number")
+		}
+		if err := m.digits(int64(len(text))); err != nil {
+			return nil, err
+		}
 		d, err := parseDecimal(text)
-		if err != nil || len(text) > maxDigits {
+		if err != nil {
 			return nil, m.errorf("the text is not a number")
 		}
 		return d, checkDigits(m, d.Decimal)

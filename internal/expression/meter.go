@@ -29,6 +29,13 @@ func (m *meter) spend(units int) error {
 // text counts a text that was made, or is about to be.
 func (m *meter) text(bytes int) error { return m.spend(bytes / bytesPerUnit) }
 
+// digits counts work on numbers with so many digits in all, those that they would have if they were written out. It grows with the
+// square: a number of 10,000 digits takes milliseconds to read or to round.
+func (m *meter) digits(n int64) error {
+	n = min(n, 1_000_000)
+	return m.spend(int(n/16 + n*n/8192))
+}
+
 // function is one that expressions can call, or an operator.
 type function struct {
 	least, most int

@@ -164,7 +164,7 @@ func magnitude(x int) uint64 {
 }
 
 func decimalArithmetic(m *meter, op byte, x, y *apd.Decimal) (any, error) {
-	if err := m.spend(int(x.NumDigits()+y.NumDigits()) / 16); err != nil {
+	if err := m.digits(size(x) + size(y)); err != nil {
 		return nil, err
 	}
 	d := new(apd.Decimal)
@@ -199,6 +199,11 @@ func decimalArithmetic(m *meter, op byte, x, y *apd.Decimal) (any, error) {
 	return decimal{d}, checkDigits(m, d)
 }
 
+// size is about how many digits the number has when it is written out. Counting them exactly would take long where they are many.
+func size(d *apd.Decimal) int64 {
+	return int64(d.Coeff.BitLen())*3/10 + int64(max(d.Exponent, -d.Exponent))
+}
+
 func checkDigits(m *meter, d *apd.Decimal) error {
 	if d.Form == apd.Finite && d.NumDigits()+int64(max(d.Exponent, -d.Exponent)) > maxDigits {
 		return m.errorf("a number has more than %d digits", maxDigits)
@@ -221,6 +226,9 @@ func round(m *meter, v any, places int, mode apd.Rounder) (any, error) {
 	d := exact(v)
 	if d.Form != apd.Finite {
 		return v, nil
+	}
+	if err := m.digits(size(d) + int64(max(places, -places))); err != nil {
+		return nil, err
 	}
 	if err := checkDigits(m, d); err != nil {
 		return nil, err

@@ -2,6 +2,7 @@ package expression
 
 import (
 	"regexp"
+	"regexp/syntax"
 	"strings"
 )
 
@@ -114,24 +115,44 @@ func matches(m *meter, args []any) (any, error) {
 	if !ok {
 		return nil, m.errorf("matches needs a text, not %s", typeName(args[0]))
 	}
-	if err := m.text(len(text)); err != nil {
-		return nil, err
-	}
-	re, ok := args[1].(*regexp.Regexp)
+	p, ok := args[1].(pattern)
 	if !ok {
-		pattern, ok := args[1].(string)
-		if !ok || len(pattern) > maxPattern {
+		written, ok := args[1].(string)
+		if !ok || len(written) > maxPattern {
 			return nil, m.errorf("matches needs a pattern of at most %d bytes", maxPattern)
 		}
 		var err error
-		if err = m.spend(len(pattern)); err != nil {
+		if err = m.spend(1000 + 16*len(written)); err != nil { // a short one can stand for a large one: (a{1000})
 			return nil, err
 		}
-		if re, err = regexp.Compile(pattern); err != nil {
+		if p, err = compilePattern(written); err != nil {
 			return nil, m.errorf("the pattern cannot be read")
 		}
 	}
-	return re.MatchString(text), nil
+	// At worst, each character is looked at in each state of the pattern.
+	if err := m.spend(len(text)/bytesPerUnit + len(text)*p.size/512); err != nil {
+		return nil, err
+	}
+	return p.MatchString(text), nil
+}
+
+// pattern is a compiled regular expression. It is a struct because the virtual machine follows pointers.
+type pattern struct {
+	*regexp.Regexp
+	size int // its states
+}
+
+func compilePattern(written string) (pattern, error) {
+	parsed, err := syntax.Parse(written, syntax.Perl)
+	if err != nil {
+		return pattern{}, err
+	}
+	states, err := syntax.Compile(parsed.Simplify())
+	if err != nil {
+		return pattern{}, err
+	}
+	re, err := regexp.Compile(written)
+	return pattern{re, len(states.Inst)}, err
 }
 
 // member returns a part of a JSON value; null where there is none.

@@ -2,7 +2,6 @@ package expression
 
 import (
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -213,7 +212,7 @@ func (p *patcher) binary(node *ast.Node, n *ast.BinaryNode) {
 		return
 	case "matches":
 		if pattern, ok := n.Right.(*ast.StringNode); ok {
-			re, err := regexp.Compile(pattern.Value)
+			re, err := compilePattern(pattern.Value)
 			if err != nil {
 				p.fail(n.Right, "", "the pattern cannot be read: %v", err)
 				return

@@ -11,16 +11,17 @@ import (
 )
 
 // What goes between the two processes. A frame is its length (4 bytes, big endian) and its content; a string is its length as a varint
-// and its bytes. To the worker goes one frame that says what to run (setup), then one for each batch of records: their number, and of each
-// the event, the record before and after, and the fields that were not sent. Back comes one frame that says that the setup is understood,
-// then one for each record: a letter for what came of it, and what belongs to that. Nobody else ever reads this: both processes are the
-// same program.
+// and its bytes. To the worker goes one frame that says what to run (setup), then one for each batch of records: their number, the
+// time for them in nanoseconds, and of each the event, the record before and after, and the fields that were not sent. Back comes one
+// frame that says that the setup is understood, then one for each record: a letter for what came of it, and what belongs to that. Nobody
+// else ever reads this: both processes are the same program.
 const (
 	ready      = 'r' // setup is understood
 	made       = 'o' // then the values of the fields: 0 = as it was, 1 and a string
 	dropped    = 'd'
 	unsent     = 'u' // then the name of the field
 	failed     = 'f' // then code and message; a record of its own
+	later      = 'l' // there was no time for it
 	ended      = 'e' // the same, and the process ends
 	maxFrame   = 256 << 20
 	maxMessage = 4 << 10
@@ -99,7 +100,7 @@ func appendFailure(dst []byte, letter byte, code, message string) []byte {
 type answer struct {
 	javascript.Result
 	code, message string // of a record that failed
-	ended         bool
+	ended, later  bool
 }
 
 func parseAnswer(frame []byte, width int) (a answer, err error) {
@@ -117,6 +118,8 @@ func parseAnswer(frame []byte, width int) (a answer, err error) {
 		}
 	case dropped:
 		a.Drop = true
+	case later:
+		a.later = true
 	case unsent:
 		a.Unset = f.Text()
 	case failed, ended:

@@ -49,6 +49,9 @@ func New(o Options) *Worker {
 	if o.Idle <= 0 {
 		o.Idle = time.Minute
 	}
+	if o.Step.BatchTimeout <= 0 {
+		o.Step.BatchTimeout = 5 * time.Second
+	}
 	w := &Worker{o: o, setup: setup{Code: o.Step.Code, Timeout: int64(o.Step.Timeout), Memory: o.Step.Memory}}
 	for _, f := range o.Step.Fields {
 		w.setup.Fields = append(w.setup.Fields, f.Field)
@@ -88,6 +91,9 @@ func (w *Worker) Ask(ctx context.Context, asks []*transform.Ask) error {
 	for i, a := range asks {
 		tasks[i] = encode(a)
 	}
+	for _, a := range asks {
+		a.Later = true // until there is an answer
+	}
 	err := w.run(ctx, tasks, func(i int, a answer) { w.settle(asks[i], a) })
 	w.idle = time.AfterFunc(w.o.Idle, func() {
 		w.mu.Lock()
@@ -106,6 +112,8 @@ type span struct{ from, to int }
 // run has every task answered. Where the process dies, the task that it died of is found: the process says which it was, or the tasks that
 // it had are given to new ones by halves, until one is left. A task is guilty only if a process dies that has seen no other, because the
 // memory of the others may be what it died of; but one that took too long did so by itself.
+//
+// When the time for all of them is over, those that have no answer yet are left without one. At least one has.
 func (w *Worker) run(ctx context.Context, tasks [][]byte, settle func(int, answer)) error {
 	var todo []span // the next one last
 	for to := len(tasks); to > 0; {
@@ -117,7 +125,14 @@ func (w *Worker) run(ctx context.Context, tasks [][]byte, settle func(int, answe
 		todo = append(todo, span{from, to})
 		to = from
 	}
-	for len(todo) > 0 {
+	until, done := time.Now().Add(w.o.Step.BatchTimeout), false
+	answered := func(i int, a answer) {
+		if !a.later {
+			done = true
+			settle(i, a)
+		}
+	}
+	for len(todo) > 0 && (!done || time.Now().Before(until)) {
 		s := todo[len(todo)-1]
 		todo = todo[:len(todo)-1]
 		if s.from == s.to {
@@ -131,7 +146,7 @@ func (w *Worker) run(ctx context.Context, tasks [][]byte, settle func(int, answe
 		}
 		fresh := !w.p.used
 		w.p.used = true
-		n, last, err := w.send(ctx, tasks[s.from:s.to], func(i int, a answer) { settle(s.from+i, a) })
+		n, last, err := w.send(ctx, tasks[s.from:s.to], max(time.Until(until), 0), func(i int, a answer) { answered(s.from+i, a) })
 		if err == nil {
 			continue
 		}
@@ -143,13 +158,13 @@ func (w *Worker) run(ctx context.Context, tasks [][]byte, settle func(int, answe
 		switch {
 		case last.ended && (last.code == javascript.CodeTimeout || alone && fresh):
 			w.o.Logger.Warn("script ended its process", "code", last.code)
-			settle(at, last)
+			answered(at, last)
 			todo = append(todo, span{at + 1, s.to})
 		case last.ended:
 			todo = append(todo, span{at + 1, s.to}, span{at, at + 1})
 		case alone && fresh:
 			w.o.Logger.Warn("script ended its process", "code", last.code)
-			settle(at, last)
+			answered(at, last)
 		case s.to-at == 1:
 			todo = append(todo, span{at, s.to})
 		default:
@@ -160,11 +175,11 @@ func (w *Worker) run(ctx context.Context, tasks [][]byte, settle func(int, answe
 	return nil
 }
 
-// send has the process answer the tasks, and returns how many it has answered when it dies; last is then what it died of, as far as can
+// send has the process answer the tasks as far as there is time, and returns how many it has answered when it dies; last is then what it died of, as far as can
 // be told. The process is gone after an error.
-func (w *Worker) send(ctx context.Context, tasks [][]byte, settle func(int, answer)) (n int, last answer, err error) {
+func (w *Worker) send(ctx context.Context, tasks [][]byte, left time.Duration, settle func(int, answer)) (n int, last answer, err error) {
 	p := w.p
-	frame := binary.AppendUvarint(nil, uint64(len(tasks)))
+	frame := binary.AppendUvarint(binary.AppendUvarint(nil, uint64(len(tasks))), uint64(left))
 	for _, t := range tasks {
 		frame = append(frame, t...)
 	}
@@ -208,6 +223,7 @@ const silence = 30 * time.Second
 
 // settle turns an answer into the step's.
 func (w *Worker) settle(a *transform.Ask, r answer) {
+	a.Later = false
 	switch {
 	case r.code != "":
 		a.Err = reject(r.code, r.message)

@@ -56,6 +56,9 @@ func begin(t *testing.T, step *transform.Script) *Worker {
 	if step.Memory == 0 {
 		step.Memory = 128 << 20
 	}
+	if step.BatchTimeout == 0 {
+		step.BatchTimeout = time.Minute
+	}
 	w := New(Options{Step: *step})
 	t.Cleanup(func() {
 		if err := w.Close(); err != nil {
@@ -296,6 +299,43 @@ func TestAWorkerThatDoesNotStart(t *testing.T) {
 	_, _, err := apply(t.Context(), w, step, order(1, "a"))
 	if syncline.CodeOf(err) != "script_process" || syncline.ClassOf(err) != syncline.Transient {
 		t.Errorf("error = %v, want a transient script_process", err)
+	}
+}
+
+// TestABatchThatTakesTooLongIsCut: what has an answer goes on, the rest is asked for again. There is always one more, whatever it costs.
+func TestABatchThatTakesTooLongIsCut(t *testing.T) {
+	for name, code := range map[string]string{
+		"slow":  `for (let i = 0; i < 20000; i++); after.note = "ok"; return after`,
+		"bombs": `for (;;) {}`,
+		"dying": `"xy".repeat(1 << 29).toUpperCase()`,
+	} {
+		if name == "dying" && underRace {
+			continue
+		}
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			step := transform.Script{Code: code, Fields: []transform.Output{field("note", 0)}, Timeout: time.Second, BatchTimeout: time.Nanosecond, Memory: 96 << 20}
+			w := begin(t, &step)
+			rows := [][]syncline.Value{order(1, "a"), order(2, "b"), order(3, "c"), order(4, "d")}
+			for calls := 1; len(rows) > 0; calls++ {
+				made, _, err := apply(t.Context(), w, step, rows...)
+				if err != nil {
+					t.Fatal(err)
+				}
+				var left [][]syncline.Value
+				for i, m := range made {
+					if m.Later {
+						left = append(left, rows[i])
+					} else if (name == "slow") != (m.Err == nil && m.Keep) {
+						t.Errorf("record %d = %v, %v", i, m.Keep, m.Err)
+					}
+				}
+				if len(left) != len(rows)-1 {
+					t.Fatalf("call %d leaves %d of %d records, want one fewer", calls, len(left), len(rows))
+				}
+				rows = left
+			}
+		})
 	}
 }
 

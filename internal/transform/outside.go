@@ -15,7 +15,8 @@ import (
 
 // Asker answers what one step asks.
 type Asker interface {
-	// Ask sets, of each Ask, Out, or Drop or Err. It may block. An error is no record's fault: it concerns all of them.
+	// Ask sets, of each Ask, Out, or Drop, Err or Later; Later not of all of them. It may block. An error is no record's fault: it
+	// concerns all of them.
 	Ask(ctx context.Context, asks []*Ask) error
 }
 
@@ -32,6 +33,8 @@ type Ask struct {
 	Out []syncline.Value
 	// Drop leaves the record out.
 	Drop bool
+	// Later: there was no time for it. It is asked again, with what comes next.
+	Later bool
 	// Err is why there is no answer: an expression.ErrUnset where a field is needed that was not sent, or a *syncline.Error, which is
 	// transient where the answer may come by itself.
 	Err error
@@ -57,6 +60,8 @@ type Made struct {
 	Keep bool
 	// Err is as Plan.Apply returns it.
 	Err error
+	// Later: a step had no time for the record, which has to be made anew.
+	Later bool
 }
 
 // asking is a step that asks outside.
@@ -189,6 +194,9 @@ func (p *Plan) ask(ctx context.Context, op *operation, asker Asker, rows []regis
 	return slices.DeleteFunc(live, func(i int) bool {
 		n++
 		a := asks[n]
+		if made[i].Later = a.Later; a.Later {
+			return true
+		}
 		if a.Err == nil && !a.Drop {
 			a.Err = q.take(a, &rows[i])
 		}

@@ -16,6 +16,8 @@ type Script struct {
 	// Timeout bounds the work on one record, Memory what its process may use, in bytes.
 	Timeout time.Duration `json:"timeout"`
 	Memory  int64         `json:"memory"`
+	// BatchTimeout bounds the time for the records of one question: what is done by then goes on. 0 = 5 s.
+	BatchTimeout time.Duration `json:"-"`
 }
 
 // Kind is "script".
