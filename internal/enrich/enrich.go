@@ -33,8 +33,8 @@ type found struct {
 	err error
 }
 
-// asker asks for keys, which are different and not null. It returns what it found of each; one that it leaves out has no row. A
-// *syncline.Error concerns all of them.
+// asker asks for keys, which are different and not null. It returns what it found of each; one that it leaves out has no row. After an
+// error, what it found is right, and of those that it leaves out nothing is known.
 type asker interface {
 	ask(ctx context.Context, keys []syncline.Value) (map[string]found, error)
 	close() error
@@ -140,19 +140,23 @@ func (e *Enricher) learn(ctx context.Context, keys []syncline.Value, known map[s
 	if e.step.Down && now.Before(e.until) {
 		return nil
 	}
-	asked, cancel := context.WithTimeout(ctx, e.step.Timeout)
-	defer cancel()
-	answers, err := e.asker.ask(asked, keys)
-	if err != nil {
-		return e.unanswered(ctx, err, now)
+	asked := ctx
+	if e.step.HTTP == nil { // which has it for each of its questions
+		var cancel context.CancelFunc
+		asked, cancel = context.WithTimeout(ctx, e.step.Timeout)
+		defer cancel()
 	}
-	if e.failures > 0 {
+	answers, err := e.asker.ask(asked, keys)
+	if err == nil && e.failures > 0 {
 		e.failures, e.until = 0, time.Time{}
 		e.log.Info("enrichment gets answers again")
 	}
 	for _, k := range keys {
 		key := textOf(k)
-		f := answers[key]
+		f, answered := answers[key]
+		if err != nil && !answered {
+			continue
+		}
 		known[key] = f
 		switch {
 		case f.err != nil: // it may be corrected
@@ -162,6 +166,9 @@ func (e *Enricher) learn(ctx context.Context, keys []syncline.Value, known map[s
 		default:
 			e.cache.put(key, f, now.Add(e.step.TTL))
 		}
+	}
+	if err != nil {
+		return e.unanswered(ctx, err, now)
 	}
 	return nil
 }

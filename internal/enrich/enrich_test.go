@@ -148,6 +148,12 @@ func TestPostgres(t *testing.T) {
 	b.e.step.Timeout = 5 * time.Second
 	b.want("text(Anna) decimal(12.50)", "1")
 
+	// Rows of the others come before the one that fails, and again without it.
+	s.SQL = &transform.FromSQL{System: "crm", Query: "SELECT k AS id, k AS name, 10 / k::int AS credit FROM unnest($1::text[]) k", Key: "id"}
+	newBench(t, Options{Step: s, Postgres: url}).want("text(1) decimal(10), text(2) decimal(5), enrich_failed/rejected, text(5) decimal(2)", "1", "2", "0", "5")
+	s.SQL.Query = "SELECT k AS id, (SELECT name FROM customer WHERE id = k::int) AS name, 1 AS credit FROM unnest($1::text[]) k"
+	newBench(t, Options{Step: s, Postgres: url}).want("text(Anna) decimal(1), enrich_failed/rejected, text(Late) decimal(1)", "1", "3", "77")
+
 	for query, why := range map[string]string{
 		"SELECT id, name FROM customer WHERE id = ANY($1)":                       "a result without a column",
 		"SELECT id, name, credit FROM customers WHERE id = ANY($1)":              "a table that is not there",
@@ -259,7 +265,7 @@ func TestHTTP(t *testing.T) {
 		t.Errorf("a service that is down: %v, want a transient enrich_unreachable", err)
 	}
 	down.Store(false)
-	b.e.step.Timeout = 50 * time.Millisecond
+	b.e.asker.(*service).step.Timeout = 50 * time.Millisecond
 	if _, err := b.ask("slow"); syncline.CodeOf(err) != "enrich_unreachable" {
 		t.Errorf("a service that is slow: %v, want enrich_unreachable", err)
 	}
@@ -296,6 +302,58 @@ func TestWhatIsDownCountsAsMissing(t *testing.T) {
 	up.Store(true)
 	b.now = b.now.Add(2 * time.Minute)
 	b.want("text(Ann) null", "1")
+}
+
+// TestAnswersBeforeAnErrorCount: a service that now and then answers no question is not asked all of them again.
+func TestAnswersBeforeAnErrorCount(t *testing.T) {
+	var calls atomic.Int64
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if calls.Add(1)%20 == 0 {
+			w.WriteHeader(http.StatusTooManyRequests)
+			return
+		}
+		fmt.Fprintf(w, `{"name": %q}`, strings.TrimPrefix(r.URL.Path, "/")) //nolint:errcheck // a test
+	}))
+	defer server.Close()
+	keys := make([]string, 100)
+	for i := range keys {
+		keys[i] = fmt.Sprintf("k%d", i)
+	}
+	for _, down := range []bool{false, true} {
+		calls.Store(0)
+		s := step(transform.MissingNull)
+		s.HTTP, s.Down = &transform.FromHTTP{URL: server.URL + "/{key}", AllowPrivate: true}, down
+		b := newBench(t, Options{Step: s})
+		var got string
+		var err error
+		for round := range 20 {
+			if got, err = b.ask(keys...); round == 0 && down && !strings.HasPrefix(got, "text(k0) null, text(k1) null, ") {
+				t.Errorf("the first answers of a service that is down later are %.40s, %v", got, err)
+			}
+			if err == nil && !strings.Contains(got, "null null") {
+				break
+			}
+			b.now = b.now.Add(2 * time.Second)
+		}
+		if err != nil || strings.Contains(got, "null null") || calls.Load() > 110 {
+			t.Errorf("down %t: %.40s…, %v after %d calls for 100 keys", down, got, err, calls.Load())
+		}
+	}
+}
+
+// TestNothingIsNoKeyOfAService: what stands at the URL without a key is no record's.
+func TestNothingIsNoKeyOfAService(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprint(w, `[{"name": "the only one"}]`) //nolint:errcheck // a test
+	}))
+	defer server.Close()
+	s := step(transform.MissingReject)
+	s.HTTP = &transform.FromHTTP{URL: server.URL + "/customers/{key}", AllowPrivate: true}
+	e := newBench(t, Options{Step: s}).e
+	ask := &transform.Ask{Key: syncline.Text("")}
+	if err := e.Ask(t.Context(), []*transform.Ask{ask}); err != nil || syncline.CodeOf(ask.Err) != "enrich_missing" {
+		t.Errorf("an empty key: %v, %v, want enrich_missing", ask.Err, err)
+	}
 }
 
 // TestPrivateAddressesAreRefused where they are not allowed, after the name was resolved.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/hex"
 	"errors"
+	"maps"
 	"slices"
 	"strings"
 
@@ -63,6 +64,7 @@ func (p *postgres) ask(ctx context.Context, keys []syncline.Value) (map[string]f
 // query asks for the keys; where one of them is not what the query compares it with, the others are asked for without it.
 func (p *postgres) query(ctx context.Context, keys []syncline.Value, answers map[string]found) error {
 	res := p.conn.PgConn().ExecParams(ctx, p.step.SQL.Query, [][]byte{arrayOf(keys)}, nil, nil, nil)
+	got := make(map[string]found, len(keys)) // rows come before an error, and again when it is asked without the key at fault
 	var t *table
 	for res.NextRow() {
 		if t == nil {
@@ -80,11 +82,11 @@ func (p *postgres) query(ctx context.Context, keys []syncline.Value, answers map
 		for i, b := range res.Values() {
 			row[i] = valueOf(res.FieldDescriptions()[i].DataTypeOID, b)
 		}
-		t.add(answers, row)
+		t.add(got, row)
 	}
 	_, err := res.Close()
 	var refused *pgconn.PgError
-	if errors.As(err, &refused) && strings.HasPrefix(refused.Code, "22") { // a data exception
+	if errors.As(err, &refused) && (strings.HasPrefix(refused.Code, "22") || strings.HasPrefix(refused.Code, "21")) { // what the data is, or how many rows
 		if len(keys) == 1 {
 			answers[textOf(keys[0])] = found{err: syncline.Errorf(syncline.Rejected, "enrich_failed", "the query does not take the record's key (SQLSTATE %s)", refused.Code).
 				WithFix("correct the step's `by`, or the record, then retry the task")}
@@ -100,6 +102,7 @@ func (p *postgres) query(ctx context.Context, keys []syncline.Value, answers map
 	if err != nil {
 		return p.failed(ctx, err)
 	}
+	maps.Copy(answers, got)
 	return nil
 }
 

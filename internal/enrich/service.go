@@ -61,8 +61,8 @@ func (s *service) close() error {
 }
 
 func (s *service) ask(ctx context.Context, keys []syncline.Value) (map[string]found, error) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
+	giving, stop := context.WithCancel(ctx) // ends with the first that fails; what was asked is waited for
+	defer stop()
 	var mu sync.Mutex
 	var failed error
 	answers := make(map[string]found, len(keys))
@@ -73,9 +73,12 @@ func (s *service) ask(ctx context.Context, keys []syncline.Value) (map[string]fo
 			for k := range next {
 				f, err := s.one(ctx, k)
 				mu.Lock()
-				if answers[textOf(k)] = f; err != nil && failed == nil {
+				switch {
+				case err == nil:
+					answers[textOf(k)] = f
+				case failed == nil:
 					failed = err
-					cancel()
+					stop()
 				}
 				mu.Unlock()
 			}
@@ -85,7 +88,7 @@ give:
 	for _, k := range keys {
 		select {
 		case next <- k:
-		case <-ctx.Done():
+		case <-giving.Done():
 			break give
 		}
 	}
@@ -94,14 +97,16 @@ give:
 	if failed == nil {
 		failed = ctx.Err()
 	}
-	if failed != nil {
-		return nil, failed
-	}
-	return answers, nil
+	return answers, failed
 }
 
-// one asks for a key.
+// one asks for a key. Nothing at all is the key of no record: its URL would be that of something else.
 func (s *service) one(ctx context.Context, key syncline.Value) (found, error) {
+	if textOf(key) == "" {
+		return found{}, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.step.Timeout)
+	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.ReplaceAll(s.step.HTTP.URL, "{key}", escaped(textOf(key))), nil)
 	if err != nil {
 		return found{err: s.unusable("its key makes no URL")}, nil
