@@ -255,3 +255,33 @@ func TestCompileRefuses(t *testing.T) {
 		t.Errorf("Bind of a sum of texts = %v, want bad_conflict", err)
 	}
 }
+
+// TestATimeThatIsText decides as a time does: documents, SQLite and pushed records have no other.
+func TestATimeThatIsText(t *testing.T) {
+	texts := *schema
+	texts.Columns = append([]syncline.Column(nil), schema.Columns...)
+	at := texts.Index("changed_at")
+	texts.Columns[at].Kind = syncline.KindText
+	c, err := Compile(Policy{Detect: []Detector{Data}, Strategy: LastWriteWins, TimeField: "changed_at"}, "w")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := c.Bind(&texts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for text, want := range map[string]string{
+		"2024-01-01T00:00:15Z": "gold", "2024-01-01T00:00:25.123456789Z": "silver", "2024-01-01 00:00:25": "silver", "2024-01-01T02:00:25+02:00": "silver",
+		"2024-01-02": "silver", "soon": "gold", "infinity": "gold",
+	} {
+		first := with(row("Ann", "basic"), "changed_at=null")
+		to := &target{tb: t, r: r}
+		to.apply(said("crm", 1, 10), first, nil)
+		to.row = with(to.row, "tier=silver")
+		to.row[at] = syncline.Text(text)
+		v := to.apply(said("crm", 2, 20), with(first, "tier=gold"), nil)
+		if got := to.row[2].Text(); got != want || v.Conflict == nil || (v.Conflict.Note == "") != (text[0] == '2') {
+			t.Errorf("theirs of %s, ours of second 20: %s (%+v), want %s", text, got, v.Conflict, want)
+		}
+	}
+}

@@ -177,7 +177,7 @@ func (d *deciding) theirStamp(i int) Stamp {
 func (d *deciding) atTarget() Stamp {
 	s := Stamp{Source: d.r.target}
 	if d.r.time >= 0 && d.theirs != nil {
-		if t, err := d.theirs[d.r.time].AsTime(); err == nil {
+		if t, err := expression.Instant(d.theirs[d.r.time]); err == nil {
 			s.Time = t
 			return s
 		}

@@ -34,7 +34,6 @@ func Convert(v syncline.Value, elem, to syncline.Kind) (syncline.Value, error) {
 
 var (
 	errNoForm = errors.New("it is not written as one")
-	// ErrInexact is why a value cannot become of a kind that is too small for it, or not exact enough.
 	// ErrInexact is why a value cannot become of a kind that is too small for it, or less exact.
 	ErrInexact = errors.New("it would not be exact")
 	errNoWay   = errors.New("there is no such conversion")

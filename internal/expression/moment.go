@@ -74,6 +74,24 @@ func readMoment(kind syncline.Kind, text string) (moment, error) {
 	return parseMoment(kind, text)
 }
 
+// Instant returns when a date or a time is, or one that is written as text; without a zone it is taken as UTC. The infinities are none.
+func Instant(v syncline.Value) (time.Time, error) {
+	var m moment
+	var err error
+	switch k := v.Kind(); k {
+	case syncline.KindDate, syncline.KindTimestamp, syncline.KindTimestampTZ:
+		m, err = parseMoment(k, v.Text())
+	case syncline.KindText:
+		m, err = readMoment(syncline.KindTimestampTZ, v.Text())
+	default:
+		return time.Time{}, fmt.Errorf("%w: %s is no time", errInvalid, k)
+	}
+	if err == nil && m.infinite != 0 {
+		err = fmt.Errorf("%w: no instant", errInvalid)
+	}
+	return m.t, err
+}
+
 // String writes the text form of the kind.
 func (m moment) String() string {
 	switch m.infinite {
