@@ -21,10 +21,16 @@ func equal(m *meter, a, b any) (bool, error) {
 			return equal(m, y, x)
 		}
 		y, ok := b.(string)
-		return ok && x == y, nil
+		if !ok || len(x) != len(y) {
+			return false, nil
+		}
+		return x == y, m.text(len(x))
 	case []byte:
 		y, ok := b.([]byte)
-		return ok && bytes.Equal(x, y), nil
+		if !ok || len(x) != len(y) {
+			return false, nil
+		}
+		return bytes.Equal(x, y), m.text(len(x))
 	case moment:
 		switch y := b.(type) {
 		case moment:
@@ -76,7 +82,7 @@ func compare(m *meter, a, b any) (int, error) {
 	case string:
 		switch y := b.(type) {
 		case string:
-			return cmp.Compare(x, y), nil
+			return cmp.Compare(x, y), m.text(min(len(x), len(y)))
 		case moment:
 			t, err := readMoment(y.kind, x)
 			if err != nil {
@@ -94,7 +100,7 @@ func compare(m *meter, a, b any) (int, error) {
 		}
 	case []byte:
 		if y, ok := b.([]byte); ok {
-			return bytes.Compare(x, y), nil
+			return bytes.Compare(x, y), m.text(min(len(x), len(y)))
 		}
 	case bool:
 		if y, ok := b.(bool); ok {

@@ -339,6 +339,8 @@ func TestBombs(t *testing.T) {
 		`let x = decimal("1e9000"); all(1..400000, x % 7.1 >= 0)`,
 		`all(1..100000, repeat("a", 1000) matches repeat("(a{1,500})", # > 0 ? 1 : 1))`,
 		`all(1..1000, repeat("a", 100000) matches "((a?){30}){30}b" ? true : true)`,
+		`let a = repeat("x", 1000000); let b = a + "y"; let c = a + "y"; all(1..300000, b == c)`,
+		`let a = repeat("x", 1000000); let b = a + "y"; let c = a + "z"; all(1..300000, b < c)`,
 		doubling + " toJSON(x59)",
 		doubling + " x59",
 		doubling + " x59 == [x58, x58]",
@@ -360,6 +362,19 @@ func TestBombs(t *testing.T) {
 		if took := time.Since(start); took > 5*time.Second {
 			t.Errorf("%.60s took %s", source, took)
 		}
+	}
+}
+
+// TestNumbersWithManyZerosStayShort: a small document must not become one of gigabytes.
+func TestNumbersWithManyZerosStayShort(t *testing.T) {
+	values := row()
+	values[7] = syncline.JSON([]byte(`[1e90000, -1.20e-90000, 1e21, 0.0000012, 0e-90000]`))
+	v, err := bind(t, `filter(after.address, true)`).Value(event(syncline.OpCreated, nil, values))
+	if want := `[1e+90000,-1.20e-90000,1000000000000000000000,0.0000012,0e-90000]`; err != nil || v.Text() != want {
+		t.Errorf("a document with large numbers is %.100s, %v, want %s", v.Text(), err, want)
+	}
+	if !syncline.Equal(v, values[7]) {
+		t.Error("its numbers are others now")
 	}
 }
 

@@ -249,8 +249,12 @@ func decimalText(d *apd.Decimal) string {
 	return d.Text('f')
 }
 
-// maxDepth bounds the nesting of what is written as JSON.
-const maxDepth = 200
+const (
+	// maxDepth bounds the nesting of what is written as JSON.
+	maxDepth = 200
+	// maxZeros bounds the zeros of a number that is written out there: each 1e90000 of a document would have 90,000.
+	maxZeros = 40
+)
 
 // appendJSON writes JSON with sorted keys.
 func appendJSON(m *meter, dst []byte, v any, depth int) ([]byte, error) {
@@ -275,6 +279,13 @@ func appendJSON(m *meter, dst []byte, v any, depth int) ([]byte, error) {
 	case decimal:
 		if v.Form != apd.Finite {
 			return appendJSONText(m, dst, decimalText(v.Decimal))
+		}
+		digits := int64(v.Coeff.BitLen()) * 3 / 10
+		if err := m.digits(digits); err != nil {
+			return nil, err
+		}
+		if e := int64(v.Exponent); e > maxZeros || -e > digits+maxZeros {
+			return append(dst, v.Text('e')...), nil
 		}
 		return append(dst, decimalText(v.Decimal)...), nil
 	case string:
