@@ -56,19 +56,16 @@ func (s *settling) inheritBase(x, old *state.Exception) {
 	if errors.Join(err, older) != nil {
 		return
 	}
-	timed := n.TimeOf(0).IsZero() && !o.TimeOf(0).IsZero()
-	if timed {
-		n.Events[0].Meta.Time = o.TimeOf(0)
+	ev := &n.Events[0]
+	if n.TimeOf(0).IsZero() {
+		ev.Meta.Time = o.TimeOf(0)
 	}
-	var before []syncline.Value
-	if n.Events[0].After != nil && n.Events[0].Stub == 0 && o.Events[0].Stub == 0 {
-		before = s.beforeOf(sl.rule, x.Key, n.Events[0].Schema, &o.Events[0])
-	}
-	switch {
-	case before != nil:
-		n.Events[0].Before = before
-	case !timed:
-		return
+	if ev.After != nil && ev.Stub == 0 && o.Events[0].Stub == 0 {
+		before := s.beforeOf(sl.rule, x.Key, ev.Schema, &o.Events[0])
+		// Where the older one does not tell, neither does the newer: what it replaced is what the older one made. An old key is something else.
+		if before != nil || s.beforeOf(sl.rule, x.Key, ev.Schema, ev) != nil {
+			ev.Before = before
+		}
 	}
 	if rec, err := syncline.AppendBatch(nil, n); err == nil {
 		x.Record = rec

@@ -270,6 +270,39 @@ func TestTheFirstEventOfAChangeTellsTheBase(t *testing.T) {
 	b.wantWaiting()
 }
 
+// TestOneConflictWaitsForEachRecord, also where a batch is tried event by event because the target refuses another record.
+func TestOneConflictWaitsForEachRecord(t *testing.T) {
+	b := newConflictBench(t, conflict.Policy{Strategy: conflict.Manual}, nil)
+	b.append(created(1, "a", "x"), created(2, "b", "x"))
+	b.mustDrain()
+	b.theirs(record(1, "theirs", "x"))
+	b.store.Refuse("dim", "2")
+	b.append(updated(1, "ours", "x"), updated(2, "c", "x"), updated(1, "later", "x"))
+	b.mustDrain()
+	b.wantConflicts("open 1 review  [name] later|theirs -> none")
+	b.wantWaiting("2 retrying refused", "1 conflict conflict")
+}
+
+// TestALaterEventDoesNotTellTheBase: what the second of two events that wait replaced is what the first one made, and not what the target had.
+func TestALaterEventDoesNotTellTheBase(t *testing.T) {
+	b := newConflictBench(t, conflict.Policy{Strategy: conflict.Manual, NoBase: conflict.Ask}, nil)
+	b.append(created(9, "z", "x")) // makes the table
+	b.mustDrain()
+	b.theirs(record(1, "theirs", "x"))
+	b.store.Refuse("dim", "1")
+	b.append(updated(1, "ours", "x"))
+	b.mustDrain()
+	later := updated(1, "ours", "y")
+	later.Before = record(1, "ours", "x")
+	b.append(later)
+	b.mustDrain()
+	b.store.Accept("dim", "1")
+	b.now = b.now.Add(time.Hour)
+	b.mustDrain()
+	b.want(map[string]string{"1": "theirs/x", "9": "z/x"})
+	b.wantConflicts("1 superseded  [name] ours|theirs -> none", "open 1 review  [name notes] ours|theirs -> none")
+}
+
 // TestAKeyThatMovesLeavesWhatOthersChanged: nobody could be asked about the removal of the old record by itself.
 func TestAKeyThatMovesLeavesWhatOthersChanged(t *testing.T) {
 	b := newConflictBench(t, conflict.Policy{Strategy: conflict.Manual}, nil)

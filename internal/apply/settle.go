@@ -271,8 +271,9 @@ func (s *settling) inherit(x, old *state.Exception) {
 	}
 }
 
-// uncount turns the task of x, parked by this very plan, into a superseded one.
+// uncount turns the task of x, parked by this very plan, into a superseded one, for which nobody has to decide.
 func (s *settling) uncount(x *state.Exception, codes []state.Outcome) {
+	s.commit.Conflicts = slices.DeleteFunc(s.commit.Conflicts, func(c state.Conflict) bool { return c.Open && c.Task == x.Task })
 	for i := range s.p.tasks {
 		t := &s.p.tasks[i]
 		if t.entry.seq == x.Seq && t.entry.first+int(t.event) == x.Index && s.m.rules[t.rule].ID == x.Rule {
