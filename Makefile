@@ -29,7 +29,7 @@ bench: servers ## speed, as ratios to PostgreSQL's own replication in the same r
 	$(GO) run ./bench -o docs/benchmarks.md
 
 sim: ## a long simulation
-	$(GO) test ./internal/sim -timeout 60m -run TestSeeds -sim.seeds $(or $(SEEDS),5000) -sim.first $(or $(FIRST),1)
+	$(GO) test ./internal/sim -timeout 60m -run "TestSeeds|TestDisputes|TestRivals|TestTwoSides" -sim.seeds $(or $(SEEDS),5000) -sim.first $(or $(FIRST),1)
 
 fuzz: ## each fuzz target for a while
 	@./tools/fuzz $(or $(FUZZTIME),30s)

@@ -37,6 +37,8 @@ type author struct {
 	deleted map[int64]bool
 	// partial: what did not change is often not sent.
 	partial bool
+	// common: sources often say the same.
+	common bool
 }
 
 // saying is a value of a field, and when it was given.
@@ -102,9 +104,15 @@ func (a *author) change() memsource.Change {
 	return c
 }
 
-func (a *author) text() syncline.Value { return syncline.Text(fmt.Sprintf("%s %d", a.name, a.ver)) }
-func (a *author) word() string         { return fmt.Sprintf("%s%d", a.name, a.ver) }
-func (a *author) rev() syncline.Value  { return syncline.Int(int64(a.ver) * 10) }
+func (a *author) text() syncline.Value {
+	if a.common && a.rnd.IntN(2) == 0 {
+		return syncline.Text([]string{"a", "b"}[a.rnd.IntN(2)])
+	}
+	return syncline.Text(fmt.Sprintf("%s %d", a.name, a.ver))
+}
+
+func (a *author) word() string        { return fmt.Sprintf("%s%d", a.name, a.ver) }
+func (a *author) rev() syncline.Value { return syncline.Int(int64(a.ver) * 10) }
 
 func (a *author) say(id int64, row []syncline.Value) {
 	a.rows[id] = row

@@ -91,3 +91,21 @@ func TestDisputes(t *testing.T) {
 		t.Errorf("only %d conflicts and %d crashes in %d runs: the simulation is too kind", conflicts, crashes, *seeds)
 	}
 }
+
+func TestRivals(t *testing.T) {
+	if *seed != 0 {
+		simulateWith(t, Rivals, *seed)
+		return
+	}
+	conflicts, crashes := 0, 0
+	for i := range uint64(*seeds) {
+		res := simulateWith(t, Rivals, *first+i)
+		conflicts, crashes = conflicts+res.Conflicts, crashes+res.Crashes
+		if t.Failed() {
+			return
+		}
+	}
+	if conflicts < 2**seeds || crashes < *seeds {
+		t.Errorf("only %d conflicts and %d crashes in %d runs: the simulation is too kind", conflicts, crashes, *seeds)
+	}
+}
