@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -21,7 +22,7 @@ import (
 func applyCommand(g *globals) *cobra.Command {
 	var req ops.ApplyRequest
 	var resync bool
-	var since time.Duration
+	since := 24 * time.Hour
 	cmd := &cobra.Command{
 		Use:   "apply",
 		Short: "Put a configuration in the place of the one at work",
@@ -30,15 +31,14 @@ func applyCommand(g *globals) *cobra.Command {
 			"A restart uses the server's own file again: put there what is to stay.",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			files, err := g.files()
-			if err != nil {
-				return err
-			}
-			client, err := g.client()
+			files, client, err := g.draft()
 			if err != nil {
 				return err
 			}
 			req.Files = sent(files)
+			if cmd.Flags().Changed("since") && !resync {
+				return usage(errors.New("--since says how far back --resync looks: give both"))
+			}
 			if resync {
 				req.Since = since.String()
 			}
@@ -61,7 +61,7 @@ func applyCommand(g *globals) *cobra.Command {
 	}
 	cmd.Flags().Int64Var(&req.Version, "version", 0, "refuse if another version is at work: that of a plan")
 	cmd.Flags().BoolVar(&resync, "resync", false, "read the records again that the logs have and that the edited rules make otherwise")
-	cmd.Flags().DurationVar(&since, "since", 24*time.Hour, "how far back --resync looks in the logs")
+	cmd.Flags().Var(&length{&since}, "since", "how far back --resync looks in the logs")
 	return cmd
 }
 

@@ -14,7 +14,8 @@ import (
 )
 
 func explainCommand(g *globals) *cobra.Command {
-	var rules, since string
+	var rules string
+	var since time.Duration
 	var req ops.ExplainDraft
 	cmd := &cobra.Command{
 		Use:   "explain SYSTEM/ENTITY/KEY",
@@ -30,12 +31,8 @@ func explainCommand(g *globals) *cobra.Command {
 				return usage(fmt.Errorf("%q is not SYSTEM/ENTITY/KEY", args[0]))
 			}
 			req.Entity, req.Key = parts[0]+"/"+parts[1], parts[2]
-			if since != "" {
-				back, err := span(since)
-				if err != nil {
-					return usage(fmt.Errorf("--since: write it as 30m, 24h or 7d"))
-				}
-				req.Since = back.String()
+			if since > 0 {
+				req.Since = since.String()
 			}
 			if rules != "" {
 				files, problems := config.Files(rules)
@@ -55,7 +52,7 @@ func explainCommand(g *globals) *cobra.Command {
 			return g.print(cmd, x, func(w *tabwriter.Writer) { printExplanation(w, &x) })
 		},
 	}
-	cmd.Flags().StringVar(&since, "since", "", "read the log only this far back (1h, 7d); otherwise to its beginning")
+	cmd.Flags().Var(&length{&since}, "since", "read the log only this far back (1h, 7d); otherwise to its beginning")
 	cmd.Flags().IntVar(&req.Limit, "limit", 20, "how many of the newest events")
 	cmd.Flags().StringVar(&rules, "rules", "", "try the rules of this file, which are not deployed")
 	return cmd

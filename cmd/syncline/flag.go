@@ -75,6 +75,27 @@ func (f *ago) Set(s string) error {
 
 func (f *ago) Type() string { return "duration" }
 
+// length is a flag that takes a length of time.
+type length struct{ value *time.Duration }
+
+func (f *length) String() string {
+	if f.value == nil || *f.value == 0 {
+		return ""
+	}
+	return f.value.String()
+}
+
+func (f *length) Set(s string) error {
+	d, err := span(s)
+	if err != nil {
+		return fmt.Errorf("write it as 30m, 24h or 7d")
+	}
+	*f.value = d
+	return nil
+}
+
+func (f *length) Type() string { return "duration" }
+
 // span reads a length of time, also in days.
 func span(text string) (time.Duration, error) {
 	d, err := time.ParseDuration(text)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"os"
 	"text/tabwriter"
 
@@ -20,6 +21,8 @@ import (
 // globals are the flags that every command has.
 type globals struct {
 	config, output, server, token, ca, reason string
+	// named: the configuration was named, and not left to its default.
+	named func() bool
 }
 
 // load reads the configuration; its problems are the error.
@@ -41,14 +44,40 @@ func (g *globals) read() (*config.Config, []config.File, error) {
 // remote returns the URL of the server that was named, "" where none was.
 func (g *globals) remote() string { return cmp.Or(g.server, os.Getenv("SYNCLINE_SERVER")) }
 
-// client returns a client of the running server.
+// client returns a client of the running server: the one that was named, else the one that the configuration is of.
 func (g *globals) client() (*ops.Client, error) {
-	c, err := ops.Connect(ops.ClientOptions{Server: cmp.Or(g.remote(), "http://127.0.0.1:8484"),
+	server := g.remote()
+	if server == "" {
+		files, problems := config.Files(g.config)
+		if g.named() && len(problems) > 0 {
+			return nil, problems.Err()
+		}
+		server = local(config.Endpoint(files))
+	}
+	c, err := ops.Connect(ops.ClientOptions{Server: server,
 		Token: cmp.Or(g.token, os.Getenv("SYNCLINE_TOKEN")), CA: cmp.Or(g.ca, os.Getenv("SYNCLINE_CA")), Reason: g.reason})
 	if err != nil {
 		return nil, usage(err)
 	}
 	return c, nil
+}
+
+// local is the URL of a server on this machine that listens so.
+func local(h config.HTTP) string {
+	host, port, err := net.SplitHostPort(h.Listen)
+	if err != nil { // whoever reads the whole configuration says so
+		return "http://127.0.0.1:8484"
+	}
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		if host = "127.0.0.1"; ip != nil && ip.To4() == nil {
+			host = "::1"
+		}
+	}
+	scheme := "http://"
+	if h.TLS != nil {
+		scheme = "https://"
+	}
+	return scheme + net.JoinHostPort(host, port)
 }
 
 // formats are those of data, the default first. What is none of them is refused before anything is done.

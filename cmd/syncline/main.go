@@ -116,9 +116,10 @@ func newRoot() *cobra.Command {
 	})
 	g := &globals{}
 	root.PersistentFlags().StringVarP(&g.config, "config", "c", "syncline.yaml", "configuration file or directory")
+	g.named = func() bool { return root.PersistentFlags().Changed("config") }
 	g.output = formats[0]
 	root.PersistentFlags().VarP(&oneOf[string]{&g.output, formats}, "output", "o", "output: "+list(formats))
-	root.PersistentFlags().StringVar(&g.server, "server", "", "URL of a running syncline (default http://127.0.0.1:8484, or $SYNCLINE_SERVER)")
+	root.PersistentFlags().StringVar(&g.server, "server", "", "URL of a running syncline (default $SYNCLINE_SERVER, else where http.listen of the configuration says)")
 	root.PersistentFlags().StringVar(&g.token, "token", "", "token for the server; better in $SYNCLINE_TOKEN, where other users of the machine do not see it")
 	root.PersistentFlags().StringVar(&g.ca, "ca", "", "file of certificates that the server's may be signed with (default $SYNCLINE_CA)")
 	root.PersistentFlags().StringVar(&g.reason, "reason", "", "why; the audit log keeps it")

@@ -28,11 +28,7 @@ func planCommand(g *globals) *cobra.Command {
 			"Where no server runs, the configuration is compared with the one that was applied last.",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			files, err := g.files()
-			if err != nil {
-				return err
-			}
-			client, err := g.client()
+			files, client, err := g.draft()
 			if err != nil {
 				return err
 			}
@@ -41,7 +37,7 @@ func planCommand(g *globals) *cobra.Command {
 				req.Since = since.String()
 			}
 			p, err := client.PlanConfig(cmd.Context(), req)
-			if unreachable(err) && g.server == "" && os.Getenv("SYNCLINE_SERVER") == "" {
+			if unreachable(err) && g.remote() == "" {
 				fmt.Fprintln(cmd.ErrOrStderr(), "no server runs here: this is what its start would change of what was applied last") //nolint:errcheck // talk
 				p, err = g.planStart(cmd, files)
 			}
@@ -58,7 +54,7 @@ func planCommand(g *globals) *cobra.Command {
 		},
 	}
 	cmd.Flags().BoolVar(&exitCode, "exit-code", false, "exit with 5 where something would change")
-	cmd.Flags().DurationVar(&since, "since", 0, "run the edited rules over what the logs have of this time until now, and count what would differ")
+	cmd.Flags().Var(&length{&since}, "since", "run the edited rules over what the logs have of this time until now, and count what would differ")
 	cmd.Flags().BoolVar(&values, "values", false, "with --since, show the values that differ")
 	return cmd
 }
@@ -76,6 +72,16 @@ func (g *globals) planStart(cmd *cobra.Command, files []config.File) (ops.Plan, 
 func (g *globals) files() ([]config.File, error) {
 	files, problems := config.Files(g.config)
 	return files, problems.Err()
+}
+
+// draft reads the configuration as it is written, for the server that it is to be at work on.
+func (g *globals) draft() ([]config.File, *ops.Client, error) {
+	files, err := g.files()
+	if err != nil {
+		return nil, nil, err
+	}
+	client, err := g.client()
+	return files, client, err
 }
 
 // dir is what relative paths in the configuration are relative to.

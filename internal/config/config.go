@@ -22,6 +22,8 @@ type Config struct {
 	Audit   Audit     `json:"audit"`
 	Systems []*System `json:"systems"` // in the order of the file
 	Rules   []*Rule   `json:"rules"`   // in the order of the file
+	// RulesGiven: there is a list of rules, be it empty.
+	RulesGiven bool `json:"-"`
 }
 
 // System returns the system of this name, or nil.

@@ -441,3 +441,24 @@ func TestDraftOfRulesAlone(t *testing.T) {
 		t.Error("ReadDraft of a draft without rules: no problem")
 	}
 }
+
+// TestEndpoint: where a server serves its API is told whatever else is in its files.
+func TestEndpoint(t *testing.T) {
+	t.Setenv("PORT", "9999")
+	for text, want := range map[string]string{
+		"version: 1\nhttp: {listen: \"127.0.0.1:${PORT}\"}\nrules: [{id: 7, nonsense: \"${NOWHERE}\"}]\n": "127.0.0.1:9999",
+		"http: {listen: \"${NOWHERE}:1\"}\n": "127.0.0.1:8484",
+		"http: [broken\n":                    "127.0.0.1:8484",
+		"":                                   "127.0.0.1:8484",
+		"http: {listen: \"[::]:1\", tls: {cert: a, key: b}}\n": "[::]:1 tls",
+	} {
+		h := Endpoint([]File{{"syncline.yaml", []byte(text)}})
+		got := h.Listen
+		if h.TLS != nil {
+			got += " tls"
+		}
+		if got != want {
+			t.Errorf("Endpoint of %q = %s, want %s", text, got, want)
+		}
+	}
+}

@@ -35,6 +35,7 @@ func (l *loader) rulesSection(v value) {
 	if v.node.Tag == "!!null" {
 		return
 	}
+	l.cfg.RulesGiven = true
 	l.list(v, "rules", false, l.rule)
 }
 

@@ -2,13 +2,16 @@ package daemon
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"time"
 
 	"syncline"
 	"syncline/internal/config"
 	"syncline/internal/jetlog"
+	"syncline/internal/ops"
 	"syncline/internal/redis"
+	"syncline/internal/state"
 )
 
 // Finding is what a check found about one system, or about a rule there.
@@ -29,13 +32,26 @@ type Finding struct {
 // checkTimeout bounds the check of one system.
 const checkTimeout = 20 * time.Second
 
-// Check connects to every system of the configuration and tells what will not work there, and which rules do not fit the columns of
-// their source or what their target has. It changes nothing anywhere: what would be made at the first use is not made.
+// checkAPI tells what would keep the API from being served, where more than this machine is to reach it.
+func checkAPI(ctx context.Context, c *config.Config) (list []Finding) {
+	const where = "http.listen"
+	live, err := state.LiveToken(ctx, c.State.Path, time.Now())
+	if err != nil {
+		return []Finding{tell(where, "", syncline.Failure(fmt.Errorf("look for tokens in the state store: %w", err), ""))}
+	}
+	for _, f := range ops.CheckBinding(binding(&c.HTTP), live) {
+		list = append(list, tell(where, "", f))
+	}
+	return list
+}
+
+// Check connects to every system of the configuration and tells what will not work there, which rules do not fit the columns of
+// their source or what their target has, and whether the API may be served where it is to be. It changes nothing anywhere: what would be made at the first use is not made.
 func Check(ctx context.Context, c *config.Config) []Finding {
 	redis.LogTo(nil)
 	d := &Daemon{}
 	d.current.Store(&set{config: c})
-	var found []Finding
+	found := checkAPI(ctx, c)
 	down := make(map[string]bool)
 	for _, sys := range c.Systems {
 		found = append(found, d.check(ctx, sys, down)...)

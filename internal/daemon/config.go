@@ -236,6 +236,10 @@ func invalid(problems config.Problems) error {
 }
 
 func (d *Daemon) plan(ctx context.Context, was *set, c *config.Config, files []config.File) (ops.Plan, error) {
+	if len(was.config.Rules) > 0 && !c.RulesGiven {
+		return ops.Plan{}, syncline.Errorf(syncline.Rejected, "rules_missing", "the configuration has no list of rules, and %d are at work: is the file whole?", len(was.config.Rules)).
+			WithFix("write `rules: []` if no rule is to be left")
+	}
 	f, err := d.facts(ctx, was.sources)
 	if err != nil {
 		return ops.Plan{}, err

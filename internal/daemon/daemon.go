@@ -148,11 +148,17 @@ func (d *Daemon) URL() string {
 }
 
 func (d *Daemon) listen(ctx context.Context) (net.Listener, error) {
-	b := ops.Binding{Address: d.o.Config.HTTP.Listen, Logger: d.log}
-	if files := d.o.Config.HTTP.TLS; files != nil {
-		b.Cert, b.Key = files.Cert, files.Key
-	}
+	b := binding(&d.o.Config.HTTP)
+	b.Logger = d.log
 	return ops.Listen(ctx, b, d.state)
+}
+
+func binding(c *config.HTTP) ops.Binding {
+	b := ops.Binding{Address: c.Listen}
+	if c.TLS != nil {
+		b.Cert, b.Key = c.TLS.Cert, c.TLS.Key
+	}
+	return b
 }
 
 // warnOfAbandoned tells of sources that were captured here once. Slots and triggers that nobody reads any more harm them.

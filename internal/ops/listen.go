@@ -55,6 +55,25 @@ func Listen(ctx context.Context, b Binding, store *state.Store) (net.Listener, e
 	return &encrypted{tls.NewListener(l, &tls.Config{MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}, GetCertificate: files.current})}, nil
 }
 
+// CheckBinding tells what would keep Listen from serving so, but for the address being taken. live is whether the store has a live token.
+func CheckBinding(b Binding, live bool) []syncline.Finding {
+	host, _, err := net.SplitHostPort(b.Address)
+	shared := err == nil && !loopback(host)
+	var found []syncline.Finding
+	if shared && !live {
+		found = append(found, syncline.Failure(insecure(b.Address), ""))
+	}
+	if b.Cert != "" {
+		if _, err := openCertificate(b); err != nil {
+			found = append(found, syncline.Failure(err, ""))
+		}
+	}
+	if len(found) == 0 && (shared || b.Cert != "") {
+		found = append(found, syncline.Finding{Level: "ok", What: "the API can be served on " + b.Address})
+	}
+	return found
+}
+
 // encrypted marks a listener with TLS.
 type encrypted struct{ net.Listener }
 

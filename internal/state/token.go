@@ -4,6 +4,9 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
+	"errors"
+	"io/fs"
+	"os"
 	"strconv"
 	"time"
 
@@ -80,6 +83,32 @@ func (s *Store) Tokens(ctx context.Context, after string, limit int) (list []acc
 func (s *Store) HasTokens(ctx context.Context, now time.Time) (known, live bool, err error) {
 	err = s.read(ctx, "look for tokens", func(rows *sql.Rows) error { return rows.Scan(&known, &live) }, sqlHasTokens, micros(now))
 	return known, live, err
+}
+
+// LiveToken reports whether the state store at the path has a token that is live at this time. It makes and changes nothing: a store that
+// is not there, or an older one, has none.
+func LiveToken(ctx context.Context, path string, now time.Time) (live bool, err error) {
+	if _, err := os.Stat(path); err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			return false, nil
+		}
+		return false, err
+	}
+	name := dsn(path, "query_only(1)") + "&mode=ro"
+	if _, err := os.Stat(path + "-wal"); errors.Is(err, fs.ErrNotExist) {
+		name += "&immutable=1" // nobody has it open, and reading it is not to make a write-ahead log
+	}
+	db, err := sql.Open("sqlite", name)
+	if err != nil {
+		return false, err
+	}
+	defer db.Close() //nolint:errcheck // it was only read
+	var known, there bool
+	err = db.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'token')").Scan(&there)
+	if err == nil && there {
+		err = db.QueryRowContext(ctx, sqlHasTokens, micros(now)).Scan(&known, &live)
+	}
+	return live, err
 }
 
 // RevokeToken ends the token of this id, or the live one of this name, and returns it. One that has ended is left as it is.
