@@ -338,7 +338,7 @@ func (r *round) decide(i int, h Held) answer {
 	a := kept
 	switch {
 	case v.Conflict:
-	case r.p.o.Truncated == TruncatedHalt && v.Result == nil && v.Write[r.near] && removed(held, far):
+	case !decided && r.p.o.Truncated == TruncatedHalt && v.Result == nil && v.Write[r.near] && removed(held, far):
 		// That the far side has deleted it is heard of from its own log, or it was emptied, which is not for this lane to follow.
 		pl.fate.wrote = false
 	case pl.fate.wrote && r.p.brake.holds(r.p.o.Now(), r.key(i)):

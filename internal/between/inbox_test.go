@@ -1,0 +1,50 @@
+package between
+
+import (
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"syncline"
+	"syncline/internal/conflict"
+)
+
+// What a person decides about a record that one side deleted and the other one changed is carried out, also where it is to go on the side
+// whose lane tells of it.
+func TestAPersonDecidesAboutADeletion(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		w := newWorld(t, &Policy{Deleted: DeletedConflict})
+		r := Record{syncline.Int(1), syncline.Text("a"), syncline.Decimal("1"), syncline.Text("n"), syncline.Null}
+		changed := Record{syncline.Int(1), syncline.Text("b"), syncline.Decimal("1"), syncline.Text("n"), syncline.Null}
+		w.sides[0].write(1, r)
+		w.settle()
+		deletes := rapid.IntRange(0, 1).Draw(t, "deletes")
+		w.sides[deletes].write(1, nil)
+		w.sides[1-deletes].write(1, changed)
+		tells := -1
+		for side := range w.sides {
+			if w.step(side) != nil {
+				tells = side
+			}
+		}
+		if tells < 0 {
+			t.Fatal("nobody tells of the conflict")
+		}
+		action := rapid.SampledFrom([]conflict.Action{conflict.Overwrite, conflict.Skip}).Draw(t, "action")
+		w.lanes[tells].Choose(map[int]conflict.Choice{0: {Action: action, State: w.lanes[tells].Conflicts()[0].State}})
+		if err := w.step(tells); err != nil {
+			t.Fatal(err)
+		}
+		want := changed
+		if (action == conflict.Overwrite) == (tells == deletes) {
+			want = nil
+		}
+		for side, d := range w.sides {
+			if got := d.all()[1]; !equalRecords(got, want) {
+				t.Fatalf("%s by lane %d: side %d has %v, want %v", action, tells, side, got, want)
+			}
+		}
+		w.settle()
+		w.checkEqual()
+	})
+}
