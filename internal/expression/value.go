@@ -44,6 +44,10 @@ func load(v syncline.Value, elem syncline.Kind) (any, error) {
 		return v.Bytes(), nil
 	case syncline.KindDate, syncline.KindTimestamp, syncline.KindTimestampTZ:
 		return parseMoment(v.Kind(), v.Text())
+	case syncline.KindTime:
+		if text := v.Text(); strings.Contains(text, ".") {
+			return strings.TrimRight(strings.TrimRight(text, "0"), "."), nil
+		}
 	case syncline.KindJSON:
 		return parseJSON(v.Bytes())
 	case syncline.KindArray:

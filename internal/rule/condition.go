@@ -2,6 +2,7 @@ package rule
 
 import (
 	"bytes"
+	"errors"
 	"slices"
 	"strings"
 
@@ -75,12 +76,16 @@ func (c Condition) bind(schema *syncline.Schema) (bound, error) {
 	}
 	allTexts := column.Kind == syncline.KindText && len(b.path) == 0
 	for _, v := range c.Values {
-		if column.Kind == syncline.KindUUID && v.Kind() == syncline.KindText {
-			v = syncline.Text(strings.ToLower(v.Text()))
-		}
-		if typed && len(b.path) == 0 && !comparable(column.Kind, v.Kind()) {
-			return b, syncline.Errorf(syncline.Fatal, "bad_condition", "condition on %s: %s is %s, the value is %s",
-				c.Field, b.what(schema), column.Kind, v.Kind()).WithFix("write numbers without quotes and texts with quotes")
+		if typed && len(b.path) == 0 {
+			if !comparable(column.Kind, v.Kind()) {
+				return b, syncline.Errorf(syncline.Fatal, "bad_condition", "condition on %s: %s is %s, the value is %s",
+					c.Field, b.what(schema), column.Kind, v.Kind()).WithFix("write numbers without quotes and texts with quotes")
+			}
+			var ok bool
+			if v, ok = meant(c.Operator, column.Kind, v); !ok {
+				return b, syncline.Errorf(syncline.Fatal, "bad_condition", "condition on %s: %s is %s, and %q is written as none",
+					c.Field, b.what(schema), column.Kind, v.Text()).WithFix("write it like 2026-01-31, 2026-01-31T09:30:00Z, 09:30:00 or 0b6e2a5e-0000-4000-8000-000000000001")
+			}
 		}
 		allTexts = allTexts && v.Kind() == syncline.KindText
 		operand, err := expression.Load(v, syncline.KindNull)
@@ -164,6 +169,26 @@ func comparable(column, constant syncline.Kind) bool {
 		return constant == syncline.KindText || constant == syncline.KindNull
 	}
 	return true
+}
+
+// meant is a constant text as a column of the kind has it: a time of day and a UUID by its canonical text, by which they are compared.
+// It is not ok where no value of the column can be compared with it. The beginning of a UUID is enough to say which are greater.
+func meant(op Operator, column syncline.Kind, v syncline.Value) (syncline.Value, bool) {
+	if v.Kind() != syncline.KindText || op == Contains {
+		return v, true
+	}
+	switch column {
+	case syncline.KindDate, syncline.KindTimestamp, syncline.KindTimestampTZ:
+		_, err := expression.Convert(v, syncline.KindNull, column)
+		return v, err == nil || errors.Is(err, expression.ErrInexact) // a date with a time can still be compared
+	case syncline.KindTime, syncline.KindUUID:
+		as, err := expression.Convert(v, syncline.KindNull, column)
+		if err == nil {
+			return syncline.Text(as.Text()), true
+		}
+		return syncline.Text(strings.ToLower(v.Text())), column == syncline.KindUUID && (op == GreaterThan || op == LessThan)
+	}
+	return v, true
 }
 
 func unknownField(where string, schema *syncline.Schema, name string) error {

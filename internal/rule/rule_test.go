@@ -21,6 +21,7 @@ var schema = &syncline.Schema{Entity: "customer", Table: "customer", Version: -1
 	{Name: "ref", Kind: syncline.KindUUID},
 	{Name: "note", Kind: syncline.KindText},
 	{Name: "a.b", Kind: syncline.KindText},
+	{Name: "opens", Kind: syncline.KindTime},
 }}
 
 func row() []syncline.Value {
@@ -28,7 +29,7 @@ func row() []syncline.Value {
 		syncline.Int(7), syncline.Text("gold"), syncline.Decimal("1.50"), syncline.Bool(true), syncline.Raw(syncline.KindDate, []byte("2024-02-29")),
 		syncline.JSON([]byte(`{"city":"Köln","zip":50667,"lines":[{"sku":"a"},{"sku":"b"}],"none":null}`)),
 		syncline.Raw(syncline.KindArray, []byte(`{vip,new}`)), syncline.Raw(syncline.KindUUID, []byte("0b6e2a5e-0000-4000-8000-00000000000a")),
-		syncline.Null, syncline.Text("dotted"),
+		syncline.Null, syncline.Text("dotted"), syncline.Raw(syncline.KindTime, []byte("09:30:00.500")),
 	}
 }
 
@@ -212,6 +213,9 @@ func TestCompileAndBindErrors(t *testing.T) {
 		{Condition{"tier", LessThan, []syncline.Value{syncline.Null}}, "bad_condition: less_than null never holds"},
 		{Condition{"tier", Equals, []syncline.Value{syncline.JSON([]byte("{}"))}}, "bad_condition: a value of kind json"},
 		{Condition{"color", Equals, one}, "unknown_column: condition on color"},
+		{Condition{"since", GreaterThan, []syncline.Value{syncline.Text("yesterday")}}, `bad_condition: condition on since: column since of customer is date, and "yesterday"`},
+		{Condition{"opens", In, []syncline.Value{syncline.Text("09:30"), syncline.Text("half past nine")}}, `bad_condition: condition on opens: column opens of customer is time, and "half`},
+		{Condition{"ref", Equals, []syncline.Value{syncline.Text("0b6e")}}, `bad_condition: condition on ref: column ref of customer is uuid, and "0b6e"`},
 		{Condition{"tier.x", Equals, one}, "bad_condition: condition on tier.x: column tier of customer is text"},
 		{Condition{"id", Equals, one}, "bad_condition: condition on id: column id of customer is int, the value is text"},
 		{Condition{"tier", Equals, []syncline.Value{syncline.Int(1)}}, "bad_condition: condition on tier"},
