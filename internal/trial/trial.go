@@ -89,8 +89,15 @@ func Run(ctx context.Context, r Rule, e Event) (*Outcome, error) {
 func On(ctx context.Context, r Rule, at transform.At) (*Outcome, error) {
 	ev := &at.Batch.Events[at.Index]
 	out := &Outcome{Input: ev.Row()}
-	var err error
-	if out.Checks, err = checks(r.Match, at); err != nil {
+	steps, err := transform.Compile(r.Steps)
+	if err != nil {
+		return nil, err
+	}
+	plan, err := steps.Bind(ev.Schema)
+	if err != nil {
+		return nil, err
+	}
+	if out.Checks, err = checks(r.Match, plan.FilterColumns(), at); err != nil {
 		return nil, err
 	}
 	out.Matched = true
@@ -99,14 +106,6 @@ func On(ctx context.Context, r Rule, at transform.At) (*Outcome, error) {
 		if out.Err == nil {
 			out.Err = c.Err
 		}
-	}
-	steps, err := transform.Compile(r.Steps)
-	if err != nil {
-		return nil, err
-	}
-	plan, err := steps.Bind(ev.Schema)
-	if err != nil {
-		return nil, err
 	}
 	if ev.After == nil {
 		// Conditions never keep a record that is gone.
@@ -149,15 +148,16 @@ func (e *Event) batch(r Rule) (*syncline.Batch, error) {
 		}
 		s.Columns[at].Kind = t.Kind
 	}
-	names := slices.Concat(r.Key, e.Key)
-	if len(r.Key) > 0 {
-		names = r.Key
-	}
+	names := r.Key
 	if len(names) == 0 {
+		names = e.Key
+	}
+	switch {
+	case len(names) > 0:
+	case s.Index("id") >= 0:
+		names = []string{"id"}
+	default:
 		names = []string{s.Columns[0].Name}
-		if s.Index("id") >= 0 {
-			names[0] = "id"
-		}
 	}
 	for _, name := range names {
 		at := s.Index(name)
@@ -216,8 +216,9 @@ func (e *Event) row(s *syncline.Schema, fields []Field, whole bool) ([]syncline.
 	return row, nil
 }
 
-// checks looks at each part of the rule's match by itself.
-func checks(spec rule.Spec, at transform.At) ([]Check, error) {
+// checks looks at each part of the rule's match by itself; only at what changed together with the others, since a record that they did
+// not hold for before is wanted whatever changed, as is one of which a column of the filters changed.
+func checks(spec rule.Spec, filters []int, at transform.At) ([]Check, error) {
 	var list []Check
 	ev := &at.Batch.Events[at.Index]
 	one := func(what string, s rule.Spec) error {
@@ -232,7 +233,7 @@ func checks(spec rule.Spec, at transform.At) ([]Check, error) {
 		c := Check{What: what}
 		switch {
 		case len(s.OnlyIfChanged) > 0:
-			m.Watch(nil)
+			m.Watch(filters)
 			var same bool
 			same, c.Err = m.Unchanged(at.Batch, at.Index)
 			c.Holds = c.Err == nil && !same
@@ -271,7 +272,8 @@ func checks(spec rule.Spec, at transform.At) ([]Check, error) {
 		}
 	}
 	if len(spec.OnlyIfChanged) > 0 {
-		if err := one(fmt.Sprintf("only_if_changed: %v", spec.OnlyIfChanged), rule.Spec{OnlyIfChanged: spec.OnlyIfChanged}); err != nil {
+		if err := one(fmt.Sprintf("only_if_changed: %v", spec.OnlyIfChanged),
+			rule.Spec{Conditions: spec.Conditions, When: spec.When, OnlyIfChanged: spec.OnlyIfChanged}); err != nil {
 			return nil, err
 		}
 	}

@@ -118,3 +118,32 @@ func TestCases(t *testing.T) {
 		}
 	}
 }
+
+// TestOnlyIfChangedIsJudgedAsARouteDoes: what makes a record come or go counts, too.
+func TestOnlyIfChangedIsJudgedAsARouteDoes(t *testing.T) {
+	r := Rule{ID: "r", Source: "crm", Entity: "order", Match: rule.Spec{OnlyIfChanged: []string{"email"}, When: `after.tier == "gold"`},
+		Steps: []transform.Step{transform.Filter{When: "after.qty > 0"}}}
+	record := func(tier, email string, qty int64) []Field {
+		return fields("id", num(7), "tier", word(tier), "email", word(email), "qty", num(qty))
+	}
+	for name, tt := range map[string]struct {
+		before []Field
+		wanted bool
+	}{
+		"nothing":                {record("gold", "a", 1), false},
+		"the field":              {record("gold", "b", 1), true},
+		"what the rule matches":  {record("silver", "a", 1), true},
+		"what the steps filter":  {record("gold", "a", 0), true},
+		"none of them is known":  {nil, true},
+		"it changed, and is out": {record("gold", "a", 1), false},
+	} {
+		e := Event{Op: syncline.OpUpdated, Before: tt.before, After: record("gold", "a", 1)}
+		if name == "it changed, and is out" {
+			e.After = record("silver", "b", 1)
+		}
+		out, err := Run(t.Context(), r, e)
+		if err != nil || out.Err != nil || out.Matched != tt.wanted {
+			t.Errorf("%s changed: matched = %v, %v, %v, want %v", name, out.Matched, out.Err, err, tt.wanted)
+		}
+	}
+}
