@@ -69,11 +69,11 @@ func TestConflictByHand(t *testing.T) {
 	stop()
 	d, _ = runningUntil(t, c)
 	open = theConflict(t, d)
-	resolve(t, d, open, state.Choice{Action: "merge", Values: []byte(`{"name":"Both"}`), Held: open.Held, By: "ann", Reason: "a compromise"})
-	holds(t, dw, parties, "1 Both 10", "2 Bet 2")
+	resolve(t, d, open, state.Choice{Action: "merge", Values: []byte(`{"name":"Both","stock":11}`), Held: open.Held, By: "ann", Reason: "a compromise"})
+	holds(t, dw, parties, "1 Both 11", "2 Bet 2")
 	eventually(t, "the conflict is over", func() bool {
 		c, err := d.state.Conflict(t.Context(), open.Task)
-		return err == nil && !c.Open && c.Action == "merge" && c.By == "ann" && string(c.Result) == `{"id":1,"name":"Both","stock":10}`
+		return err == nil && !c.Open && c.Action == "merge" && c.By == "ann" && string(c.Result) == `{"id":1,"name":"Both","stock":11}`
 	})
 	exec(t, crm, `UPDATE customer SET stock = 12 WHERE id = 1`)
 	holds(t, dw, parties, "1 Both 12", "2 Bet 2")
