@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -81,6 +82,8 @@ func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	r = r.WithContext(context.WithValue(r.Context(), callerKey{}, who))
+	defer linger(r, r.Body)
+	r.Body = io.NopCloser(r.Body) // closed by the server, once nothing more of it is wanted
 	switch {
 	case op.recorded():
 		g.record(w, r, g.call(r, id, op, &who))

@@ -2,7 +2,9 @@ package ops
 
 import (
 	"container/list"
+	"io"
 	"math"
+	"net/http"
 	"sync"
 	"time"
 
@@ -11,9 +13,12 @@ import (
 
 const (
 	// failRate and failBurst bound, for each address, the requests a second whose token does not count and that are answered with why.
-	failRate, failBurst = 1, 20
+	// Secrets cannot be guessed at any rate: it is the log that is kept short.
+	failRate, failBurst = 10, 300
 	// maxCounted bounds the callers that are counted; the one that was quiet longest is forgotten first.
 	maxCounted = 4096
+	// maxLinger bounds what is read of a body after its request was answered.
+	maxLinger = 32 << 20
 )
 
 // limits bound what callers may ask of the server.
@@ -45,6 +50,15 @@ func (l *limits) take(caller string) int { return l.requests.take(caller, time.N
 
 // fail counts a request from the address whose token does not count.
 func (l *limits) fail(address string) int { return l.failures.take(address, time.Now()) }
+
+// linger reads what the caller still sends of a body that nobody wanted. Otherwise the connection is cut while it sends, and many clients
+// then show that instead of the answer that says what is wrong.
+func linger(r *http.Request, body io.Reader) {
+	if r.ProtoMajor > 1 || r.ContentLength > maxLinger || r.Header.Get("Expect") != "" { // whoever expects an answer first sends nothing after it
+		return
+	}
+	_, _ = io.CopyN(io.Discard, body, maxLinger)
+}
 
 // meter counts by key.
 type meter struct {
