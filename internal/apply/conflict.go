@@ -50,10 +50,7 @@ func (p *plan) judge(at int32, it item) {
 	}
 	before := ev.Before
 	if it.rule.binding.Before != nil {
-		var err error
-		if before, err = it.rule.binding.Before(it.e.batch, it.i); err != nil {
-			return // it does not tell
-		}
+		before = it.rule.binding.Before(it.e.batch, it.i)
 	}
 	if len(before) == len(it.rule.binding.Out.Columns) {
 		j.base = before

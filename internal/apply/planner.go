@@ -278,11 +278,7 @@ func (pl *planner) send(p *plan, it item) {
 			}
 		}
 		if ev.Before != nil && binding.Before != nil {
-			var err error
-			if before, err = binding.Before(it.e.batch, it.i); err != nil {
-				pl.cannot(p, it, err)
-				return
-			}
+			before = binding.Before(it.e.batch, it.i)
 		}
 		if ev.After == nil {
 			values = before // what was removed still says which record it was

@@ -94,8 +94,8 @@ type Binding struct {
 	Prepare func(ctx context.Context, places []Place) ([]Made, error)
 	// Outside are the columns of Out whose values are from outside.
 	Outside []string
-	// Before makes the old record for event targets, as far as it was sent. nil takes Before as it is.
-	Before func(b *syncline.Batch, i int) ([]syncline.Value, error)
+	// Before makes the old record for event targets, as far as it was sent and can be made. nil takes Before as it is.
+	Before func(b *syncline.Batch, i int) []syncline.Value
 	// Resolver decides about the records that the rule makes; set by Fit where the rule has a conflict section.
 	Resolver *conflict.Resolver
 	// Split, where a step makes several records of one, makes them of what Row makes. nil = each record is one.

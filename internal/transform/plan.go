@@ -81,24 +81,25 @@ func (p *Plan) apply(b *syncline.Batch, i int, row, before, dst []syncline.Value
 }
 
 // Before makes the record that was there before the i-th event, as far as it was sent; nil where it was not. Filters do not
-// apply to it. The values are new, or the event's own where there is nothing to do.
-func (p *Plan) Before(b *syncline.Batch, i int) ([]syncline.Value, error) {
+// apply to it. What a step cannot make of it is unset: the event that corrects a record is not to fail for what it corrects. The values
+// are new, or the event's own where there is nothing to do.
+func (p *Plan) Before(b *syncline.Batch, i int) []syncline.Value {
 	e := &b.Events[i]
 	if e.Before == nil || p.Identity() {
-		return e.Before, nil
+		return e.Before
 	}
 	p.begin(e.Before)
 	p.scratch.input.Batch, p.scratch.input.Index, p.scratch.input.Before = b, i, e.Before
 	for o := range p.ops {
-		if p.ops[o].writes < 0 {
+		to := p.ops[o].writes
+		if to < 0 {
 			continue
 		}
-		// What needs a column that was not sent was not sent either: it stays unset.
-		if _, err := p.ops[o].run(&p.scratch); err != nil && !errors.Is(err, expression.ErrUnset) {
-			return nil, p.failed(&p.ops[o], err)
+		if _, err := p.ops[o].run(&p.scratch); err != nil {
+			p.scratch.values[to] = syncline.Unset // it may have the value that the step was to hide
 		}
 	}
-	return p.collect(nil), nil
+	return p.collect(nil)
 }
 
 // Key makes, from a source row that may have no more than its key, a record with the target's key; the other columns are as
