@@ -242,7 +242,7 @@ type Write struct {
 	Cursor Cursor
 	// Commit is called once, see Target.Apply. Never nil.
 	Commit func(context.Context, Result) error
-	// Decide, where it is set, judges each Put and Delete against what the target holds (see Held); the changes then have whole
+	// Decide, where it is set, judges each Put, Mark and Delete against what the target holds (see Held); the changes then have whole
 	// keys and no OldKey. Only for targets with Traits.Decides.
 	Decide func(change int, held Held) (Decision, error)
 }

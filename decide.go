@@ -9,7 +9,7 @@ package syncline
 // In an ordered Write a change sees what those before it decided. The Order of a change vetoes nothing here: what is older is
 // known from the shadow. A Truncate is not asked about; it removes the object's shadows too.
 type Held struct {
-	// Values is the record in the terms of the change's schema, nil where there is none. What the object has no column for is Unset.
+	// Values is the record in the terms of the change's schema, nil where there is none; one that is only kept (Mark.IsGone) is one. What the object has no column for is Unset.
 	Values []Value
 	// Shadow is what the last decision for the key left, nil where there was none. It belongs to the object: all routes that write
 	// it see the same.

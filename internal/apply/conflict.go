@@ -81,16 +81,18 @@ func (d *decider) decide(i int, held syncline.Held) (syncline.Decision, error) {
 	}
 	delete(d.verdicts, i)
 	delete(d.earlier, i)
+	stored := held.Values != nil
+	held = j.rule.present(held)
 	if len(j.parts) > 1 && d.choice(c) == nil && !d.p.leftover(i) {
-		if decision, ok := d.inTurn(i, &j, held); ok {
+		if decision, ok := d.inTurn(i, &j, held, stored); ok {
 			return decision, nil
 		}
 	}
-	ours := c.Row.Values
-	if c.Op == syncline.ChangeDelete {
+	ours, kept := c.Row.Values, j.parts[len(j.parts)-1].kept
+	if c.Op == syncline.ChangeDelete || kept != nil {
 		ours = nil
 	}
-	ev := d.event(j.rule, spoken{c.Batch, c.Event, c.Order, ours})
+	ev := d.event(j.rule, spoken{batch: c.Batch, event: c.Event, order: c.Order, values: ours})
 	var v conflict.Verdict
 	var err error
 	if choice := d.choice(c); choice != nil {
@@ -109,7 +111,10 @@ func (d *decider) decide(i int, held syncline.Held) (syncline.Decision, error) {
 	if v.Conflict != nil {
 		d.verdicts[i] = v.Conflict
 	}
-	return v.Decision, nil
+	if kept != nil && c.Op != syncline.ChangeDelete {
+		kept = over(c.Row.Values, kept)
+	}
+	return j.rule.keeping(v.Decision, kept, stored), nil
 }
 
 // leftover reports whether the change removes what is left under the old key of a record: no task of its own stands for it.

@@ -82,6 +82,19 @@ func (m *Marks) extend(rule string, b *Binding) (*Binding, error) {
 			return made, err
 		}
 	}
+	next.Before = func(batch *syncline.Batch, i int) ([]syncline.Value, error) {
+		before := batch.Events[i].Before
+		if b.Before != nil {
+			var err error
+			if before, err = b.Before(batch, i); err != nil {
+				return nil, err
+			}
+		}
+		if before == nil {
+			return nil, nil
+		}
+		return longer(before, m), nil
+	}
 	next.Key = func(row []syncline.Value) ([]syncline.Value, error) {
 		if b.Key != nil {
 			var err error
@@ -89,13 +102,18 @@ func (m *Marks) extend(rule string, b *Binding) (*Binding, error) {
 				return nil, err
 			}
 		}
-		longer := append(make([]syncline.Value, 0, width), row...)
-		for range m.Columns {
-			longer = append(longer, syncline.Unset)
-		}
-		return longer, nil
+		return longer(row, m), nil
 	}
 	return &next, nil
+}
+
+// longer is a row with the columns of the marks, which are unset.
+func longer(row []syncline.Value, m *Marks) []syncline.Value {
+	out := append(make([]syncline.Value, 0, len(row)+len(m.Columns)), row...)
+	for range m.Columns {
+		out = append(out, syncline.Unset)
+	}
+	return out
 }
 
 // place is where the note's column is in the rule's records.
@@ -136,19 +154,23 @@ func (pl *planner) keep(p *plan, it item, row []syncline.Value, n *Note) bool {
 	}
 	c := p.change(it, key)
 	p.tasks[len(p.tasks)-1].keeps = true
+	noted := unsent(it.rule.binding.Out)
+	for _, k := range it.rule.binding.Out.Key {
+		noted[k] = parts[k]
+	}
+	noted[it.rule.place(it.rule.binding, n)] = value
+	if it.rule.Conflicts != nil {
+		p.keeps(noted)
+	}
 	var values []syncline.Value
 	switch before.Op {
 	case syncline.ChangeDelete: // nothing is there any more
 		return true
 	case syncline.ChangePut, syncline.ChangeMark:
-		values = slices.Clone(before.Row.Values)
+		values = over(before.Row.Values, noted)
 	default:
-		values = unsent(it.rule.binding.Out)
-		for _, k := range it.rule.binding.Out.Key {
-			values[k] = parts[k]
-		}
+		values = noted
 	}
-	values[it.rule.place(it.rule.binding, n)] = value
 	c.Row, c.OldKey, c.Fresh = it.rule.row(values), nil, c.Fresh && before.Op == syncline.ChangePut
 	c.Op = syncline.ChangeMark
 	if before.Op == syncline.ChangePut && c.Row.Whole() {

@@ -51,11 +51,7 @@ type Rule struct {
 func (r *Rule) Fit(schema *syncline.Schema) (*Binding, error) {
 	b, err := r.Bind(schema)
 	if err == nil && r.Marks != nil {
-		if r.Conflicts != nil {
-			return nil, syncline.Errorf(syncline.Fatal, "mark_with_conflict", "rule %s keeps records (on: soft) and has a conflict section: what became of a record cannot be decided about", r.ID).
-				WithFix("let the rule remove records (hard) or leave them (ignore), or take the conflict section out")
-		}
-		return r.Marks.extend(r.ID, b)
+		b, err = r.Marks.extend(r.ID, b)
 	}
 	if err == nil && r.Conflicts != nil && len(b.Out.Key) == 0 {
 		return nil, syncline.Errorf(syncline.Fatal, "conflict_without_key", "rule %s has a conflict section, and %s has no key to find records by", r.ID, schema.Table).

@@ -20,6 +20,8 @@ type spoken struct {
 	event  int
 	order  syncline.Order
 	values []syncline.Value
+	// kept is, of an event that removes a record which the rule keeps, its key and the note of that.
+	kept []syncline.Value
 }
 
 // spokenConflict is a conflict about one of them.
@@ -34,14 +36,21 @@ func (p *plan) says(values []syncline.Value) {
 	parts[len(parts)-1].values = values
 }
 
+// keeps notes how the record stays that the plan's newest task removes.
+func (p *plan) keeps(noted []syncline.Value) {
+	parts := p.judged[p.tasks[len(p.tasks)-1].change].parts
+	parts[len(parts)-1].kept = noted
+}
+
 // inTurn decides the events of a change one after the other; ok is false where they must be decided as one.
-func (d *decider) inTurn(i int, j *judged, held syncline.Held) (decision syncline.Decision, ok bool) {
+func (d *decider) inTurn(i int, j *judged, held syncline.Held, stored bool) (decision syncline.Decision, ok bool) {
 	turn, err := j.rule.binding.Resolver.Begin(held)
 	if err != nil {
 		return decision, false
 	}
 	var told []spokenConflict
 	base := j.base
+	var left []syncline.Value
 	for _, s := range j.parts {
 		v, err := turn.Decide(d.event(j.rule, s), s.values, base)
 		if err != nil || v.Outcome > syncline.OutcomeKept {
@@ -51,6 +60,9 @@ func (d *decider) inTurn(i int, j *judged, held syncline.Held) (decision synclin
 			told = append(told, spokenConflict{s, v.Conflict})
 		}
 		base = nil
+		if j.rule.Marks != nil {
+			left = s.leaves(v.Decision, left)
+		}
 	}
 	if last := len(told) - 1; last >= 0 && told[last].order == j.parts[len(j.parts)-1].order {
 		d.verdicts[i] = told[last].rec
@@ -59,7 +71,7 @@ func (d *decider) inTurn(i int, j *judged, held syncline.Held) (decision synclin
 	if len(told) > 0 {
 		d.earlier[i] = told
 	}
-	return turn.Decision(), true
+	return j.rule.keeping(turn.Decision(), left, stored), true
 }
 
 // earlierConflicts are those of events that are not the newest of their changes.

@@ -205,6 +205,17 @@ func (l *loader) checkShared() {
 	l.checkGroups()
 }
 
+// noteColumns are the columns in which a rule notes that records are gone.
+func noteColumns(r *ruleSource) (names []string) {
+	for _, m := range r.On.Marks {
+		if m.On != "archived" && !slices.Contains(names, m.Column) {
+			names = append(names, m.Column)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
 // clash tells how the other rule, which writes the same object, would harm what r writes, and the way out; "" where it does not.
 func (l *loader) clash(s *systemSource, r, other *ruleSource) (what, fix string) {
 	together := r.Group != "" && r.Group == other.Group
@@ -215,6 +226,8 @@ func (l *loader) clash(s *systemSource, r, other *ruleSource) (what, fix string)
 		return fmt.Sprintf("writes %s too, and one of the two would not see what the other decided", r.To), "give both a conflict section, or neither"
 	case r.Conflict != nil && together:
 		return "of the same group writes the same object, and both have a conflict section", "take both out of the group, or make one rule of them"
+	case r.Conflict != nil && !slices.Equal(noteColumns(r), noteColumns(other)):
+		return fmt.Sprintf("writes %s too, and notes in other columns which records are gone", r.To), "give both the same on section"
 	case r.Conflict != nil && s.Redis != nil && r.To.Name != other.To.Name: // see below
 	case r.Conflict != nil && !sharesEntity(r, other):
 		return "", ""

@@ -120,9 +120,6 @@ func (l *loader) checkConflict(r *ruleSource, to *System) {
 	case p.Strategy == "" && r.conflict.strategy == nil:
 		l.report(at, MissingField, "strategy: manual", "conflict needs a strategy; %s has none of its own", to.Name)
 		return
-	case len(r.On.Marks) > 0:
-		l.report(at, NotAvailable, "hard or ignore in the on section", "a rule with a conflict section cannot keep removed records (soft) in this version")
-		return
 	}
 	if r.conflict.sum != nil && !to.Type.SQL() {
 		l.report(*r.conflict.sum, BadValue, "use another policy", "sum needs a target with transactions, which %s is not: a change could be added twice", to.Name)

@@ -374,7 +374,7 @@ func (x *transaction) groups(list []*looking) []*group {
 	var groups []*group
 	for n, l := range list {
 		for _, i := range l.members {
-			c, k := &x.w.Changes[i], kindUpdate
+			c, k := &x.w.Changes[i], kindMark // of rows that are there, if only kept
 			switch {
 			case c.Op == 0:
 				continue

@@ -92,7 +92,9 @@ func (a *application) judge(i int, decide func(int, syncline.Held) (syncline.Dec
 	a.outcomes[i] = d.Outcome
 	c.Op = d.Op
 	if d.Op == syncline.ChangePut {
-		c.Row.Values = d.Values
+		if c.Row.Values = d.Values; held.Values != nil && !c.Row.Whole() {
+			c.Op = syncline.ChangeMark // it is there, if only kept
+		}
 		if held.Values == nil {
 			c.Row.Values = slices.Clone(d.Values)
 			for j, v := range c.Row.Values {

@@ -99,6 +99,36 @@ func runDecide(t *testing.T, h Harness) {
 		e.decided(false, one(o, ann("x", "7")), []syncline.Decision{as("s", part...)}, line(ann("Ann", "1")))
 		e.holds(o, s, ann("Ann", "7"))
 	})
+	t.Run("a record that is only kept is one", func(t *testing.T) {
+		e := open(t, h)
+		if !e.traits.Marks {
+			return
+		}
+		s, unset, null, no, yes := kept(), syncline.Unset, syncline.Null, syncline.Bool(false), syncline.Bool(true)
+		o := e.object(s)
+		ann := func(name, gone syncline.Value) []syncline.Value {
+			return vals(syncline.Int(1), name, null, gone, null, null)
+		}
+		live, gone := ann(syncline.Text("Ann"), no), ann(syncline.Text("Ann"), yes)
+		for _, ordered := range []bool{false, true} {
+			e.applied(ordered, put(o, s, live...))
+			away := []syncline.Change{mark(o, s, syncline.Int(1), unset, unset, yes, unset, unset)}
+			note := as("gone", syncline.Int(1), unset, unset, yes, unset, unset)
+			e.decided(ordered, away, []syncline.Decision{note}, line(live))
+			e.holds(o, s, gone)
+			note.Shadow = []byte("again") // of a record that is kept already, and alone
+			e.decided(ordered, away, []syncline.Decision{note}, line(gone)+` after "gone"`)
+			e.decided(ordered, away, []syncline.Decision{{Shadow: []byte("heard")}}, line(gone)+` after "again"`)
+			e.decided(ordered, away, []syncline.Decision{{}}, line(gone)+` after "heard"`)
+			part := as("part", syncline.Int(1), syncline.Text("Bea"), unset, unset, unset, unset)
+			e.decided(ordered, away, []syncline.Decision{part}, line(gone))
+			e.holds(o, s, ann(syncline.Text("Bea"), yes))
+			back := ann(syncline.Text("Cho"), no)
+			e.decided(ordered, []syncline.Change{put(o, s, back...)}, []syncline.Decision{as("back", back...)}, line(ann(syncline.Text("Bea"), yes))+` after "part"`)
+			e.holds(o, s, back)
+			e.decided(ordered, []syncline.Change{remove(o, s, syncline.Int(1))}, []syncline.Decision{{Op: syncline.ChangeDelete}}, line(back)+` after "back"`)
+		}
+	})
 	t.Run("a record that others wrote has no shadow", func(t *testing.T) {
 		e := open(t, h)
 		o := e.object(s)
