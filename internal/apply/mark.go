@@ -82,18 +82,15 @@ func (m *Marks) extend(rule string, b *Binding) (*Binding, error) {
 			return made, err
 		}
 	}
-	next.Before = func(batch *syncline.Batch, i int) ([]syncline.Value, error) {
+	next.Before = func(batch *syncline.Batch, i int) []syncline.Value {
 		before := batch.Events[i].Before
 		if b.Before != nil {
-			var err error
-			if before, err = b.Before(batch, i); err != nil {
-				return nil, err
-			}
+			before = b.Before(batch, i)
 		}
 		if before == nil {
-			return nil, nil
+			return nil
 		}
-		return longer(before, m), nil
+		return longer(before, m)
 	}
 	next.Key = func(row []syncline.Value) ([]syncline.Value, error) {
 		if b.Key != nil {
