@@ -40,10 +40,25 @@ func TestParkedCountsTheKeys(t *testing.T) {
 	if err := run(t.Context(), []string{"-rows", "100", "-only", "parked"}, &report, &progress); err != nil {
 		t.Fatalf("run: %v\n%s", err, &progress)
 	}
-	for _, want := range []string{"Memory with up to 20 parked keys", "| nothing parked         | 0  ", "| after they were parked | 20 ", "| after the next start   | 20 "} {
+	for _, want := range []string{"Memory with 20 parked keys", "| nothing parked         | 0  ", "| after they were parked | 20 ", "| after the next start   | 20 "} {
 		if !strings.Contains(report.String(), want) {
 			t.Errorf("the report lacks %q:\n%s", want, &report)
 		}
+	}
+}
+
+func TestRefusedRecordsAreCounted(t *testing.T) {
+	var report, progress bytes.Buffer
+	if err := run(t.Context(), []string{"-rows", "500", "-only", "refused"}, &report, &progress); err != nil {
+		t.Fatalf("run: %v\n%s", err, &progress)
+	}
+	for _, want := range []string{"1,000 inserts of which 10 are refused", "| none ", "| every hundredth ", "| all in a row "} {
+		if !strings.Contains(report.String(), want) {
+			t.Errorf("the report lacks %q:\n%s", want, &report)
+		}
+	}
+	if n := strings.Count(report.String(), "| 10 "); n != 2 {
+		t.Errorf("10 keys are parked in %d of the trials, want 2:\n%s", n, &report)
 	}
 }
 

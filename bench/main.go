@@ -30,6 +30,7 @@ var measurements = []struct {
 	{"latency", (*bench).latency, true},
 	{"steps", (*bench).steps, true},
 	{"conflicts", (*bench).conflicts, true},
+	{"refused", (*bench).refused, true},
 	{"parked", (*bench).parked, true},
 	{"transform", (*bench).transform, false},
 	{"log", (*bench).log, false},

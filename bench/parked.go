@@ -8,24 +8,25 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
-	"time"
+
+	"syncline/internal/apply"
 )
 
-// refused is a mirror whose target refuses all but the mark. A key that is refused waits for a person at once: what is measured is
+// refusesAll is a mirror whose target refuses all but the mark. A key that is refused waits for a person at once: what is measured is
 // the waiting, and not the attempts before it.
-var refused = rule{"syncline", "{id: account, from: source/account, to: target/account, retry: {max: 1}}",
+var refusesAll = rule{"syncline", "{id: account, from: source/account, to: target/account, retry: {max: 1}}",
 	strings.TrimSuffix(table, ")") + ", CHECK (id = 0))"}
 
 // parked measures the memory of a process whose target refuses as many keys as a table of updates has records.
 func (b *bench) parked(ctx context.Context) (section, error) {
 	keys := max(b.rows/5, 10)
 	s := section{
-		title: fmt.Sprintf("Memory with up to %s parked keys", count(keys)),
-		how: "The target refuses the records, of 200 bytes, by a check constraint, each by itself, for up to five minutes. Resident is what the process has at that moment; the heap is what the " +
+		title: fmt.Sprintf("Memory with %s parked keys", count(keys)),
+		how: "The target refuses the records, of 200 bytes, by a check constraint, each by itself. Resident is what the process has at that moment; the heap is what the " +
 			"Go runtime has allocated, with what is not collected yet.",
 		head: []string{"", "parked keys", "resident", "heap", "peak memory"},
 	}
-	f, err := newFieldOf(ctx, b, "parked", refused)
+	f, err := newFieldOf(ctx, b, "parked", refusesAll)
 	if err != nil {
 		return s, err
 	}
@@ -71,18 +72,15 @@ func (b *bench) parked(ctx context.Context) (section, error) {
 	return s, f.drop(ctx)
 }
 
-// parkTime is how long keys are parked; the report says how many were by then.
-const parkTime = 5 * time.Minute
-
-// parks reports whether this many keys are parked, or parkTime is over.
+// parks reports whether this many keys are parked, and the route has them.
 func (p *program) parks(keys int) func(context.Context) (bool, error) {
-	end := time.Now().Add(parkTime)
 	return func(ctx context.Context) (bool, error) {
 		routes, err := p.api.Routes(ctx)
 		if err != nil || len(routes) != 1 {
 			return false, nil //nolint:nilerr // it may be too early, or too busy: check tells what has ended
 		}
-		return routes[0].Counts.Parked == int64(keys) || time.Now().After(end), nil
+		has := routes[0].State == string(apply.RouteRunning) || routes[0].State == string(apply.RouteDegraded)
+		return has && routes[0].Counts.Parked == int64(keys), nil
 	}
 }
 

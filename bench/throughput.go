@@ -47,7 +47,13 @@ func (b *bench) insertLoad() load {
 	return load{
 		what:  fmt.Sprintf("%s single-row inserts in transactions of ten, into an empty table", count(b.rows)),
 		reset: []string{"TRUNCATE account", "INSERT INTO account SELECT " + record + " FROM generate_series(0, 0) i"},
-		write: fmt.Sprintf(`DO $$ DECLARE i int := 0; BEGIN
+		write: insertBacklog(b.rows),
+	}
+}
+
+// insertBacklog inserts this many records, numbered from 1, in transactions of ten.
+func insertBacklog(rows int) string {
+	return fmt.Sprintf(`DO $$ DECLARE i int := 0; BEGIN
 		FOR t IN 1..%d LOOP
 			FOR j IN 1..10 LOOP
 				i := i + 1;
@@ -55,8 +61,7 @@ func (b *bench) insertLoad() load {
 			END LOOP;
 			COMMIT;
 		END LOOP;
-	END $$`, b.rows/10, record),
-	}
+	END $$`, rows/10, record)
 }
 
 // updates measures how fast a backlog of single-row updates is worked off.

@@ -181,7 +181,7 @@ func (m *machine) lead(p *plan) {
 		}
 	}
 	p.lead = len(p.tasks)
-	p.ordered = p.lead == 0 && m.pace.careful()
+	p.ordered = p.lead == 0 && m.careful(p.from)
 }
 
 // mayLead reports whether it is worth while, and possible, that the urgent event leads the plan.

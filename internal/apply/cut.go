@@ -7,8 +7,9 @@ import (
 )
 
 // A batch that the target refuses is tried again in commit order without coalescing, because values swapped between rows are refused only
-// when they are merged. In that order the first event that the target names is condemned: those before it were taken, and the plan that is
-// made next has them again and parks it. Where the target names none, fewer are tried, until one is refused alone. See pace.
+// when they are merged. In that order the first event that the target names is condemned: those before it were taken. The plan that is made
+// next has them again and parks it; where they are many, they are written by themselves and merged. Where the target names none, fewer are
+// tried, until one is refused alone. See pace.
 
 // condemnation is what is known of an event that the target refused in its turn.
 type condemnation struct {
@@ -28,6 +29,8 @@ type place struct {
 
 func placeOf(o syncline.Order) place { return place{o.Seq, o.Index} }
 
+func placeAt(c syncline.Cursor) place { return place{c.Seq, c.Index} }
+
 func (p place) before(q place) bool { return p.seq < q.seq || p.seq == q.seq && p.index < q.index }
 
 // rejected takes over that the target refused the plan in flight as a whole, because of the change culprit if it is not negative.
@@ -42,6 +45,9 @@ func (m *machine) rejected(err error, culprit int) {
 		return
 	case p.lead > 0:
 		m.refusedAhead(p)
+		return
+	case !ordered && placeAt(p.from).before(m.proven):
+		m.proven = place{}
 		return
 	case !ordered && !p.single():
 		m.pace.merged(p.events)
@@ -60,6 +66,14 @@ func (m *machine) rejected(err error, culprit int) {
 	_, again := m.condemned[tried[guilty]]
 	m.condemned[tried[guilty]] = &condemnation{err: err, again: again}
 	m.pace.named(guilty)
+	if guilty >= fewest {
+		m.proven = tried[guilty]
+	}
+}
+
+// careful reports whether a plan that begins there is small and in commit order. What was taken in that order already may be merged.
+func (m *machine) careful(at syncline.Cursor) bool {
+	return m.pace.careful() && !placeAt(at).before(m.proven)
 }
 
 // places are the events that the changes of an ordered plan are of, in their order.
@@ -111,6 +125,12 @@ func (m *machine) stops(p *plan, w *windowed, i int) bool {
 	}
 	enough := p.tries >= m.pace.limit || p.condemned >= mostCondemned
 	events, at := w.batch.Events, place{w.seq, i}
+	switch {
+	case at.before(m.proven):
+		return false
+	case placeAt(p.from).before(m.proven):
+		return !p.empty()
+	}
 	if i > 0 && events[i-1].Txn == events[i].Txn {
 		return enough && !at.before(p.whole)
 	}

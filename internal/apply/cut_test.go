@@ -130,12 +130,12 @@ func TestARefusalCostsAFewWrites(t *testing.T) {
 		// next attempts, for each bad record.
 		calls, commits, changes float64
 	}{
-		{"one of a hundred", false, func(i int) bool { return i%100 == 50 }, 4, 3, 4},
-		{"one of ten", false, func(i int) bool { return i%10 == 5 }, 1.5, 0.5, 6},
+		{"one of a hundred", false, func(i int) bool { return i%100 == 50 }, 2.5, 1.5, 4},
+		{"one of ten", false, func(i int) bool { return i%10 == 5 }, 1.6, 0.6, 8},
 		{"every second", false, func(i int) bool { return i%2 == 0 }, 1.2, 0.1, 30},
 		{"half of them in a row", false, func(i int) bool { return i >= 1500 && i < 4500 }, 1.1, 0.05, 20},
 		{"all", false, func(int) bool { return true }, 1.1, 0.05, 40},
-		{"one of a hundred, unnamed", true, func(i int) bool { return i%100 == 50 }, 25, 15, 6},
+		{"one of a hundred, unnamed", true, func(i int) bool { return i%100 == 50 }, 20, 10, 6},
 		{"half of them in a row, unnamed", true, func(i int) bool { return i >= 1500 && i < 4500 }, 1.1, 0.05, 20},
 	} {
 		t.Run(test.name, func(t *testing.T) {

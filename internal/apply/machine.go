@@ -68,8 +68,8 @@ type machine struct {
 
 	// pace bounds plans of new events, retries those of parked slots at a target that takes all or nothing.
 	pace, retries pace
-	// cutUpTo is the end of a transaction that was refused by itself.
-	cutUpTo place
+	// cutUpTo is the end of a transaction that was refused by itself, proven that of events which were taken but for the one after them.
+	cutUpTo, proven place
 	// turn alternates between new events and retries.
 	turn bool
 	// unsaved: committed is beyond the cursor that the target stores, which was last moved at saved.
@@ -139,10 +139,8 @@ func (m *machine) next(now time.Time) move {
 		}
 		return m.nextPreparation()
 	}
-	if m.turn = !m.turn; m.turn {
-		if m.tryParked(now) {
-			return moveApply
-		}
+	if m.turn = !m.turn; m.turn && m.tryParked(now, company) {
+		return moveApply
 	}
 	needDefine := m.make()
 	if m.making != nil && len(m.making.tasks) == 0 && len(m.making.changes) == 0 {
@@ -156,7 +154,7 @@ func (m *machine) next(now time.Time) move {
 	if needDefine {
 		return moveDefine
 	}
-	if !m.turn && m.tryParked(now) {
+	if m.tryParked(now, 0) {
 		return moveApply
 	}
 	if m.nextPreparation() == movePrepare {
@@ -252,7 +250,7 @@ func (m *machine) begin(at syncline.Cursor) *plan {
 	if m.spare = nil; p == nil {
 		p = &plan{}
 	}
-	p.from, p.to, p.ordered = at, at, m.pace.careful()
+	p.from, p.to, p.ordered = at, at, m.careful(at)
 	return p
 }
 
@@ -266,8 +264,15 @@ func (m *machine) full(p *plan) bool {
 	return m.pace.careful() && (p.lead > 0 || len(p.tasks) >= max(mostPlanned, m.pace.limit))
 }
 
-// tryParked makes a plan of parked slots whose time has come.
-func (m *machine) tryParked(now time.Time) bool {
+// company is how long a retry that is due waits for others while there are new events: a batch of retries costs about the same for one
+// and for many.
+const company = time.Second
+
+// tryParked makes a plan of parked slots whose time has come, that long ago for one of them.
+func (m *machine) tryParked(now time.Time, wait time.Duration) bool {
+	if at, due := m.parking.wake(); !due || at.Add(wait).After(now) {
+		return false
+	}
 	n, tries := m.limits.MaxRows, m.limits.MaxRows
 	if m.traits.Transactional {
 		tries = m.retries.limit
@@ -350,9 +355,7 @@ func (m *machine) done(c *state.Commit, now time.Time) {
 	m.parking.fold(c)
 	m.remember(c.Conflicts)
 	if len(p.retry) > 0 {
-		if p.tries > 0 {
-			m.retries.taken(p.condemned == 0, m.limits.MaxRows)
-		}
+		m.retries.taken(p.tries, m.limits.MaxRows)
 		m.forget() // the plan that was there before counts on their keys to wait
 		return
 	}
@@ -365,8 +368,8 @@ func (m *machine) done(c *state.Commit, now time.Time) {
 			delete(m.condemned, at)
 		}
 	}
-	if m.pace.careful() && p.tries > 0 && p.lead == 0 {
-		if m.pace.taken(p.condemned == 0, m.limits.MaxRows); m.pace.limit >= m.limits.MaxRows {
+	if m.pace.careful() && p.tries > 0 && p.ordered {
+		if m.pace.taken(p.tries, m.limits.MaxRows); m.pace.limit >= m.limits.MaxRows {
 			m.pace = pace{}
 		}
 		if !m.pace.careful() {

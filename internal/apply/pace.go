@@ -1,8 +1,8 @@
 package apply
 
-// pace is how much of what may be refused a target is given at once. It stands still at the first refusal and feels its way from there: a
-// batch that is taken whole doubles it, one that is refused shrinks it to what would have been taken. So a refusal costs about as much as the
-// good records between two bad ones, however large a batch may be, and where one bad record follows the other it costs one attempt.
+// pace is how much of what may be refused a target is given at once. It slows down at the first refusal and feels its way from there: a
+// batch that is taken doubles it, one that is refused halves it, but not below twice of what came before the refused event. So a batch
+// reaches mostly from one bad record to the next, however large it may be: a refusal costs what stands between two of them, and one commit.
 type pace struct {
 	// limit is the number of events that a batch may have which the target could refuse; 0 = no refusal is near.
 	limit int
@@ -28,9 +28,9 @@ func (p *pace) merged(tried int) { p.limit, p.once = max(tried, 1), true }
 
 // named takes over that the event after this many others was refused.
 func (p *pace) named(before int) {
-	to := max(before, fewest)
-	if p.careful() {
-		to = min(to, p.limit)
+	to := max(2*before, fewest)
+	if p.careful() && !p.once {
+		to = min(max(to, p.limit/2), p.limit)
 	}
 	p.limit, p.once = to, false
 }
@@ -38,13 +38,12 @@ func (p *pace) named(before int) {
 // unnamed takes over that one of this many events was refused.
 func (p *pace) unnamed(tried int) { p.limit, p.once = max(tried/2, 1), false }
 
-// taken takes over that a batch was taken: clean, if no record of it had been refused before. At most the pace is this fast.
-func (p *pace) taken(clean bool, most int) {
+// taken takes over that a batch was taken with this many events that the target could have refused. Never are more than most given at once.
+func (p *pace) taken(tries, most int) {
 	switch {
-	case !p.careful() || !clean:
 	case p.once:
 		*p = pace{}
-	default:
+	case p.careful() && tries >= p.limit:
 		p.limit = min(2*p.limit, most)
 	}
 }

@@ -10,20 +10,20 @@ func TestPaceGrowsWithWhatIsTaken(t *testing.T) {
 	p := pace{limit: 1}
 	var limits []int
 	for range 8 {
-		p.taken(true, 100)
+		p.taken(p.limit, 100)
 		limits = append(limits, p.limit)
 	}
 	if want := []int{2, 4, 8, 16, 32, 64, 100, 100}; !slices.Equal(limits, want) {
 		t.Errorf("limits = %v, want %v", limits, want)
 	}
 	p.limit = 8
-	if p.taken(false, 100); p.limit != 8 {
-		t.Errorf("after a batch with a refused record the limit is %d, want 8: nobody knows yet that the next one is taken", p.limit)
+	if p.taken(5, 100); p.limit != 8 {
+		t.Errorf("after a batch that had room the limit is %d, want 8: nobody knows that more are taken", p.limit)
 	}
 }
 
-// TestPaceShrinksToWhatWouldBeTaken, and stays there: a target that has refused one record is not given everything again.
-func TestPaceShrinksToWhatWouldBeTaken(t *testing.T) {
+// TestPaceShrinks, and does not begin anew: a target that has refused a record is not given everything again.
+func TestPaceShrinks(t *testing.T) {
 	for _, test := range []struct {
 		name string
 		from pace
@@ -31,14 +31,16 @@ func TestPaceShrinksToWhatWouldBeTaken(t *testing.T) {
 		want pace
 	}{
 		{"merged, the same in order", pace{}, func(p *pace) { p.merged(5000) }, pace{5000, true}},
-		{"in order taken after all", pace{5000, true}, func(p *pace) { p.taken(true, 5000) }, pace{}},
-		{"in order refused", pace{5000, true}, func(p *pace) { p.named(700) }, pace{700, false}},
-		{"the first of all", pace{}, func(p *pace) { p.named(0) }, pace{fewest, false}},
-		{"a later one", pace{limit: 400}, func(p *pace) { p.named(99) }, pace{99, false}},
+		{"in order taken after all", pace{5000, true}, func(p *pace) { p.taken(5000, 5000) }, pace{}},
+		{"in order refused", pace{5000, true}, func(p *pace) { p.named(700) }, pace{1400, false}},
+		{"in order refused at once", pace{5000, true}, func(p *pace) { p.named(0) }, pace{fewest, false}},
+		{"the only one", pace{}, func(p *pace) { p.named(0) }, pace{fewest, false}},
+		{"not much at once", pace{limit: 400}, func(p *pace) { p.named(10) }, pace{200, false}},
+		{"a later one", pace{limit: 400}, func(p *pace) { p.named(150) }, pace{300, false}},
 		{"never more than before", pace{limit: 4}, func(p *pace) { p.named(3) }, pace{4, false}},
 		{"nobody knows which", pace{limit: 400}, func(p *pace) { p.unnamed(400) }, pace{200, false}},
 		{"nobody knows which of two", pace{limit: 400}, func(p *pace) { p.unnamed(2) }, pace{1, false}},
-		{"nothing is near", pace{}, func(p *pace) { p.taken(true, 5000) }, pace{}},
+		{"nothing is near", pace{}, func(p *pace) { p.taken(5000, 5000) }, pace{}},
 	} {
 		got := test.from
 		if test.to(&got); got != test.want {

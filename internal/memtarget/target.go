@@ -2,6 +2,7 @@ package memtarget
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"slices"
 
@@ -15,6 +16,8 @@ type Options struct {
 	// NoTransactions: records take effect one by one, guarded by their order, and the cursor after them, as at a key-value
 	// store. Otherwise a Write is one transaction.
 	NoTransactions bool
+	// Unnamed: a refused Write does not tell which of its changes is to blame, as where constraints are checked at the end.
+	Unnamed bool
 }
 
 // Target is a state target. It holds its cursor, and its objects have a shape.
@@ -22,11 +25,13 @@ type Target struct {
 	store *Store
 	at    slice
 	txn   bool
+	// unnamed: see Options.
+	unnamed bool
 }
 
 // Open returns a target on the store. Any number may be open for one slice; the epoch decides who may write.
 func (s *Store) Open(o Options) *Target {
-	return &Target{store: s, at: slice{o.Route, o.Slice}, txn: !o.NoTransactions}
+	return &Target{store: s, at: slice{o.Route, o.Slice}, txn: !o.NoTransactions, unnamed: o.Unnamed}
 }
 
 // Traits of a store with transactions are those of an SQL database, of one without those of a key-value store.
@@ -74,6 +79,9 @@ func (t *Target) Apply(ctx context.Context, w *syncline.Write) (syncline.Result,
 // comes before the commit or after it.
 func (t *Target) applyTxn(ctx context.Context, w *syncline.Write, fault Fault) (syncline.Result, error) {
 	st, err := t.stage(w)
+	if known := (*syncline.Error)(nil); t.unnamed && errors.As(err, &known) {
+		known.Change = -1
+	}
 	if err != nil {
 		return syncline.Result{}, err
 	}

@@ -77,12 +77,17 @@ func (w *world) add(r *route) {
 		rule.Deleted, rule.Left = apply.ActionSoft, apply.ActionSoft
 		rule.Marks = &apply.Marks{Columns: notes, Deleted: noting(0), Left: noting(1)}
 	}
+	unnamed := w.rnd.IntN(3) == 0
+	rows := 1 + w.rnd.IntN(12)
+	if w.rnd.IntN(3) == 0 {
+		rows = 100
+	}
 	start := apply.StartFull
 	if r.events {
 		start = apply.StartEarliest
 	}
 	r.options = apply.Options{ID: r.id, Source: "crm", Rules: []apply.Rule{rule}, Start: start, Signature: "1", State: w.state,
-		SnapshotCovers: true, Priorities: true, Now: func() time.Time { return w.now }, Limits: apply.Limits{MaxRows: 1 + w.rnd.IntN(12), MaxWait: time.Duration(w.rnd.IntN(3)) * time.Second, Window: 1 << 14},
+		SnapshotCovers: true, Priorities: true, Now: func() time.Time { return w.now }, Limits: apply.Limits{MaxRows: rows, MaxWait: time.Duration(w.rnd.IntN(3)) * time.Second, Window: 1 << 14},
 		Retry: apply.Retry{Max: 1000, MaxDelay: time.Minute},
 		RequestRun: func(ctx context.Context, run syncline.Run) error {
 			return w.capture.RequestRun(ctx, run)
@@ -91,7 +96,7 @@ func (w *world) add(r *route) {
 			if r.events {
 				return r.recorder, nil
 			}
-			return r.store.Open(memtarget.Options{Route: r.id, NoTransactions: !r.txn}), nil
+			return r.store.Open(memtarget.Options{Route: r.id, NoTransactions: !r.txn, Unnamed: unnamed}), nil
 		}}
 	w.routes = append(w.routes, r)
 }
