@@ -24,6 +24,9 @@ const (
 	brakeWindow = 10 * time.Second
 	// maxTurns is how many there may be in that time.
 	maxTurns = 100
+	// maxCounted is of how many keys they are counted. Who copies more than that does not notice what goes to and fro, until there is less
+	// to do.
+	maxCounted = 20_000
 )
 
 // note takes note that the key was written on a side, and on no other.
@@ -32,6 +35,9 @@ func (b *brake) note(now time.Time, key syncline.Key, side int) {
 		b.since, b.turns = now, make(map[syncline.Key]turns)
 	}
 	t, known := b.turns[key]
+	if !known && len(b.turns) == maxCounted {
+		return
+	}
 	if known && t.side != side {
 		t.n++
 	}
