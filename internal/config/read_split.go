@@ -56,7 +56,7 @@ func (l *loader) checkSteps(r *ruleSource, to *System) {
 	case !to.Type.SQL() && !to.Type.Events():
 		l.report(r.to, BadValue, "a table at postgres or sqlite, or a webhook", "rule %s splits records, and %s cannot remove what a record does not have any more", r.ID, to.Name)
 	case r.Conflict != nil:
-		l.report(r.at, BadValue, "take one of the two out", "rule %s splits records and has a conflict section, which is about single records", r.ID)
+		l.report(r.at, BadValue, "take one of the two out", "rule %s splits records and has a conflict section, which decides about single records: a set of them is replaced as a whole", r.ID)
 	case len(r.On.Marks) > 0:
 		l.report(*r.on, BadValue, "hard", "rule %s splits records and keeps those that are gone: which of them are gone is not noted", r.ID)
 	case len(r.From) > 1:

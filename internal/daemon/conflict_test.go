@@ -110,3 +110,41 @@ func resolve(t *testing.T, d *Daemon, c state.Conflict, choice state.Choice) {
 		t.Fatalf("Resolve = %v, %v", answers, err)
 	}
 }
+
+// TestConflictAboutWhatIsKept: a deletion meets changes of others by the rule's policy, and what goes is kept with a note, from the
+// configuration to the tables, also where two sources write.
+func TestConflictAboutWhatIsKept(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	crm, erp, dw := database(t, filepath.Join(dir, "crm.db")), database(t, filepath.Join(dir, "erp.db")), database(t, filepath.Join(dir, "dw.db"))
+	exec(t, crm, `CREATE TABLE customer (id INTEGER PRIMARY KEY, name TEXT, stock INTEGER); INSERT INTO customer VALUES (1, 'Ann', 1), (2, 'Bea', 2), (3, 'Cho', 3)`)
+	exec(t, erp, `CREATE TABLE client (id INTEGER PRIMARY KEY, name TEXT, stock INTEGER)`)
+	c := load(t, dir, head+`
+systems:
+  crm: {type: sqlite, url: "sqlite:$DIR/crm.db", capture: {manage: true, entities: {customer: {table: customer}}}}
+  erp: {type: sqlite, url: "sqlite:$DIR/erp.db", capture: {manage: true, entities: {client: {table: client}}}}
+  dw: {type: sqlite, url: "sqlite:$DIR/dw.db"}
+rules:
+  - {id: customer, from: crm/customer, to: dw/party, create: true, on: {deleted: soft}, conflict: &p {detect: data, strategy: source_priority, sources: [erp, crm, dw], deleted: conflict}}
+  - {id: client, from: erp/client, to: dw/party, create: true, on: {deleted: soft}, conflict: *p}
+`)
+	d, _ := runningUntil(t, c)
+	kept := `SELECT id || ' ' || name || ' ' || stock || iif(_syncline_deleted, ' deleted', '') FROM party ORDER BY id`
+	holds(t, dw, kept, "1 Ann 1", "2 Bea 2", "3 Cho 3")
+	exec(t, dw, `UPDATE party SET name = 'Theirs' WHERE id = 1`)
+	exec(t, crm, `DELETE FROM customer WHERE id < 3`)
+	holds(t, dw, kept, "1 Theirs 1", "2 Bea 2 deleted", "3 Cho 3")
+	open := theConflict(t, d)
+	resolve(t, d, open, state.Choice{Action: "overwrite", Held: open.Held, By: "ann", Reason: "they are gone"})
+	holds(t, dw, kept, "1 Theirs 1 deleted", "2 Bea 2 deleted", "3 Cho 3")
+	exec(t, crm, `INSERT INTO customer VALUES (2, 'Again', 5)`)
+	holds(t, dw, kept, "1 Theirs 1 deleted", "2 Again 5", "3 Cho 3")
+	exec(t, erp, `INSERT INTO client VALUES (3, 'Better', 3); DELETE FROM client WHERE id = 3`)
+	holds(t, dw, kept, "1 Theirs 1 deleted", "2 Again 5", "3 Better 3 deleted")
+	for _, route := range []string{"customer", "client"} {
+		eventually(t, "every task is accounted for", func() bool {
+			counts, _, err := d.state.Totals(t.Context(), state.Slice{Route: route})
+			return err == nil && counts.Balanced() && counts.Parked == 0
+		})
+	}
+}
