@@ -270,6 +270,29 @@ func TestTheFirstEventOfAChangeTellsTheBase(t *testing.T) {
 	b.wantWaiting()
 }
 
+// TestWhatAPersonLeavesIsStillTheSources: where a decision leaves what the source had written, its next change is no conflict; what the person
+// wrote is not the source's.
+func TestWhatAPersonLeavesIsStillTheSources(t *testing.T) {
+	b := newConflictBench(t, conflict.Policy{Strategy: conflict.Manual}, nil)
+	b.append(created(1, "a", "x"))
+	b.mustDrain()
+	b.theirs(record(1, "theirs", "x"))
+	b.append(updated(1, "ours", "y"))
+	b.mustDrain()
+	if err := b.decide(b.open(), conflict.Merged, `{"name":"both"}`); err != nil {
+		t.Fatal(err)
+	}
+	b.mustDrain()
+	b.want(map[string]string{"1": "both/x"})
+	b.append(updated(1, "ours", "z"))
+	b.mustDrain()
+	b.want(map[string]string{"1": "both/z"})
+	b.append(updated(1, "again", "z"))
+	b.mustDrain()
+	b.want(map[string]string{"1": "both/z"})
+	b.wantConflicts("1 merge ann [name notes] ours|theirs -> both", "open 1 review  [name] again|both -> none")
+}
+
 // TestOneConflictWaitsForEachRecord, also where a batch is tried event by event because the target refuses another record.
 func TestOneConflictWaitsForEachRecord(t *testing.T) {
 	b := newConflictBench(t, conflict.Policy{Strategy: conflict.Manual}, nil)

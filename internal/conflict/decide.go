@@ -263,18 +263,17 @@ func (d *deciding) weChanged(i int) bool {
 	})
 }
 
-// theyChanged reports whether the target has a value that another source stands for, or one that our source did not say last: what was
-// made of both sides, or decided by a person, is also theirs. Where it is not known what ours said, it is a change if the policy asks about
-// it, or if another source was heard.
+// theyChanged reports whether the target has a value that another source stands for, or one that nobody does and that our source did not
+// say last. Where it is not known what ours said, it is a change if the policy asks about it, or if another source was heard.
 func (d *deciding) theyChanged(i int) bool {
-	s, ok := d.written(i)
-	if ok && s.Source != d.ev.Stamp.Source {
-		return true
+	if s, ok := d.written(i); ok {
+		return s.Source != d.ev.Stamp.Source
 	}
-	if said, known := d.lastSaid(i); known {
+	said, ok := d.lastSaid(i)
+	if ok {
 		return !syncline.Equal(d.theirs[i], said)
 	}
-	return !ok && (!d.fresh || d.r.NoBase == Theirs || d.r.NoBase == Ask)
+	return !d.fresh || d.r.NoBase == Theirs || d.r.NoBase == Ask
 }
 
 // agree writes what the event changes, and leaves alone what only they changed.
@@ -329,7 +328,7 @@ func (d *deciding) heard(written []syncline.Value) {
 		d.answers[i].affirmed = d.affirmed(written, i)
 	}
 	d.hear()
-	stamp := d.shadow.stamp(d.ev.Stamp)
+	stamp, mixed := d.shadow.stamp(d.ev.Stamp), -1
 	for i := range d.r.schema.Columns {
 		if d.r.key[i] {
 			continue
@@ -347,7 +346,14 @@ func (d *deciding) heard(written []syncline.Value) {
 		}
 		f := d.shadow.field(i)
 		if !is.IsUnset() && (f.stamp < 0 || d.answers[i].affirmed || !syncline.Equal(f.value, is)) {
-			d.shadow.write(f, is, stamp, speaker)
+			by := stamp
+			if said.IsUnset() || !syncline.Equal(is, said) { // made of both sides, or by a person: our source does not stand for it
+				if mixed < 0 {
+					mixed = d.shadow.stamp(Stamp{Time: d.ev.Stamp.Time, Source: d.r.target, Event: d.ev.Stamp.Event})
+				}
+				by = mixed
+			}
+			d.shadow.write(f, is, by, speaker)
 		}
 		if speaker != "" {
 			f.say(speaker, said)
