@@ -48,3 +48,27 @@ func TestAPersonDecidesAboutADeletion(t *testing.T) {
 		w.checkEqual()
 	})
 }
+
+// A deletion that waited for a person because of a change on the other side is followed once that side takes its change back. The lane of the
+// change must not be the one that waits: it never follows a deletion of the other side.
+func TestADeletionIsFollowedWhenTheChangeIsTakenBack(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		w := newWorld(t, &Policy{Deleted: DeletedConflict})
+		r := Record{syncline.Int(1), syncline.Text("a"), syncline.Decimal("1"), syncline.Text("n"), syncline.Null}
+		changed := Record{syncline.Int(1), syncline.Text("b"), syncline.Decimal("1"), syncline.Text("n"), syncline.Null}
+		w.sides[0].write(1, r)
+		w.settle()
+		deletes := rapid.IntRange(0, 1).Draw(t, "deletes")
+		w.sides[deletes].write(1, nil)
+		w.sides[1-deletes].write(1, changed)
+		for range rapid.IntRange(1, 4).Draw(t, "steps") {
+			_ = w.step(rapid.IntRange(0, 1).Draw(t, "side"))
+		}
+		w.sides[1-deletes].write(1, r)
+		w.settle()
+		w.checkEqual()
+		if got := w.sides[1-deletes].all()[1]; got != nil {
+			t.Fatalf("side %d still has %v", 1-deletes, got)
+		}
+	})
+}
