@@ -101,6 +101,9 @@ func toNumber(v syncline.Value, to syncline.Kind) (syncline.Value, error) {
 			return v, errNoWay
 		}
 	}
+	if len(text) > 2*maxDigits { // reading takes the square of that
+		return v, errNoForm
+	}
 	d, _, err := apd.NewFromString(text)
 	if err != nil || d.Form == apd.NaNSignaling || checkDigits(&meter{}, d) != nil {
 		return v, errNoForm

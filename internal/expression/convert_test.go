@@ -3,6 +3,7 @@ package expression
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"syncline"
 )
@@ -50,5 +51,20 @@ func TestConvert(t *testing.T) {
 		if got, err := Convert(v, integer, integer); got.Kind() != v.Kind() || err != nil {
 			t.Errorf("Convert(%s) = %s, %v, want itself", v, got, err)
 		}
+	}
+}
+
+// TestLongDigitsAreNoNumber, which is known without reading them.
+func TestLongDigitsAreNoNumber(t *testing.T) {
+	long := strings.Repeat("9", 8<<20)
+	start := time.Now()
+	if _, err := Convert(syncline.Text(long), syncline.KindNull, syncline.KindInt); err == nil {
+		t.Error("a text of eight million digits became a number")
+	}
+	if _, err := Load(syncline.JSON([]byte("["+long+"]")), syncline.KindNull); err == nil {
+		t.Error("a document with a number of eight million digits was read")
+	}
+	if took := time.Since(start); took > 5*time.Second {
+		t.Errorf("it took %s", took)
 	}
 }

@@ -56,7 +56,13 @@ func load(v syncline.Value, elem syncline.Kind) (any, error) {
 	return v.Text(), nil
 }
 
+// maxNumber is the length of the longest number that is read, in bytes: PostgreSQL has none that is longer, and reading takes the square.
+const maxNumber = 150_000
+
 func parseDecimal(text string) (decimal, error) {
+	if len(text) > maxNumber {
+		return decimal{}, fmt.Errorf("%w: no number", errInvalid)
+	}
 	d, _, err := apd.NewFromString(text)
 	if err != nil {
 		return decimal{}, fmt.Errorf("%w: no number", errInvalid)
