@@ -41,6 +41,8 @@ type Result struct {
 	Passed int
 	// Conflicts is the number of conflicts that were found.
 	Conflicts int
+	// Written is how many records of two sides a rule has written.
+	Written int
 }
 
 // world is everything that one run of Run consists of.

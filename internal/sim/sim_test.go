@@ -109,3 +109,21 @@ func TestRivals(t *testing.T) {
 		t.Errorf("only %d conflicts and %d crashes in %d runs: the simulation is too kind", conflicts, crashes, *seeds)
 	}
 }
+
+func TestTwoSides(t *testing.T) {
+	if *seed != 0 {
+		simulateWith(t, TwoSides, *seed)
+		return
+	}
+	conflicts, crashes, rule := 0, 0, 0
+	for i := range uint64(*seeds) {
+		res := simulateWith(t, TwoSides, *first+i)
+		conflicts, crashes, rule = conflicts+res.Conflicts, crashes+res.Crashes, rule+res.Written
+		if t.Failed() {
+			return
+		}
+	}
+	if crashes < 5**seeds || conflicts < 2**seeds || rule < 5**seeds {
+		t.Errorf("only %d crashes, %d conflicts and %d writes in %d runs: the simulation is too kind", crashes, conflicts, rule, *seeds)
+	}
+}
