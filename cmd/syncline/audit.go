@@ -14,7 +14,7 @@ import (
 
 func auditCommand(g *globals) *cobra.Command {
 	var f state.CallFilter
-	var limit int
+	limit := 100
 	cmd := &cobra.Command{
 		Use:   "audit",
 		Short: "Show who changed what, when and why, the newest first",
@@ -42,7 +42,7 @@ func auditCommand(g *globals) *cobra.Command {
 	flags.StringVar(&f.Who, "who", "", "only of the token with this name")
 	flags.StringVar(&f.Operation, "operation", "", "only of this operation (cancel-task, start-sync, …)")
 	flags.BoolVar(&f.Refused, "refused", false, "only what was refused")
-	flags.IntVar(&limit, "limit", 100, "how many at most; 0 = all")
+	flags.Var(&most{&limit}, "limit", "how many at most; 0 = all")
 	return cmd
 }
 

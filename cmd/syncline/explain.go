@@ -60,7 +60,11 @@ func explainCommand(g *globals) *cobra.Command {
 
 func printExplanation(w *tabwriter.Writer, x *ops.Explanation) {
 	row(w, "%s/%s/%s: %s in the log", x.Source, x.Entity, x.Key, count(len(x.Events), "event"))
-	row(w, "looked at entries %d to %d of the log, in %.1f s%s", x.Looked.From, x.Looked.To, x.Looked.Seconds, looked(x))
+	if x.Looked.To == 0 {
+		row(w, "the log of %s is empty", x.Source)
+	} else {
+		row(w, "looked at entries %d to %d of the log, in %.1f s%s", x.Looked.From, x.Looked.To, x.Looked.Seconds, looked(x))
+	}
 	for i := range x.Events {
 		e := &x.Events[i]
 		row(w, "")

@@ -75,6 +75,27 @@ func (f *ago) Set(s string) error {
 
 func (f *ago) Type() string { return "duration" }
 
+// most is a flag that takes a bound; 0 = none.
+type most struct{ value *int }
+
+func (f *most) String() string {
+	if f.value == nil {
+		return ""
+	}
+	return strconv.Itoa(*f.value)
+}
+
+func (f *most) Set(s string) error {
+	n, err := strconv.ParseUint(s, 10, 31)
+	if err != nil {
+		return fmt.Errorf("give a number, 0 for all")
+	}
+	*f.value = int(n)
+	return nil
+}
+
+func (f *most) Type() string { return "int" }
+
 // length is a flag that takes a length of time.
 type length struct{ value *time.Duration }
 

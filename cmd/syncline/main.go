@@ -2,6 +2,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -148,11 +149,15 @@ func newRoot() *cobra.Command {
 	return root
 }
 
-// wrapArgs makes wrong arguments of a command and its subcommands usage errors.
+// wrapArgs makes wrong arguments and sets of flags of a command and its subcommands usage errors.
 func wrapArgs(c *cobra.Command) {
 	if check := c.Args; check != nil {
 		c.Args = func(cmd *cobra.Command, args []string) error {
-			if err := check(cmd, args); err != nil {
+			err := check(cmd, args)
+			if err == nil { // cobra would say so later, as an error like any other
+				err = cmp.Or(cmd.ValidateRequiredFlags(), cmd.ValidateFlagGroups())
+			}
+			if err != nil {
 				return fmt.Errorf("%w (see %s --help)", usage(err), cmd.CommandPath())
 			}
 			return nil

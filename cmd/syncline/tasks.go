@@ -46,7 +46,8 @@ func tasksCommand(g *globals) *cobra.Command {
 	choose(cmd, &q.Choice, allStatuses)
 	flags := cmd.Flags()
 	flags.StringVar(&q.After, "after", "", "where the list before ended")
-	flags.IntVar(&q.Limit, "limit", 100, "how many at most; 0 = all")
+	q.Limit = 100
+	flags.Var(&most{&q.Limit}, "limit", "how many at most; 0 = all")
 	cmd.AddCommand(taskShowCommand(g), taskRetryCommand(g), taskEditCommand(g), taskWatchCommand(g), taskCancelCommand(g))
 	return cmd
 }

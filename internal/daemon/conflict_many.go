@@ -14,6 +14,9 @@ import (
 // Each is decided as it was found: one whose target has changed since is not.
 func (e engine) ResolveAll(ctx context.Context, m ops.ManyConflicts) ([]ops.DecidedConflict, error) {
 	alike, err := e.alike(ctx, &m)
+	if err == nil && len(alike) == 0 {
+		_, err = e.ChosenRoutes(ctx, ops.Choice{Rule: m.Rule})
+	}
 	if err != nil {
 		return nil, err
 	}

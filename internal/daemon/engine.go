@@ -188,7 +188,7 @@ func (e engine) ResumeRoute(ctx context.Context, id string) error {
 	defer e.changing.RUnlock()
 	r := e.route(id)
 	if r == nil {
-		return syncline.Errorf(syncline.Rejected, "route_not_found", "route %s does not exist or is disabled: %w", id, state.ErrNotFound)
+		return noSuch("route_not_found", "route at work", id, names{e.set()}.routes())
 	}
 	if err := e.paused(r); err != nil {
 		return err
@@ -203,7 +203,7 @@ func (e engine) ResumeSystem(ctx context.Context, name string) error {
 	defer e.changing.RUnlock()
 	sys := e.set().config.System(name)
 	if sys == nil {
-		return syncline.Errorf(syncline.Rejected, "system_not_found", "system %s: %w", name, state.ErrNotFound)
+		return noSuch("system_not_found", "system", name, names{e.set()}.systems())
 	}
 	if src := e.source(name); src != nil {
 		src.capture.Resume()
@@ -227,7 +227,7 @@ func (e engine) StartSync(ctx context.Context, req ops.SyncRequest) (string, err
 	defer e.changing.RUnlock()
 	src := e.source(req.Source)
 	if src == nil || src.system.Capture.Entity(req.Entity) == nil {
-		return "", syncline.Errorf(syncline.Rejected, "unknown_entity", "%s/%s is not an entity of a source: %w", req.Source, req.Entity, state.ErrNotFound)
+		return "", noSuch("unknown_entity", "captured entity", req.Source+"/"+req.Entity, names{e.set()}.entities())
 	}
 	run := syncline.Run{ID: "sync-" + uuid.NewString(), Kind: syncline.RunFull, Entity: req.Entity, Routes: req.Routes}
 	for _, k := range req.Keys {

@@ -10,7 +10,6 @@ import (
 	"syncline/internal/apply"
 	"syncline/internal/config"
 	"syncline/internal/ops"
-	"syncline/internal/state"
 	"syncline/internal/transform"
 	"syncline/internal/trial"
 )
@@ -29,8 +28,7 @@ func (e engine) Explain(ctx context.Context, q ops.ExplainDraft) (ops.Explanatio
 	x.Source, x.Entity, _ = strings.Cut(q.Entity, "/")
 	src := e.source(x.Source)
 	if src == nil || src.system.Capture.Entity(x.Entity) == nil {
-		return x, syncline.Errorf(syncline.Rejected, "unknown_entity", "%s is not an entity of a source that is captured: %w", q.Entity, state.ErrNotFound).
-			WithFix("write SYSTEM/ENTITY, as in crm/customer")
+		return x, noSuch("unknown_entity", "captured entity", q.Entity, names{e.set()}.entities())
 	}
 	key, err := canonicalKey(x.Entity, q.Key)
 	if err != nil {

@@ -160,28 +160,25 @@ func (e engine) changePauses(ctx context.Context, change func() error) error {
 // has returns an error where the configuration does not have what is to be paused.
 func (s *set) has(p *state.Pause) error {
 	rules := s.config.Rules
-	missing := func(code, what string) error {
-		return syncline.Errorf(syncline.Rejected, code, "%s %s: %w", what, p.Name, state.ErrNotFound)
-	}
+	have := names{s}
 	switch p.Kind {
 	case state.PauseSource:
 		if s.source(p.Name) == nil {
-			return missing("system_not_found", "source")
+			return noSuch("system_not_found", "source", p.Name, have.sources())
 		}
 	case state.PauseTarget:
 		if !slices.ContainsFunc(rules, func(r *config.Rule) bool { return r.Writes(p.Name) }) {
-			return missing("system_not_found", "target")
+			return noSuch("system_not_found", "target", p.Name, have.targets())
 		}
 	case state.PauseRule:
 		if !slices.ContainsFunc(rules, func(r *config.Rule) bool { return r.ID == p.Name }) {
-			return missing("rule_not_found", "rule")
+			return noSuch("rule_not_found", "rule", p.Name, have.rules())
 		}
 	case state.PauseEntity:
 		system, entity, _ := strings.Cut(p.Name, "/")
 		src := s.source(system)
 		if src == nil || src.system.Capture.Entity(entity) == nil {
-			var e *syncline.Error = syncline.Errorf(syncline.Rejected, "unknown_entity", "%s is not an entity of a source: %w", p.Name, state.ErrNotFound)
-			return e.WithFix("write it as SYSTEM/ENTITY")
+			return noSuch("unknown_entity", "captured entity", p.Name, have.entities())
 		}
 	}
 	return nil

@@ -13,7 +13,6 @@ import (
 	"syncline/internal/apply"
 	"syncline/internal/config"
 	"syncline/internal/ops"
-	"syncline/internal/state"
 )
 
 // What a replay may be about is bounded: a larger stretch is a sync.
@@ -50,7 +49,7 @@ type replay struct {
 func (e engine) Replay(ctx context.Context, q ops.ReplayRequest) (ops.Replay, error) {
 	r := e.route(q.Route)
 	if r == nil {
-		return ops.Replay{}, syncline.Errorf(syncline.Rejected, "route_not_found", "route %s does not exist or is disabled: %w", q.Route, state.ErrNotFound)
+		return ops.Replay{}, noSuch("route_not_found", "route at work", q.Route, names{e.set()}.routes())
 	}
 	switch {
 	case r.source.system.Capture.Mode == config.ModePush:
@@ -76,7 +75,11 @@ func (e engine) Replay(ctx context.Context, q ops.ReplayRequest) (ops.Replay, er
 		return p.answer, err
 	}
 	if p.from > p.to {
-		return p.answer, nil
+		bounds, err := r.source.log.Bounds(ctx)
+		if p.answer.Note = "the log of " + r.source.system.Name + " is empty"; bounds.Last >= bounds.First {
+			p.answer.Note = fmt.Sprintf("the log of %s has the entries %d to %d, and none of them is in that stretch", r.source.system.Name, bounds.First, bounds.Last)
+		}
+		return p.answer, err
 	}
 	if err := p.read(ctx); err != nil {
 		return p.answer, err

@@ -108,7 +108,8 @@ func asksForDerived(q *ops.TaskQuery) bool {
 // configuration is still one where tasks of it are stored.
 func (e engine) ChosenRoutes(ctx context.Context, c ops.Choice) (routes []string, err error) {
 	set := e.set()
-	has := func(code, what, name string, f state.Filter, known bool) error {
+	have := names{set}
+	has := func(code, what, name string, f state.Filter, known bool, list []string) error {
 		if name == "" || known {
 			return nil
 		}
@@ -118,16 +119,16 @@ func (e engine) ChosenRoutes(ctx context.Context, c ops.Choice) (routes []string
 				return err
 			}
 		}
-		return syncline.Errorf(syncline.Rejected, code, "there is no %s %s: %w", what, name, state.ErrNotFound)
+		return noSuch(code, what, name, list)
 	}
 	rules := set.config.Rules
 	disabled := slices.ContainsFunc(rules, func(r *config.Rule) bool { return !r.Enabled && r.ID == c.Route })
 	captures := func(s *source) bool { return s.system.Capture.Entity(c.Entity) != nil }
 	err = errors.Join(
-		has("route_not_found", "route", c.Route, state.Filter{Route: c.Route}, set.route(c.Route) != nil || disabled),
-		has("rule_not_found", "rule", c.Rule, state.Filter{Rule: c.Rule}, slices.ContainsFunc(rules, func(r *config.Rule) bool { return ops.OfRule(r.ID, c.Rule) })),
-		has("system_not_found", "source", c.Source, state.Filter{Source: c.Source}, set.source(c.Source) != nil),
-		has("unknown_entity", "entity", c.Entity, state.Filter{Entity: c.Entity}, slices.ContainsFunc(set.sources, captures)))
+		has("route_not_found", "route", c.Route, state.Filter{Route: c.Route}, set.route(c.Route) != nil || disabled, have.routes()),
+		has("rule_not_found", "rule", c.Rule, state.Filter{Rule: c.Rule}, slices.ContainsFunc(rules, func(r *config.Rule) bool { return ops.OfRule(r.ID, c.Rule) }), have.rules()),
+		has("system_not_found", "source", c.Source, state.Filter{Source: c.Source}, set.source(c.Source) != nil, have.sources()),
+		has("unknown_entity", "entity", c.Entity, state.Filter{Entity: c.Entity}, slices.ContainsFunc(set.sources, captures), have.entities()))
 	if err != nil || c.Target == "" {
 		return nil, err
 	}
@@ -138,7 +139,7 @@ func (e engine) ChosenRoutes(ctx context.Context, c ops.Choice) (routes []string
 		}
 	}
 	if len(routes) == 0 && set.config.System(c.Target) == nil {
-		return nil, syncline.Errorf(syncline.Rejected, "system_not_found", "there is no target %s: %w", c.Target, state.ErrNotFound)
+		return nil, noSuch("system_not_found", "target", c.Target, have.targets())
 	}
 	return routes, nil
 }

@@ -263,6 +263,9 @@ func (a *api) resumeRoute(ctx context.Context, in *taskID) (*struct{}, error) {
 }
 
 func (a *api) tasks(ctx context.Context, in *TaskQuery) (*reply[List[Task]], error) {
+	if err := stretch(in.From, in.To); err != nil {
+		return answer(ctx, a, List[Task]{}, err)
+	}
 	list, next, err := a.engine.Tasks(ctx, *in)
 	return answer(ctx, a, List[Task]{Items: some(list), Next: next}, err)
 }

@@ -220,6 +220,9 @@ func (a *api) registerAudit(h huma.API) {
 }
 
 func (a *api) audit(ctx context.Context, in *auditQuery) (*reply[List[state.Call]], error) {
+	if err := stretch(in.Since, in.Until); err != nil {
+		return answer(ctx, a, List[state.Call]{}, err)
+	}
 	found, next, err := a.store.Calls(ctx, state.CallFilter{Since: in.Since, Until: in.Until, Who: in.Who, Operation: in.Operation, Refused: in.Refused,
 		After: in.After, Limit: in.Limit})
 	return answer(ctx, a, List[state.Call]{Items: some(found), Next: next}, err)

@@ -130,6 +130,9 @@ func (a *api) conflicts(ctx context.Context, in *conflictQuery) (*reply[List[Con
 		f.Open = &open
 	}
 	found, next, err := a.store.Conflicts(ctx, f)
+	if err == nil && len(found) == 0 { // a name that is wrong has none either
+		_, err = a.engine.ChosenRoutes(ctx, Choice{Rule: in.Rule, Entity: in.Entity})
+	}
 	list := List[Conflict]{Items: []Conflict{}, Next: next}
 	for i := range found {
 		c := ConflictOf(&found[i])

@@ -347,7 +347,7 @@ func TestCommandsOnManyTasks(t *testing.T) {
 	f := &fake{}
 	c, _ := serve(t, f)
 	all := Selection{IDs: []string{"a", "b"}, Choice: Choice{Status: "failed", Route: "o", Rule: "r", Source: "s", Target: "t", Entity: "e", Key: "1,2",
-		Why: "held", Code: "c", Class: "rejected", From: noon, To: noon}}
+		Why: "held", Code: "c", Class: "rejected", From: noon, To: noon.Add(time.Second)}}
 	done, err := c.RetryTasks(t.Context(), all, "mended")
 	must(t, err)
 	if want := (Chosen{Tasks: 7, Results: []TaskResult{{ID: "u", Code: "task_not_parked", Error: "no"}, {ID: "t", Taken: true}}}); cmp.Diff(want, done) != "" {

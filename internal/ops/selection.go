@@ -47,7 +47,15 @@ func (s *Selection) check() error {
 		return syncline.Errorf(syncline.Rejected, "selection_empty", "no task is chosen").
 			WithFix("give ids, or at least one of status, route, rule, source, target, entity, key, code, class, from and to")
 	}
-	return nil
+	return stretch(s.From, s.To)
+}
+
+// stretch refuses one that ends before it begins; a zero time is no bound.
+func stretch(from, to time.Time) error {
+	if from.IsZero() || to.IsZero() || from.Before(to) {
+		return nil
+	}
+	return syncline.Errorf(syncline.Rejected, "range_invalid", "from is not before to, which is now where none is given").WithFix("give a time before it")
 }
 
 // Chooser returns what tells whether a task is chosen. Routes are those to Target, which is not looked at without them.

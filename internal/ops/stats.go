@@ -4,7 +4,6 @@ import (
 	"context"
 	"time"
 
-	"syncline"
 	"syncline/internal/state"
 )
 
@@ -185,8 +184,8 @@ func (a *api) stats(ctx context.Context, q *StatsQuery) (*reply[Stats], error) {
 	if q.From.IsZero() {
 		q.From = q.To.Add(-statsSpan)
 	}
-	if !q.From.Before(q.To) {
-		return answer(ctx, a, Stats{}, syncline.Errorf(syncline.Rejected, "range_invalid", "from is not before to"))
+	if err := stretch(q.From, q.To); err != nil {
+		return answer(ctx, a, Stats{}, err)
 	}
 	st, err := a.engine.Stats(ctx, *q)
 	return answer(ctx, a, st, err)

@@ -15,8 +15,16 @@ import (
 var ErrNotFound = errors.New("not found")
 
 func notFound(code, what, id string) error {
-	return syncline.Errorf(syncline.Rejected, code, "%s %s: %w", what, id, ErrNotFound)
+	e := syncline.Errorf(syncline.Rejected, code, "%s %s: %w", what, id, ErrNotFound)
+	if command := lists[code]; command != "" {
+		return e.WithFix("`%s` lists what there is", command)
+	}
+	return e
 }
+
+// lists are the commands that show what can be found.
+var lists = map[string]string{"conflict_not_found": "syncline conflicts", "task_not_found": "syncline tasks", "token_not_found": "syncline token list",
+	"pause_not_found": "syncline pause list", "run_not_found": "syncline sync list"}
 
 func corrupt(err error) error {
 	return syncline.Errorf(syncline.Fatal, "state_corrupt", "the file is damaged: %w", err).
