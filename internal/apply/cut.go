@@ -43,6 +43,9 @@ func (m *machine) rejected(err error, culprit int) {
 	case len(p.retry) > 0:
 		m.refusedAgain(p, err, culprit)
 		return
+	case p.lead > 0 && !m.pace.careful(): // by the many that follow, as far as anybody knows
+		m.pace.merged(p.events)
+		return
 	case p.lead > 0:
 		m.refusedAhead(p)
 		return

@@ -121,7 +121,7 @@ func (b *bench) parkedKeys(attempts int, bad func(int) bool, n int) {
 // TestARefusalCostsAFewWrites, however large the batch is that it is in: bounds of what the target is asked, for bad records among good
 // ones, and for their next attempt.
 func TestARefusalCostsAFewWrites(t *testing.T) {
-	const n = 6000
+	const n = 3000
 	for _, test := range []struct {
 		name   string
 		silent bool
@@ -133,10 +133,10 @@ func TestARefusalCostsAFewWrites(t *testing.T) {
 		{"one of a hundred", false, func(i int) bool { return i%100 == 50 }, 2.5, 1.5, 4},
 		{"one of ten", false, func(i int) bool { return i%10 == 5 }, 1.6, 0.6, 8},
 		{"every second", false, func(i int) bool { return i%2 == 0 }, 1.2, 0.1, 30},
-		{"half of them in a row", false, func(i int) bool { return i >= 1500 && i < 4500 }, 1.1, 0.05, 20},
+		{"half of them in a row", false, func(i int) bool { return i >= 750 && i < 2250 }, 1.1, 0.05, 20},
 		{"all", false, func(int) bool { return true }, 1.1, 0.05, 40},
 		{"one of a hundred, unnamed", true, func(i int) bool { return i%100 == 50 }, 20, 10, 6},
-		{"half of them in a row, unnamed", true, func(i int) bool { return i >= 1500 && i < 4500 }, 1.1, 0.05, 20},
+		{"half of them in a row, unnamed", true, func(i int) bool { return i >= 750 && i < 2250 }, 1.1, 0.05, 20},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			target := &sql{silent: test.silent}
@@ -230,5 +230,57 @@ func TestUniqueValuesMaySwapAmongBadRecords(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestACriticalEventPassesABacklogOfBadRecords: that the target refuses others does not put it off.
+func TestACriticalEventPassesABacklogOfBadRecords(t *testing.T) {
+	const key, name, before = 1_000_000, "1000000", 2000
+	var b *bench
+	var at syncline.Cursor // where the route stood when the target had the record
+	b = prioritised(t, 500, func(*syncline.Write) {
+		if b.s != nil && at.Log == "" && b.rows()[name] != "" {
+			at = b.s.Cursor()
+		}
+	})
+	b.append(created(0, "first", "x"))
+	b.mustDrain() // the rule is bound
+	start := b.s.Cursor().Seq
+	for i := range before {
+		if i%10 == 5 {
+			b.store.Refuse("dim", syncline.Key(strconv.Itoa(i+1)))
+		}
+		b.append(created(int64(i+1), "n", "x"))
+	}
+	b.append(critical(created(key, "a", "x")))
+	b.offered(b.atEnd)
+	if at.Seq-start > before/2 {
+		t.Errorf("the critical event was written when %d of the %d events before it were done", at.Seq-start, before)
+	}
+	if c := b.balanced(); c.Parked != before/10 || len(b.rows()) != before-before/10+2 {
+		t.Errorf("%d records, counts = %+v", len(b.rows()), c)
+	}
+}
+
+// TestRetriesWaitForCompany while there are new events, for a second at the most.
+func TestRetriesWaitForCompany(t *testing.T) {
+	b := newBench(t, func(o *Options) { o.Retry.Delay = time.Minute })
+	b.store.Refuse("dim", "1")
+	b.append(created(1, "a", "x"))
+	b.mustDrain()
+	for _, test := range []struct {
+		after, wait time.Duration
+		want        bool
+	}{
+		{time.Minute - 1, 0, false},
+		{time.Minute, company, false},
+		{time.Minute + company - 1, company, false},
+		{time.Minute + company, company, true},
+		{time.Minute, 0, true},
+	} {
+		if got := b.s.m.tryParked(b.now.Add(test.after), test.wait); got != test.want {
+			t.Errorf("a retry after %s of a pause of a minute, which waits up to %s: tried = %v, want %v", test.after, test.wait, got, test.want)
+		}
+		b.s.m.inflight = nil
 	}
 }
