@@ -253,9 +253,9 @@ func (m *machine) appended(err error) {
 }
 
 // Born reports whether the source whose last batch in the log this is had begun by then. The first word of one that was never captured
-// may say only that it is going to.
+// may say only that it is going to; a place in its stream, even before the first change, says that it has.
 func Born(last *syncline.Batch) bool {
-	return last.Position.Commit > 0 || last.Chunk != nil || !last.Sync
+	return last.Position.Commit > 0 || last.Position.Ordinal > 0 || last.Chunk != nil || !last.Sync
 }
 
 // recorded takes over whether the progress of the run was noted.

@@ -10,6 +10,7 @@ import (
 
 	"syncline"
 	"syncline/internal/apply"
+	"syncline/internal/capture"
 	"syncline/internal/config"
 	"syncline/internal/memlog"
 	"syncline/internal/state"
@@ -148,4 +149,47 @@ func TestWhoMissesTheFirstCopy(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestASourceThatNobodyReads works although it has nothing to say, and who reads it later gets what is there.
+func TestASourceThatNobodyReads(t *testing.T) {
+	dir := t.TempDir()
+	makeDatabase(t, filepath.Join(dir, "crm.db"))
+	execute(t, filepath.Join(dir, "crm.db"), "INSERT INTO customer VALUES (1, 'a'), (2, 'b')")
+	during := func(rules, what string, check func(*Daemon) bool) {
+		t.Helper()
+		ctx, stop := context.WithCancel(t.Context())
+		d, err := Open(ctx, Options{Config: load(t, dir, `
+version: 1
+log: {dir: "$DIR/log"}
+state: {url: "sqlite:$DIR/state.db"}
+http: {listen: "127.0.0.1:0"}
+systems:
+  crm: {type: sqlite, url: "sqlite:$DIR/crm.db", capture: {manage: true, entities: {customer: {table: customer}}}}
+  dw: {type: sqlite, url: "sqlite:$DIR/dw.db"}
+rules: [`+rules+`]
+`)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ran := make(chan error, 1) // Run's one word
+		go func() { ran <- d.Run(ctx) }()
+		eventually(t, what, func() bool { return check(d) })
+		stop()
+		if err := <-ran; err != nil {
+			t.Error(err)
+		}
+		if err := d.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	works := func(d *Daemon) bool { return d.source("crm").capture.Status().State == capture.StateRunning }
+	during("", "the source works", works)
+	during("", "it works after a restart", works)
+	dw := openDatabase(t, filepath.Join(dir, "dw.db"))
+	during("{id: late, from: crm/customer, to: dw/late, create: true}", "the rule has its copy", func(*Daemon) bool {
+		n := 0
+		_ = dw.QueryRowContext(t.Context(), "SELECT count(*) FROM late").Scan(&n) // there is no table at first
+		return n == 2
+	})
 }
