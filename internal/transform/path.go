@@ -50,6 +50,9 @@ type object []struct {
 	text json.RawMessage
 }
 
+// manyMembers is from how many on the members of an object are looked up in a map.
+const manyMembers = 32
+
 func parseObject(text []byte) (object, error) {
 	dec := json.NewDecoder(bytes.NewReader(text))
 	start, err := dec.Token()
@@ -60,6 +63,7 @@ func parseObject(text []byte) (object, error) {
 		return nil, errNoObject
 	}
 	var o object
+	var places map[string]int // by name, once there are so many that looking through them takes longer
 	for dec.More() {
 		name, err := dec.Token()
 		if err != nil {
@@ -73,7 +77,22 @@ func parseObject(text []byte) (object, error) {
 		if err := dec.Decode(&raw); err != nil {
 			return nil, errNoDocument
 		}
-		o = o.with(text, raw)
+		if len(o) < manyMembers {
+			o = o.with(text, raw)
+			continue
+		}
+		if places == nil {
+			places = make(map[string]int)
+			for i := range o {
+				places[o[i].name] = i
+			}
+		}
+		if at, again := places[text]; again {
+			o[at].text = raw
+			continue
+		}
+		places[text] = len(o)
+		o = append(o, object{{text, raw}}...)
 	}
 	if _, err := dec.Token(); err != nil {
 		return nil, errNoDocument

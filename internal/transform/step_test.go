@@ -2,6 +2,7 @@ package transform
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -355,5 +356,28 @@ func TestLookupReload(t *testing.T) {
 	write("k,v\n3")
 	if got := look(change()); got != "new" {
 		t.Errorf("with a broken file: %q, want what was there", got)
+	}
+}
+
+// TestALargeDocumentTakesNoLonger than its size says: each of its names is looked up once.
+func TestALargeDocumentTakesNoLonger(t *testing.T) {
+	var doc, want strings.Builder
+	for i := range 50_000 {
+		fmt.Fprintf(&doc, `"k%d":%d,`, i, i)
+		if i != 70 {
+			fmt.Fprintf(&want, `"k%d":%d,`, i, max(i, 1))
+		}
+	}
+	p, err := orderPlan(t, Drop{[]string{"address.k70"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	start := time.Now()
+	got, _, err := p.Apply(change("address", syncline.JSON([]byte("{"+doc.String()+`"k0":1}`))), 0, nil)
+	if took := time.Since(start); took > 5*time.Second {
+		t.Errorf("it took %s", took)
+	}
+	if text := "{" + strings.TrimSuffix(want.String(), ",") + "}"; err != nil || got[p.Out().Index("address")].Text() != text {
+		t.Errorf("the document is not what it was without k70, %v", err)
 	}
 }
