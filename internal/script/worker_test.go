@@ -314,7 +314,7 @@ func TestABatchThatTakesTooLongIsCut(t *testing.T) {
 		}
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			step := transform.Script{Code: code, Fields: []transform.Output{field("note", 0)}, Timeout: time.Second, BatchTimeout: time.Nanosecond, Memory: 96 << 20}
+			step := transform.Script{Code: code, Fields: []transform.Output{field("note", 0)}, Timeout: 200 * time.Millisecond, BatchTimeout: time.Nanosecond, Memory: 96 << 20}
 			w := begin(t, &step)
 			rows := [][]syncline.Value{order(1, "a"), order(2, "b"), order(3, "c"), order(4, "d")}
 			for calls := 1; len(rows) > 0; calls++ {
