@@ -22,6 +22,8 @@ type deciding struct {
 	change  int
 	subject string
 	made    syncline.Decision
+	// known: something was remembered of the record. gone: it is no record afterwards.
+	known, gone bool
 }
 
 // decided carries out the changes that wait, of distinct subjects, as it is decided about what the bucket holds.
@@ -53,6 +55,9 @@ func (a *apply) decideRound(ctx context.Context, all []deciding, todo []int) ([]
 		subjects[n] = all[i].subject
 	}
 	have, err := a.t.read(ctx, subjects)
+	if err == nil {
+		err = a.t.recall(ctx, subjects, have)
+	}
 	if err != nil {
 		return nil, classify(err, attempt)
 	}
@@ -72,11 +77,17 @@ func (a *apply) decideRound(ctx context.Context, all []deciding, todo []int) ([]
 			writes, messages = append(writes, i), append(messages, m)
 		}
 	}
+	var written []int
 	again, err := a.t.publish(ctx, writes, messages, func(i int, o syncline.Outcome, err error) {
 		if o == syncline.OutcomeRejected {
 			a.refuse(all[i].change, all[i].subject, err)
+			return
 		}
+		written = append(written, i)
 	})
+	if err == nil {
+		err = a.t.remember(ctx, all, written)
+	}
 	if err != nil {
 		return nil, classify(err, attempt)
 	}
@@ -93,6 +104,7 @@ func (a *apply) judge(d *deciding, have *stored) (*nats.Msg, error) {
 		}
 	}
 	held.Shadow = have.shadow
+	d.known = held.Shadow != nil
 	var err error
 	if d.made, err = a.w.Decide(d.change, held); err != nil {
 		return nil, err
@@ -122,6 +134,7 @@ func (a *apply) judge(d *deciding, have *stored) (*nats.Msg, error) {
 			r.document = have.data
 		}
 	}
+	d.gone = r.document == nil
 	if len(r.shadow) > maxShadow {
 		return nil, syncline.Errorf(syncline.Rejected, "shadow_too_large", "what is remembered of a record of %s takes %d bytes, more than the %d that a message's header holds",
 			c.Object, len(r.shadow), maxShadow).WithFix("drop the record's largest columns in the rule's transform, or keep it at another target")
@@ -146,6 +159,9 @@ func (a *apply) forget(ctx context.Context, c *syncline.Change) error {
 	}}, res: syncline.Result{Outcomes: make([]syncline.Outcome, 1)}, refused: map[string]bool{}}
 	if err := gone.decided(ctx, all); err != nil {
 		return err
+	}
+	if err := a.t.forgetCopies(ctx, c.Object); err != nil {
+		return classify(err, "forget the records of "+c.Object+" in bucket "+a.t.bucket)
 	}
 	a.t.log.Info("object truncated", "object", c.Object, "bucket", a.t.bucket)
 	return nil

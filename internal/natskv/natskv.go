@@ -4,7 +4,8 @@
 // A record's key in the bucket is "<object>.<key>", both parts in NATS' alphabet (see encode). Beside the document the
 // message carries the header Syncline-Version, the version that nothing may go back behind. A delete is the bucket's own
 // delete marker with that header; where the bucket allows a time to live per message, it goes away when the version need
-// not be remembered any longer. What the last decision about a record left (syncline.Decision) is in the header Syncline-Shadow.
+// not be remembered any longer. What the last decision about a record left (syncline.Decision) is in the header Syncline-Shadow,
+// with a copy under "_syncline_shadow.<object>.<key>".
 //
 // Every write names the revision that it replaces, so that version and record are compared and set as one. The cursor is
 // the bucket's key "_syncline_cursor.<route>.<slice>" and is written after the records of a Write and its Commit: a bucket
