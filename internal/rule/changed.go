@@ -57,7 +57,7 @@ func (m *Matcher) Unchanged(b *syncline.Batch, i int) (bool, error) {
 	if e.Before == nil {
 		return false, nil
 	}
-	matched, err := m.MatchRow(b, i, e.Before)
+	matched, err := m.matchRow(b, i, e.Before)
 	if errors.Is(err, expression.ErrUnset) {
 		return false, nil
 	}

@@ -96,7 +96,7 @@ func (m *Matcher) Match(b *syncline.Batch, i int) (bool, error) {
 	if !m.Admits(e) {
 		return false, nil
 	}
-	return m.MatchRow(b, i, row)
+	return m.matchRow(b, i, row)
 }
 
 // matchGone judges an event that leaves no record.
@@ -105,15 +105,15 @@ func (m *Matcher) matchGone(b *syncline.Batch, i int) (bool, error) {
 	if !m.wants(e.Op) || !e.Row().Whole() {
 		return m.wants(e.Op), nil
 	}
-	ok, err := m.MatchRow(b, i, e.Before)
+	ok, err := m.matchRow(b, i, e.Before)
 	if errors.Is(err, expression.ErrUnset) {
 		return true, nil
 	}
 	return ok && m.Admits(e), err
 }
 
-// MatchRow reports whether a record would belong to the rule if the i-th event left it, operation and priority aside.
-func (m *Matcher) MatchRow(b *syncline.Batch, i int, row []syncline.Value) (bool, error) {
+// matchRow reports whether a record would belong to the rule if the i-th event left it, operation and priority aside.
+func (m *Matcher) matchRow(b *syncline.Batch, i int, row []syncline.Value) (bool, error) {
 	m.input = expression.Input{Batch: b, Index: i, After: row, Before: b.Events[i].Before}
 	for c := range m.conditions {
 		ok, err := m.conditions[c].holds(&m.input)

@@ -156,12 +156,12 @@ func TestMatch(t *testing.T) {
 	}
 }
 
-func TestMatchRowJudgesTheBeforeImage(t *testing.T) {
+func TestTheBeforeImageIsJudged(t *testing.T) {
 	old := row()
 	old[1] = syncline.Text("silver")
 	b := batch(syncline.OpUpdated, old, row(), nil)
 	m := matcher(t, Spec{Conditions: []Condition{{"tier", Equals, []syncline.Value{syncline.Text("gold")}}}, When: `after.tier == "gold"`})
-	was, err := m.MatchRow(b, 0, old)
+	was, err := m.matchRow(b, 0, old)
 	is, err2 := m.Match(b, 0)
 	if was || !is || err != nil || err2 != nil {
 		t.Fatalf("was %v, %v; is %v, %v; want false, true", was, err, is, err2)

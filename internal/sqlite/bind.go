@@ -65,7 +65,7 @@ func (t *Target) bindingOf(ctx context.Context, q querier, object string, s *syn
 	if b := t.bindings[object][bindingKey{s.Fingerprint(), guard}]; b != nil {
 		return b, nil
 	}
-	name, err := ParseName(object)
+	name, err := parseName(object)
 	if err != nil {
 		return nil, err
 	}

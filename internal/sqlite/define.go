@@ -32,7 +32,7 @@ func typeOf(c *syncline.Column) string {
 // Define implements syncline.Definer. Columns that are made here can be null, but for the key: SQLite cannot take a NOT
 // NULL back when the source does.
 func (t *Target) Define(ctx context.Context, d syncline.Definition) (syncline.Defined, error) {
-	name, err := ParseName(d.Object)
+	name, err := parseName(d.Object)
 	if err != nil {
 		return syncline.Defined{}, err
 	}

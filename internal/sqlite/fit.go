@@ -10,7 +10,7 @@ import (
 
 // Fit tells what Define would say of the object: its error, or its warnings. It makes and alters nothing, the database included.
 func Fit(ctx context.Context, o TargetOptions, d syncline.Definition) ([]string, error) {
-	name, err := ParseName(d.Object)
+	name, err := parseName(d.Object)
 	if err != nil {
 		return nil, err
 	}

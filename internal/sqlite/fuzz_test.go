@@ -54,12 +54,12 @@ func FuzzParseName(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
-		name, err := ParseName(s)
+		name, err := parseName(s)
 		if err != nil {
 			return
 		}
-		if again, err := ParseName(quote(name)); err != nil || again != name {
-			t.Errorf("ParseName(%q) = %q, quoted = %q, %v", s, name, again, err)
+		if again, err := parseName(quote(name)); err != nil || again != name {
+			t.Errorf("parseName(%q) = %q, quoted = %q, %v", s, name, again, err)
 		}
 	})
 }

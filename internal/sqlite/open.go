@@ -104,8 +104,8 @@ func quote(name string) string { return `"` + strings.ReplaceAll(name, `"`, `""`
 // literal returns the text as an SQL string.
 func literal(text string) string { return "'" + strings.ReplaceAll(text, "'", "''") + "'" }
 
-// ParseName reads an SQL identifier as the configuration writes it: an optional main., double quotes as in SQL.
-func ParseName(s string) (string, error) {
+// parseName reads an SQL identifier as the configuration writes it: an optional main., double quotes as in SQL.
+func parseName(s string) (string, error) {
 	bad := syncline.Errorf(syncline.Fatal, "identifier_invalid", "%q is not a table name", s).
 		WithFix("write the name, or main.name; put names with other characters in double quotes")
 	var parts []string

@@ -36,7 +36,7 @@ func (s *Source) loadTables(ctx context.Context, q querier) (map[string]*capture
 
 func (s *Source) loadEntity(ctx context.Context, q querier, e string) (*captured, error) {
 	cfg := s.opt.Entities[e]
-	name, err := ParseName(cfg.Table)
+	name, err := parseName(cfg.Table)
 	if err != nil {
 		return nil, err
 	}

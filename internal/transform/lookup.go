@@ -30,8 +30,8 @@ func (s Lookup) compile() (binder, error) {
 		if err := named(f.From); err != nil {
 			return nil, err
 		}
-		if f.To != syncline.KindNull && !slices.Contains(Kinds, f.To) {
-			return nil, syncline.Errorf(syncline.Fatal, "bad_step", "%s cannot be of kind %s", f.Field, f.To)
+		if err := makes(f.Field, f.To); err != nil {
+			return nil, err
 		}
 		var err error
 		switch {

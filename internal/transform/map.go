@@ -16,11 +16,11 @@ func (s Map) compile() (binder, error) {
 		if m.From == m.To || slices.ContainsFunc(s.Fields[:i], func(o Mapping) bool { return o.To == m.To }) {
 			return nil, syncline.Errorf(syncline.Fatal, "bad_step", "%s to %s: one of the names is used twice", m.From, m.To)
 		}
-		if m.Kind != syncline.KindNull && !slices.Contains(Kinds, m.Kind) {
-			return nil, syncline.Errorf(syncline.Fatal, "bad_step", "%s cannot be of kind %s", m.To, m.Kind)
+		if err := makes(m.To, m.Kind); err != nil {
+			return nil, err
 		}
-		if slices.Contains(strings.Split(m.To, "."), "") {
-			return nil, syncline.Errorf(syncline.Fatal, "bad_step", "a part of the path %s has no name", m.To)
+		if err := complete(m.To); err != nil {
+			return nil, err
 		}
 	}
 	return s, some(len(s.Fields))

@@ -15,11 +15,11 @@ func (s Flatten) compile() (binder, error) {
 			if err := named(p.Path, p.To); err != nil {
 				return nil, err
 			}
-			if slices.Contains(strings.Split(p.Path, "."), "") {
-				return nil, syncline.Errorf(syncline.Fatal, "bad_step", "a part of the path %s has no name", p.Path)
+			if err := complete(p.Path); err != nil {
+				return nil, err
 			}
-			if p.Kind != syncline.KindNull && !slices.Contains(Kinds, p.Kind) {
-				return nil, syncline.Errorf(syncline.Fatal, "bad_step", "%s cannot be of kind %s", p.To, p.Kind)
+			if err := makes(p.To, p.Kind); err != nil {
+				return nil, err
 			}
 			names = append(names, p.To)
 		}

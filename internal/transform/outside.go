@@ -305,8 +305,8 @@ func checkOutputs(outputs []Output) error {
 		if slices.ContainsFunc(outputs[:i], func(p Output) bool { return p.Field == o.Field }) {
 			return syncline.Errorf(syncline.Fatal, "bad_step", "%s is written twice", o.Field)
 		}
-		if o.Kind != syncline.KindNull && !slices.Contains(Kinds, o.Kind) {
-			return syncline.Errorf(syncline.Fatal, "bad_step", "%s cannot be of kind %s", o.Field, o.Kind)
+		if err := makes(o.Field, o.Kind); err != nil {
+			return err
 		}
 	}
 	return nil

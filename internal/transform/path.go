@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -31,17 +32,23 @@ func (l *layout) locate(name string) (at int, path []string, err error) {
 		if at < 0 || l.fields[at].Kind != syncline.KindJSON && !l.open {
 			continue
 		}
-		path = strings.Split(name[end+1:], ".")
-		for _, p := range path {
-			if p == "" {
-				return 0, nil, syncline.Errorf(syncline.Fatal, "bad_step", "a part of the path %s has no name", name)
-			}
+		inner := name[end+1:]
+		if err := complete(inner); err != nil {
+			return 0, nil, err
 		}
 		_, err := l.value(name[:end])
-		return at, path, err
+		return at, strings.Split(inner, "."), err
 	}
 	at, err = l.need(name)
 	return at, nil, err
+}
+
+// complete refuses a path in which a name is missing.
+func complete(path string) error {
+	if slices.Contains(strings.Split(path, "."), "") {
+		return syncline.Errorf(syncline.Fatal, "bad_step", "a part of the path %s has no name", path)
+	}
+	return nil
 }
 
 // object is a JSON object in the order of its text.

@@ -59,6 +59,14 @@ func named(names ...string) error {
 	return nil
 }
 
+// makes refuses a kind that no step makes; KindNull leaves it open.
+func makes(field string, kind syncline.Kind) error {
+	if kind != syncline.KindNull && !slices.Contains(Kinds, kind) {
+		return syncline.Errorf(syncline.Fatal, "bad_step", "%s cannot be of kind %s", field, kind)
+	}
+	return nil
+}
+
 // some refuses a step that does nothing.
 func some(n int) error {
 	if n == 0 {

@@ -22,8 +22,8 @@ func (s Set) compile() (binder, error) {
 		if slices.ContainsFunc(s.Fields[:i], func(o Assignment) bool { return o.Field == a.Field }) {
 			return nil, syncline.Errorf(syncline.Fatal, "bad_step", "%s is set twice", a.Field)
 		}
-		if a.To != syncline.KindNull && !slices.Contains(Kinds, a.To) {
-			return nil, syncline.Errorf(syncline.Fatal, "bad_step", "%s cannot be of kind %s", a.Field, a.To)
+		if err := makes(a.Field, a.To); err != nil {
+			return nil, err
 		}
 		p, err := expression.Compile(a.Expression)
 		if err != nil {
