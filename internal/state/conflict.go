@@ -163,7 +163,7 @@ func (s *Store) Conflicts(ctx context.Context, f ConflictFilter) (list []Conflic
 		if err != nil {
 			return nil, "", err
 		}
-		query.WriteString(" AND instr(fields, ?) > 0")
+		query.WriteString(" AND replace(fields, ?, '') <> fields") // has it, in what both databases understand
 		args = append(args, string(name))
 	}
 	query.WriteString(sqlTasksEnd)

@@ -90,7 +90,8 @@ const (
 
 	sqlAhead = `SELECT rule, seq, idx, outcome FROM ahead WHERE route = ? AND slice = ?
 		AND (seq, idx) >= (SELECT seq, idx FROM route WHERE route = ? AND slice = ?)`
-	sqlAddAhead  = `INSERT OR REPLACE INTO ahead (route, slice, seq, idx, rule, outcome, at_seq, at_idx) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`
+	sqlAddAhead = `INSERT INTO ahead (route, slice, seq, idx, rule, outcome, at_seq, at_idx) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+		ON CONFLICT (route, slice, seq, idx, rule) DO UPDATE SET outcome = excluded.outcome, at_seq = excluded.at_seq, at_idx = excluded.at_idx`
 	sqlCutAhead  = `DELETE FROM ahead WHERE route = ? AND slice = ? AND (at_seq, at_idx) > (?, ?)`
 	sqlDropAhead = `DELETE FROM ahead WHERE route = ? AND slice = ? AND seq < ?`
 

@@ -91,7 +91,11 @@ func inline(f LookupField) (tablefile.Rows, error) {
 		if err != nil {
 			return nil, syncline.Errorf(syncline.Fatal, "bad_step", "entry %d of the table of %s: %v", i+1, f.Field, err)
 		}
-		entries[string(syncline.MakeKey(e.Key.Value))] = []syncline.Value{v}
+		key := string(syncline.MakeKey(e.Key.Value))
+		if _, again := entries[key]; again {
+			return nil, syncline.Errorf(syncline.Fatal, "bad_step", "entry %d of the table of %s has a key that was there before", i+1, f.Field)
+		}
+		entries[key] = []syncline.Value{v}
 	}
 	return entries, nil
 }

@@ -40,7 +40,7 @@ func (s Mask) bind(l *layout) error {
 	return nil
 }
 
-// hide shows no more than what is declared; of a text that has hardly more than that, nothing.
+// hide shows no more than what is declared; of a text that is not longer than that, nothing.
 func (m *Masking) hide(text string) string {
 	if m.Fixed != nil {
 		return *m.Fixed

@@ -261,6 +261,8 @@ func TestStepCompileErrors(t *testing.T) {
 		{Convert{[]Conversion{{Field: "a", To: syncline.KindInt, Invalid: PolicyNull, Overflow: PolicyReject, Default: text("1")}}}, "step 1 (convert): the default of a is never taken"},
 		{Calculate{[]Calculation{{Field: "a", Expression: "1", To: syncline.KindText}}}, "step 1 (calculate): a: a calculation makes a number, not text"},
 		{Calculate{[]Calculation{{Field: "a", Expression: "1", To: syncline.KindInt, Scale: ptr(1)}}}, "step 1 (calculate): a: kind int has no places"},
+		{Lookup{[]LookupField{{Field: "a", From: "b", Table: []Entry{{Constant{syncline.Text("7")}, Constant{syncline.Text("x")}}, {Constant{syncline.Int(7)}, Constant{syncline.Text("y")}}}}}},
+			"step 1 (lookup): entry 2 of the table of a has a key that was there before"},
 		{Lookup{[]LookupField{{Field: "a", From: "b"}}}, "step 1 (lookup): a needs a table or a file"},
 		{Lookup{[]LookupField{{Field: "a", From: "b", File: &TableFile{Path: "/no/such.csv"}}}}, "step 1 (lookup): the file such.csv cannot be opened"},
 		{Mask{[]Masking{{Field: "a", Email: true, KeepLast: 1, With: "*"}}}, "step 1 (mask): a is masked in one way"},
