@@ -7,17 +7,16 @@ import (
 	"syncline/internal/conflict"
 )
 
-// A conflict is told, and waits for a person, on one lane only: where one side deleted the record on the lane of that side, which alone
-// follows the deletion if nothing is in its way any more; else on that of the first side wherever that one has changed the record, and so
-// hears of it in any case. What a person decides is in the terms of the lane: ours is what its own side holds, theirs the other one.
+// A conflict is told, and waits for a person, on one lane only: on that of the first side wherever that one has changed the record, and so
+// hears of it in any case. One about a deletion is told on both: only the lane of the side that deleted the record follows the deletion if the
+// change is taken back, and only the lane of the change tells what is left to decide if the record comes back. What a person decides is in the terms of the lane: ours is
+// what its own side holds, theirs the other one.
 
 // elsewhere reports whether the conflict is for the other lane to tell.
 func (r *round) elsewhere(held [2]Held) bool {
 	c := newComparison(held)
-	for side := range held {
-		if c.deleted(side) { // with TRUNCATE its lane may have heard of no deletion
-			return side != r.near && r.p.o.Truncated == TruncatedHalt
-		}
+	if c.deleted(0) || c.deleted(1) {
+		return false
 	}
 	return r.near == 1 && c.based[0] && c.changed(0)
 }

@@ -72,3 +72,29 @@ func TestADeletionIsFollowedWhenTheChangeIsTakenBack(t *testing.T) {
 		}
 	})
 }
+
+// A record that comes back, as another one, while its deletion waits for a person, is still a conflict that somebody tells of.
+func TestARecordThatComesBackIsStillAConflict(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		w := newWorld(t, &Policy{Deleted: DeletedConflict})
+		named := func(name string) Record {
+			return Record{syncline.Int(1), syncline.Text(name), syncline.Decimal("1"), syncline.Text("n"), syncline.Null}
+		}
+		w.sides[0].write(1, named("a"))
+		w.settle()
+		deletes := rapid.IntRange(0, 1).Draw(t, "deletes")
+		w.sides[deletes].write(1, nil)
+		w.sides[1-deletes].write(1, named("b"))
+		for range rapid.IntRange(0, 4).Draw(t, "steps") {
+			_ = w.step(rapid.IntRange(0, 1).Draw(t, "side"))
+		}
+		w.sides[deletes].write(1, named("c"))
+		asked := false
+		for side := range w.sides {
+			asked = w.step(side) != nil || asked
+		}
+		if !asked {
+			t.Fatal("nobody tells of it")
+		}
+	})
+}
