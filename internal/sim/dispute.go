@@ -340,8 +340,8 @@ func (d *dispute) restore(n int) error {
 func (d *dispute) heal() error {
 	d.note("heal")
 	d.system.Advance(1 << 30)
-	for k := range d.refused {
-		d.refuse(k, false)
+	for id := range disputedKeys {
+		d.refuse(syncline.Key(fmt.Sprint(id)), false)
 	}
 	d.calm, d.ailing, d.fault = true, false, 0
 	d.log.FailNext()

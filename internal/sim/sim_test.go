@@ -67,9 +67,11 @@ func TestSeeds(t *testing.T) {
 }
 
 func TestSameSeedSameTrace(t *testing.T) {
-	for s := range uint64(3) {
-		if a, b := simulate(t, s+1), simulate(t, s+1); a.Trace != b.Trace {
-			t.Errorf("seed %d: traces %x and %x", s+1, a.Trace, b.Trace)
+	for world, run := range map[string]func(context.Context, Options) (Result, error){"seeds": Run, "disputes": Dispute, "rivals": Rivals, "two sides": TwoSides} {
+		for s := range uint64(3) {
+			if a, b := simulateWith(t, run, s+1), simulateWith(t, run, s+1); a.Trace != b.Trace {
+				t.Errorf("%s: seed %d: traces %x and %x", world, s+1, a.Trace, b.Trace)
+			}
 		}
 	}
 }
