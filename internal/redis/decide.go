@@ -5,6 +5,7 @@ import (
 	"errors"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/redis/go-redis/v9"
 
@@ -22,7 +23,9 @@ type decision struct {
 	// raw is what the server holds: the document, or fields and values; nil where there is nothing.
 	raw  []any
 	held syncline.Held
-	made syncline.Decision
+	// shadow is what the server holds beside it. It is not part of held where the record has expired.
+	shadow []byte
+	made   syncline.Decision
 }
 
 // applyDecided reads records and shadows, asks what becomes of them, and writes each only if it is still what was read.
@@ -106,7 +109,7 @@ func (a *apply) decideAll(ctx context.Context, ob *object, todo []*decision) err
 // look reads what the server holds.
 func (a *apply) look(ctx context.Context, ob *object, todo []*decision) error {
 	p := a.t.client.Pipeline()
-	records, shadows := make([]redis.Cmder, len(todo)), make([]*redis.StringCmd, len(todo))
+	records, shadows, states := make([]redis.Cmder, len(todo)), make([]*redis.StringCmd, len(todo)), make([]*redis.StringCmd, len(todo))
 	for n, d := range todo {
 		if ob.format == Hash {
 			records[n] = p.HGetAll(ctx, d.key)
@@ -114,18 +117,30 @@ func (a *apply) look(ctx context.Context, ob *object, todo []*decision) error {
 			records[n] = p.Get(ctx, d.key)
 		}
 		shadows[n] = p.HGet(ctx, ob.shadow, d.key)
+		if ob.ttl > 0 {
+			states[n] = p.HGet(ctx, ob.guard, d.key)
+		}
 	}
 	_, _ = p.Exec(ctx) // each command has its own error
 	for n, d := range todo {
-		d.raw, d.held = nil, syncline.Held{}
+		d.raw, d.held, d.shadow = nil, syncline.Held{}, nil
 		if err := a.found(d, records[n]); err != nil {
 			return classify(err, "read records of "+ob.name+" at Redis")
 		}
 		switch shadow, err := shadows[n].Bytes(); {
 		case err == nil:
-			d.held.Shadow = shadow
+			d.held.Shadow, d.shadow = shadow, shadow
 		case !errors.Is(err, redis.Nil):
 			return classify(err, "read shadows of "+ob.name+" at Redis")
+		}
+		if d.raw != nil || ob.ttl == 0 {
+			continue
+		}
+		switch state, err := states[n].Result(); {
+		case err == nil && strings.HasPrefix(state, "e"):
+			d.held.Shadow = nil // it has lived as long as it was to: nobody removed it
+		case err != nil && !errors.Is(err, redis.Nil):
+			return classify(err, "read versions of "+ob.name+" at Redis")
 		}
 	}
 	return nil
@@ -210,7 +225,7 @@ func (d *decision) arguments(ob *object, c *syncline.Change) ([]any, error) {
 	if d.raw == nil {
 		args[1] = -1
 	}
-	args = append(append(args, d.raw...), shadowArgument(d.held.Shadow))
+	args = append(append(args, d.raw...), shadowArgument(d.shadow))
 	switch d.made.Op {
 	case syncline.ChangeDelete:
 		args = append(args, -1)

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"syncline"
 	"syncline/internal/targettest"
@@ -73,4 +74,40 @@ func count(ctx context.Context, r *targettest.Rig[*Target], object string, keys,
 	}
 	_, err := r.Target.Apply(ctx, w)
 	return err
+}
+
+// TestAnExpiredRecordWasRemovedByNobody: it is decided about as one that was never there. One that a decision removed is remembered.
+func TestAnExpiredRecordWasRemovedByNobody(t *testing.T) {
+	for _, format := range []Format{JSON, Hash} {
+		object := fmt.Sprintf("expires_%s%d", format, instances.Add(1))
+		r := newRig(t, Options{Objects: map[string]Object{object: {Format: format, TTL: time.Hour}}})
+		c := client(t, server)
+		put := targettest.Put(object, 1, "x", 1)
+		decide := func(op syncline.ChangeOp) (seen syncline.Held) {
+			t.Helper()
+			w := &syncline.Write{Cursor: r.Cursor, Changes: []syncline.Change{put}, Commit: func(context.Context, syncline.Result) error { return nil },
+				Decide: func(_ int, held syncline.Held) (syncline.Decision, error) {
+					seen = held
+					return syncline.Decision{Op: op, Values: put.Row.Values, Shadow: []byte("remembered")}, nil
+				}}
+			if _, err := r.Target.Apply(t.Context(), w); err != nil {
+				t.Fatal(err)
+			}
+			return seen
+		}
+		decide(syncline.ChangePut)
+		if seen := decide(syncline.ChangePut); seen.Values == nil || string(seen.Shadow) != "remembered" {
+			t.Errorf("%s: a record that is there is seen as %v, %q", format, seen.Values, seen.Shadow)
+		}
+		if err := c.PExpire(t.Context(), object+":1", 0).Err(); err != nil {
+			t.Fatal(err)
+		}
+		if seen := decide(syncline.ChangePut); seen.Values != nil || seen.Shadow != nil {
+			t.Errorf("%s: a record that expired is seen as %v, %q", format, seen.Values, seen.Shadow)
+		}
+		decide(syncline.ChangeDelete)
+		if seen := decide(syncline.ChangePut); seen.Values != nil || string(seen.Shadow) != "remembered" {
+			t.Errorf("%s: a record that was removed is seen as %v, %q", format, seen.Values, seen.Shadow)
+		}
+	}
 }
