@@ -195,6 +195,12 @@ func TestSQLite(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.want(`text(Ann) decimal(12.50), null decimal(3), enrich_failed/rejected, null null`, `a"b`, "b", "c", "nobody")
+	if _, err := db.ExecContext(t.Context(), `INSERT INTO customer VALUES ('json', '{"a": "A"}', 1), ('none', '{s3cret', 1)`); err != nil {
+		t.Fatal(err)
+	}
+	q := step(transform.MissingNull)
+	q.SQL = &transform.FromSQL{System: "crm", Query: "SELECT id, json_extract(name, '$.a') AS name, credit FROM customer WHERE id IN (SELECT value FROM json_each($1))", Key: "id"}
+	newBench(t, Options{Step: q, SQLite: path}).want("text(A) decimal(1), enrich_failed/rejected, null null, null decimal(3)", "json", "none", "nobody", "b")
 	s.SQL.Query = "UPDATE customer SET name = 'x' WHERE id IN (SELECT value FROM json_each($1)) RETURNING id, name, credit"
 	if _, err := newBench(t, Options{Step: s, SQLite: path}).ask("b"); syncline.CodeOf(err) != "enrich_refused" {
 		t.Errorf("a query that writes: %v, want enrich_refused", err)

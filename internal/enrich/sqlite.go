@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"maps"
 	"net/url"
 	"time"
 
@@ -48,14 +49,47 @@ func (d *database) ask(ctx context.Context, keys []syncline.Value) (map[string]f
 		db.SetMaxOpenConns(1)
 		d.db = db
 	}
+	answers := make(map[string]found, len(keys))
+	return answers, d.query(ctx, keys, answers)
+}
+
+// query asks for the keys; where the database refuses one of them, or its row, the others are asked for without it.
+func (d *database) query(ctx context.Context, keys []syncline.Value, answers map[string]found) error {
+	got, err := d.read(ctx, keys)
+	if err == nil {
+		maps.Copy(answers, got)
+		return nil
+	}
+	var e *sqlite.Error
+	if !errors.As(err, &e) || e.Code()&0xff != sqlite3.SQLITE_ERROR {
+		return d.failed(ctx, err)
+	}
+	if _, always := d.read(ctx, nil); always != nil { // it is the query's fault
+		return d.failed(ctx, err)
+	}
+	if len(keys) == 1 {
+		answers[textOf(keys[0])] = found{err: syncline.Errorf(syncline.Rejected, "enrich_failed", "the query does not take the record's key, or what it finds").
+			WithFix("correct what stands there, or the record, then retry the task")}
+		return nil
+	}
+	for _, half := range [][]syncline.Value{keys[:len(keys)/2], keys[len(keys)/2:]} {
+		if err := d.query(ctx, half, answers); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// read runs the query.
+func (d *database) read(ctx context.Context, keys []syncline.Value) (map[string]found, error) {
 	rows, err := d.db.QueryContext(ctx, d.step.SQL.Query, string(listOf(keys)))
 	if err != nil {
-		return nil, d.failed(ctx, err)
+		return nil, err
 	}
 	defer rows.Close() //nolint:errcheck // Err tells
 	columns, err := rows.Columns()
 	if err != nil {
-		return nil, d.failed(ctx, err)
+		return nil, err
 	}
 	t, err := newTable(&d.step, columns)
 	if err != nil {
@@ -68,7 +102,7 @@ func (d *database) ask(ctx context.Context, keys []syncline.Value) (map[string]f
 	}
 	for rows.Next() {
 		if err := rows.Scan(into...); err != nil {
-			return nil, d.failed(ctx, err)
+			return nil, err
 		}
 		row := make([]syncline.Value, len(columns))
 		for i, v := range scanned {
@@ -78,13 +112,15 @@ func (d *database) ask(ctx context.Context, keys []syncline.Value) (map[string]f
 		}
 		t.add(answers, row)
 	}
-	if err := rows.Err(); err != nil {
-		return nil, d.failed(ctx, err)
-	}
-	return answers, nil
+	return answers, rows.Err()
 }
 
+// failed says whose fault it is that there is no answer.
 func (d *database) failed(ctx context.Context, err error) error {
+	var known *syncline.Error
+	if errors.As(err, &known) {
+		return err
+	}
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
