@@ -314,10 +314,15 @@ func (x *transaction) decide(l *looking, i int) error {
 	stays := op == syncline.ChangePut || op == 0 && there
 	apart := d.Shadow
 	if l.b.shadow > 0 && stays {
-		apart = nil
+		if there { // what stands apart, if anything, is as of when the row was added
+			apart = of.apart
+		}
 		op, values = withShadow(l.schema, op, values, of, d.Shadow)
 	}
-	if of.apart != nil || apart != nil {
+	switch {
+	case l.b.shadow > 0 && there && (!stays || d.Shadow == nil && of.held.Shadow != nil):
+		l.shadows.replace(x.key(i), d.Shadow)
+	case of.apart != nil || apart != nil:
 		l.shadows.note(x.key(i), of.apart, apart)
 	}
 	c.Op, c.Row.Values = op, values

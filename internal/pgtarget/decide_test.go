@@ -57,7 +57,8 @@ func TestDecisionsOfSeveralWritersAreAtomic(t *testing.T) {
 				}
 			})
 			all.Wait()
-			shadows := "(SELECT key, data FROM _syncline_shadow UNION ALL SELECT id, " + name + " FROM c WHERE " + name + " IS NOT NULL) s"
+			// What stands apart of a row that has its shadow with it is older, and does not count.
+			shadows := "(SELECT key, data FROM _syncline_shadow a WHERE NOT EXISTS (SELECT FROM c WHERE c.id = a.key AND c." + name + " IS NOT NULL) UNION ALL SELECT id, " + name + " FROM c WHERE " + name + " IS NOT NULL) s"
 			r.rows("SELECT count(*) FILTER (WHERE convert_from(data, 'UTF8') = '80'), count(*) FROM "+shadows, fmt.Sprintf("(%d,%d)", keys, keys))
 			r.rows("SELECT count(*) FROM c JOIN "+shadows+" ON s.key = c.id WHERE c.n <> convert_from(s.data, 'UTF8')::bigint", "(0)")
 		})
@@ -130,4 +131,46 @@ func TestDecisionGivesUpOnRecordsThatMove(t *testing.T) {
 		t.Errorf("asked %d times, want %d", asked, maxMoves)
 	}
 	r.rows("SELECT count(*) FROM _syncline_shadow", "(0)")
+}
+
+// A record that somebody else deletes is not one that was never decided about, also where its shadow went with it.
+func TestARecordThatOthersDeleteWasDecidedAbout(t *testing.T) {
+	for _, column := range []string{"other", shadowColumn} {
+		t.Run(column, func(t *testing.T) {
+			r := newRig(t, Options{}, "CREATE TABLE c (id text PRIMARY KEY, n text, "+column+" bytea)")
+			s := cols(1, "id", "n")
+			decide := func(op syncline.ChangeOp, shadow, want string) {
+				t.Helper()
+				told := ""
+				w := r.write(false, put("c", s, "1", shadow))
+				w.Decide = func(_ int, held syncline.Held) (syncline.Decision, error) {
+					if told = "nothing"; held.Values != nil {
+						told = held.Values[1].Text()
+					}
+					told += " after " + string(held.Shadow)
+					d := syncline.Decision{Op: op, Shadow: []byte(shadow)}
+					if op == syncline.ChangePut {
+						d.Values = w.Changes[0].Row.Values
+					}
+					return d, nil
+				}
+				if _, err := r.tgt.Apply(t.Context(), w); err != nil {
+					t.Fatal(err)
+				}
+				if r.cur = w.Cursor; told != want {
+					t.Errorf("held = %q, want %q", told, want)
+				}
+			}
+			latest := map[string]string{"other": "second", shadowColumn: "first"} // with its row, what was last is lost, not that there was something
+			decide(syncline.ChangePut, "first", "nothing after ")
+			decide(syncline.ChangePut, "second", "first after first")
+			execute(t, r.c, "DELETE FROM c")
+			decide(syncline.ChangePut, "third", "nothing after "+latest[column])
+			decide(syncline.ChangeDelete, "gone", "third after third")
+			decide(syncline.ChangePut, "fourth", "nothing after gone")
+			execute(t, r.c, "DELETE FROM c", "INSERT INTO c VALUES ('1', 'theirs')")
+			decide(syncline.ChangePut, "fifth", "theirs after fourth")
+			decide(syncline.ChangePut, "sixth", "fifth after fifth")
+		})
+	}
 }

@@ -14,7 +14,9 @@ import (
 // shadowTable has, for each record that decisions were made about, what the last one left (syncline.Decision.Shadow).
 const shadowTable = "_syncline_shadow"
 
-// shadowColumn has the same in a record's own row, where its table has the column.
+// shadowColumn has the same in a record's own row, where its table has the column. The shadow table then has what the decision left that
+// added the row, and no more: rows that are there are written without it. Whoever else deletes a row takes the column along; with what is
+// left, the record is not one that was never decided about.
 const shadowColumn = "_syncline_shadow"
 
 func (s *session) shadowName() string { return name{s.schema, shadowTable}.sql() }
@@ -67,7 +69,7 @@ func (w *shadowSet) add(k syncline.Key, data []byte) {
 }
 
 // shadowWrites are the shadows of one object that a write leaves, by what becomes of them.
-type shadowWrites struct{ added, changed, removed shadowSet }
+type shadowWrites struct{ added, changed, replaced, removed shadowSet }
 
 // note takes over what a decision makes of a shadow.
 func (w *shadowWrites) note(k syncline.Key, was, is []byte) {
@@ -80,6 +82,15 @@ func (w *shadowWrites) note(k syncline.Key, was, is []byte) {
 	default:
 		w.changed.add(k, is)
 	}
+}
+
+// replace takes over what a decision leaves of a row that had its shadow with it, and goes or is forgotten.
+func (w *shadowWrites) replace(k syncline.Key, is []byte) {
+	if is == nil {
+		w.removed.add(k, nil)
+		return
+	}
+	w.replaced.add(k, is)
 }
 
 // shadowArgs encodes the object, the keys and, where there are any, the shadows.
@@ -102,6 +113,10 @@ func (x *transaction) queueShadows(object string, w *shadowWrites) {
 	if len(w.changed.keys) > 0 {
 		x.queue = append(x.queue, request{shape: x.s.shadowShape("change", "UPDATE "+table+" AS s SET data = u.d::bytea FROM unnest($2::text[], $3::text[]) AS u(k, d) WHERE s.object = $1::text AND s.key = u.k"),
 			change: -1, args: x.shadowArgs(object, &w.changed, true)})
+	}
+	if len(w.replaced.keys) > 0 {
+		x.queue = append(x.queue, request{shape: x.s.shadowShape("replace", "INSERT INTO "+table+" (object, key, data) SELECT $1::text, u.k, u.d::bytea FROM unnest($2::text[], $3::text[]) AS u(k, d) ON CONFLICT (object, key) DO UPDATE SET data = EXCLUDED.data"),
+			change: -1, args: x.shadowArgs(object, &w.replaced, true)})
 	}
 	if n := int64(len(w.added.keys)); n > 0 {
 		x.queue = append(x.queue, request{shape: x.s.shadowShape("add", "INSERT INTO "+table+" (object, key, data) SELECT $1::text, u.k, u.d::bytea FROM unnest($2::text[], $3::text[]) AS u(k, d) ON CONFLICT DO NOTHING"),
