@@ -4,6 +4,8 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
@@ -343,6 +345,24 @@ func TestAnswersBeforeAnErrorCount(t *testing.T) {
 		}
 		if err != nil || strings.Contains(got, "null null") || calls.Load() > 110 {
 			t.Errorf("down %t: %.40s…, %v after %d calls for 100 keys", down, got, err, calls.Load())
+		}
+	}
+}
+
+// TestAnOutageIsTold with its reason, and without the key that was asked for.
+func TestAnOutageIsTold(t *testing.T) {
+	secure := httptest.NewUnstartedServer(http.NotFoundHandler())
+	secure.Config.ErrorLog = log.New(io.Discard, "", 0)
+	secure.StartTLS() // nobody knows its certificate
+	defer secure.Close()
+	away := httptest.NewServer(http.NotFoundHandler())
+	away.Close()
+	for url, want := range map[string]string{secure.URL: "certificate", away.URL: "connection refused"} {
+		s := step(transform.MissingNull)
+		s.HTTP = &transform.FromHTTP{URL: url + "/{key}", AllowPrivate: true}
+		_, err := newBench(t, Options{Step: s}).ask("s3cret")
+		if syncline.CodeOf(err) != "enrich_unreachable" || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "s3cret") {
+			t.Errorf("%v, want an enrich_unreachable that tells of the %s", err, want)
 		}
 	}
 }

@@ -168,7 +168,7 @@ func (s *service) unreachable(ctx context.Context, err error) error {
 	case errors.As(err, &refused):
 		return refused
 	}
-	return syncline.Errorf(syncline.Transient, "enrich_unreachable", "the service at %s does not answer", s.host).
+	return syncline.Errorf(syncline.Transient, "enrich_unreachable", "the service at %s does not answer%s", s.host, outage(err)).
 		WithFix("see whether it can be reached; it is asked again")
 }
 
