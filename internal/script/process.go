@@ -24,7 +24,7 @@ type process struct {
 	cmd    *exec.Cmd
 	in     io.WriteCloser
 	out    *bufio.Reader
-	stderr tail
+	stderr opening
 	used   bool // it has been given records
 }
 
@@ -132,24 +132,24 @@ func cause(stderr string) (code, message string) {
 	return javascript.CodeFailed, "its process died"
 }
 
-// tail keeps the beginning of what is written to it.
-type tail struct {
+// opening keeps the beginning of what is written to it.
+type opening struct {
 	mu  sync.Mutex
 	buf bytes.Buffer
 }
 
-const tailSize = 8 << 10
+const openingSize = 8 << 10
 
-func (t *tail) Write(p []byte) (int, error) {
+func (t *opening) Write(p []byte) (int, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if left := tailSize - t.buf.Len(); left > 0 {
+	if left := openingSize - t.buf.Len(); left > 0 {
 		t.buf.Write(p[:min(left, len(p))])
 	}
 	return len(p), nil
 }
 
-func (t *tail) String() string {
+func (t *opening) String() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.buf.String()

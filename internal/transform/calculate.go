@@ -116,7 +116,11 @@ func (c *calculation) fit(v syncline.Value) (syncline.Value, error) {
 		}
 	}
 	if c.Precision > 0 {
-		whole, _, _ := strings.Cut(strings.TrimPrefix(v.Text(), "-"), ".")
+		plain, err := expression.Convert(v, syncline.KindNull, syncline.KindDecimal) // a float may have an exponent
+		if err != nil {
+			return v, err
+		}
+		whole, _, _ := strings.Cut(strings.TrimPrefix(plain.Text(), "-"), ".")
 		if whole = strings.TrimLeft(whole, "0"); len(whole) > c.Precision-scaleOf(c.Scale) {
 			return v, errTooLong
 		}
