@@ -295,7 +295,7 @@ type Change struct {
 	// first copy read it. A hint for the faster way, never a promise.
 	Fresh bool
 	// Parent and Keep are of a Clear: how many columns of the key say whose the records are, and the records of Row's schema, with
-	// their keys at least, that stay.
+	// their keys at least, that stay. A Send of one of several records of an event has Parent, too.
 	Parent int
 	Keep   [][]Value
 	// Part is set for one of several records that a Send delivers of one event: it tells them apart.
@@ -316,6 +316,24 @@ func (c *Change) ID() string {
 		id += "/" + string(c.Part)
 	}
 	return id
+}
+
+// Concerns returns the keys of the record whose events a Send must not overtake: its own, and the one that it had before, which is the same
+// where it was not moved. Several records that are made of one are told in the order of that one.
+func (c *Change) Concerns() (is, was Key, ok bool) {
+	ev := &c.Batch.Events[c.Event]
+	if c.Parent > 0 {
+		is, ok = ev.Key()
+		if old, moved := ev.OldKey(); moved {
+			return is, old, ok
+		}
+		return is, is, ok
+	}
+	is, ok = c.Row.Key()
+	if ok && len(c.OldKey) > 0 {
+		return is, MakeKey(c.OldKey...), ok
+	}
+	return is, is, ok
 }
 
 // Outcome is what became of a change.

@@ -104,7 +104,7 @@ func (p *plan) expand() *expansion {
 			c.Row.Schema = s.split.Out
 			x.add(i, c)
 		case c.Op == syncline.ChangeSend:
-			c.OldKey, c.Before = nil, nil
+			c.OldKey, c.Before, c.Parent = nil, nil, s.split.Parent
 			for _, values := range s.rows {
 				c.Row = syncline.Row{Schema: s.split.Out, Values: values}
 				c.Part, _ = c.Row.Key()
@@ -140,7 +140,8 @@ func (x *expansion) fold(res syncline.Result) syncline.Result {
 		}
 		stale[i] = o == syncline.OutcomeStale && (stale[i] || !seen[i])
 		seen[i] = true
-		if o != syncline.OutcomeStale && o > out.Outcomes[i] {
+		// What was held was held because of another record of the set, or of an older one.
+		if o != syncline.OutcomeStale && o > out.Outcomes[i] && !(o == syncline.OutcomeHeld && out.Outcomes[i] == syncline.OutcomeRejected) {
 			out.Outcomes[i] = o
 		}
 		if err := res.Rejected[j]; err != nil {

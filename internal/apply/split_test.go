@@ -231,3 +231,25 @@ func TestASplitSendsATruncate(t *testing.T) {
 		t.Errorf("sent %q, want %q", got, want)
 	}
 }
+
+// The children of a record are told in its order: while one of an event is refused, none of a later event is sent.
+func TestASplitSendsInTheOrderOfTheParent(t *testing.T) {
+	recorder := memtarget.NewRecorder()
+	b := newSplitBench(t, func(o *Options) {
+		o.Open = func(context.Context) (syncline.Target, error) { return recorder, nil }
+	})
+	recorder.Refuse("dim", "1,x")
+	b.append(created(1, "a", "x y"), updated(1, "A", "y"), created(2, "b", "y"))
+	b.mustDrain()
+	recorder.Accept("dim", "1,x")
+	b.now = b.now.Add(time.Hour)
+	b.mustDrain()
+	var got []string
+	for _, s := range recorder.Sent() {
+		got = append(got, fmt.Sprintf("%s=%s", s.Key, s.Change.Row.Values[2].Text()))
+	}
+	if want := []string{"2,y=b", "1,x=a", "1,y=a", "1,y=A"}; !slices.Equal(got, want) {
+		t.Errorf("sent %q, want %q", got, want)
+	}
+	b.wantWaiting()
+}

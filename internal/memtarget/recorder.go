@@ -104,8 +104,8 @@ func (r *Recorder) deliver(w *syncline.Write) (syncline.Result, Fault, error) {
 			key, keyed = c.Row.Key()
 		}
 		is, was := id{c.Object, key}, id{c.Object, key}
-		if len(c.OldKey) > 0 {
-			was.key = syncline.MakeKey(c.OldKey...)
+		if to, from, ok := c.Concerns(); ok {
+			is.key, was.key, keyed = to, from, true
 		}
 		if keyed && (held[is] || held[was]) {
 			res.Outcomes[i], held[is], held[was] = syncline.OutcomeHeld, true, true

@@ -58,13 +58,8 @@ type record struct {
 // records returns the record that the change is about and the one that it was before, where that had another key; false
 // for a change without a key.
 func records(c *syncline.Change) (is, was record, ok bool) {
-	key, ok := c.Row.Key()
-	is = record{c.Object, key}
-	was = is
-	if ok && len(c.OldKey) > 0 {
-		was.key = syncline.MakeKey(c.OldKey...)
-	}
-	return is, was, ok
+	to, from, ok := c.Concerns()
+	return record{c.Object, to}, record{c.Object, from}, ok
 }
 
 func (r *run) all(ctx context.Context) error {
