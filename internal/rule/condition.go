@@ -76,16 +76,17 @@ func (c Condition) bind(schema *syncline.Schema) (bound, error) {
 	}
 	allTexts := column.Kind == syncline.KindText && len(b.path) == 0
 	for _, v := range c.Values {
-		if typed && len(b.path) == 0 {
-			if !comparable(column.Kind, v.Kind()) {
+		if len(b.path) == 0 {
+			if typed && !comparable(column.Kind, v.Kind()) {
 				return b, syncline.Errorf(syncline.Fatal, "bad_condition", "condition on %s: %s is %s, the value is %s",
 					c.Field, b.what(schema), column.Kind, v.Kind()).WithFix("write numbers without quotes and texts with quotes")
 			}
-			var ok bool
-			if v, ok = meant(c.Operator, column.Kind, v); !ok {
+			as, ok := meant(c.Operator, column.Kind, v)
+			if !ok && typed {
 				return b, syncline.Errorf(syncline.Fatal, "bad_condition", "condition on %s: %s is %s, and %q is written as none",
 					c.Field, b.what(schema), column.Kind, v.Text()).WithFix("write it like 2026-01-31, 2026-01-31T09:30:00Z, 09:30:00 or 0b6e2a5e-0000-4000-8000-000000000001")
 			}
+			v = as
 		}
 		allTexts = allTexts && v.Kind() == syncline.KindText
 		operand, err := expression.Load(v, syncline.KindNull)

@@ -147,3 +147,15 @@ func TestOnlyIfChangedIsJudgedAsARouteDoes(t *testing.T) {
 		}
 	}
 }
+
+// TestConditionsOnTypedFields compare as in a route, whose source tells the types.
+func TestConditionsOnTypedFields(t *testing.T) {
+	r := Rule{ID: "r", Source: "crm", Entity: "shop", Match: rule.Spec{Conditions: []rule.Condition{
+		{Field: "opens", Operator: rule.GreaterThan, Values: []syncline.Value{word("9:00")}},
+		{Field: "ref", Operator: rule.Equals, Values: []syncline.Value{word("0B6E2A5E00004000800000000000000A")}}}}}
+	e := Event{After: fields("id", num(1), "opens", word("09:30"), "ref", word("0b6e2a5e-0000-4000-8000-00000000000a")),
+		Types: []Type{{"opens", syncline.KindTime}, {"ref", syncline.KindUUID}}}
+	if out, err := Run(t.Context(), r, e); err != nil || !out.Matched {
+		t.Errorf("the event is not matched: %+v, %v", out, err)
+	}
+}
