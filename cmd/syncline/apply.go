@@ -56,6 +56,9 @@ func applyCommand(g *globals) *cobra.Command {
 					row(w, "%s of %s/%s for %s read again: %s", count(r.Keys, "record"), r.Source, r.Entity, r.Route, r.Run)
 				}
 				row(w, "Version %d is at work, applied by %s.", done.Version, done.By)
+				if !done.Plan.Empty {
+					row(w, "A restart uses the server's own file again: put there what is to stay.")
+				}
 			})
 		},
 	}

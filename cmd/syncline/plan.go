@@ -167,7 +167,11 @@ func printImpact(w io.Writer, p ops.Plan) {
 		row(w, "rule %s at %s: of %s %d appear, %d change, %d vanish, %d fail, %d unknown", i.Rule, i.Target, count(int(i.Keys), "record"), i.Appear, i.Change,
 			i.Vanish, i.Fail, i.Unknown)
 		for _, s := range i.Samples {
-			row(w, "    %s %s", s.Key, s.What)
+			what := s.What
+			if s.Error != "" {
+				what += ": " + s.Error
+			}
+			row(w, "    %s %s", s.Key, what)
 			for _, f := range s.Fields {
 				row(w, "        %s", fieldLine(f))
 			}
@@ -175,18 +179,36 @@ func printImpact(w io.Writer, p ops.Plan) {
 	}
 }
 
+// Of values that are longer than longest, what they begin with alike is left out but for the last leading characters of it: a line in
+// which the difference cannot be seen is of no use.
+const longest, leading = 160, 40
+
 // fieldLine is a value that differs, in one line.
 func fieldLine(f ops.PlannedField) string {
-	shown := func(text string) string {
-		if text == "" {
+	was, now := []rune(f.Was), []rune(f.Now)
+	from := 0
+	if max(len(was), len(now)) > longest {
+		for from < min(len(was), len(now)) && was[from] == now[from] {
+			from++
+		}
+		from = max(0, from-leading)
+	}
+	shown := func(r []rune) string {
+		if len(r) == 0 {
 			return "none"
 		}
-		if r := []rune(text); len(r) > 160 {
-			text = string(r[:160]) + "…"
+		text := ""
+		if from > 0 {
+			text = "…"
+		}
+		if r = r[min(from, len(r)):]; len(r) > longest {
+			text += string(r[:longest]) + "…"
+		} else {
+			text += string(r)
 		}
 		return strings.ReplaceAll(text, "\n", " ")
 	}
-	return f.Path + ": " + shown(f.Was) + " → " + shown(f.Now)
+	return f.Path + ": " + shown(was) + " → " + shown(now)
 }
 
 // faults prints what is wrong with a configuration that a server has refused.

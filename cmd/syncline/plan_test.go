@@ -139,3 +139,15 @@ route cheap restarts
 		t.Errorf("plan while the server is down (-want +got):\n%s", diff)
 	}
 }
+
+// TestALongValueShowsWhereItDiffers, at its end too.
+func TestALongValueShowsWhereItDiffers(t *testing.T) {
+	long := strings.Repeat("x", 300)
+	got := fieldLine(ops.PlannedField{Path: "when", Was: long + "old", Now: long + "new"})
+	if want := "when: …" + long[:leading] + "old → …" + long[:leading] + "new"; got != want {
+		t.Errorf("fieldLine = %s, want %s", got, want)
+	}
+	if got, want := fieldLine(ops.PlannedField{Path: "when", Was: long, Now: long + "new"}), "when: …"+long[:leading]+" → …"+long[:leading]+"new"; got != want {
+		t.Errorf("fieldLine of a value that goes on = %s, want %s", got, want)
+	}
+}

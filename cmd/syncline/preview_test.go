@@ -44,6 +44,10 @@ func TestPlanLooksBack(t *testing.T) {
 		{"after.price > 5", "5 keys: 1 appear, 0 change, 2 vanish, 0 fail [1 vanishes] [3 appears] [4 vanishes]", nil},
 		{"after.price < 10', transform: [{set: {price: 'after.price == 6 ? 7 : after.price'}}], schema: ignore, min_priority: 'low",
 			"5 keys: 0 appear, 1 change, 0 vanish, 0 fail [2 changes price: 6 → 7]", []string{"--values"}},
+		{"after.price < 10', transform: [{convert: {price: bool}}], schema: 'ignore",
+			"5 keys: 0 appear, 1 change, 0 vanish, 2 fail [1 changes] [2 fails: transform_failed: step 1 (convert price): a value of kind int cannot " +
+				"become bool: it is not written as one] [4 fails: transform_failed: step 1 (convert price): a value of kind int cannot become bool: " +
+				"it is not written as one]", nil},
 	} {
 		plan := look(p.edited("after.price < 10", test.edit), test.values...)
 		if len(plan.Impact) != 1 {
@@ -56,11 +60,17 @@ func TestPlanLooksBack(t *testing.T) {
 			for _, f := range s.Fields {
 				got += " " + fieldLine(f)
 			}
+			if s.Error != "" {
+				got += ": " + s.Error
+			}
 			got += "]"
 		}
 		if diff := cmp.Diff(test.want, got); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", test.edit, diff)
 		}
+	}
+	if i := look(p.edited("report/cheap", "report/other")).Impact; len(i) != 1 || i[0].Appear != 3 || i[0].Target != "report/other" {
+		t.Errorf("impact of another target = %+v, want the three records of the rule to appear there", i)
 	}
 	out, _ := p.command(exitOK, "apply", "-c", p.edited("after.price < 10", "after.price > 5"), "--server", p.url(), "--resync", "--since", "1h")
 	if !strings.Contains(out, "3 records of shop/item for cheap read again") {

@@ -3,11 +3,14 @@ package config
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"maps"
 	"reflect"
 	"slices"
 	"strings"
 	"time"
+
+	"syncline/internal/transform"
 )
 
 // Changes is how a configuration differs from another one.
@@ -125,6 +128,12 @@ func (d *difference) walk(path string, was, now reflect.Value) {
 			d.encoded(path, was, now)
 			return
 		}
+		if was.Type() == reflect.TypeFor[Ref]() {
+			if was.Interface() != now.Interface() {
+				*d = append(*d, Field{path, was.Interface().(Ref).String(), now.Interface().(Ref).String()})
+			}
+			return
+		}
 		if was.Type() != reflect.TypeFor[Secret]() {
 			d.fields(path, was, now)
 			return
@@ -135,11 +144,55 @@ func (d *difference) walk(path string, was, now reflect.Value) {
 			d.named(path, was.Type().Elem(), names, others)
 			return
 		}
+		if was.Type() == reflect.TypeFor[[]transform.Step]() {
+			d.steps(path, was, now)
+			return
+		}
 	}
-	// Of a syncline.Value, DeepEqual sees the first byte: what is written tells constants apart. What is not written (secrets) it sees.
-	if !reflect.DeepEqual(was.Interface(), now.Interface()) || !bytes.Equal(encode(was.Interface()), encode(now.Interface())) {
+	if !same(was, now) {
 		*d = append(*d, Field{path, shown(was), shown(now)})
 	}
+}
+
+// steps compares what is left once the steps are taken away that both begin and end with. A list is long, and what is edited is mostly
+// one step.
+func (d *difference) steps(path string, was, now reflect.Value) {
+	first, common := 0, min(was.Len(), now.Len())
+	for first < common && same(was.Index(first), now.Index(first)) {
+		first++
+	}
+	last := 0
+	for last < common-first && same(was.Index(was.Len()-1-last), now.Index(now.Len()-1-last)) {
+		last++
+	}
+	before, after := was.Slice(first, was.Len()-last), now.Slice(first, now.Len()-last)
+	if before.Len() == after.Len() {
+		for i := range before.Len() {
+			d.step(path, first+i, before.Slice(i, i+1), after.Slice(i, i+1))
+		}
+		return
+	}
+	d.step(path, first, before, after)
+}
+
+// step compares steps from the one with the index i on.
+func (d *difference) step(path string, i int, was, now reflect.Value) {
+	if same(was, now) {
+		return
+	}
+	list := func(v reflect.Value) string {
+		var text []string
+		for i := range v.Len() {
+			text = append(text, shown(v.Index(i)))
+		}
+		return strings.Join(text, ", ")
+	}
+	*d = append(*d, Field{fmt.Sprintf("%s[%d]", path, i), list(was), list(now)})
+}
+
+func same(was, now reflect.Value) bool {
+	// Of a syncline.Value, DeepEqual sees the first byte: what is written tells constants apart. What is not written (secrets) it sees.
+	return reflect.DeepEqual(was.Interface(), now.Interface()) && bytes.Equal(encode(was.Interface()), encode(now.Interface()))
 }
 
 func (d *difference) fields(path string, was, now reflect.Value) {

@@ -70,12 +70,18 @@ system dw changed
   type: postgres → sqlite`},
 		{"a constant of a step", []string{"transform: [{rename: {a: b}}]", "transform: [{default: {a: bc}}]"}, nil, `
 rule lead changed
-  transform: [{"rename":[{"from":"a","to":"b"}]}] → [{"default":[{"field":"a","value":"text(bc)"}]}]`},
+  transform[0]: {"rename":[{"from":"a","to":"b"}]} → {"default":[{"field":"a","value":"text(bc)"}]}`},
+		{"a step more, in front", []string{"transform: [{rename: {a: b}}]", "transform: [{drop: [c]}, {rename: {a: b}}]"}, nil, `
+rule lead changed
+  transform[0]:  → {"drop":["c"]}`},
+		{"no steps any more", []string{", transform: [{rename: {a: b}}]", ""}, nil, `
+rule lead changed
+  transform[0]: {"rename":[{"from":"a","to":"b"}]} → `},
 		{"conditions and steps", []string{`when: 'after.tier != "test"'`, `when: 'after.tier == "x"', min_priority: high`, "{a: b}", "{a: c}"}, nil, `
 rule lead changed
   min_priority:  → high
   when: after.tier != "test" → after.tier == "x"
-  transform: [{"rename":[{"from":"a","to":"b"}]}] → [{"rename":[{"from":"a","to":"c"}]}]`},
+  transform[0]: {"rename":[{"from":"a","to":"b"}]} → {"rename":[{"from":"a","to":"c"}]}`},
 		{"a rule more, one less, and one enabled", []string{"{id: customer,", "{id: other,", "enabled: false", "enabled: true"}, nil, `
 rule other added
 rule hook enabled
@@ -83,7 +89,7 @@ rule hook enabled
 rule customer removed`},
 		{"disabled, with another change", []string{"to: dw/customer", "to: dw/client, enabled: false"}, nil, `
 rule customer disabled
-  to.name: customer → client
+  to: dw/customer → dw/client
   enabled: true → false`},
 	} {
 		t.Run(test.name, func(t *testing.T) {

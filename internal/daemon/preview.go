@@ -30,18 +30,26 @@ type impact struct {
 	route, rule, source, target, entity string
 	was, now                            *apply.Rule // was is nil for a rule that is new
 	// bindings are by schema; nil is for a schema that the rule does not fit.
-	wasOf, nowOf map[*syncline.Schema]*apply.Binding
+	wasOf, nowOf map[*syncline.Schema]bound
 	// keys have what the last event of each came to.
 	keys map[syncline.Key]*verdict
 	// outside: the rule asks for something that is not in the log.
 	outside bool
 }
 
+// bound is a rule fitted to a schema, or why it does not fit.
+type bound struct {
+	binding *apply.Binding
+	err     error
+}
+
 // verdict is what becomes of one record. A nil record is not there.
 type verdict struct {
 	was, now map[string]cell
-	// unknown: a column that is needed was not sent; failed: the edited rule cannot make the record.
-	unknown, failed bool
+	// unknown: a column that is needed was not sent.
+	unknown bool
+	// failed is why the edited rule cannot make the record; nil = it can.
+	failed error
 }
 
 // cell is a value of a record.
@@ -59,7 +67,7 @@ func (c cell) String() string {
 
 func (v *verdict) kind() string {
 	switch {
-	case v.failed:
+	case v.failed != nil:
 		return "fails"
 	case v.unknown:
 		return "unknown"
@@ -88,10 +96,10 @@ func (d *Daemon) preview(ctx context.Context, was *set, c *config.Config, since 
 		}
 		for i := range parts {
 			one := &impact{route: rt.id, rule: parts[i].ID, source: rt.source.system.Name, target: rt.target.Name + "/" + parts[i].Object,
-				entity: parts[i].Entity, now: &parts[i], wasOf: make(map[*syncline.Schema]*apply.Binding),
-				nowOf: make(map[*syncline.Schema]*apply.Binding), keys: make(map[syncline.Key]*verdict)}
-			if old != nil {
-				if at := slices.IndexFunc(old.compiled, func(r apply.Rule) bool { return r.ID == parts[i].ID }); at >= 0 {
+				entity: parts[i].Entity, now: &parts[i], wasOf: make(map[*syncline.Schema]bound),
+				nowOf: make(map[*syncline.Schema]bound), keys: make(map[syncline.Key]*verdict)}
+			if old != nil && old.target.Name == rt.target.Name {
+				if at := slices.IndexFunc(old.compiled, func(r apply.Rule) bool { return r.ID == parts[i].ID }); at >= 0 && old.compiled[at].Object == parts[i].Object {
 					one.was = &old.compiled[at]
 				}
 			}
@@ -176,14 +184,14 @@ func (m *impact) batch(b *syncline.Batch) {
 			v = &verdict{}
 			m.keys[key] = v
 		}
-		v.unknown, v.failed = false, false
+		v.unknown, v.failed = false, nil
 		m.judge(v, &v.was, m.was, m.wasOf, b, i)
 		m.judge(v, &v.now, m.now, m.nowOf, b, i)
 	}
 }
 
 // judge takes over what a version of the rule makes of the event.
-func (m *impact) judge(v *verdict, record *map[string]cell, rule *apply.Rule, bindings map[*syncline.Schema]*apply.Binding, b *syncline.Batch, i int) {
+func (m *impact) judge(v *verdict, record *map[string]cell, rule *apply.Rule, bindings map[*syncline.Schema]bound, b *syncline.Batch, i int) {
 	e := &b.Events[i]
 	if rule == nil {
 		return
@@ -192,13 +200,14 @@ func (m *impact) judge(v *verdict, record *map[string]cell, rule *apply.Rule, bi
 		*record = nil
 		return
 	}
-	binding, known := bindings[e.Schema]
+	bound, known := bindings[e.Schema]
 	if !known {
-		binding, _ = rule.Bind(e.Schema) // that it does not fit is found by a check
-		bindings[e.Schema] = binding
+		bound.binding, bound.err = rule.Bind(e.Schema)
+		bindings[e.Schema] = bound
 	}
-	if binding == nil {
-		v.failed = v.failed || rule == m.now
+	binding := bound.binding
+	if bound.err != nil {
+		m.fail(v, rule, bound.err)
 		return
 	}
 	if binding.Prepare != nil || binding.Split != nil {
@@ -213,7 +222,7 @@ func (m *impact) judge(v *verdict, record *map[string]cell, rule *apply.Rule, bi
 	case errors.Is(err, expression.ErrUnset):
 		v.unknown = true
 	case err != nil:
-		v.failed = v.failed || rule == m.now
+		m.fail(v, rule, err)
 	case !keep:
 		*record = nil
 	default:
@@ -227,6 +236,13 @@ func (m *impact) judge(v *verdict, record *map[string]cell, rule *apply.Rule, bi
 			}
 		}
 		*record = fields
+	}
+}
+
+// fail notes why the edited rule cannot make a record. What the one at work could not make is told by its tasks.
+func (m *impact) fail(v *verdict, rule *apply.Rule, err error) {
+	if rule == m.now && v.failed == nil {
+		v.failed = err
 	}
 }
 
@@ -256,6 +272,9 @@ func (m *impact) tell(values bool) ops.Impact {
 			continue
 		}
 		sample := ops.ImpactSample{Key: string(key), What: v.kind()}
+		if v.failed != nil {
+			sample.Error = v.failed.Error()
+		}
 		if values {
 			for _, name := range slices.Sorted(maps.Keys(merged(v.was, v.now))) {
 				if v.was[name] != v.now[name] {

@@ -59,6 +59,7 @@ type ImpactSample struct {
 	Key string `json:"key" doc:"The key at the source."`
 	// What is appears, changes, vanishes, unknown or fails.
 	What   string         `json:"what" enum:"appears,changes,vanishes,unknown,fails"`
+	Error  string         `json:"error,omitempty" doc:"Why the edited rule cannot make the record."`
 	Fields []PlannedField `json:"fields,omitempty" nullable:"false" doc:"Where values were asked for, those that differ."`
 }
 
