@@ -4,7 +4,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -104,9 +106,37 @@ func printConflict(w *tabwriter.Writer, c *ops.Conflict) {
 	for i, doc := range []json.RawMessage{c.Base, c.Ours, c.Theirs, c.Result} {
 		_ = json.Unmarshal(doc, &records[i]) // an absent record has no fields
 	}
-	for _, f := range c.Fields {
+	show := func(f string) {
 		row(w, "%s\t%s\t%s\t%s\t%s", f, value(records[0], f), value(records[1], f), value(records[2], f), value(records[3], f))
 	}
+	for _, f := range c.Fields {
+		show(f)
+	}
+	others := decidedAlong(c.Fields, records[1:])
+	if len(others) == 0 {
+		return
+	}
+	row(w, "")
+	row(w, "not in dispute, and decided along with it:")
+	for _, f := range others {
+		show(f)
+	}
+}
+
+// decidedAlong lists the other fields in which the records differ: a person decides about the record as a whole, so that with `skip` the
+// target does not get them either.
+func decidedAlong(disputed []string, records []map[string]json.RawMessage) []string {
+	differ := make(map[string]bool)
+	for _, a := range records {
+		for _, b := range records {
+			for f := range a {
+				if len(b) > 0 && !slices.Contains(disputed, f) && value(a, f) != value(b, f) {
+					differ[f] = true
+				}
+			}
+		}
+	}
+	return slices.Sorted(maps.Keys(differ))
 }
 
 // value is a field of a record as one line.

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"text/tabwriter"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -138,4 +139,32 @@ rules:
 		}
 		return err
 	})
+}
+
+// TestAConflictIsShownWhole: whoever decides it sees what else the record has that is decided along with it.
+func TestAConflictIsShownWhole(t *testing.T) {
+	c := ops.Conflict{ID: "r:crm:1.0", Fields: []string{"name"}, Base: json.RawMessage(`{"id":1,"name":"a","qty":5}`),
+		Ours: json.RawMessage(`{"id":1,"name":"b","qty":6}`), Theirs: json.RawMessage(`{"id":1,"name":"c","qty":5}`)}
+	var out strings.Builder
+	w := tabwriter.NewWriter(&out, 0, 8, 2, ' ', 0)
+	printConflict(w, &c)
+	if err := w.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	_, fields, _ := strings.Cut(out.String(), "FIELD")
+	want := `  BASE  OURS  THEIRS  RESULT
+name   "a"   "b"   "c"     -
+
+not in dispute, and decided along with it:
+qty  5  6  5  -
+`
+	if diff := cmp.Diff(want, fields); diff != "" {
+		t.Errorf("printConflict (-want +got):\n%s", diff)
+	}
+	c.Theirs = nil // the target has removed it
+	out.Reset()
+	printConflict(w, &c)
+	if err := w.Flush(); err != nil || strings.Contains(out.String(), "not in dispute") {
+		t.Errorf("of a record that is gone, everything is in dispute: %v\n%s", err, out.String())
+	}
 }

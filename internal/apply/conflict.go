@@ -305,7 +305,10 @@ func why(rec *conflict.Record) string {
 	if rec.Rule != "" {
 		what += " (" + rec.Rule + ")"
 	}
-	text := what + ": the target disagrees about " + strings.Join(rec.Fields, ", ")
+	text := "the target disagrees about " + strings.Join(rec.Fields, ", ")
+	if what != "" { // after a decision nothing is detected again
+		text = what + ": " + text
+	}
 	if rec.Note != "" {
 		text += "; " + rec.Note
 	}

@@ -188,6 +188,9 @@ func TestADecisionIsForWhatWasSeen(t *testing.T) {
 	b.mustDrain()
 	b.want(map[string]string{"1": "again/x", "2": "c/x"})
 	b.wantConflicts("open 1 review  [name] ours|again -> none")
+	if got, want := b.task().Error, "the target disagrees about name; the target has changed since the decision"; got != want {
+		t.Errorf("the task says %q, want %q", got, want)
+	}
 	if err := b.decide(b.open(), conflict.Overwrite, ""); err != nil {
 		t.Fatal(err)
 	}

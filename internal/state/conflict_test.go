@@ -40,6 +40,17 @@ func TestConflictsFollowTheirTasks(t *testing.T) {
 	if n, err := s.OpenConflicts(ctx); err != nil || n["rule"] != 1 {
 		t.Errorf("open conflicts = %v, %v, want one", n, err)
 	}
+	found.Detector, found.Business = "business", "closed stays closed"
+	again := found // as it is written after a decision that came too late: nothing is detected again
+	again.Detector, again.Business = "", ""
+	for _, c := range []Conflict{found, again} {
+		if err := s.Commit(ctx, Commit{Slice: sl, Conflicts: []Conflict{c}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got, err := s.Conflict(ctx, "t1"); err != nil || got.Detector != found.Detector || got.Business != found.Business {
+		t.Errorf("found by %s (%s), %v, want %s (%s) as before", got.Detector, got.Business, err, found.Detector, found.Business)
+	}
 	choice := Choice{Action: "overwrite", Held: []byte{1}, By: "ada", Reason: "so it is"}
 	refused, err := s.Choose(ctx, map[string]Choice{"t1": choice, "t2": choice})
 	if err != nil || len(refused) != 1 || !errors.Is(refused["t2"], ErrNotFound) {

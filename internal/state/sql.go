@@ -145,7 +145,7 @@ const (
 		result, strategy, action, note, held, open, choice, by, reason, created, updated)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 		ON CONFLICT (task) DO UPDATE SET route = excluded.route, slice = excluded.slice, detector = CASE excluded.detector WHEN '' THEN conflict.detector
-		ELSE excluded.detector END, business = excluded.business, fields = excluded.fields, base = excluded.base, ours = excluded.ours,
+		ELSE excluded.detector END, business = CASE excluded.detector WHEN '' THEN conflict.business ELSE excluded.business END, fields = excluded.fields, base = excluded.base, ours = excluded.ours,
 		theirs = excluded.theirs, result = excluded.result, strategy = excluded.strategy, action = excluded.action, note = excluded.note,
 		held = excluded.held, open = excluded.open, choice = excluded.choice, by = excluded.by, reason = excluded.reason, updated = excluded.updated`
 	sqlCloseConflict = `UPDATE conflict SET open = false, choice = '', action = CASE WHEN open THEN ? ELSE action END, updated = ? WHERE task = ? AND open`
