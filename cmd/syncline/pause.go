@@ -69,6 +69,9 @@ func printPauses(w *tabwriter.Writer, list []ops.Pause) {
 	}
 }
 
+// pausable are the kinds of things that can be paused.
+var pausable = []string{"source", "entity", "rule", "target"}
+
 // pauseRequest names things of one kind.
 func pauseRequest(kind string, names []string) (ops.PauseRequest, error) {
 	var r ops.PauseRequest

@@ -66,6 +66,10 @@ func TestRules(t *testing.T) {
 			t.Errorf("%v with a failing test = %d, want %d\n%s%s", args, code, exitFailed, out, talk)
 		}
 	}
+	write(event, `{"event": {"after": {"id": 7}}}`)
+	if _, talk, code := call("rules", "try", "customers", "--event", event); code != exitConfig || !strings.Contains(talk, "below `event` by itself") {
+		t.Errorf("rules try of an event as in a request = %d\n%s", code, talk)
+	}
 	write(event, `{"after": 5}`)
 	for want, args := range map[int][]string{exitConfig: {"rules", "try", "customers", "--event", event}, exitUsage: {"rules", "try", "nobody", "--event", event}, exitFailed: {"rules", "try", "customers", "--event", event + "x"}} {
 		if out, talk, code := call(args...); code != want {

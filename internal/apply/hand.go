@@ -94,7 +94,7 @@ func (s *Session) settled(ctx context.Context, done applied) error {
 	}
 	s.m.done(done.commit, now)
 	s.r.refusals.note(done.commit)
-	s.r.refusals.tell(s.r.log, now)
+	s.r.refusals.tell(s.r.log, s.r.o.ID, now)
 	if err := s.unmix(ctx); err != nil {
 		return err
 	}

@@ -52,8 +52,8 @@ func (f *refusals) due() (at time.Time, ok bool) {
 	return f.next, f.parked.records > 0 || f.failed.records > 0
 }
 
-// tell writes what is due.
-func (f *refusals) tell(log *slog.Logger, now time.Time) {
+// tell writes what is due of the route.
+func (f *refusals) tell(log *slog.Logger, route string, now time.Time) {
 	if at, ok := f.due(); !ok || at.After(now) {
 		return
 	}
@@ -62,7 +62,7 @@ func (f *refusals) tell(log *slog.Logger, now time.Time) {
 	}
 	if f.failed.records > 0 {
 		log.Warn("records have failed: they wait for a person", "records", f.failed.records, "code", f.failed.code,
-			"fix", "`syncline tasks --status failed` shows them; correct the rule or the target, then `syncline tasks retry --status failed --route ROUTE`")
+			"fix", "`syncline tasks --status failed` shows them; correct the rule or the target, then `syncline tasks retry --status failed --route "+route+"`")
 	}
 	*f = refusals{next: now.Add(tellEvery)}
 }

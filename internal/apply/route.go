@@ -272,7 +272,7 @@ func (r *Route) Run(ctx, hard context.Context) error {
 	defer r.update(func(s *Status) { s.State = RouteStopped })
 	defer func() {
 		r.refusals.next = time.Time{} // the last moment to tell
-		r.refusals.tell(r.log, r.o.Now())
+		r.refusals.tell(r.log, r.o.ID, r.o.Now())
 	}()
 	failures, stopped := 0, false
 	for ctx.Err() == nil {

@@ -242,7 +242,7 @@ func (s *Session) run(ctx, hard context.Context) (progress bool, err error) {
 				return progress, nil
 			}
 		case <-timer.C:
-			s.r.refusals.tell(s.r.log, s.r.o.Now())
+			s.r.refusals.tell(s.r.log, s.r.o.ID, s.r.o.Now())
 		}
 	}
 }

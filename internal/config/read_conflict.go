@@ -130,6 +130,8 @@ func (l *loader) checkConflict(r *ruleSource, to *System) {
 			known = append(known, other.Sources()...)
 		}
 	}
+	slices.Sort(known)
+	known = slices.Compact(known)
 	for _, v := range r.conflict.sources {
 		if name := v.node.Value; !slices.Contains(known, name) {
 			l.report(v, UnknownSystem, suggestName(name, known), "%q neither writes %s by a rule nor is it the target", name, r.To)

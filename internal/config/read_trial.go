@@ -2,7 +2,6 @@ package config
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -182,17 +181,27 @@ func ReadEvent(name string, data []byte) (trial.Event, Problems) {
 		return e, l.problems
 	}
 	v := value{root.Content[0], doc, ""}
-	isEvent := false
-	for i := 0; v.node.Kind == yaml.MappingNode && i < len(v.node.Content); i += 2 {
-		isEvent = isEvent || slices.Contains([]string{"before", "after"}, v.node.Content[i].Value)
-	}
-	if isEvent {
+	isEvent := under(v.node, "before") != nil || under(v.node, "after") != nil
+	switch inner := under(v.node, "event"); {
+	case isEvent:
 		l.object(v, "the event", l.eventFields(&e), nil)
-	} else {
+	case inner != nil && (under(inner, "before") != nil || under(inner, "after") != nil):
+		l.report(value{inner, doc, "event"}, BadValue, "give what is below `event` by itself, with `types` beside `before` and `after`", "the event stands below `event`")
+	default:
 		e.Op, e.After = syncline.OpCreated, l.record(v)
 	}
 	if len(l.problems) > 0 {
 		return e, l.problems
 	}
 	return e, nil
+}
+
+// under returns what a mapping has below a key; nil = nothing.
+func under(n *yaml.Node, key string) *yaml.Node {
+	for i := 0; n.Kind == yaml.MappingNode && i+1 < len(n.Content); i += 2 {
+		if n.Content[i].Value == key {
+			return n.Content[i+1]
+		}
+	}
+	return nil
 }

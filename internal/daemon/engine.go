@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -132,7 +133,7 @@ func (e engine) routeStatus(ctx context.Context, r *route) (ops.RouteStatus, err
 		return one, err
 	}
 	if known.Mixed {
-		one.Warnings = append(one.Warnings, "the rules were changed, and the target holds records of both versions: `syncline sync` makes them one")
+		one.Warnings = append(one.Warnings, mixedWarning(r))
 	}
 	if w := skewWarning(st.Skewed, time.Now()); w != "" {
 		one.Warnings = append(one.Warnings, w)
@@ -183,12 +184,26 @@ func together(ctx context.Context, commands []func(context.Context) error) error
 	return errors.Join(errs...)
 }
 
+// mixedWarning says what makes the target of a route one whose rules were changed.
+func mixedWarning(r *route) string {
+	var commands []string
+	for _, rule := range r.rules {
+		for _, from := range rule.From {
+			command := fmt.Sprintf("`syncline sync %s --route %s`", from, r.id)
+			if from.System == r.source.system.Name && !slices.Contains(commands, command) {
+				commands = append(commands, command)
+			}
+		}
+	}
+	return "the rules were changed, and the target holds records of both versions until they change or are read again: " + strings.Join(commands, ", ")
+}
+
 func (e engine) ResumeRoute(ctx context.Context, id string) error {
 	e.changing.RLock()
 	defer e.changing.RUnlock()
 	r := e.route(id)
 	if r == nil {
-		return noSuch("route_not_found", "route at work", id, names{e.set()}.routes())
+		return noSuch("route_not_found", "route", id, names{e.set()}.routes())
 	}
 	if err := e.paused(r); err != nil {
 		return err

@@ -49,7 +49,7 @@ type replay struct {
 func (e engine) Replay(ctx context.Context, q ops.ReplayRequest) (ops.Replay, error) {
 	r := e.route(q.Route)
 	if r == nil {
-		return ops.Replay{}, noSuch("route_not_found", "route at work", q.Route, names{e.set()}.routes())
+		return ops.Replay{}, noSuch("route_not_found", "route", q.Route, names{e.set()}.routes())
 	}
 	switch {
 	case r.source.system.Capture.Mode == config.ModePush:

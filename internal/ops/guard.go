@@ -62,7 +62,7 @@ func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case op != nil && op.may(who.token.Role):
 	case who.token.Role == "":
-		g.refuse(w, r, &who, unauthorized("token_missing", "a token is needed here", "set SYNCLINE_TOKEN, or send Authorization: Bearer syn_…; "+newToken+" makes one"))
+		g.refuse(w, r, &who, unauthorized("token_missing", "a token is needed here", "set SYNCLINE_TOKEN, or send Authorization: Bearer syn_…; "+newToken))
 		return
 	case pattern == "":
 		notThere(w, r, handler)

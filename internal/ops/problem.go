@@ -65,18 +65,18 @@ func asProblem(_ huma.Context, _ string, v any) (any, error) {
 	if !ok {
 		return v, nil
 	}
-	code := "request_invalid"
+	code, fix := "request_invalid", ""
 	switch e.Status {
 	case http.StatusRequestEntityTooLarge:
 		code = "request_too_large"
 	case http.StatusUnsupportedMediaType:
-		code = "media_type_unsupported"
+		code, fix = "media_type_unsupported", "send Content-Type: application/json"
 	case http.StatusRequestTimeout:
 		code = "request_timeout"
 	case http.StatusInternalServerError:
 		code = codeInternal
 	}
-	p := problem.New(e.Status, code, e.Detail, "")
+	p := problem.New(e.Status, code, e.Detail, fix)
 	for _, d := range e.Errors {
 		if d != nil {
 			p.Fields = append(p.Fields, problem.Field{Location: d.Location, Message: d.Message})
