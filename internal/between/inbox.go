@@ -55,6 +55,7 @@ func (r *round) choose(i int, held [2]Held) (v Verdict, ok bool) {
 		v.Write[side] = !equalRecords(held[side].Record, v.Result)
 	}
 	v.Note = !v.Write[0] && !v.Write[1]
+	v.Fields = Decide(held, r.p.policy).Fields
 	return v, true
 }
 
@@ -72,8 +73,8 @@ func (r *round) merged(base Record, given []syncline.Value) Record {
 
 // record tells of a conflict, or of what was decided about one.
 func (r *round) record(held [2]Held, v Verdict, choice *conflict.Choice, moved bool) *conflict.Record {
-	fields := v.Fields
-	if !v.Conflict {
+	fields := v.Fields // those of a choice are what it was made about
+	if !v.Conflict && choice == nil {
 		fields = v.Decided
 	}
 	c := newComparison(held)

@@ -1,6 +1,7 @@
 package between
 
 import (
+	"slices"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -95,6 +96,32 @@ func TestARecordThatComesBackIsStillAConflict(t *testing.T) {
 		}
 		if !asked {
 			t.Fatal("nobody tells of it")
+		}
+	})
+}
+
+// What is kept of a person's decision names the fields that it was about.
+func TestADecisionNamesItsFields(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		w := newWorld(t, &Policy{})
+		record := func(name string) Record {
+			return Record{syncline.Int(1), syncline.Text(name), syncline.Decimal("1"), syncline.Text("n"), syncline.Null}
+		}
+		w.sides[0].write(1, record("a"))
+		w.settle()
+		w.sides[0].write(1, record("b"))
+		w.sides[1].write(1, record("c"))
+		if w.step(0) == nil {
+			t.Fatal("nobody tells of the conflict")
+		}
+		action := rapid.SampledFrom([]conflict.Action{conflict.Overwrite, conflict.Skip}).Draw(t, "action")
+		w.lanes[0].Choose(map[int]conflict.Choice{0: {Action: action, State: w.lanes[0].Conflicts()[0].State}})
+		if err := w.step(0); err != nil {
+			t.Fatal(err)
+		}
+		rec := w.lanes[0].Conflicts()[0]
+		if rec == nil || rec.Action != action || !slices.Equal(rec.Fields, []string{"name"}) {
+			t.Fatalf("the decision is kept as %+v, want %s of name", rec, action)
 		}
 	})
 }
