@@ -37,6 +37,12 @@ func newConflictBench(t *testing.T, p conflict.Policy, change func(*Options)) *b
 // theirs changes a record at the target as somebody else does, who knows nothing of shadows.
 func (b *bench) theirs(values []syncline.Value) {
 	b.t.Helper()
+	b.meddle(values, func(shadow []byte) []byte { return shadow })
+}
+
+// meddle changes a record at the target, and what is remembered of it.
+func (b *bench) meddle(values []syncline.Value, remembered func(shadow []byte) []byte) {
+	b.t.Helper()
 	other := b.store.Open(memtarget.Options{Route: "other"})
 	if err := other.Place(b.ctx, syncline.Cursor{Log: "other"}, "other"); err != nil {
 		b.t.Fatal(err)
@@ -48,7 +54,7 @@ func (b *bench) theirs(values []syncline.Value) {
 	w := &syncline.Write{Cursor: cur, Commit: func(context.Context, syncline.Result) error { return nil },
 		Changes: []syncline.Change{{Op: syncline.ChangePut, Object: "dim", Row: syncline.Row{Schema: customers, Values: values}}},
 		Decide: func(_ int, held syncline.Held) (syncline.Decision, error) {
-			return syncline.Decision{Op: syncline.ChangePut, Values: values, Shadow: held.Shadow}, nil
+			return syncline.Decision{Op: syncline.ChangePut, Values: values, Shadow: remembered(held.Shadow)}, nil
 		}}
 	if _, err := other.Apply(b.ctx, w); err != nil {
 		b.t.Fatal(err)
@@ -141,6 +147,27 @@ func TestAConflictForAPersonParksItsKeyAndNothingElse(t *testing.T) {
 	b.append(updated(1, "theirs", "z")) // they agree
 	b.mustDrain()
 	b.want(map[string]string{"1": "theirs/z", "2": "c/x"})
+	b.wantWaiting()
+}
+
+// What is remembered of a record can be damaged, by whoever can write the target. Without it nothing tells what others changed: the
+// record waits, and all others go on.
+func TestADamagedShadowParksItsKeyAndNothingElse(t *testing.T) {
+	b := newConflictBench(t, conflict.Policy{Strategy: conflict.Manual}, func(o *Options) { o.Retry.Max = 1 })
+	b.append(created(1, "a", "x"), created(2, "b", "x"), created(3, "c", "x"))
+	b.mustDrain()
+	b.meddle(record(1, "theirs", "x"), func(shadow []byte) []byte { return shadow[:len(shadow)-1] })
+	b.append(updated(1, "ours", "x"), updated(2, "ours", "x"), deleted(3))
+	b.mustDrain()
+	b.want(map[string]string{"1": "theirs/x", "2": "ours/x"})
+	b.wantWaiting("1 failed shadow_damaged")
+	b.balanced()
+	b.meddle(record(1, "a", "x"), func([]byte) []byte { return nil })
+	b.append(updated(1, "ours", "y"))
+	b.mustDrain()
+	b.now = b.now.Add(time.Hour)
+	b.mustDrain()
+	b.want(map[string]string{"1": "ours/y", "2": "ours/x"})
 	b.wantWaiting()
 }
 

@@ -65,8 +65,8 @@ func (r *Resolver) Begin(held syncline.Held) (*Turn, error) {
 		return t, nil
 	}
 	if err := t.in.decode(&t.shadow, held.Shadow, r.schema.Columns); err != nil {
-		return nil, syncline.Errorf(syncline.Fatal, "shadow_damaged", "read what is remembered of a record: %w", err).
-			WithFix("find out who changed the target's _syncline_shadow; removing it makes the next event the first")
+		return nil, syncline.Errorf(syncline.Rejected, "shadow_damaged", "%w", err).
+			WithFix("find out who changed the target's _syncline_shadow; remove what it has of this record, so that the next event counts as the first, then retry the task")
 	}
 	return t, nil
 }
