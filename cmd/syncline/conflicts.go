@@ -34,7 +34,7 @@ func conflictsCommand(g *globals) *cobra.Command {
 				row(w, "CONFLICT\tRULE\tKEY\tFIELDS\tDETECTOR\tACTION\tSINCE")
 				for i := range found {
 					c := &found[i]
-					row(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s", c.ID, c.Rule, c.Key, strings.Join(c.Fields, ","), c.Detector, actionOf(c), instant(c.Created))
+					row(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s", c.ID, c.Rule, c.Key, disputed(c.Fields), c.Detector, actionOf(c), instant(c.Created))
 				}
 			})
 		},
@@ -48,6 +48,14 @@ func conflictsCommand(g *globals) *cobra.Command {
 	flags.StringVar(&q.Field, "field", "", "only about this field")
 	cmd.AddCommand(conflictShowCommand(g), conflictResolveCommand(g))
 	return cmd
+}
+
+// disputed names what a conflict is about. Where one side of a two-way rule has removed the record that is no field.
+func disputed(fields []string) string {
+	if len(fields) == 0 {
+		return "the whole record"
+	}
+	return strings.Join(fields, ", ")
 }
 
 // actionOf is what became of a conflict, or is on its way.
@@ -102,50 +110,66 @@ func printConflict(w *tabwriter.Writer, c *ops.Conflict) {
 	row(w, "state\t%s", c.State)
 	row(w, "")
 	row(w, "FIELD\tBASE\tOURS\tTHEIRS\tRESULT")
-	records := [4]map[string]json.RawMessage{}
-	for i, doc := range []json.RawMessage{c.Base, c.Ours, c.Theirs, c.Result} {
-		_ = json.Unmarshal(doc, &records[i]) // an absent record has no fields
+	base, ours, theirs, result := shownRecord(c.Base, "-"), shownRecord(c.Ours, gone), shownRecord(c.Theirs, gone), shownRecord(c.Result, "-")
+	if slices.Contains([]string{"overwrite", "skip", "merge"}, c.Action) {
+		result.absent = gone
 	}
 	show := func(f string) {
-		row(w, "%s\t%s\t%s\t%s\t%s", f, value(records[0], f), value(records[1], f), value(records[2], f), value(records[3], f))
+		row(w, "%s\t%s\t%s\t%s\t%s", f, base.field(f), ours.field(f), theirs.field(f), result.field(f))
 	}
 	for _, f := range c.Fields {
 		show(f)
 	}
-	others := decidedAlong(c.Fields, records[1:])
-	if len(others) == 0 {
-		return
+	others := differing(c.Fields, ours, theirs, result)
+	if len(c.Fields) > 0 && len(others) > 0 {
+		row(w, "")
+		row(w, "not in dispute, and decided along with it:")
 	}
-	row(w, "")
-	row(w, "not in dispute, and decided along with it:")
 	for _, f := range others {
 		show(f)
 	}
 }
 
-// decidedAlong lists the other fields in which the records differ: a person decides about the record as a whole, so that with `skip` the
-// target does not get them either.
-func decidedAlong(disputed []string, records []map[string]json.RawMessage) []string {
+const gone = "gone"
+
+// record is one of the records of a conflict; absent is what its fields show where there is none.
+type record struct {
+	fields map[string]json.RawMessage
+	absent string
+}
+
+func shownRecord(document json.RawMessage, absent string) record {
+	r := record{absent: absent}
+	_ = json.Unmarshal(document, &r.fields) // an absent record has no fields
+	return r
+}
+
+// field is the value of a field in one line.
+func (r record) field(name string) string {
+	v, ok := r.fields[name]
+	switch {
+	case r.fields == nil:
+		return r.absent
+	case !ok:
+		return "-"
+	}
+	return string(v)
+}
+
+// differing lists the fields other than the disputed ones in which the records differ. A person decides about a record as a whole, so that
+// with `skip` the target does not get them either. What is not known of a record counts as equal.
+func differing(disputed []string, records ...record) []string {
 	differ := make(map[string]bool)
 	for _, a := range records {
 		for _, b := range records {
-			for f := range a {
-				if len(b) > 0 && !slices.Contains(disputed, f) && value(a, f) != value(b, f) {
+			for f := range a.fields {
+				if b.field(f) != "-" && b.field(f) != a.field(f) && !slices.Contains(disputed, f) {
 					differ[f] = true
 				}
 			}
 		}
 	}
 	return slices.Sorted(maps.Keys(differ))
-}
-
-// value is a field of a record as one line.
-func value(record map[string]json.RawMessage, field string) string {
-	v, ok := record[field]
-	if !ok {
-		return "-"
-	}
-	return string(v)
 }
 
 func conflictResolveCommand(g *globals) *cobra.Command {

@@ -132,7 +132,11 @@ func printRule(w *tabwriter.Writer, r *ops.ExplainedRule) {
 			row(w, "        %s", e.Note)
 		}
 		if c := e.Conflict; c != nil {
-			row(w, "        conflict about %s (%s): %s by %s %s", strings.Join(c.Fields, ", "), c.Detector, c.Action, c.Strategy, c.Note)
+			note := ""
+			if c.Note != "" {
+				note = "; " + c.Note
+			}
+			row(w, "        conflict about %s (%s): %s by %s%s", disputed(c.Fields), c.Detector, c.Action, c.Strategy, note)
 		}
 		if v := e.Trial; v != nil {
 			for _, c := range v.Conditions {

@@ -306,6 +306,9 @@ func why(rec *conflict.Record) string {
 		what += " (" + rec.Rule + ")"
 	}
 	text := "the target disagrees about " + strings.Join(rec.Fields, ", ")
+	if len(rec.Fields) == 0 {
+		text = "one side has removed the record, and the other has changed it"
+	}
 	if what != "" { // after a decision nothing is detected again
 		text = what + ": " + text
 	}
