@@ -64,6 +64,8 @@ type decider struct {
 	verdicts map[int]*conflict.Record
 	// earlier are the conflicts of events in a change that are not its newest.
 	earlier map[int][]spokenConflict
+	// present is the event that is being decided.
+	present conflict.Event
 }
 
 func (m *machine) decider(p *plan) *decider {
@@ -72,19 +74,16 @@ func (m *machine) decider(p *plan) *decider {
 
 func (d *decider) decide(i int, held syncline.Held) (syncline.Decision, error) {
 	c := &d.p.changes[i]
-	var j judged
-	if i < len(d.p.judged) {
-		j = d.p.judged[i]
-	}
-	if j.rule == nil {
+	if i >= len(d.p.judged) || d.p.judged[i].rule == nil {
 		return asIs(c, held), nil
 	}
+	j := &d.p.judged[i]
 	delete(d.verdicts, i)
 	delete(d.earlier, i)
 	stored := held.Values != nil
 	held = j.rule.present(held)
 	if len(j.parts) > 1 && d.choice(c) == nil && !d.p.leftover(i) {
-		if decision, ok := d.inTurn(i, &j, held, stored); ok {
+		if decision, ok := d.inTurn(i, j, held, stored); ok {
 			return decision, nil
 		}
 	}
@@ -142,10 +141,11 @@ func asIs(c *syncline.Change, held syncline.Held) syncline.Decision {
 	return d
 }
 
-// event is one event of a change, as far as a verdict depends on it.
+// event is one event of a change, as far as a verdict depends on it, until the next one.
 func (d *decider) event(rule *bound, s spoken) *conflict.Event {
 	e := &s.batch.Events[s.event]
-	ev := &conflict.Event{Log: d.m.committed.Log, Seq: s.order.Seq, Index: s.order.Index,
+	ev := &d.present
+	*ev = conflict.Event{Log: d.m.committed.Log, Seq: s.order.Seq, Index: s.order.Index,
 		Stamp:  conflict.Stamp{Time: d.time(rule, s), Source: s.batch.Source, Event: s.batch.EventID(s.event)},
 		Reread: e.Op == syncline.OpSnapshot || e.Op == syncline.OpRepair, Batch: s.batch, At: s.event}
 	if e.Meta != nil {

@@ -60,34 +60,46 @@ func appendCopy(dst []byte, v syncline.Value) []byte {
 func appendCopyBytes(dst, b []byte) []byte {
 	size := 0
 	for _, c := range b {
-		switch {
-		case c == 0 || c > 0x7f:
-			size += len(`\\ooo`)
-		case c == '\\':
-			size += len(`\\\\`)
-		case c < '\\' && copyEscapes[c] != 0:
-			size += 2
-		default:
-			size++
-		}
+		size += int(escapedSize[c])
 	}
 	if size > len(`\\x`)+hex.EncodedLen(len(b)) {
 		return hex.AppendEncode(append(dst, `\\x`...), b)
 	}
-	for _, c := range b {
-		switch {
-		case c == 0 || c > 0x7f:
-			dst = append(dst, '\\', '\\', '0'+c>>6, '0'+c>>3&7, '0'+c&7)
-		case c == '\\':
-			dst = append(dst, `\\\\`...)
-		case c < '\\' && copyEscapes[c] != 0:
+	start := 0
+	for i, c := range b {
+		if escapedSize[c] == 1 {
+			continue
+		}
+		dst = append(dst, b[start:i]...)
+		start = i + 1
+		switch escapedSize[c] {
+		case 2:
 			dst = append(dst, '\\', copyEscapes[c])
+		case 4:
+			dst = append(dst, `\\\\`...)
 		default:
-			dst = append(dst, c)
+			dst = append(dst, '\\', '\\', '0'+c>>6, '0'+c>>3&7, '0'+c&7)
 		}
 	}
-	return dst
+	return append(dst, b[start:]...)
 }
+
+// escapedSize is how many bytes each takes in the escape form of a bytea: a backslash for COPY or two for the bytea before what stands for it.
+var escapedSize = func() (size [256]uint8) {
+	for c := range size {
+		switch {
+		case c == 0 || c > 0x7f:
+			size[c] = 5
+		case c == '\\':
+			size[c] = 4
+		case c < '\\' && copyEscapes[c] != 0:
+			size[c] = 2
+		default:
+			size[c] = 1
+		}
+	}
+	return size
+}()
 
 // copyEscapes are the bytes that COPY would take for its own, with the letter that stands for them.
 var copyEscapes = ['\\' + 1]byte{'\b': 'b', '\t': 't', '\n': 'n', '\v': 'v', '\f': 'f', '\r': 'r', '\\': '\\'}

@@ -1,7 +1,6 @@
 package pgtarget
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"strconv"
@@ -73,7 +72,7 @@ func (d *deciding) read(texts [][]byte, r *reading) error {
 	if d.version, err = strconv.ParseInt(string(texts[0]), 10, 64); err != nil {
 		return err
 	}
-	d.held.Shadow = bytes.Clone(texts[1])
+	d.held.Shadow = r.keep(texts[1])
 	d.held.Values, err = r.row(texts[2:])
 	return err
 }

@@ -20,6 +20,43 @@ type reading struct {
 	// col is the table's column for each of the schema's, nil where it has none; those are unset.
 	col  []*tableColumn
 	list string // the select list of those that are there, of the table t
+	// texts and values have room for what the next rows hold: rows come by the thousand, and places for each by itself would cost as much as
+	// reading them.
+	texts  []byte
+	values []syncline.Value
+	rows   int // for how many rows there was room the last time
+}
+
+const (
+	textBlock = 64 << 10 // bytes
+	rowBlock  = 100
+)
+
+// keep copies what is valid only for now; nil stays nil.
+func (r *reading) keep(text []byte) []byte {
+	switch {
+	case text == nil:
+		return nil
+	case len(text) == 0:
+		return []byte{}
+	case cap(r.texts)-len(r.texts) < len(text):
+		r.texts = make([]byte, 0, max(len(text), min(2*cap(r.texts)+512, textBlock)))
+	}
+	start := len(r.texts)
+	r.texts = append(r.texts, text...)
+	return r.texts[start:len(r.texts):len(r.texts)]
+}
+
+// room returns a row of nulls.
+func (r *reading) room() []syncline.Value {
+	n := len(r.col)
+	if len(r.values) < n {
+		r.rows = min(2*r.rows+1, rowBlock)
+		r.values = make([]syncline.Value, r.rows*n)
+	}
+	out := r.values[:n:n]
+	r.values = r.values[n:]
+	return out
 }
 
 func (t *Target) reading(ctx context.Context, s *session, object string, schema *syncline.Schema) (*reading, *table, error) {
@@ -38,25 +75,16 @@ func (t *Target) reading(ctx context.Context, s *session, object string, schema 
 	return r, o.table, nil
 }
 
-// row makes a row of the server's texts of the select list, which it copies, all to one place.
+// row makes a row of the server's texts of the select list, which it copies.
 func (r *reading) row(texts [][]byte) ([]syncline.Value, error) {
-	values := make([]syncline.Value, len(r.col))
-	size := 0
-	for _, t := range texts {
-		size += len(t)
-	}
-	copies := make([]byte, 0, size)
+	values := r.room()
 	next := 0
 	for i, c := range r.col {
 		if c == nil {
 			values[i] = syncline.Unset
 			continue
 		}
-		text := texts[next]
-		if text != nil {
-			copies = append(copies, text...)
-			text = copies[len(copies)-len(text) : len(copies) : len(copies)]
-		}
+		text := r.keep(texts[next])
 		v, err := readValue(text, c.cast, r.schema.Columns[i].Kind)
 		if err != nil {
 			return nil, fmt.Errorf("read column %q: %w", c.name, err)
