@@ -107,7 +107,9 @@ func (l *loader) fromHTTP(v value) *transform.FromHTTP {
 	seen := l.object(v, "http", fields{
 		"url": func(v value) {
 			at = v
+			l.plainPasswords(v, "https")
 			from.URL, _ = l.text(v)
+			from.Shown = v.node.Value
 		},
 		"at":            func(v value) { from.At, _ = l.text(v) },
 		"allow_private": func(v value) { l.boolean(v, &from.AllowPrivate) },

@@ -41,8 +41,10 @@ type FromSQL struct {
 
 // FromHTTP asks for one key at a time.
 type FromHTTP struct {
-	// URL has the key where it says {key}.
-	URL string `json:"url"`
+	// URL has the key where it says {key}. It may hold secrets.
+	URL string `json:"-"`
+	// Shown is the URL as the configuration has it: with its references, and not with what they stand for.
+	Shown string `json:"url"`
 	// At is where the record is in the answer: a path; "" = the answer itself.
 	At string `json:"at,omitempty"`
 	// Headers are sent along; they may hold secrets.

@@ -64,13 +64,20 @@ func (h *Hashing) fingerprint() string {
 	return text
 }
 
-// Keys tells which keys the steps hash with, for comparing two configurations: it differs where one of them does.
+// Keys tells which keys the steps hash with, and which addresses they ask that have references, for comparing two configurations: it
+// differs where one of them does.
 func Keys(steps []Step) string {
 	var all string
 	for _, s := range steps {
-		if h, ok := s.(Hash); ok {
-			for i := range h.Fields {
-				all += h.Fields[i].Field + "=" + h.Fields[i].fingerprint() + ";"
+		switch s := s.(type) {
+		case Hash:
+			for i := range s.Fields {
+				all += s.Fields[i].Field + "=" + s.Fields[i].fingerprint() + ";"
+			}
+		case Enrich:
+			if s.HTTP != nil && s.HTTP.URL != s.HTTP.Shown {
+				sum := sha256.Sum256([]byte(s.HTTP.URL))
+				all += "url=" + hex.EncodeToString(sum[:4]) + ";"
 			}
 		}
 	}
