@@ -17,6 +17,7 @@ import (
 	"syncline/internal/config"
 	"syncline/internal/daemon"
 	"syncline/internal/ops"
+	"syncline/internal/problem"
 )
 
 func applyCommand(g *globals) *cobra.Command {
@@ -86,7 +87,22 @@ func reload(ctx context.Context, path string, d *daemon.Daemon, log *slog.Logger
 			_, err = d.Apply(ctx, daemon.Application{Files: files, By: "SIGHUP"})
 		}
 		if err != nil && ctx.Err() == nil {
-			log.Error("configuration was not applied, the one at work stays", "code", syncline.CodeOf(err), "err", fmt.Errorf("%s: %w", path, err), "fix", syncline.FixOf(err))
+			code, fix := refusal(err)
+			log.Error("configuration was not applied, the one at work stays", "code", code, "err", fmt.Errorf("%s: %w", path, err), "fix", fix)
 		}
 	}
+}
+
+// refusal is the code and the way out of an error of applying a file.
+func refusal(err error) (code, fix string) {
+	var unread config.Problems
+	var invalid *ops.InvalidConfig
+	var failed *ops.CheckFailed
+	switch {
+	case errors.As(err, &unread), errors.As(err, &invalid):
+		return problem.CodeConfigInvalid, "correct it: `syncline validate` shows where"
+	case errors.As(err, &failed):
+		return problem.CodeCheckFailed, "correct what is listed: `syncline run --check` shows it with the ways out"
+	}
+	return syncline.CodeOf(err), syncline.FixOf(err)
 }

@@ -133,8 +133,8 @@ func TestApply(t *testing.T) {
 	}
 	p.signal([]byte("version: 1\nnonsense: true\n"))
 	eventually(t, "the log tells of a file that cannot be applied", func(context.Context) error {
-		if _, err := p.client().Status(t.Context()); err != nil || p.atWork().Version != 5 {
-			return fmt.Errorf("%w, version %d", err, p.atWork().Version)
+		if told := strings.Contains(p.log.String(), "code=config_invalid"); !told || p.atWork().Version != 5 {
+			return fmt.Errorf("told: %v, version %d", told, p.atWork().Version)
 		}
 		return nil
 	})

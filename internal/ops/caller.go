@@ -78,7 +78,7 @@ func (g *guard) authenticate(r *http.Request) (caller, error) {
 	scheme, secret, _ := strings.Cut(header, " ")
 	id, hash, ok := access.Parse(strings.TrimSpace(secret))
 	if !strings.EqualFold(scheme, "Bearer") || !ok {
-		return who, unauthorized("token_unknown", "the Authorization header has no token of this server", "Authorization: Bearer syn_…")
+		return who, unauthorized("token_unknown", "the Authorization header has no token", "send Authorization: Bearer syn_…, for commands SYNCLINE_TOKEN=syn_…; "+newToken)
 	}
 	token, stored, err := g.store.Token(r.Context(), id)
 	if err != nil && !errors.Is(err, state.ErrNotFound) {

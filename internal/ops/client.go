@@ -346,7 +346,7 @@ func call[T any](ctx context.Context, c *Client, method, path string, body any) 
 		}
 	}
 	return out, problem.New(res.StatusCode, "answer_unknown", "the server's answer to "+method+" "+path+" is not one of syncline's",
-		"check that --server names a syncline of this version")
+		"check that --server names a syncline of this version, with https where it has http.tls")
 }
 
 func (c *Client) unreachable(ctx context.Context, err error) error {
@@ -357,7 +357,12 @@ func (c *Client) unreachable(ctx context.Context, err error) error {
 	if errors.As(err, &failed) {
 		err = failed.Err
 	}
-	p := problem.New(0, "unreachable", "no answer from "+c.base+": "+err.Error(), "start syncline run, or give its address with --server")
+	fix := "start syncline run, or give its address with --server"
+	var certificate *tls.CertificateVerificationError
+	if errors.As(err, &certificate) {
+		fix = "give the certificate of the authority that signed the server's with --ca or SYNCLINE_CA, and --server a name that the server's has"
+	}
+	p := problem.New(0, "unreachable", "no answer from "+c.base+": "+err.Error(), fix)
 	p = p.Because(err)
 	return p
 }

@@ -12,6 +12,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -97,7 +98,9 @@ func TestTLS(t *testing.T) {
 	plain, err := NewClient(base)
 	must(t, err)
 	_, err = plain.Status(t.Context())
-	problemIn(t, err, 0, "unreachable", 4)
+	if p := problemIn(t, err, 0, "unreachable", 4); !strings.Contains(p.Fix, "--ca") {
+		t.Errorf("a certificate of an unknown authority: fix %q, want one that names --ca", p.Fix)
+	}
 	c, err := Connect(ClientOptions{Server: base, CA: cert})
 	must(t, err)
 	if _, err := c.Status(t.Context()); err != nil {
