@@ -187,6 +187,28 @@ func TestShadowRoundTrip(t *testing.T) {
 	})
 }
 
+// One record whose shadow is damaged waits; where another build wrote the shadows, all records are alike, and the route has to stop.
+func TestShadowsThatCannotBeRead(t *testing.T) {
+	r := resolver(t, Policy{Detect: []Detector{Data}, Strategy: LastWriteWins})
+	for _, tt := range []struct {
+		shadow string
+		class  syncline.Class
+		code   string
+	}{
+		{"", syncline.Rejected, "shadow_damaged"},
+		{"\x00", syncline.Rejected, "shadow_damaged"},
+		{"garbage", syncline.Rejected, "shadow_damaged"},
+		{string(rune(shadowVersion)), syncline.Rejected, "shadow_damaged"},
+		{string(rune(shadowVersion-1)) + "abc", syncline.Fatal, "shadow_format"},
+		{string(rune(shadowVersion+1)) + "abc", syncline.Fatal, "shadow_format"},
+	} {
+		_, err := r.Begin(syncline.Held{Values: row("a", "b"), Shadow: []byte(tt.shadow)})
+		if syncline.ClassOf(err) != tt.class || syncline.CodeOf(err) != tt.code {
+			t.Errorf("Begin with the shadow %q = %v, want class %v, code %s", tt.shadow, err, tt.class, tt.code)
+		}
+	}
+}
+
 func decodeShadow(data []byte) (*shadow, error) {
 	s := &shadow{}
 	return s, new(decoder).decode(s, data, schema.Columns)

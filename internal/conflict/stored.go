@@ -29,7 +29,14 @@ const (
 	fieldSaid                 = 64
 )
 
-var errShadow = errors.New("what is remembered of the record is damaged")
+var (
+	errShadow = errors.New("what is remembered of the record is damaged")
+	// errOtherShadow: all that a build with another form has remembered is like this, so that nothing is won by leaving out one record.
+	errOtherShadow = errors.New("what is remembered of the record was written by a build that is older or newer")
+)
+
+// lastShadowVersion bounds what is taken for the version of another build. No text begins with such a byte.
+const lastShadowVersion = 8
 
 // encoder writes one stored form.
 type encoder struct {
@@ -175,8 +182,11 @@ type decoder struct {
 // decode reads into s what encode wrote. The values refer to data.
 func (r *decoder) decode(s *shadow, data []byte, names []syncline.Column) error {
 	s.reset(len(names))
-	if len(data) == 0 || data[0] != shadowVersion {
+	switch {
+	case len(data) == 0, data[0] == 0, data[0] > lastShadowVersion:
 		return errShadow
+	case data[0] != shadowVersion:
+		return errOtherShadow
 	}
 	r.Reader, r.sources = packed.Reader{Data: data[1:]}, r.sources[:0]
 	for range r.Count() {

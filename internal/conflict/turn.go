@@ -1,6 +1,7 @@
 package conflict
 
 import (
+	"errors"
 	"slices"
 
 	"syncline"
@@ -64,7 +65,11 @@ func (r *Resolver) Begin(held syncline.Held) (*Turn, error) {
 		t.shadow.reset(len(r.schema.Columns))
 		return t, nil
 	}
-	if err := t.in.decode(&t.shadow, held.Shadow, r.schema.Columns); err != nil {
+	switch err := t.in.decode(&t.shadow, held.Shadow, r.schema.Columns); {
+	case errors.Is(err, errOtherShadow):
+		return nil, syncline.Errorf(syncline.Fatal, "shadow_format", "%w", err).
+			WithFix("run the build that wrote it; or remove all that the target's _syncline_shadow has of the object, resume the route, and run a full sync")
+	case err != nil:
 		return nil, syncline.Errorf(syncline.Rejected, "shadow_damaged", "%w", err).
 			WithFix("find out who changed the target's _syncline_shadow; remove what it has of this record, so that the next event counts as the first, then retry the task")
 	}
