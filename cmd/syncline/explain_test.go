@@ -38,7 +38,7 @@ func told(x ops.Explanation) string {
 		for _, e := range r.Events {
 			word := e.Does
 			if e.Trial != nil && !e.Trial.Matched {
-				word = "unwanted"
+				word = "unwanted," + e.Does
 			}
 			if e.Task != nil {
 				word += ":" + string(e.Task.Status)
@@ -77,9 +77,9 @@ func TestExplainAndReplay(t *testing.T) {
 	p.caughtUp()
 	for key, want := range map[string]string{
 		"4": "created updated updated | item writes:completed writes:completed writes:completed 4=equal" +
-			" | cheap writes:completed unwanted:completed writes:completed 4=equal",
+			" | cheap writes:completed unwanted,removes:completed writes:completed 4=equal",
 		"5":  "created deleted | item writes:completed removes:completed 5=absent | cheap writes:completed removes:completed 5=absent",
-		"3":  "snapshot | item writes:completed 3=equal | cheap unwanted:completed 3=absent",
+		"3":  "snapshot | item writes:completed 3=equal | cheap unwanted,removes:completed 3=absent",
 		"60": "updated | item writes:completed 60=equal | cheap writes:completed 60=equal",
 		"77": "| item | cheap",
 	} {
@@ -112,7 +112,7 @@ func TestExplainAndReplay(t *testing.T) {
 		t.Errorf("explain prints:\n%s", out)
 	}
 	draft := p.edited("< 10", "< 9")
-	if got, want := told(p.explain("shop/item/4", "--rules", draft)), "created updated updated | item writes writes writes 4=unknown | cheap writes unwanted unwanted 4=unknown"; got != want {
+	if got, want := told(p.explain("shop/item/4", "--rules", draft)), "created updated updated | item writes writes writes 4=unknown | cheap writes unwanted,removes unwanted,removes 4=unknown"; got != want {
 		t.Errorf("explain with a draft = %s\nwant %s", got, want)
 	}
 	bare := filepath.Join(t.TempDir(), "rules.yaml")
@@ -123,7 +123,7 @@ func TestExplainAndReplay(t *testing.T) {
 		}
 	}
 	write("rules:\n  - {id: dear, from: shop/item, to: report/dear, create: true, when: 'after.price > 10'}\n")
-	if got, want := told(p.explain("shop/item/4", "--rules", bare)), "created updated updated | dear unwanted writes unwanted 4=unknown"; got != want {
+	if got, want := told(p.explain("shop/item/4", "--rules", bare)), "created updated updated | dear unwanted,nothing writes unwanted,removes 4=unknown"; got != want {
 		t.Errorf("explain with nothing but rules = %s\nwant %s", got, want)
 	}
 	write("rules:\n  - {id: dear, from: shop/item, to: nowhere/dear}\n")

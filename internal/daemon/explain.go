@@ -120,7 +120,7 @@ func (e engine) explainRoute(ctx context.Context, c *config.Config, rt *route, x
 				one.State = ops.RouteHalted
 			}
 		}
-		if err := e.explainEvents(ctx, &one, c, rule, rt.rules[at], mine, draft); err != nil {
+		if err := e.explainEvents(ctx, &one, c, rule, rt.rules[at], mine, draft, !rt.events); err != nil {
 			return nil, err
 		}
 		if rt.rules[at].Between != nil {
@@ -133,8 +133,8 @@ func (e engine) explainRoute(ctx context.Context, c *config.Config, rt *route, x
 	return list, nil
 }
 
-// explainEvents tries the rule on each event, and tells what became of it.
-func (e engine) explainEvents(ctx context.Context, one *ops.ExplainedRule, c *config.Config, rule *apply.Rule, of *config.Rule, events []occurrence, draft bool) error {
+// explainEvents tries the rule on each event, and tells what became of it; holds says that the target holds records.
+func (e engine) explainEvents(ctx context.Context, one *ops.ExplainedRule, c *config.Config, rule *apply.Rule, of *config.Rule, events []occurrence, draft, holds bool) error {
 	var t trial.Rule
 	if of.Between == nil {
 		var done func() error
@@ -162,6 +162,9 @@ func (e engine) explainEvents(ctx context.Context, one *ops.ExplainedRule, c *co
 			}
 			view := out.View()
 			r.Trial = &view
+			if out.Err == nil && len(out.Records) == 0 {
+				r.Does = leaves(rule, ev, out, holds)
+			}
 		}
 		if !draft {
 			id := apply.TaskID(rule.ID, o.batch.Source, o.seq, o.index)
@@ -181,6 +184,22 @@ func (e engine) explainEvents(ctx context.Context, one *ops.ExplainedRule, c *co
 		one.Events = append(one.Events, r)
 	}
 	return nil
+}
+
+// leaves names what becomes of a record that the rule does not want, and that may be at a target that holds records from before.
+func leaves(rule *apply.Rule, ev *syncline.Event, out *trial.Outcome, holds bool) string {
+	failed := func(of func(trial.Check) bool) bool {
+		return slices.ContainsFunc(out.Checks, func(c trial.Check) bool { return !c.Holds && of(c) })
+	}
+	ignored := failed(func(c trial.Check) bool { return c.Event }) ||
+		failed(func(c trial.Check) bool { return c.Changed }) && !failed(func(c trial.Check) bool { return !c.Changed })
+	switch {
+	case !holds, ignored, ev.Op == syncline.OpCreated, rule.Left == apply.ActionIgnore:
+		return "nothing"
+	case rule.Left == apply.ActionSoft:
+		return "keeps"
+	}
+	return "removes"
 }
 
 // does names what such an event does to a record.

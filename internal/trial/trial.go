@@ -54,6 +54,9 @@ type Type struct {
 type Check struct {
 	What  string
 	Holds bool
+	// Event: it is about the event (its priority, its kind). Changed: it is about what changed. Where these do not hold, the event is left
+	// out and the record stays; where another one does not, the record leaves.
+	Event, Changed bool
 	// Err is why it could not be told.
 	Err error
 }
@@ -230,7 +233,7 @@ func checks(spec rule.Spec, filters []int, at transform.At) ([]Check, error) {
 		if err != nil {
 			return err
 		}
-		c := Check{What: what}
+		c := Check{What: what, Event: s.MinPriority != nil || len(s.Ops) > 0, Changed: len(s.OnlyIfChanged) > 0}
 		switch {
 		case len(s.OnlyIfChanged) > 0:
 			m.Watch(filters)
