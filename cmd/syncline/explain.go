@@ -11,6 +11,7 @@ import (
 
 	"syncline/internal/config"
 	"syncline/internal/ops"
+	"syncline/internal/state"
 )
 
 func explainCommand(g *globals) *cobra.Command {
@@ -123,7 +124,11 @@ func printRule(w *tabwriter.Writer, r *ops.ExplainedRule) {
 			if t.Attempts > 1 {
 				became += fmt.Sprintf(", %d attempts", t.Attempts)
 			}
-			if t.Code != "" {
+			switch {
+			case t.Code == "":
+			case t.Status == state.TaskCompleted:
+				became += ", before that " + t.Code + ": " + withoutCode(t)
+			default:
 				became += ", " + t.Code + ": " + withoutCode(t)
 			}
 		}

@@ -88,8 +88,12 @@ func taskShowCommand(g *globals) *cobra.Command {
 				if t.NextTry != nil {
 					row(w, "next try\t%s", instant(*t.NextTry))
 				}
-				row(w, "code\t%s", t.Code)
-				row(w, "error\t%s", withoutCode(&t))
+				code, text := "code", "error"
+				if t.Status == state.TaskCompleted { // it is over
+					code, text = "code before", "error before"
+				}
+				row(w, "%s\t%s", code, t.Code)
+				row(w, "%s\t%s", text, withoutCode(&t))
 				if t.Record != nil {
 					row(w, "operation\t%s", t.Record.Op)
 					if t.Record.Size > 0 {

@@ -31,9 +31,9 @@ func (a *api) registerRules(h huma.API) {
 	add(h, op(h, "try-rule", "POST", "/v1/rules/{id}/try", "What a rule makes of an event, step by step; nothing is written"), a.tryRule)
 }
 
-func (a *api) rules(ctx context.Context, _ *struct{}) (*reply[[]RuleInfo], error) {
+func (a *api) rules(ctx context.Context, in *page) (*reply[List[RuleInfo]], error) {
 	list, err := a.configs.Rules(ctx)
-	return answer(ctx, a, list, err)
+	return answerPage(ctx, a, list, in, func(r *RuleInfo) string { return r.ID }, err)
 }
 
 func (a *api) tryRule(ctx context.Context, in *struct {
@@ -46,7 +46,7 @@ func (a *api) tryRule(ctx context.Context, in *struct {
 
 // Rules returns the rules of the configuration at work.
 func (c *Client) Rules(ctx context.Context) ([]RuleInfo, error) {
-	return call[[]RuleInfo](ctx, c, "GET", "/v1/rules", nil)
+	return all[RuleInfo](ctx, c, "/v1/rules", nil, 0)
 }
 
 // TryRule tells what a rule makes of an event.
