@@ -88,12 +88,12 @@ func taskShowCommand(g *globals) *cobra.Command {
 				if t.NextTry != nil {
 					row(w, "next try\t%s", instant(*t.NextTry))
 				}
-				code, text := "code", "error"
-				if t.Status == state.TaskCompleted { // it is over
-					code, text = "code before", "error before"
+				over := ""
+				if t.Status == state.TaskCompleted {
+					over = " before"
 				}
-				row(w, "%s\t%s", code, t.Code)
-				row(w, "%s\t%s", text, withoutCode(&t))
+				row(w, "code%s\t%s", over, t.Code)
+				row(w, "error%s\t%s", over, withoutCode(&t))
 				if t.Record != nil {
 					row(w, "operation\t%s", t.Record.Op)
 					if t.Record.Size > 0 {
