@@ -50,6 +50,7 @@ func TestWrongNamesAndStretches(t *testing.T) {
 		{"replay --route item --from 2 --to 1 --reason x", exitOK, []string{"none of them"}},
 		{"explain shop/nosuch/1", exitFailed, []string{"unknown_entity", "shop/item"}},
 		{"explain shop/item", exitUsage, []string{"SYSTEM/ENTITY/KEY"}},
+		{"sync shop/item --route nosuch", exitFailed, []string{"unknown_route", "item, cheap"}},
 		{"sync shop/nosuch", exitFailed, []string{"unknown_entity", "shop/item"}},
 	} {
 		out, talk := p.command(tt.code, append(strings.Fields(tt.command), "--server", p.url())...)

@@ -252,8 +252,7 @@ func (e engine) StartSync(ctx context.Context, req ops.SyncRequest) (string, err
 	for _, id := range req.Routes {
 		r := e.route(id)
 		if r == nil || !r.reads(src, req.Entity) {
-			return "", syncline.Errorf(syncline.Rejected, "unknown_route", "route %s does not exist or does not read %s/%s: %w", id, req.Source, req.Entity,
-				state.ErrNotFound)
+			return "", noSuch("unknown_route", fmt.Sprintf("route that reads %s/%s with the name", req.Source, req.Entity), id, names{e.set()}.reading(src, req.Entity))
 		}
 	}
 	if run.Kind == syncline.RunFull {

@@ -28,6 +28,15 @@ func noSuch(code, what, name string, known []string) error {
 // names lists what the configuration at work has, in its order.
 type names struct{ s *set }
 
+func (n names) reading(src *source, entity string) (list []string) {
+	for _, r := range n.s.routes {
+		if r.reads(src, entity) {
+			list = append(list, r.id)
+		}
+	}
+	return list
+}
+
 func (n names) routes() (list []string) {
 	for _, r := range n.s.routes {
 		list = append(list, r.id)
