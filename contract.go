@@ -182,6 +182,13 @@ type Definer interface {
 	Define(ctx context.Context, d Definition) (Defined, error)
 }
 
+// Sighted is a Target whose system tells of a transaction before others can see what it wrote.
+type Sighted interface {
+	// Sees reports whether whoever reads now sees what these transactions of the target's own system have written, by Txn.XID. They have
+	// committed, as the log of changes tells.
+	Sees(ctx context.Context, xids []uint64) (bool, error)
+}
+
 // SchemaPolicy is what a rule does about a changed schema.
 type SchemaPolicy uint8
 

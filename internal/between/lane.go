@@ -127,6 +127,9 @@ func (l *Lane) apply(ctx context.Context, w *syncline.Write) (syncline.Result, e
 			rows = w.Changes[i].Row.Schema // of a route of one rule there is one
 		}
 	}
+	if err := l.sighted(ctx, w.Changes); err != nil {
+		return res, err
+	}
 	fates, err := l.p.reconcile(ctx, l.side, keys, rows, choices)
 	if err != nil {
 		return res, err

@@ -24,6 +24,8 @@ type world struct {
 	// fault is how the next write of the rule fails; 0 = it does not.
 	fault  func() memtarget.Fault
 	writes int // of records, by the rule
+	// sees tells whether a side shows the transactions that its log tells of; nil = it does.
+	sees func() bool
 }
 
 // database is one side.
@@ -83,6 +85,10 @@ func (w *world) start() {
 type meddled struct {
 	*memtarget.Target
 	d *database
+}
+
+func (m *meddled) Sees(context.Context, []uint64) (bool, error) {
+	return m.d.w.sees == nil || m.d.w.sees(), nil
 }
 
 func (m *meddled) Apply(ctx context.Context, write *syncline.Write) (syncline.Result, error) {
@@ -151,7 +157,8 @@ func (w *world) step(side int) error {
 	s := &syncline.Schema{Entity: "customer", Version: -1, Key: []int{0}, Columns: []syncline.Column{{Name: "id", Kind: syncline.KindInt}}}
 	write := &syncline.Write{Commit: func(context.Context, syncline.Result) error { return w.meddle() }}
 	for _, id := range slices.Compact(slices.Sorted(slices.Values(batch))) {
-		write.Changes = append(write.Changes, syncline.Change{Op: syncline.ChangePut, Row: syncline.Row{Schema: s, Values: []syncline.Value{syncline.Int(id)}}})
+		write.Changes = append(write.Changes, syncline.Change{Op: syncline.ChangePut, Row: syncline.Row{Schema: s, Values: []syncline.Value{syncline.Int(id)}},
+			Batch: &syncline.Batch{Txns: []syncline.Txn{{XID: 7}}, Events: []syncline.Event{{}}}})
 	}
 	res, err := w.lanes[side].Apply(w.t.Context(), write)
 	if err != nil {
