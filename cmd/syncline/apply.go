@@ -84,7 +84,7 @@ func reload(ctx context.Context, path string, d *daemon.Daemon, log *slog.Logger
 		files, problems := config.Files(path)
 		err := problems.Err()
 		if err == nil {
-			_, err = d.Apply(ctx, daemon.Application{Files: files, By: "SIGHUP"})
+			err = d.Reload(ctx, files, "SIGHUP")
 		}
 		if err != nil && ctx.Err() == nil {
 			code, fix := refusal(err)

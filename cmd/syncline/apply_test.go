@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -12,6 +13,7 @@ import (
 
 	"syncline/internal/failpoint"
 	"syncline/internal/ops"
+	"syncline/internal/state"
 )
 
 // holds waits until a query of the report has this answer.
@@ -144,6 +146,13 @@ func TestApply(t *testing.T) {
 			return fmt.Errorf("version %d by %s", c.Version, c.By)
 		}
 		return nil
+	})
+	eventually(t, "the audit log has both signals", func(ctx context.Context) error {
+		calls, err := p.client().Audit(ctx, state.CallFilter{Who: "SIGHUP"}, 10)
+		if err == nil && (len(calls) != 2 || calls[0].Status != http.StatusOK || calls[0].Operation != "apply-config") {
+			err = fmt.Errorf("it has %+v", calls)
+		}
+		return err
 	})
 	execute(t, shop, "INSERT INTO item VALUES (6, 50)")
 	holds(t, report, fmt.Sprintf(ids, "cheap"), "2 4 6")

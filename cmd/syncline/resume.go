@@ -20,7 +20,7 @@ func resumeCommand(g *globals) *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			switch {
 			case len(args) > 0 && system != "":
-				return usage(errors.New("give --system alone"))
+				return usage(errors.New("give routes or --system, not both"))
 			case len(args) == 0 && system == "":
 				return usage(errors.New("give a route, or --system SYSTEM"))
 			case len(args) > 1 && slices.Contains(pausable, args[0]):

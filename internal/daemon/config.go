@@ -7,8 +7,10 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -168,6 +170,15 @@ func (d *Daemon) Apply(ctx context.Context, a Application) (ops.Applied, error) 
 		return ops.Applied{}, err
 	}
 	return ops.Applied{AppliedConfig: d.set().applied, Plan: p, Resyncs: d.resync(ctx, concerned)}, nil
+}
+
+// Reload is Apply for a signal to the process. The audit log has it under the name of the signal.
+func (d *Daemon) Reload(ctx context.Context, files []config.File, signal string) error {
+	call := state.Call{Who: signal, Operation: "apply-config", Details: map[string]string{"files": strconv.Itoa(len(files))}}
+	return ops.NoteCall(ctx, d.state, call, http.StatusOK, func() error {
+		_, err := d.Apply(ctx, Application{Files: files, By: signal})
+		return err
+	})
 }
 
 // faultsOf are the findings that would keep something from working.

@@ -63,15 +63,21 @@ func (l *LocalTokens) record(ctx context.Context, operation string, details map[
 			details[name] = value
 		}
 	}
-	c := &state.Call{ID: strings.ToLower(rand.Text()), At: time.Now(), Who: l.Who, Operation: operation, Details: details, Reason: brief(l.Reason)}
-	if err := l.Store.AddCall(ctx, c); err != nil {
+	return NoteCall(ctx, l.Store, state.Call{Who: l.Who, Operation: operation, Details: details, Reason: brief(l.Reason)}, done, do)
+}
+
+// NoteCall writes down what is done without a request, as the audit log has those: that it begins, and what came of it, which is the status
+// done where there is no error. What cannot be written down is not done.
+func NoteCall(ctx context.Context, store *state.Store, c state.Call, done int, do func() error) error {
+	c.ID, c.At = strings.ToLower(rand.Text()), time.Now()
+	if err := store.AddCall(ctx, &c); err != nil {
 		return err
 	}
 	err, code := do(), ""
 	if err != nil {
 		done, code = http.StatusUnprocessableEntity, syncline.CodeOf(err)
 	}
-	if ended := l.Store.EndCall(ctx, c.ID, done, code, time.Now()); err == nil {
+	if ended := store.EndCall(context.WithoutCancel(ctx), c.ID, done, code, time.Now()); err == nil {
 		err = ended
 	}
 	return err
