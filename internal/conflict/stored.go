@@ -174,7 +174,7 @@ func (e *encoder) text(s string) { e.b = packed.AppendBytes(e.b, s) }
 // decoder reads stored forms.
 type decoder struct {
 	packed.Reader
-	// texts are some that were read before: the same few sources, logs and fields come again and again.
+	// texts are some that were read before: the same few sources and logs come again and again.
 	texts   []string
 	sources []string
 }

@@ -16,7 +16,8 @@ type Call struct {
 	// ID is that of the request, which its answer names in X-Request-Id.
 	ID string    `json:"id" doc:"The X-Request-Id of the answer."`
 	At time.Time `json:"at"`
-	// Who is the name of the token, "local" where there were no tokens, "local:" and the user for who worked on the state store itself.
+	// Who is the name of the token, "local" where there were no tokens, "local:" and the user for who worked on the state store itself, or
+	// the signal that the process got.
 	Who     string `json:"who"`
 	Token   string `json:"token,omitempty" doc:"The id of the token."`
 	Role    string `json:"role,omitempty"`
