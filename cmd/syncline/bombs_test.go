@@ -23,14 +23,7 @@ var bombs = `RECORD.bomb == "loop" ? all(1..100000, all(1..100000, all(1..100000
 func TestExpressionBombs(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	open := func(name string) *sql.DB {
-		db, err := sql.Open("sqlite", "file:"+filepath.Join(dir, name)+"?_pragma=busy_timeout(10000)&_pragma=journal_mode(wal)")
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = db.Close() })
-		return db
-	}
+	open := func(name string) *sql.DB { return openSQLite(t, filepath.Join(dir, name)) }
 	app, report := open("app.db"), open("report.db")
 	exec := func(db *sql.DB, text string) {
 		t.Helper()

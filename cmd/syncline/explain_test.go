@@ -229,11 +229,7 @@ rules:
   - {id: twoway, between: [crm/customer, erp/client], fields: {id: number, name: label}, conflict: {fields: {stock: sum}}}
 `)
 	open := func(name, statements string) *sql.DB {
-		db, err := sql.Open("sqlite", "file:"+filepath.Join(p.dir, name)+"?_pragma=busy_timeout(10000)&_pragma=journal_mode(wal)")
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = db.Close() })
+		db := openSQLite(t, filepath.Join(p.dir, name))
 		execute(t, db, statements)
 		return db
 	}

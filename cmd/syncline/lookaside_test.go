@@ -31,14 +31,7 @@ func TestEnrichmentFromAFileAndAnotherEntity(t *testing.T) {
 		}
 	}
 	insert(`CREATE TABLE customer (id int PRIMARY KEY, name text, tier text); INSERT INTO customer VALUES (1, 'Ann', 'gold')`)
-	db := func(name string) *sql.DB {
-		db, err := sql.Open("sqlite", "file:"+filepath.Join(dir, name)+"?_pragma=busy_timeout(10000)&_pragma=journal_mode(wal)")
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = db.Close() })
-		return db
-	}
+	db := func(name string) *sql.DB { return openSQLite(t, filepath.Join(dir, name)) }
 	shop, report := db("shop.db"), db("report.db")
 	order := func(text string) {
 		t.Helper()

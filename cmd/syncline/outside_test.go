@@ -15,14 +15,7 @@ import (
 func TestStepsThatAskOutside(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	open := func(name string) *sql.DB {
-		db, err := sql.Open("sqlite", "file:"+filepath.Join(dir, name)+"?_pragma=busy_timeout(10000)&_pragma=journal_mode(wal)")
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = db.Close() })
-		return db
-	}
+	open := func(name string) *sql.DB { return openSQLite(t, filepath.Join(dir, name)) }
 	exec := func(db *sql.DB, text string) {
 		t.Helper()
 		if _, err := db.ExecContext(t.Context(), text); err != nil {

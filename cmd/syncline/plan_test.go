@@ -30,11 +30,7 @@ var cursorAt = regexp.MustCompile(`at \d+`)
 // makeShop makes the database that shopConfig captures, with items at 1, 6 and 20.
 func makeShop(t *testing.T, path string) *sql.DB {
 	t.Helper()
-	db, err := sql.Open("sqlite", "file:"+path+"?_pragma=busy_timeout(10000)&_pragma=journal_mode(wal)")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = db.Close() })
+	db := openSQLite(t, path)
 	for _, statement := range []string{"CREATE TABLE item (id INTEGER PRIMARY KEY, price INTEGER)", "INSERT INTO item VALUES (1, 1), (2, 6), (3, 20)"} {
 		if _, err := db.ExecContext(t.Context(), statement); err != nil {
 			t.Fatal(err)

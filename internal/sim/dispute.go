@@ -346,21 +346,16 @@ func (d *dispute) heal() error {
 	d.calm, d.ailing, d.fault = true, false, 0
 	d.log.FailNext()
 	d.crash()
-	for quiet := 0; quiet < 3; {
-		if d.result.Steps++; d.result.Steps > 20_000 {
-			return broken("it does not come to rest")
-		}
-		before := d.trace.Len()
+	err := d.rest(20_000, func() error {
 		for _, do := range []func() error{func() error { return d.capturing(4) }, d.step, d.decide} {
 			if err := d.survive(do()); err != nil {
 				return err
 			}
 		}
-		quiet++
-		if d.trace.Len() != before {
-			quiet = 0
-		}
-		d.now = d.now.Add(10 * time.Minute)
+		return nil
+	})
+	if err != nil {
+		return err
 	}
 	return d.checkEnd()
 }

@@ -191,11 +191,7 @@ func (w *rivals) heal() error {
 		in.ailing = false
 	}
 	w.crash()
-	for quiet := 0; quiet < 3; {
-		if w.result.Steps++; w.result.Steps > 20_000 {
-			return broken("it does not come to rest")
-		}
-		before := w.trace.Len()
+	err := w.rest(20_000, func() error {
 		for s := range w.intakes {
 			if err := w.survive(w.intakes[s].capturing(4)); err != nil {
 				return err
@@ -204,11 +200,10 @@ func (w *rivals) heal() error {
 				return err
 			}
 		}
-		quiet++
-		if w.trace.Len() != before {
-			quiet = 0
-		}
-		w.now = w.now.Add(10 * time.Minute)
+		return nil
+	})
+	if err != nil {
+		return err
 	}
 	return w.checkEnd()
 }

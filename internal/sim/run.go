@@ -60,6 +60,26 @@ func broken(format string, args ...any) error {
 	return syncline.Errorf(syncline.Fatal, "promise_broken", format, args...)
 }
 
+// rest has everything work, ten minutes apart, until three rounds in a row have left no trace. More than most of them break a promise.
+func (r *run) rest(most int, round func() error) error {
+	for quiet, rounds := 0, 0; quiet < 3; rounds++ {
+		if rounds > most {
+			return broken("it does not come to rest")
+		}
+		r.result.Steps++
+		before := r.trace.Len()
+		if err := round(); err != nil {
+			return err
+		}
+		quiet++
+		if r.trace.Len() != before {
+			quiet = 0
+		}
+		r.now = r.now.Add(10 * time.Minute)
+	}
+	return nil
+}
+
 // survive takes note of an error that a process outlives. Any other one ends the run.
 func (r *run) survive(err error) error {
 	if err == nil {

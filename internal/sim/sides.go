@@ -231,11 +231,7 @@ func (w *sides) heal() error {
 
 // rest lets the rule work until nothing is left to do.
 func (w *sides) rest() error {
-	for quiet, rounds := 0, 0; quiet < 3; rounds++ {
-		if rounds > 2000 {
-			return broken("the sides do not come to rest")
-		}
-		before := w.trace.Len()
+	return w.run.rest(2000, func() error {
 		for s, d := range w.databases {
 			d.visible()
 			for _, do := range []func() error{func() error { return d.capturing(4) }, func() error { return w.step(s) }, func() error { return w.decide(s) }} {
@@ -244,11 +240,6 @@ func (w *sides) rest() error {
 				}
 			}
 		}
-		quiet++
-		if w.trace.Len() != before {
-			quiet = 0
-		}
-		w.now = w.now.Add(10 * time.Minute)
-	}
-	return nil
+		return nil
+	})
 }

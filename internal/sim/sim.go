@@ -6,7 +6,6 @@ package sim
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -180,11 +179,7 @@ func (w *world) heal() error {
 	w.log.FailNext()
 	w.ailing = false
 	w.crash() // faults that were waiting are gone, and recovery is the normal start
-	for quiet := 0; quiet < 3; {
-		if w.result.Steps++; w.result.Steps > 200_000 {
-			return errors.New("it does not come to rest")
-		}
-		before := w.trace.Len()
+	err := w.rest(200_000, func() error {
 		if err := w.capturing(4); err != nil && syncline.ClassOf(err) == syncline.Fatal {
 			return fmt.Errorf("halted: %w", err)
 		}
@@ -196,11 +191,10 @@ func (w *world) heal() error {
 				return err
 			}
 		}
-		quiet++
-		if w.trace.Len() != before {
-			quiet = 0
-		}
-		w.now = w.now.Add(10 * time.Minute)
+		return nil
+	})
+	if err != nil {
+		return err
 	}
 	return w.checkEnd()
 }
