@@ -52,6 +52,7 @@ var kinds = map[string]kind{
 	".": root,
 
 	"internal/access":     pure,
+	"internal/alert":      pure,
 	"internal/backoff":    pure,
 	"internal/cloudevent": pure,
 	"internal/dialer":     pure,

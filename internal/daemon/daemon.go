@@ -70,6 +70,8 @@ type Daemon struct {
 		list []state.Pause // a copy of the state store's
 	}
 
+	readings readings
+
 	mu      sync.Mutex
 	unheard map[string]bool              // routes that have not been told of a refused run
 	indexes map[string]*search.Directory // by path, once a target needs one
