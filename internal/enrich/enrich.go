@@ -13,10 +13,8 @@ package enrich
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"log/slog"
-	"net"
 	"strings"
 	"sync"
 	"time"
@@ -193,22 +191,6 @@ func (e *Enricher) unanswered(ctx context.Context, err error, now time.Time) err
 		e.log.Warn("enrichment gets no answer: its fields count as missing", "code", syncline.CodeOf(err), "err", err)
 	}
 	return nil
-}
-
-// outage says how a connection fails, without what was asked over it; "" where that cannot be told apart.
-func outage(err error) string {
-	var certificate *tls.CertificateVerificationError
-	var name *net.DNSError
-	var connection *net.OpError
-	switch {
-	case errors.As(err, &certificate):
-		return ": " + certificate.Error()
-	case errors.As(err, &name):
-		return ": " + name.Error()
-	case errors.As(err, &connection):
-		return ": " + connection.Error()
-	}
-	return ""
 }
 
 // settle gives a record what was found of its key.

@@ -14,6 +14,7 @@ import (
 
 	"syncline"
 	"syncline/internal/dialer"
+	"syncline/internal/httpclient"
 	"syncline/internal/transform"
 )
 
@@ -124,7 +125,7 @@ func (p *postgres) failed(ctx context.Context, err error) error {
 		return syncline.Errorf(syncline.Transient, "enrich_unreachable", "system %s does not answer the query: SQLSTATE %s", p.step.SQL.System, refused.Code).
 			WithFix("see why; it is asked again")
 	}
-	return syncline.Errorf(syncline.Transient, "enrich_unreachable", "system %s does not answer%s", p.step.SQL.System, outage(err)).
+	return syncline.Errorf(syncline.Transient, "enrich_unreachable", "system %s does not answer%s", p.step.SQL.System, httpclient.Outage(err)).
 		WithFix("see whether it can be reached; it is asked again")
 }
 

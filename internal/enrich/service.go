@@ -5,24 +5,21 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
 	"sync"
-	"time"
 
 	"syncline"
-	"syncline/internal/dialer"
 	"syncline/internal/document"
+	"syncline/internal/httpclient"
 	"syncline/internal/transform"
 )
 
 const (
 	sideBySide = 8       // questions under way
 	maxAnswer  = 1 << 20 // bytes of an answer
-	maxHead    = 64 << 10
 )
 
 // service asks over HTTP.
@@ -43,16 +40,7 @@ func newService(step transform.Enrich) (*service, error) {
 		return nil, syncline.Errorf(syncline.Fatal, "url_insecure", "the service at %s has no TLS", u.Host).
 			WithFix("use https, or set allow_private for a service in the local network")
 	}
-	d := &net.Dialer{Timeout: 10 * time.Second}
-	if !step.HTTP.AllowPrivate {
-		d.Control = dialer.Public
-	}
-	return &service{step: step, host: u.Host, client: &http.Client{
-		// A redirect is an answer like another: following it would send the key and the headers to a host that nobody chose.
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		Transport: &http.Transport{Proxy: nil, DialContext: d.DialContext, ForceAttemptHTTP2: true, MaxIdleConnsPerHost: sideBySide,
-			IdleConnTimeout: 90 * time.Second, MaxResponseHeaderBytes: maxHead},
-	}}, nil
+	return &service{step: step, host: u.Host, client: httpclient.New(httpclient.Options{AllowPrivate: step.HTTP.AllowPrivate, PerHost: sideBySide})}, nil
 }
 
 func (s *service) close() error {
@@ -168,7 +156,7 @@ func (s *service) unreachable(ctx context.Context, err error) error {
 	case errors.As(err, &refused):
 		return refused
 	}
-	return syncline.Errorf(syncline.Transient, "enrich_unreachable", "the service at %s does not answer%s", s.host, outage(err)).
+	return syncline.Errorf(syncline.Transient, "enrich_unreachable", "the service at %s does not answer%s", s.host, httpclient.Outage(err)).
 		WithFix("see whether it can be reached; it is asked again")
 }
 

@@ -371,14 +371,3 @@ func TestCheck(t *testing.T) {
 		t.Errorf("Check sent %d requests", n)
 	}
 }
-
-func FuzzRetryAfter(f *testing.F) {
-	for _, s := range []string{"7", "-1", "99999999999", "Wed, 21 Oct 2026 07:28:00 GMT", ""} {
-		f.Add(s)
-	}
-	f.Fuzz(func(t *testing.T, s string) {
-		if d := retryAfter(s, time.Unix(1800000000, 0)); d < 0 || d > maxRetryAfter {
-			t.Errorf("retryAfter(%q) = %s", s, d)
-		}
-	})
-}

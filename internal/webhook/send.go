@@ -9,15 +9,12 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"strconv"
 	"time"
 
 	"syncline"
 	"syncline/internal/cloudevent"
+	"syncline/internal/httpclient"
 )
-
-// maxRetryAfter bounds what an endpoint can ask for: it must not be able to stop a route for good.
-const maxRetryAfter = time.Hour
 
 // RetryError is a transient error of an endpoint that said when to come back.
 type RetryError struct {
@@ -70,7 +67,7 @@ func statusError(host string, res *http.Response, now time.Time) error {
 			WithFix("remove the rule, or ask the endpoint's owner and start the route again")
 	case code == http.StatusRequestTimeout, code == http.StatusTooEarly, code == http.StatusTooManyRequests, code >= 500:
 		e := syncline.Errorf(syncline.Transient, "endpoint_unavailable", "%s answered %d", host, code)
-		if after := retryAfter(res.Header.Get("Retry-After"), now); after > 0 {
+		if after := httpclient.RetryAfter(res.Header.Get("Retry-After"), now); after > 0 {
 			return &RetryError{Err: e, After: after}
 		}
 		return e
@@ -81,20 +78,9 @@ func statusError(host string, res *http.Response, now time.Time) error {
 	return syncline.Errorf(syncline.Rejected, "endpoint_rejected", "%s answered %d", host, code)
 }
 
-// retryAfter reads the header: seconds or an HTTP date. 0 = it says nothing.
-func retryAfter(header string, now time.Time) time.Duration {
-	var after time.Duration
-	if seconds, err := strconv.ParseUint(header, 10, 32); err == nil {
-		after = time.Duration(seconds) * time.Second
-	} else if at, err := http.ParseTime(header); err == nil {
-		after = at.Sub(now)
-	}
-	return min(max(after, 0), maxRetryAfter)
-}
-
 // networkError tells why there was no answer. The cause is cut out of url.Error, which would show the URL.
 func networkError(host string, err error) *syncline.Error {
-	if e := refusal(err); e != nil {
+	if e := httpclient.Refusal(err); e != nil {
 		return e
 	}
 	var wrapped *url.Error
@@ -106,13 +92,4 @@ func networkError(host string, err error) *syncline.Error {
 		return syncline.Errorf(syncline.Transient, "endpoint_timeout", "%s did not answer in time", host)
 	}
 	return syncline.Errorf(syncline.Transient, "endpoint_unreachable", "reach %s: %w", host, err)
-}
-
-// refusal returns dialer.Public's error inside err, or nil.
-func refusal(err error) *syncline.Error {
-	var e *syncline.Error
-	if errors.As(err, &e) && e.Code == "address_refused" {
-		return e
-	}
-	return nil
 }

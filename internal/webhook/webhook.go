@@ -23,7 +23,7 @@ import (
 	"time"
 
 	"syncline"
-	"syncline/internal/dialer"
+	"syncline/internal/httpclient"
 )
 
 // Options say where events go.
@@ -48,7 +48,7 @@ const (
 	defaultTimeout     = 15 * time.Second
 	defaultConcurrency = 8
 	connectTimeout     = 10 * time.Second
-	maxResponse        = 64 << 10 // bytes of an answer's head, and of its body before the connection is given up
+	maxResponse        = 64 << 10 // bytes of an answer before the connection is given up
 )
 
 // Target sends events.
@@ -75,7 +75,7 @@ func Open(_ context.Context, opts Options) (*Target, error) {
 	if opts.Logger == nil {
 		opts.Logger = slog.New(slog.DiscardHandler)
 	}
-	t := &Target{opts: opts, log: opts.Logger, dialer: &net.Dialer{Timeout: connectTimeout}}
+	t := &Target{opts: opts, log: opts.Logger, dialer: httpclient.Dialer(opts.AllowPrivate)}
 	var err error
 	if t.url, err = parseURL(opts.URL, opts.AllowPrivate); err != nil {
 		return nil, err
@@ -87,29 +87,9 @@ func Open(_ context.Context, opts Options) (*Target, error) {
 		}
 		t.keys = append(t.keys, key)
 	}
-	if !opts.AllowPrivate {
-		t.dialer.Control = dialer.Public
-	}
-	t.client = &http.Client{
-		Timeout: opts.Timeout,
-		// A redirect is an answer like another: following it would send the event to a host that nobody chose.
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		Transport: &http.Transport{
-			Proxy:                  nil, // a proxy would connect where the guard cannot see
-			DialContext:            t.dialer.DialContext,
-			TLSClientConfig:        tlsConfig(),
-			TLSHandshakeTimeout:    connectTimeout,
-			ForceAttemptHTTP2:      true,
-			MaxIdleConnsPerHost:    opts.Concurrency,
-			IdleConnTimeout:        90 * time.Second,
-			MaxResponseHeaderBytes: maxResponse,
-			DisableCompression:     true,
-		},
-	}
+	t.client = httpclient.New(httpclient.Options{AllowPrivate: opts.AllowPrivate, PerHost: opts.Concurrency, Timeout: opts.Timeout, Plain: true})
 	return t, nil
 }
-
-func tlsConfig() *tls.Config { return &tls.Config{MinVersion: tls.VersionTLS12} }
 
 // parseURL returns the endpoint. Errors do not show the URL, whose path or query often is a secret.
 func parseURL(raw string, allowHTTP bool) (*url.URL, error) {
@@ -185,7 +165,7 @@ func (t *Target) probe(ctx context.Context) error {
 	var conn net.Conn
 	var err error
 	if t.url.Scheme == "https" {
-		conn, err = (&tls.Dialer{NetDialer: t.dialer, Config: tlsConfig()}).DialContext(ctx, "tcp", address)
+		conn, err = (&tls.Dialer{NetDialer: t.dialer, Config: httpclient.TLS()}).DialContext(ctx, "tcp", address)
 	} else {
 		conn, err = t.dialer.DialContext(ctx, "tcp", address)
 	}

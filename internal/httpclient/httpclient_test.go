@@ -1,0 +1,60 @@
+package httpclient
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"syncline"
+)
+
+func TestRetryAfter(t *testing.T) {
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	for header, want := range map[string]time.Duration{
+		"":                               0,
+		"0":                              0,
+		"120":                            2 * time.Minute,
+		"-5":                             0,
+		"99999999":                       time.Hour,
+		"soon":                           0,
+		"Sun, 01 Mar 2026 12:00:30 GMT":  30 * time.Second,
+		"Sunday, 01-Mar-26 12:00:30 GMT": 30 * time.Second,
+		"Sun, 01 Mar 2026 11:00:00 GMT":  0,
+		"Mon, 01 Mar 2027 12:00:00 GMT":  time.Hour,
+	} {
+		if got := RetryAfter(header, now); got != want {
+			t.Errorf("RetryAfter(%q) = %s, want %s", header, got, want)
+		}
+	}
+}
+
+// TestGuard: neither a private address nor a redirect is followed without the operator's word.
+func TestGuard(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, "http://elsewhere.example/", http.StatusFound)
+	}))
+	defer server.Close()
+	if _, err := New(Options{}).Get(server.URL); Refusal(err) == nil || syncline.CodeOf(err) != "address_refused" {
+		t.Errorf("a request to a private address: %v, want address_refused", err)
+	}
+	res, err := New(Options{AllowPrivate: true}).Get(server.URL)
+	if err != nil || res.StatusCode != http.StatusFound {
+		t.Errorf("a redirect is followed: %v, %v", res, err)
+	}
+	server.Close()
+	if _, err := New(Options{AllowPrivate: true}).Get(server.URL); Outage(err) == "" || Refusal(err) != nil {
+		t.Errorf("Outage(%v) = %q", err, Outage(err))
+	}
+}
+
+func FuzzRetryAfter(f *testing.F) {
+	for _, s := range []string{"7", "-1", "99999999999", "Wed, 21 Oct 2026 07:28:00 GMT", ""} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		if d := RetryAfter(s, time.Unix(1800000000, 0)); d < 0 || d > maxRetryAfter {
+			t.Errorf("RetryAfter(%q) = %s", s, d)
+		}
+	})
+}
