@@ -68,19 +68,42 @@ func routesCommand(g *globals) *cobra.Command {
 }
 
 func printSystems(w io.Writer, systems []ops.SystemStatus) {
-	t := newNoted("SYSTEM\tTYPE\tSTATE\tCAPTURED\tEVENTS/S\tLOG\tPOSITION")
+	t := newNoted("SYSTEM\tTYPE\tSTATE\tCAPTURED\tEVENTS/S\tLOG\tHELD\tPOSITION")
 	for _, s := range systems {
-		line := fmt.Sprintf("%s\t%s\t%s\t\t\t\t", s.Name, s.Type, s.State)
+		line := fmt.Sprintf("%s\t%s\t%s\t\t\t\t\t", s.Name, s.Type, s.State)
 		if s.Log != nil {
 			position := s.Log.Position
 			if s.Log.Last == 0 { // nothing was captured yet
 				position = "-"
 			}
-			line = fmt.Sprintf("%s\t%s\t%s\t%d\t%.0f\t%s\t%s", s.Name, s.Type, s.State, s.Log.Captured, s.Log.Rate, size(s.Log.Bytes), position)
+			line = fmt.Sprintf("%s\t%s\t%s\t%d\t%.0f\t%s\t%s\t%s", s.Name, s.Type, s.State, s.Log.Captured, s.Log.Rate, size(s.Log.Bytes), held(s.Risk), position)
 		}
-		t.row(line, notes(s.Error, s.Warnings))
+		t.row(line, append(notes(s.Error, s.Warnings), riskNotes(s.Risk)...))
 	}
 	t.print(w)
+}
+
+// held is what the source's system keeps for it.
+func held(r *ops.SourceRisk) string {
+	if r == nil {
+		return "-"
+	}
+	return size(r.HeldBytes)
+}
+
+// riskNotes say what is wrong with a slot.
+func riskNotes(r *ops.SourceRisk) []string {
+	if r == nil || !r.AtRisk {
+		return nil
+	}
+	note := fmt.Sprintf("slot %s is %s", r.Slot, r.SlotState)
+	if r.Reason != "" {
+		note += " (" + r.Reason + ")"
+	}
+	if r.SafeBytes != nil {
+		note += fmt.Sprintf(": the server removes what it holds after %s more", size(max(*r.SafeBytes, 0)))
+	}
+	return []string{"warning: " + note}
 }
 
 func printRoutes(w io.Writer, routes []ops.RouteStatus) {

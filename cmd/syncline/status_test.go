@@ -16,18 +16,21 @@ import (
 // TestColumnsStayAligned below a row with an error.
 func TestColumnsStayAligned(t *testing.T) {
 	var out strings.Builder
+	left := int64(1 << 30)
 	printSystems(&out, []ops.SystemStatus{
 		{Name: "crm", Type: "postgres", State: "halted", Log: &ops.LogStatus{Position: "0/0/0"},
-			Error: &ops.Fault{Code: "slot_missing", Text: "slot_missing: the slot is gone", Fix: "make it"}},
+			Error: &ops.Fault{Code: "slot_missing", Text: "slot_missing: the slot is gone", Fix: "make it"},
+			Risk: &ops.SourceRisk{Slot: "syncline_crm", SlotState: "unreserved", HeldBytes: 9 << 30, SafeBytes: &left, AtRisk: true}},
 		{Name: "warehouse", Type: "postgres", State: "running"},
 		{Name: "s", Type: "sqlite", State: "running", Log: &ops.LogStatus{Last: 1, Position: "1/2/0"}},
 	})
-	want := `SYSTEM     TYPE      STATE    CAPTURED  EVENTS/S  LOG  POSITION
-crm        postgres  halted   0         0         0 B  -
+	want := `SYSTEM     TYPE      STATE    CAPTURED  EVENTS/S  LOG  HELD     POSITION
+crm        postgres  halted   0         0         0 B  9.0 GiB  -
   slot_missing: the slot is gone
   fix: make it
+  warning: slot syncline_crm is unreserved: the server removes what it holds after 1.0 GiB more
 warehouse  postgres  running
-s          sqlite    running  0         0         0 B  1/2/0
+s          sqlite    running  0         0         0 B  -        1/2/0
 `
 	if diff := cmp.Diff(want, out.String()); diff != "" {
 		t.Errorf("systems (-want +got):\n%s", diff)

@@ -233,6 +233,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 	}
 	begin(d.set(), &set{})
 	house.Go(func() { d.keepHouse(routeCtx) })
+	house.Go(func() { d.watchRisks(routeCtx) })
 	house.Go(func() { d.tellRefused(routeCtx) })
 	house.Go(func() { notices.run(routeCtx, d.logConflicts) })
 	for ended := false; !ended; {

@@ -46,6 +46,8 @@ type stream struct {
 	capture   *capture.Capture
 	// refused: the log was too full for a batch since it was last looked after.
 	refused atomic.Bool
+	// asked is what its system has told of what it keeps; nil = nothing yet.
+	asked atomic.Pointer[asked]
 	// younger is where firstYounger goes on. It belongs to the goroutine of keepHouse.
 	younger syncline.Seq
 }

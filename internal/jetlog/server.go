@@ -7,6 +7,7 @@ import (
 	"errors"
 	"log/slog"
 	"maps"
+	"math"
 	"net/url"
 	"slices"
 	"sort"
@@ -196,6 +197,18 @@ func (s *Server) Room() (int64, error) {
 	}
 	free, err := s.embedded.free()
 	return max(free, 0), err
+}
+
+// FreeShare returns which share of the disk with the logs is free, and whether that could be measured.
+func (s *Server) FreeShare() (share float64, measured bool, err error) {
+	if s.embedded == nil {
+		return 0, false, nil
+	}
+	free, total, err := space(s.embedded.dir)
+	if err != nil || total == 0 || total == math.MaxUint64 {
+		return 0, false, err
+	}
+	return float64(free) / float64(total), true, nil
 }
 
 // Sources lists the sources that have a log, sorted.

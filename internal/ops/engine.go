@@ -102,6 +102,32 @@ type SystemStatus struct {
 	Warnings []string `json:"warnings,omitempty" nullable:"false"`
 	// Log is set on a source.
 	Log *LogStatus `json:"log,omitempty"`
+	// Risk is set on a source whose system keeps something for it, once it has told what.
+	Risk *SourceRisk `json:"risk,omitempty"`
+}
+
+// SourceRisk is what a system keeps for its source, and how near it is to keeping it no longer.
+type SourceRisk struct {
+	// At is when the system was asked.
+	At time.Time `json:"at"`
+	// System is who the system says that it is.
+	System string `json:"system_id,omitempty"`
+	Slot   string `json:"slot,omitempty"`
+	// SlotState is reserved, extended, unreserved (needed changes may be removed any moment), lost or missing; Reason is the system's word for a loss.
+	SlotState string `json:"slot_state,omitempty" enum:"reserved,extended,unreserved,lost,missing"`
+	Reason    string `json:"reason,omitempty"`
+	// Active: the slot is being read.
+	Active bool `json:"active"`
+	// HeldBytes is what the system keeps for the source, SafeBytes how much more it may write before it removes what is needed (absent =
+	// no limit), LagBytes what it has written behind what was confirmed, LagSeconds how long a change takes until it is confirmed.
+	HeldBytes  int64   `json:"held_bytes"`
+	SafeBytes  *int64  `json:"safe_bytes,omitempty"`
+	LagBytes   int64   `json:"lag_bytes"`
+	LagSeconds float64 `json:"lag_seconds"`
+	// HeldChanges is how many changes a change table holds.
+	HeldChanges int64 `json:"held_changes,omitempty"`
+	// AtRisk: something that is needed was lost or is about to be.
+	AtRisk bool `json:"at_risk"`
 }
 
 // LogStatus is what a source's log holds.

@@ -1,0 +1,101 @@
+package daemon
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"syncline"
+	"syncline/internal/ops"
+)
+
+const (
+	// riskEvery is how often sources are asked what their system keeps for them.
+	riskEvery = 10 * time.Second
+	// riskTimeout bounds one question.
+	riskTimeout = 5 * time.Second
+)
+
+// asked is what a source's system has told of what it keeps.
+type asked struct {
+	risk syncline.SourceRisk
+	// at is when, or zero; err is why it did not answer the last time.
+	at  time.Time
+	err error
+}
+
+// risks returns what the systems of the sources keep for them, as far as it is known: by name, as they have told last. It asks nobody.
+func (d *Daemon) risks(context.Context) map[string]syncline.SourceRisk {
+	known := make(map[string]syncline.SourceRisk)
+	for _, s := range d.set().sources {
+		if a := s.asked.Load(); a != nil && !a.at.IsZero() {
+			known[s.system.Name] = a.risk
+		}
+	}
+	return known
+}
+
+// watchRisks asks every source, again and again.
+func (d *Daemon) watchRisks(ctx context.Context) {
+	tick := time.NewTicker(riskEvery)
+	defer tick.Stop()
+	for {
+		d.askRisks(ctx)
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// askRisks asks all sources at once: one that does not answer holds up none of the others.
+func (d *Daemon) askRisks(ctx context.Context) {
+	var waiting sync.WaitGroup
+	for _, s := range d.set().sources {
+		waiting.Go(func() { d.askRisk(ctx, s) })
+	}
+	waiting.Wait()
+}
+
+// askRisk asks one source's system by a Source that is not opened, so that the one at work is left alone. That it does not answer is no
+// news: its capture says so.
+func (d *Daemon) askRisk(ctx context.Context, s *source) {
+	open, err := connectors[s.system.Type].source(d, s)
+	if err != nil {
+		return
+	}
+	one, err := open()
+	if err != nil {
+		return
+	}
+	risky, ok := one.(syncline.Risky)
+	if !ok {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, riskTimeout)
+	defer cancel()
+	next := &asked{}
+	if was := s.asked.Load(); was != nil {
+		*next = *was
+	}
+	var r syncline.SourceRisk
+	if r, next.err = risky.Risk(ctx); next.err == nil {
+		if bounds, err := s.log.Bounds(ctx); r.State == syncline.SlotMissing && err == nil && bounds.Last <= 1 {
+			r.State = syncline.SlotNone // it is yet to be made
+		}
+		next.risk, next.at = r, time.Now()
+	}
+	s.asked.Store(next)
+}
+
+// riskStatus shows what the source's system keeps; nil where nothing is known of it.
+func riskStatus(s *source) *ops.SourceRisk {
+	a := s.asked.Load()
+	if a == nil || a.at.IsZero() {
+		return nil
+	}
+	r := a.risk
+	return &ops.SourceRisk{At: a.at, System: r.System, Slot: r.Slot, SlotState: string(r.State), Reason: r.Reason, Active: r.Active, HeldBytes: r.HeldBytes,
+		SafeBytes: r.SafeBytes, LagBytes: r.LagBytes, LagSeconds: r.Lag.Seconds(), HeldChanges: r.HeldChanges, AtRisk: r.AtRisk()}
+}

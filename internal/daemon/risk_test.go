@@ -1,0 +1,46 @@
+package daemon
+
+import (
+	"path/filepath"
+	"testing"
+
+	"syncline/internal/alert"
+)
+
+// TestWhatASourceHolds: the changes that wait in the application's database are shown by status, without asking it.
+func TestWhatASourceHolds(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	shop := database(t, filepath.Join(dir, "shop.db"))
+	exec(t, shop, "CREATE TABLE item (id INTEGER PRIMARY KEY, name TEXT)")
+	d := running(t, load(t, dir, head+`
+systems:
+  shop: {type: sqlite, url: "sqlite:$DIR/shop.db", capture: {manage: true, entities: {item: {table: item}}}}
+  report: {type: sqlite, url: "sqlite:$DIR/report.db"}
+rules:
+  - {id: items, from: shop/item, to: report/item, create: true}
+`))
+	eventually(t, "the source has told", func() bool { return len(d.risks(t.Context())) == 1 })
+	st, err := d.Engine().Status(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range st.Systems {
+		if (s.Name == "shop") != (s.Risk != nil) {
+			t.Errorf("risk of %s = %+v", s.Name, s.Risk)
+		}
+		if s.Risk != nil && (s.Risk.AtRisk || s.Risk.Slot != "" || s.Risk.At.IsZero()) {
+			t.Errorf("risk of a source without a slot = %+v", s.Risk)
+		}
+	}
+	named := make(map[string]alert.Signal)
+	for _, s := range d.signals(t.Context()) {
+		named[s.Name+s.Labels["system"]] = s
+	}
+	if _, ok := named["log_bytesshop"]; !ok {
+		t.Error("no signal log_bytes of shop")
+	}
+	if s := named["log_disk_free_ratio"]; s.Value <= 0 || s.Value > 1 {
+		t.Errorf("log_disk_free_ratio = %v", s.Value)
+	}
+}

@@ -1,0 +1,86 @@
+package pgsource
+
+import (
+	"net/url"
+	"testing"
+
+	"syncline"
+	"syncline/internal/testserver"
+)
+
+func (d *db) risk(o Options) syncline.SourceRisk {
+	d.t.Helper()
+	src, err := New(o)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	r, err := src.Risk(d.t.Context())
+	if err != nil {
+		d.t.Fatalf("risk: %v", err)
+	}
+	return r
+}
+
+// TestRisk: what the server keeps for the slot is told by a role that may do nothing but replicate, while the slot is read and while it is
+// not.
+func TestRisk(t *testing.T) {
+	d := newDB(t, oneTable)
+	role := "r_" + d.text("SELECT current_database()")
+	d.exec("CREATE ROLE " + role + " LOGIN REPLICATION")
+	t.Cleanup(func() { d.exec("DROP ROLE " + role) })
+	o := d.options("t")
+	plain := o
+	u, err := url.Parse(o.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.User = url.User(role)
+	plain.URL = u.String()
+	if r := d.risk(plain); r.State != syncline.SlotMissing || !r.AtRisk() || r.System == "" || r.Slot != o.Slot {
+		t.Errorf("risk before there is a slot = %+v", r)
+	}
+	p := record(t, o)
+	p.copied()
+	d.exec("INSERT INTO t VALUES (1)")
+	p.events(1)
+	if r := d.risk(plain); r.State != syncline.SlotReserved || !r.Active || r.SafeBytes != nil || r.AtRisk() {
+		t.Errorf("risk of a slot that is read = %+v", r)
+	}
+	p.close()
+	d.released()
+	before := d.risk(plain)
+	d.exec("SELECT pg_logical_emit_message(false, 'x', repeat('x', 3000000))")
+	r := d.risk(plain)
+	if r.Active || r.HeldBytes < before.HeldBytes+3_000_000 || r.LagBytes < before.LagBytes+3_000_000 || r.LagBytes > r.HeldBytes {
+		t.Errorf("risk of a slot that nobody reads = %+v, was %+v", r, before)
+	}
+}
+
+// TestRiskOfASlotThatIsGivenUp: the server says beforehand that it will remove what is needed, and that it has.
+func TestRiskOfASlotThatIsGivenUp(t *testing.T) {
+	s := testserver.NewPostgres(t, "fsync=off", "max_slot_wal_keep_size=64MB", "min_wal_size=32MB", "max_wal_size=32MB")
+	d := &db{t: t, url: s.Database(t)}
+	d.conn = d.connect()
+	d.exec(oneTable)
+	o := d.options("t")
+	p := record(t, o)
+	p.copied()
+	if r := d.risk(o); r.SafeBytes == nil || *r.SafeBytes < 32<<20 || r.AtRisk() {
+		t.Errorf("risk at the beginning = %+v", r)
+	}
+	p.close()
+	warned := false
+	for range 40 {
+		d.exec("SELECT pg_logical_emit_message(false, 'x', repeat('x', 1000000)) FROM generate_series(1, 5)")
+		d.exec("CHECKPOINT")
+		r := d.risk(o)
+		warned = warned || r.AtRisk() && r.State != syncline.SlotLost
+		if r.State == syncline.SlotLost {
+			if !warned || !r.AtRisk() {
+				t.Errorf("lost without a warning before: %+v", r)
+			}
+			return
+		}
+	}
+	t.Errorf("the slot was never lost: %+v", d.risk(o))
+}

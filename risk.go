@@ -1,0 +1,65 @@
+package syncline
+
+import (
+	"context"
+	"time"
+)
+
+// Risky is a Source that can tell what its system keeps for it, and how near it is to not keeping it any longer.
+type Risky interface {
+	Source
+	// Risk asks the system on a connection of its own that ends with it. It changes nothing, works on a Source that is not open as well,
+	// and is safe beside everything.
+	Risk(ctx context.Context) (SourceRisk, error)
+}
+
+// SlotState is whether the system still keeps what a Source has not confirmed.
+type SlotState string
+
+const (
+	// SlotNone: this kind of source has no slot.
+	SlotNone SlotState = ""
+	// SlotReserved: everything is kept, within what the system keeps anyway.
+	SlotReserved SlotState = "reserved"
+	// SlotExtended: more is kept than the system would keep for itself.
+	SlotExtended SlotState = "extended"
+	// SlotUnreserved: what is needed will be removed at the next occasion.
+	SlotUnreserved SlotState = "unreserved"
+	// SlotLost: something that is needed was removed. The slot does not come back.
+	SlotLost SlotState = "lost"
+	// SlotMissing: there is no slot by this name.
+	SlotMissing SlotState = "missing"
+)
+
+// SourceRisk is what a system keeps for a Source.
+type SourceRisk struct {
+	// System is who the system says that it is.
+	System string
+	// Slot is the name of the replication slot; "" where there is none.
+	Slot  string
+	State SlotState
+	// Reason is the system's own word for why a slot was lost; "" where it has none.
+	Reason string
+	// Active: somebody reads from the slot.
+	Active bool
+	// HeldBytes is what the system keeps for this source and could otherwise remove.
+	HeldBytes int64
+	// SafeBytes is how much more may be written before the system removes what is needed; negative = it may do so now, nil = no limit.
+	SafeBytes *int64
+	// LagBytes is how much was written behind what the source has confirmed.
+	LagBytes int64
+	// Lag is how long what was written takes until it is confirmed, as the system sees it; 0 where it has not measured that lately.
+	Lag time.Duration
+	// HeldChanges is how many changes a change table holds.
+	HeldChanges int64
+}
+
+// AtRisk reports whether something was lost that the source needs, or is about to be: less than a tenth of what the system may keep in
+// all is left.
+func (r SourceRisk) AtRisk() bool {
+	switch r.State {
+	case SlotMissing, SlotLost, SlotUnreserved:
+		return true
+	}
+	return r.SafeBytes != nil && *r.SafeBytes < (*r.SafeBytes+r.HeldBytes)/10
+}
