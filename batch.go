@@ -18,6 +18,11 @@ const (
 	RunFull RunKind = 2
 	// RunKeys reads named records again.
 	RunKeys RunKind = 3
+	// RunPoll asks a polled entity for what is new behind its watermark. What it finds are events of the stream, not of its chunks: the
+	// run has one chunk, which is the last and empty.
+	RunPoll RunKind = 4
+	// RunSweep looks for records of a polled entity that are gone. It has one chunk like a poll.
+	RunSweep RunKind = 5
 )
 
 func (k RunKind) String() string {
@@ -28,6 +33,10 @@ func (k RunKind) String() string {
 		return "full"
 	case RunKeys:
 		return "keys"
+	case RunPoll:
+		return "incremental"
+	case RunSweep:
+		return "sweep"
 	}
 	return "run(" + strconv.Itoa(int(k)) + ")"
 }
@@ -50,6 +59,10 @@ type Chunk struct {
 	// EmptyBefore says that the entity had no rows at the target side of this run when it began, as the source can know it:
 	// the table's first copy.
 	EmptyBefore bool
+	// Events counts, in the last chunk of a poll or a sweep, those that it added to the stream.
+	Events int64
+	// Failed says, in a last chunk, why the run could not be done, beginning with an error's code; "" = it is done.
+	Failed string
 }
 
 // Batch is a record batch: a run of events of one source in commit order, what is appended, stored and read as one.

@@ -13,7 +13,7 @@ import (
 //
 //	"SLB" version:byte
 //	source:string  epoch commit ordinal  flags  checkpoint:string
-//	[chunk: run:string kind number entity:string nroutes route:string… flags]     if flagChunk
+//	[chunk: run:string kind number entity:string nroutes route:string… flags [events failed:string]]     if flagChunk
 //	nschemas (entity:string table:string version+1 ncolumns column… nkey index…)…
 //	ntxns (commit xid time:µs origin:string)…
 //	nevents nvalues  minpriority+8 maxpriority+8  keyhash:uint32le × nevents      ← the directory ends here
@@ -24,18 +24,19 @@ import (
 // column's own kind; the bytes follow the header.
 //
 // Version 2 has stubs, a flag and the size, and superseded events, a flag in their priority. A batch without them is written as
-// version 1, which older programs read too.
+// version 1, which older programs read too. Version 3 has what a poll's chunk tells, a flag of the chunk and two fields.
 const (
 	batchMagic = "SLB\x01"
 	// versionAt is where the version stands in a batch.
 	versionAt     = len(batchMagic) - 1
 	versionSecond = 2
+	versionThird  = 3
 
 	flagPartial = 1
 	flagChunk   = 2
 	flagSync    = 4
 
-	chunkFirst, chunkReset, chunkLast, chunkEmpty = 1, 2, 4, 8
+	chunkFirst, chunkReset, chunkLast, chunkEmpty, chunkTold = 1, 2, 4, 8, 16
 
 	metaSuperseded = 0x80 // in the priority's byte
 
@@ -77,6 +78,9 @@ func AppendBatch(dst []byte, b *Batch) ([]byte, error) {
 	}
 	if second {
 		dst[start+versionAt] = versionSecond
+	}
+	if b.Chunk != nil && b.Chunk.told() {
+		dst[start+versionAt] = versionThird
 	}
 	return binary.LittleEndian.AppendUint32(dst, crc32.Checksum(dst[start:], castagnoli)), nil
 }
@@ -218,8 +222,16 @@ func appendChunk(dst []byte, c *Chunk) []byte {
 	dst = binary.AppendUvarint(dst, uint64(c.Number))
 	dst = appendString(dst, c.Entity)
 	dst = appendStrings(dst, c.Routes)
-	return binary.AppendUvarint(dst, bit(c.First, chunkFirst)|bit(c.Reset, chunkReset)|bit(c.Last, chunkLast)|bit(c.EmptyBefore, chunkEmpty))
+	dst = binary.AppendUvarint(dst, bit(c.First, chunkFirst)|bit(c.Reset, chunkReset)|bit(c.Last, chunkLast)|bit(c.EmptyBefore, chunkEmpty)|
+		bit(c.told(), chunkTold))
+	if c.told() {
+		dst = binary.AppendUvarint(dst, uint64(c.Events))
+		dst = appendString(dst, c.Failed)
+	}
+	return dst
 }
+
+func (c *Chunk) told() bool { return c.Events > 0 || c.Failed != "" }
 
 func appendSchema(dst []byte, s *Schema) []byte {
 	dst = appendString(dst, s.Entity)

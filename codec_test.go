@@ -61,8 +61,14 @@ func superseded() *Batch {
 	return b
 }
 
+// polled ends a poll: its events are not in the chunk.
+func polled() *Batch {
+	return &Batch{Source: "crm", Position: Position{Epoch: 1, Commit: 9},
+		Chunk: &Chunk{Run: "run-4", Kind: RunSweep, Number: 1, Entity: "order", First: true, Last: true, Events: 12, Failed: "sweep_refused: the table is empty"}}
+}
+
 func TestBatchSurvivesItsStoredForm(t *testing.T) {
-	for name, b := range map[string]*Batch{"full": sample(), "stubs": stubs(), "superseded": superseded(), "marker": {Source: "crm", Position: Position{Epoch: 1, Commit: 9}}} {
+	for name, b := range map[string]*Batch{"full": sample(), "stubs": stubs(), "superseded": superseded(), "poll": polled(), "marker": {Source: "crm", Position: Position{Epoch: 1, Commit: 9}}} {
 		data, err := AppendBatch(nil, b)
 		if err != nil {
 			t.Fatal(err)
@@ -190,7 +196,7 @@ func TestEncodeRefusesRowsThatDoNotFit(t *testing.T) {
 }
 
 func FuzzDecodeBatch(f *testing.F) {
-	for _, b := range []*Batch{sample(), stubs()} {
+	for _, b := range []*Batch{sample(), stubs(), polled()} {
 		data, err := AppendBatch(nil, b)
 		if err != nil {
 			f.Fatal(err)

@@ -54,6 +54,8 @@ type Run struct {
 	Routes []string
 	// Reset empties the routes' objects first.
 	Reset bool
+	// Force has a sweep report records as gone even where they are suspiciously many.
+	Force bool
 }
 
 // Log is the durable, ordered, replayable record of one source's batches.

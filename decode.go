@@ -66,17 +66,17 @@ func DecodeBatch(data []byte) (*Batch, error) {
 type reader struct {
 	data []byte
 	bad  bool
-	// stubs: the batch's version has them.
-	stubs bool
+	// stubs and tells: the batch's version has them, and chunks that tell of a poll.
+	stubs, tells bool
 }
 
 func (r *reader) directory() (*Batch, *Directory, int) {
 	if len(r.data) < len(batchMagic) || string(r.data[:versionAt]) != batchMagic[:versionAt] ||
-		r.data[versionAt] < batchMagic[versionAt] || r.data[versionAt] > versionSecond {
+		r.data[versionAt] < batchMagic[versionAt] || r.data[versionAt] > versionThird {
 		r.bad = true
 		return nil, nil, 0
 	}
-	r.stubs = r.data[versionAt] == versionSecond
+	r.stubs, r.tells = r.data[versionAt] >= versionSecond, r.data[versionAt] >= versionThird
 	r.data = r.data[len(batchMagic):]
 	b, d := &Batch{}, &Directory{}
 	b.Source = r.string()
@@ -213,6 +213,12 @@ func (r *reader) chunk() *Chunk {
 	c := &Chunk{Run: r.string(), Kind: RunKind(r.byte()), Number: uint32(r.uvarint()), Entity: r.string(), Routes: r.strings()}
 	flags := r.uvarint()
 	c.First, c.Reset, c.Last, c.EmptyBefore = flags&chunkFirst != 0, flags&chunkReset != 0, flags&chunkLast != 0, flags&chunkEmpty != 0
+	if flags&chunkTold != 0 {
+		events := r.uvarint()
+		if c.Events, c.Failed = int64(events), r.string(); !r.tells || events > math.MaxInt64 || !c.told() {
+			r.bad, r.data = true, nil
+		}
+	}
 	return c
 }
 

@@ -20,23 +20,17 @@ func syncCommand(g *globals) *cobra.Command {
 			"halt a route goes on where it stood: see `syncline resume`.",
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			var ok bool
-			if req.Source, req.Entity, ok = strings.Cut(args[0], "/"); !ok {
-				return usage(fmt.Errorf("%q is not SYSTEM/ENTITY", args[0]))
-			}
-			client, err := g.client()
-			if err != nil {
-				return err
-			}
-			id, err := client.StartSync(cmd.Context(), req)
-			if err != nil {
-				return err
-			}
-			return g.print(cmd, map[string]string{"id": id}, func(w *tabwriter.Writer) { row(w, "%s", id) })
+			return startSync(g, cmd, req, args[0])
 		},
 	}
 	cmd.Flags().StringSliceVar(&req.Routes, "route", nil, "only for these routes")
 	cmd.Flags().StringArrayVar(&req.Keys, "key", nil, "only this record, its key's parts joined by commas; may be repeated")
+	cmd.AddCommand(pollCommand(g, "incremental", "Ask a polled entity now for what is new behind its watermark",
+		"Asks the source of a polled entity (capture mode poll) for the records that have changed since the last time, without waiting for\n"+
+			"its schedule. `syncline sync list` tells what became of it."))
+	cmd.AddCommand(pollCommand(g, "sweep", "Look now for records of a polled entity that are gone",
+		"Reads the keys of a polled entity (capture mode poll) and reports the records that are not there any more as deleted. Where more\n"+
+			"than half of them are gone it does nothing and fails with the code sweep_refused; --force has it go on."))
 	cmd.AddCommand(&cobra.Command{
 		Use:   "list",
 		Short: "List the latest syncs",
@@ -59,4 +53,39 @@ func syncCommand(g *globals) *cobra.Command {
 		},
 	})
 	return cmd
+}
+
+// pollCommand asks a polled entity something.
+func pollCommand(g *globals, kind, short, long string) *cobra.Command {
+	req := ops.SyncRequest{Kind: kind}
+	cmd := &cobra.Command{
+		Use:   kind + " SYSTEM/ENTITY",
+		Short: short,
+		Long:  long,
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return startSync(g, cmd, req, args[0])
+		},
+	}
+	if kind == "sweep" {
+		cmd.Flags().BoolVar(&req.Force, "force", false, "also where suspiciously many records are gone")
+	}
+	return cmd
+}
+
+// startSync asks for a sync of SYSTEM/ENTITY and prints its id.
+func startSync(g *globals, cmd *cobra.Command, req ops.SyncRequest, of string) error {
+	var ok bool
+	if req.Source, req.Entity, ok = strings.Cut(of, "/"); !ok {
+		return usage(fmt.Errorf("%q is not SYSTEM/ENTITY", of))
+	}
+	client, err := g.client()
+	if err != nil {
+		return err
+	}
+	id, err := client.StartSync(cmd.Context(), req)
+	if err != nil {
+		return err
+	}
+	return g.print(cmd, map[string]string{"id": id}, func(w *tabwriter.Writer) { row(w, "%s", id) })
 }

@@ -177,7 +177,11 @@ func (c *Capture) record(ctx context.Context, b *syncline.Batch) error {
 		if strings.HasPrefix(row.ID, state.ReadRun) {
 			level = slog.LevelDebug // a route's own reading: like an event
 		}
-		c.log.Log(ctx, level, "run is in the log", "run", row.ID, "entity", row.Entity, "rows", row.Rows)
+		if row.Status == state.RunFailed {
+			c.log.Warn("run failed", "run", row.ID, "entity", row.Entity, "rows", row.Rows, "err", row.Error)
+		} else {
+			c.log.Log(ctx, level, "run is in the log", "run", row.ID, "entity", row.Entity, "rows", row.Rows)
+		}
 	}
 	if !known {
 		if err := c.o.Runs.AddRun(ctx, c.o.Source, row.Run); err != nil {

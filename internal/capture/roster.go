@@ -29,9 +29,11 @@ func (r roster) progress(source string, b *syncline.Batch) (now state.RunRow, kn
 		r[b.Chunk.Run] = row
 	}
 	row.Status, row.Chunks = state.RunRunning, b.Chunk.Number
-	row.Rows += int64(len(b.Events))
+	row.Rows += int64(len(b.Events)) + b.Chunk.Events
 	if b.Chunk.Last {
-		row.Status = state.RunDone
+		if row.Status, row.Error = state.RunDone, b.Chunk.Failed; row.Error != "" {
+			row.Status = state.RunFailed
+		}
 		delete(r, b.Chunk.Run)
 	}
 	return *row, known

@@ -131,6 +131,12 @@ rules:
 			t.Errorf("sync %+v = %v, want source_cannot_read", req, err)
 		}
 	}
+	for _, kind := range []string{"incremental", "sweep"} {
+		req := ops.SyncRequest{Source: "pos", Entity: "order", Kind: kind}
+		if _, err := d.Engine().StartSync(t.Context(), req); syncline.CodeOf(err) != "not_polled" || syncline.ClassOf(err) != syncline.Rejected {
+			t.Errorf("sync %+v = %v, want not_polled", req, err)
+		}
+	}
 	if runs, _, err := d.Engine().Syncs(t.Context(), "", 0); err != nil || len(runs) > 0 {
 		t.Errorf("syncs = %+v, %v, want none", runs, err)
 	}

@@ -246,6 +246,18 @@ func (e engine) StartSync(ctx context.Context, req ops.SyncRequest) (string, err
 		return "", noSuch("unknown_entity", "captured entity", req.Source+"/"+req.Entity, names{e.set()}.entities())
 	}
 	run := syncline.Run{ID: "sync-" + uuid.NewString(), Kind: syncline.RunFull, Entity: req.Entity, Routes: req.Routes}
+	switch req.Kind {
+	case "incremental", "sweep":
+		if src.system.Capture.Mode != config.ModePoll || len(req.Routes) > 0 || len(req.Keys) > 0 {
+			return "", syncline.Errorf(syncline.Rejected, "not_polled", "%s/%s cannot be asked for what is new: that is for all of an entity with capture mode poll",
+				req.Source, req.Entity).WithFix("its changes come by themselves; `syncline sync %s/%s` reads records again", req.Source, req.Entity)
+		}
+		if run.Kind, run.Force = syncline.RunPoll, req.Force; req.Kind == "sweep" {
+			run.Kind = syncline.RunSweep
+		}
+		run.ID = req.Kind + "-" + uuid.NewString()
+		return run.ID, src.capture.RequestRun(ctx, run)
+	}
 	for _, k := range req.Keys {
 		run.Kind = syncline.RunKeys
 		run.Keys = append(run.Keys, syncline.Key(k))

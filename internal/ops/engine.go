@@ -237,10 +237,13 @@ func summarize(routes []RouteStatus) RouteSummary {
 	return s
 }
 
-// SyncRequest asks for records to be read again from their source.
+// SyncRequest asks for records to be read again from their source, or for what is new at a polled one.
 type SyncRequest struct {
 	Source string `json:"source" minLength:"1" doc:"The system to read."`
 	Entity string `json:"entity" minLength:"1" doc:"The entity to read."`
+	Kind   string `json:"kind,omitempty" enum:"full,incremental,sweep" doc:"full (the default) reads records again. incremental asks a polled entity for what is new behind its watermark, sweep for records that are gone."`
+	// Force is for sweeps only.
+	Force bool `json:"force,omitempty" doc:"A sweep reports records as gone even where they are suspiciously many."`
 	// Routes are the only ones that apply the records; none = every route of the entity.
 	Routes []string `json:"routes,omitempty" doc:"The only routes that apply the records. Without any: every route of the entity."`
 	// Keys are the only records that are read; none = all.

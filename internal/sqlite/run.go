@@ -48,6 +48,9 @@ func (s *Source) StartRun(r syncline.Run) error {
 	if _, here := s.opt.Entities[r.Entity]; !here {
 		return syncline.Errorf(syncline.Rejected, "entity_unknown", "source %s has no entity %s", s.opt.Name, r.Entity)
 	}
+	if r.Kind > syncline.RunKeys {
+		return syncline.Errorf(syncline.Rejected, "run_invalid", "source %s: a run of an unknown kind", s.opt.Name)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if parts, known := s.keyParts[r.Entity]; known && r.Kind == syncline.RunKeys {

@@ -46,7 +46,7 @@ func (s *Store) AddRun(ctx context.Context, source string, r syncline.Run) error
 	now := micros(time.Now())
 	return s.write(ctx, "add run "+r.ID, func(ctx context.Context, w *writer) error {
 		_, err := w.exec(ctx, sqlAddRun, r.ID, source, r.Kind, r.Entity, string(keys), string(routes), r.Reset, RunRequested, 0, 0, "",
-			now, now)
+			now, now, r.Force)
 		return err
 	})
 }
@@ -91,7 +91,7 @@ func (s *Store) runs(ctx context.Context, query string, args ...any) ([]RunRow, 
 		var keys, routes []byte
 		var created, updated int64
 		if err := rows.Scan(&r.ID, &r.Source, &r.Kind, &r.Entity, &keys, &routes, &r.Reset, &r.Status, &r.Chunks, &r.Rows, &r.Error,
-			&created, &updated); err != nil {
+			&created, &updated, &r.Force); err != nil {
 			return err
 		}
 		r.Created, r.Updated = fromMicros(created), fromMicros(updated)

@@ -15,7 +15,7 @@ func TestRuns(t *testing.T) {
 	s := openNew(t)
 	ctx := t.Context()
 	full := syncline.Run{ID: "run-1", Kind: syncline.RunFull, Entity: "customer", Routes: []string{"a", "b"}, Reset: true}
-	keys := syncline.Run{ID: "run-2", Kind: syncline.RunKeys, Entity: "order", Keys: []syncline.Key{"1,é", "%2C"}}
+	keys := syncline.Run{ID: "run-2", Kind: syncline.RunKeys, Force: true, Entity: "order", Keys: []syncline.Key{"1,é", "%2C"}}
 	must(t, s.AddRun(ctx, "crm", full))
 	must(t, s.AddRun(ctx, "crm", keys))
 	must(t, s.AddRun(ctx, "shop", syncline.Run{ID: "run-3", Kind: syncline.RunSnapshot, Entity: "x"}))

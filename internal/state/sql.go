@@ -122,8 +122,8 @@ const (
 		ON CONFLICT (version) DO NOTHING`
 	sqlTrimConfigs = `DELETE FROM config WHERE version <= ?`
 
-	runColumns = `id, source, kind, entity, keys, routes, reset, status, chunks, rows, error, created, updated`
-	sqlAddRun  = `INSERT INTO run (` + runColumns + `) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+	runColumns = `id, source, kind, entity, keys, routes, reset, status, chunks, rows, error, created, updated, force`
+	sqlAddRun  = `INSERT INTO run (` + runColumns + `) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 		ON CONFLICT (id) DO UPDATE SET status = excluded.status, error = '', updated = excluded.updated WHERE run.status = 'failed'`
 	sqlOpenRun   = `SELECT ` + runColumns + ` FROM run WHERE source = ? AND status IN ('requested', 'running') ORDER BY n`
 	worthListing = `NOT (status = 'done' AND id LIKE '` + ReadRun + `%')`
