@@ -73,6 +73,7 @@ var kinds = map[string]kind{
 	"internal/config": settings,
 
 	"internal/enrich":   connector,
+	"internal/httppoll": connector,
 	"internal/natskv":   connector,
 	"internal/pgsource": connector,
 	"internal/pgtarget": connector,

@@ -95,7 +95,7 @@ func (s *service) one(ctx context.Context, key syncline.Value) (found, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.step.Timeout)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.ReplaceAll(s.step.HTTP.URL, "{key}", escaped(textOf(key))), nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.ReplaceAll(s.step.HTTP.URL, "{key}", httpclient.Escape(textOf(key))), nil)
 	if err != nil {
 		return found{err: s.unusable("its key makes no URL")}, nil
 	}
@@ -131,16 +131,6 @@ func (s *service) one(ctx context.Context, key syncline.Value) (found, error) {
 		return found{err: s.unusable("the answer has more than 1 MiB")}, nil
 	}
 	return s.read(body), nil
-}
-
-// escaped writes a key as it can stand in a path or a query: it cannot leave its place, by dots either.
-func escaped(key string) string {
-	text := url.QueryEscape(key)
-	text = strings.ReplaceAll(text, "+", "%20")
-	if strings.Trim(text, ".") == "" {
-		text = strings.ReplaceAll(text, ".", "%2E")
-	}
-	return text
 }
 
 func (s *service) unusable(why string) error {

@@ -7,7 +7,9 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"syncline"
@@ -74,6 +76,15 @@ func RetryAfter(header string, now time.Time) time.Duration {
 		after = at.Sub(now)
 	}
 	return min(max(after, 0), maxRetryAfter)
+}
+
+// Escape writes text as it can stand in a path or a query: it cannot leave its place, by dots either.
+func Escape(text string) string {
+	text = strings.ReplaceAll(url.QueryEscape(text), "+", "%20")
+	if strings.Trim(text, ".") == "" {
+		text = strings.ReplaceAll(text, ".", "%2E")
+	}
+	return text
 }
 
 // Refusal returns the error of dialer.Public inside err, or nil.
