@@ -1,6 +1,7 @@
 package config
 
 import (
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -189,15 +190,18 @@ func (l *loader) capture(s *systemSource, v value) {
 		c.Mode, c.Initial = ModePush, false
 		known["mode"] = func(v value) { choose(&l.decoder, v, &c.Mode, nil, ModePush) }
 	} else {
-		known["mode"] = func(v value) { choose(&l.decoder, v, &c.Mode, []Mode{ModePoll}, ModeCDC) }
-		known["manage"] = func(v value) { l.boolean(v, &c.Manage) }
+		c.Mode = captureMode(v, ModeCDC, ModePoll)
+		known["mode"] = func(v value) { choose(&l.decoder, v, &c.Mode, nil, ModeCDC, ModePoll) }
+		if c.Mode == ModeCDC {
+			known["manage"] = func(v value) { l.boolean(v, &c.Manage) }
+		}
 		known["snapshot"] = func(v value) {
 			kind := "initial"
 			choose(&l.decoder, v, &kind, nil, "initial", "never")
 			c.Initial = kind == "initial"
 		}
 	}
-	if s.Type == TypePostgres {
+	if s.Type == TypePostgres && c.Mode == ModeCDC {
 		c.Slot = "syncline_" + strings.ToLower(strings.ReplaceAll(s.Name, "-", "_"))
 		c.Slot = c.Slot[:min(len(c.Slot), 63)]
 		c.Publication = c.Slot
@@ -237,7 +241,20 @@ func (l *loader) entities(s *systemSource, v value) {
 				l.name(v, &e.Table, sqlIdentifier, `table, schema.table, or with double quotes as in SQL: 'public."Order lines"'`)
 			}
 		}
-		seen := l.object(val, "an entity of a system of type "+string(s.Type), known, nil)
+		what := "an entity of a system of type " + string(s.Type)
+		polled := s.Capture.Mode == ModePoll
+		if polled {
+			what = "a polled entity of a system of type " + string(s.Type)
+			maps.Copy(known, l.pollFields(e))
+			if s.Type.SQL() {
+				known["query"] = func(v value) { l.polledQuery(v, e) }
+			}
+		}
+		seen := l.object(val, what, known, nil)
+		if polled {
+			l.checkPolled(e, seen)
+			l.checkPolledSQL(s, e, val, seen)
+		}
 		if s.Type == TypeHTTP {
 			at := val
 			if val.node.Tag == "!!null" {

@@ -150,7 +150,7 @@ const (
 	ModeCDC Mode = "cdc"
 	// ModePush waits for POST /v1/events.
 	ModePush Mode = "push"
-	// ModePoll asks the source at times; it is not available yet.
+	// ModePoll asks the source at times for what has changed.
 	ModePoll Mode = "poll"
 )
 
@@ -190,6 +190,8 @@ type Entity struct {
 	TypeWhen *TypeWhen `json:"type_when,omitempty"`
 	// Priority is an expression that gives events their priority; "" = none.
 	Priority string `json:"priority,omitempty"`
+	// Poll is set where the source is polled.
+	Poll *Poll `json:"poll,omitempty"`
 }
 
 // TypeWhen are expressions over event, before and after that make archived and merged events of others; "" = none.

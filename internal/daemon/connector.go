@@ -62,6 +62,9 @@ func initialRoutes(c *config.Config, system *config.System) map[string][]string 
 
 func postgresSource(d *Daemon, s *source) (func() (syncline.Source, error), error) {
 	c := s.system.Capture
+	if c.Mode == config.ModePoll {
+		return polledSource(d, s)
+	}
 	o := pgsource.Options{Name: s.system.Name, URL: s.system.Postgres.URL.Reveal(), Slot: c.Slot, Publication: c.Publication, Manage: c.Manage,
 		Snapshot: "never", InitialRoutes: s.initial, Logged: s.logged, Logger: d.log}
 	if c.Initial {
@@ -89,6 +92,9 @@ func postgresTarget(d *Daemon, r *route) openTarget {
 
 func sqliteSource(d *Daemon, s *source) (func() (syncline.Source, error), error) {
 	c := s.system.Capture
+	if c.Mode == config.ModePoll {
+		return polledSource(d, s)
+	}
 	o := sqlite.Options{Name: s.system.Name, URL: s.system.SQLite.Path, Manage: c.Manage, Entities: make(map[string]sqlite.Entity),
 		Snapshot: c.Initial, InitialRoutes: s.initial, Logger: d.log}
 	for _, e := range c.Entities {
