@@ -136,16 +136,20 @@ func TestStub(t *testing.T) {
 	}
 }
 
-func TestStubsNeedTheirVersion(t *testing.T) {
-	data, err := AppendBatch(nil, stubs())
-	if err != nil {
-		t.Fatal(err)
-	}
-	for version, want := range map[byte]error{1: ErrCorrupt, 2: nil, 0: ErrCorrupt, 3: ErrCorrupt} {
-		data[versionAt] = version
-		body := data[:len(data)-4]
-		if _, err := DecodeBatch(binary.LittleEndian.AppendUint32(body, crc32.Checksum(body, castagnoli))); !errors.Is(err, want) {
-			t.Errorf("a batch with stubs under version %d: %v, want %v", version, err, want)
+// TestVersions: what a version has is not read under one that is older, nor anything under one that is not known.
+func TestVersions(t *testing.T) {
+	for least, b := range map[byte]*Batch{2: stubs(), 3: polled()} {
+		data, err := AppendBatch(nil, b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for version := range byte(5) {
+			data[versionAt] = version
+			body := data[:len(data)-4]
+			_, err := DecodeBatch(binary.LittleEndian.AppendUint32(body, crc32.Checksum(body, castagnoli)))
+			if ok := version >= least && version <= 3; ok != (err == nil) || !ok && !errors.Is(err, ErrCorrupt) {
+				t.Errorf("a batch of version %d under %d: %v", least, version, err)
+			}
 		}
 	}
 }
