@@ -50,8 +50,8 @@ func (l *loader) checkRule(r *ruleSource) {
 		if s == nil || s.Capture == nil {
 			continue
 		}
-		push = push || s.Type == TypeHTTP
-		if s.Type != TypeHTTP && !s.Capture.Initial {
+		push = push || s.Capture.Mode == ModePush
+		if s.Capture.Mode != ModePush && !s.Capture.Initial {
 			never = s.Name
 		}
 		if to != nil && to.Name == s.Name && !s.Type.SQL() {

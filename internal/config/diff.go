@@ -114,7 +114,7 @@ func differences(was, now any) []Field {
 type difference []Field
 
 // noLevel are parts of the Config that are no level of their own in the file.
-var noLevel = []string{"match", "postgres", "sqlite", "redis", "nats_kv", "search", "webhook"}
+var noLevel = []string{"match", "postgres", "sqlite", "redis", "nats_kv", "search", "webhook", "service", "poll", "listing"}
 
 func (d *difference) walk(path string, was, now reflect.Value) {
 	switch was.Kind() {
@@ -134,7 +134,7 @@ func (d *difference) walk(path string, was, now reflect.Value) {
 			}
 			return
 		}
-		if was.Type() != reflect.TypeFor[Secret]() {
+		if was.Type() != reflect.TypeFor[Secret]() && was.Type() != reflect.TypeFor[Text]() {
 			d.fields(path, was, now)
 			return
 		}

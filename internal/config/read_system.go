@@ -91,6 +91,11 @@ func (l *loader) system(s *systemSource, v value) {
 		need = []string{"url"}
 	case TypeHTTP:
 		need = []string{"capture"}
+		if captures(v) == ModePoll {
+			s.Service = &Service{Rate: 10, Timeout: 30 * time.Second, MaxAnswer: 16 << 20}
+			maps.Copy(known, l.serviceFields(s.Service))
+			need = append(need, "url")
+		}
 	default:
 		l.references(v)
 		return
@@ -118,6 +123,9 @@ func (l *loader) system(s *systemSource, v value) {
 		seen["path"] = at
 	}
 	l.need(v, seen, "system "+s.Name, need...)
+	if s.Service != nil {
+		l.checkService(s.Service, seen)
+	}
 	if at, ok := seen["url"]; ok && s.Webhook != nil && !s.Webhook.AllowPrivate && strings.HasPrefix(s.Webhook.URL.Reveal(), "http:") {
 		l.report(at, BadURL, "https://…, or allow_private: true for an endpoint in the local network", "%s has no TLS", at.path)
 	}
@@ -187,14 +195,17 @@ func (l *loader) capture(s *systemSource, v value) {
 	s.Capture = c
 	known := fields{}
 	if s.Type == TypeHTTP {
-		c.Mode, c.Initial = ModePush, false
-		known["mode"] = func(v value) { choose(&l.decoder, v, &c.Mode, nil, ModePush) }
+		c.Mode, c.Initial = captureMode(v, ModePush, ModePoll), false
+		known["mode"] = func(v value) { choose(&l.decoder, v, &c.Mode, nil, ModePush, ModePoll) }
 	} else {
 		c.Mode = captureMode(v, ModeCDC, ModePoll)
 		known["mode"] = func(v value) { choose(&l.decoder, v, &c.Mode, nil, ModeCDC, ModePoll) }
 		if c.Mode == ModeCDC {
 			known["manage"] = func(v value) { l.boolean(v, &c.Manage) }
 		}
+	}
+	if c.Mode != ModePush {
+		c.Initial = true
 		known["snapshot"] = func(v value) {
 			kind := "initial"
 			choose(&l.decoder, v, &kind, nil, "initial", "never")
@@ -248,6 +259,8 @@ func (l *loader) entities(s *systemSource, v value) {
 			maps.Copy(known, l.pollFields(e))
 			if s.Type.SQL() {
 				known["query"] = func(v value) { l.polledQuery(v, e) }
+			} else {
+				maps.Copy(known, l.listingFields(e))
 			}
 		}
 		seen := l.object(val, what, known, nil)
@@ -255,11 +268,14 @@ func (l *loader) entities(s *systemSource, v value) {
 			l.checkPolled(e, seen)
 			l.checkPolledSQL(s, e, val, seen)
 		}
-		if s.Type == TypeHTTP {
-			at := val
-			if val.node.Tag == "!!null" {
-				at = key
-			}
+		at := val
+		if val.node.Tag == "!!null" {
+			at = key
+		}
+		switch {
+		case e.Listing != nil:
+			l.checkListing(e, at, seen)
+		case s.Type == TypeHTTP:
 			l.need(at, seen, "pushed entity "+e.Name, "key")
 		}
 	})

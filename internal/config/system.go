@@ -67,7 +67,7 @@ type SystemConflict struct {
 	Strategy conflict.Strategy `json:"strategy,omitempty"`
 }
 
-// System is an outside system. The one pointer of its type is set; a system of type http has none.
+// System is an outside system. The one pointer of its type is set; a system of type http whose events are pushed has none.
 type System struct {
 	Name string `json:"name"`
 	Type Type   `json:"type"`
@@ -79,6 +79,8 @@ type System struct {
 	NATSKV   *NATSKV        `json:"nats_kv,omitempty"`
 	Search   *Search        `json:"search,omitempty"`
 	Webhook  *Webhook       `json:"webhook,omitempty"`
+	// Service is set for type http with mode poll.
+	Service *Service `json:"service,omitempty"`
 	// Capture is set where the system is a source.
 	Capture *Capture `json:"capture,omitempty"`
 }
@@ -192,6 +194,8 @@ type Entity struct {
 	Priority string `json:"priority,omitempty"`
 	// Poll is set where the source is polled.
 	Poll *Poll `json:"poll,omitempty"`
+	// Listing is set where it is polled from an HTTP service.
+	Listing *Listing `json:"listing,omitempty"`
 }
 
 // TypeWhen are expressions over event, before and after that make archived and merged events of others; "" = none.

@@ -34,7 +34,7 @@ type connector struct {
 var connectors = map[config.Type]connector{
 	config.TypePostgres: {source: postgresSource, target: postgresTarget, fit: postgresFit},
 	config.TypeSQLite:   {source: sqliteSource, target: sqliteTarget, check: sqliteCheck, fit: sqliteFit},
-	config.TypeHTTP:     {source: pushSource},
+	config.TypeHTTP:     {source: httpSource},
 	config.TypeRedis:    {target: redisTarget, fit: redisFit},
 	config.TypeNATSKV:   {target: natsTarget, check: natsCheck, fit: keyedFit},
 	config.TypeSearch:   {target: searchTarget, check: searchCheck, fit: keyedFit},

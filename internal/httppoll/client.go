@@ -71,8 +71,8 @@ type answer struct {
 	body    []byte
 	records [][]byte
 	links   []string
-	// etag and modified are what the next request for the same can name.
-	etag, modified string
+	// etag is what the next request for the same can name.
+	etag string
 }
 
 // held returns why the service is not to be asked now, nil if it may be.
@@ -138,7 +138,7 @@ func (c *Client) once(ctx context.Context, what string, r request) (a *answer, a
 		_, _ = io.CopyN(io.Discard, res.Body, 64<<10) // so that the connection can be used again
 		return nil, httpclient.RetryAfter(res.Header.Get("Retry-After"), time.Now()), err
 	}
-	a = &answer{status: res.StatusCode, links: res.Header.Values("Link"), etag: res.Header.Get("ETag"), modified: res.Header.Get("Last-Modified")}
+	a = &answer{status: res.StatusCode, links: res.Header.Values("Link"), etag: res.Header.Get("ETag")}
 	if res.StatusCode == http.StatusNotModified || res.StatusCode == http.StatusNoContent || absent(res.StatusCode) {
 		return a, 0, nil
 	}
@@ -204,6 +204,15 @@ func (c *Client) misasked(what, why string) *syncline.Error {
 func (c *Client) unusable(what, format string, args ...any) *syncline.Error {
 	return syncline.Errorf(syncline.Transient, "api_answer_bad", "the answer of %s to %s cannot be used: %s", c.base.Host, what, fmt.Sprintf(format, args...)).
 		WithFix("see what the service answers; it is asked again, and the watermark has not moved")
+}
+
+// named returns an error of paging with what was read.
+func (c *Client) named(what string, err error) error {
+	var e *syncline.Error
+	if errors.As(err, &e) {
+		e.Msg = what + " at " + c.base.Host + ": " + e.Msg
+	}
+	return err
 }
 
 // unreachable says why there is no answer. The cause is named only so far as it cannot show what was asked.

@@ -66,8 +66,9 @@ type place struct {
 	page   int
 	next   string
 	number bool
-	// read is how many pages were.
-	read int
+	// read is how many pages were, empty whether the last one was.
+	read  int
+	empty bool
 	// print is that of the page before, seen the hashes of the cursors and links there were.
 	print uint64
 	seen  map[uint64]bool
@@ -122,6 +123,7 @@ const maxPages = 10_000
 func (pl *place) take(t turn) (more bool, err error) {
 	p := pl.paging
 	pl.read++
+	pl.empty = t.count == 0
 	switch p.By {
 	case ByNumber, ByOffset:
 		if more = t.count > 0; t.more != nil {

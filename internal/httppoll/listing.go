@@ -1,0 +1,183 @@
+package httppoll
+
+import (
+	"context"
+	"net/http"
+
+	"syncline"
+	"syncline/internal/cloudevent"
+)
+
+// maxPasses bounds how often a listing is read whole because it moves.
+const maxPasses = 5
+
+// found is a record of a listing.
+type found struct {
+	record *cloudevent.Record
+	key    syncline.Key
+	// mark is what its watermark field has; marked: it has something.
+	mark   Mark
+	marked bool
+}
+
+// listing reads the pages of an entity's listing. Each record is given out once, or once more where it is different on a later page.
+//
+// Where pages have numbers, a record that changes between two of them can move another one to a page that was read already: nothing
+// says so. Such a listing, unless it is a single page, is read again until a whole pass brings nothing new: then there was a pass
+// during which nothing moved. What moves on and on, through maxPasses, is unsettled: nobody knows whether all was seen.
+type listing struct {
+	client   *Client
+	entity   *Entity
+	template *Request
+	fills    fills
+	// cache has the pages that are known, nil where each page must be had.
+	cache pageCache
+
+	place *place
+	// base is the request of the first page, which links follow.
+	base request
+	// pass counts the passes from 1, fresh the records that this one brought.
+	pass, fresh int
+	// seen is what was given out, by the hashes of key and record.
+	seen map[uint64]uint64
+	// done: the listing was read to its end. unsettled: it moved all the time.
+	done, unsettled bool
+}
+
+// list begins a listing, from a watermark on where since is not nil.
+func (e *Entity) list(c *Client, since *Mark, cache pageCache) *listing {
+	l := &listing{client: c, entity: e, template: e.listing(), fills: fills{}, cache: cache, pass: 1, seen: map[uint64]uint64{}, place: e.Page.begin()}
+	if since != nil {
+		l.fills["watermark"] = fill{since.Text, since.Number}
+	}
+	return l
+}
+
+// next reads the next page and returns what is new on it; done says that there is none after it.
+func (l *listing) next(ctx context.Context) ([]found, error) {
+	what := "the listing of " + l.entity.Name
+	r, err := l.request(what)
+	if err != nil {
+		return nil, err
+	}
+	known, asked := l.cache.validate(&r)
+	a, err := l.client.ask(ctx, what, r)
+	if err != nil {
+		return nil, err
+	}
+	var t turn
+	var list []found
+	if a.status == http.StatusNotModified {
+		if !asked {
+			return nil, l.client.unusable(what, "it says that nothing has changed, which it was not asked")
+		}
+		t = known
+	} else {
+		if err := l.client.list(what, l.entity.Records, a); err != nil {
+			return nil, err
+		}
+		if list, err = l.read(what, a.records); err != nil {
+			return nil, err
+		}
+		t = l.entity.Page.turn(a)
+		l.cache.keep(r, a, t)
+	}
+	l.fresh += len(list)
+	more, err := l.place.take(t)
+	if err != nil {
+		return nil, l.client.named(what, err)
+	}
+	if !more {
+		l.end()
+	}
+	return list, nil
+}
+
+func (l *listing) request(what string) (request, error) {
+	if l.entity.Page.By == ByLink && l.place.next != "" {
+		return l.client.follow(what, l.base, l.place.next)
+	}
+	l.place.fill(l.fills)
+	r, ok := l.template.build(l.client.base, l.fills)
+	if !ok {
+		return r, l.client.misasked(what, "its path has a placeholder that stands for nothing")
+	}
+	l.base = r
+	return r, nil
+}
+
+// read makes records of the objects of a page, and leaves out those that were given out as they are.
+func (l *listing) read(what string, objects [][]byte) ([]found, error) {
+	list := make([]found, 0, len(objects))
+	for i, raw := range objects {
+		f, err := l.entity.read(l.client, what, i, raw)
+		if err != nil {
+			return nil, err
+		}
+		key, content := hashText(string(f.key)), hashText(string(raw))
+		if was, known := l.seen[key]; known && was == content {
+			continue
+		}
+		l.seen[key] = content
+		list = append(list, f)
+	}
+	return list, nil
+}
+
+// end decides what becomes of a listing whose last page was read.
+func (l *listing) end() {
+	switch {
+	case !l.entity.Page.By.Moves(), l.pass == 1 && l.single(), l.pass > 1 && l.fresh == 0:
+		l.done = true
+	case l.pass == maxPasses:
+		l.done, l.unsettled = true, true
+	default:
+		l.pass, l.fresh = l.pass+1, 0
+		l.place = l.entity.Page.begin()
+	}
+}
+
+// single reports whether what was read was on one page: the second, if there was one, was empty.
+func (l *listing) single() bool {
+	return l.place.read == 1 || l.place.read == 2 && l.place.empty
+}
+
+// one asks for one record; nil = there is none.
+func (e *Entity) one(ctx context.Context, c *Client, key syncline.Key) (*found, error) {
+	what := "a record of " + e.Name
+	parts, err := key.Parts()
+	if err != nil || len(parts) != len(e.Key) {
+		return nil, nil // certainly no key of the entity
+	}
+	f := fills{}
+	for i, name := range e.Key {
+		if parts[i] == "" || parts[i] == "\x00" {
+			return nil, nil // its URL would be that of something else
+		}
+		f[name] = fill{text: parts[i]}
+	}
+	if len(parts) == 1 {
+		f["key"] = fill{text: parts[0]}
+	}
+	r, ok := e.Get.build(c.base, f)
+	if !ok {
+		return nil, c.misasked(what, "its path has a placeholder that stands for nothing")
+	}
+	a, err := c.ask(ctx, what, r)
+	if err != nil {
+		return nil, err
+	}
+	raw, err := c.one(what, e.GetRecord, a)
+	if raw == nil || err != nil {
+		return nil, err
+	}
+	got, err := e.read(c, what, 0, raw)
+	if err != nil {
+		return nil, err
+	}
+	if got.key != key {
+		// 01 and 1 are one record to some services: the answer is about the record that they mean.
+		return &got, nil
+	}
+	return &got, nil
+}
