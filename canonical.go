@@ -21,34 +21,46 @@ func Equal(a, b Value) bool {
 	}
 	switch c {
 	case 'n':
-		if plain(a.Bytes()) && plain(b.Bytes()) {
+		if n := plain(a.Bytes()); n >= 0 && n == plain(b.Bytes()) {
 			return bytes.Equal(a.Bytes(), b.Bytes())
 		}
-		fallthrough
-	case 't', 's', 'z', 'j':
-		var x, y [64]byte // most canonical forms fit
-		return bytes.Equal(AppendCanonical(x[:0], a), AppendCanonical(y[:0], b))
+	case 't', 's', 'z':
+		if x, y := a.Bytes(), b.Bytes(); len(x) == len(y) && bytes.IndexByte(x, '.') == bytes.IndexByte(y, '.') {
+			return bytes.Equal(x, y) // their canonical forms lack as much, in the same place
+		}
+	case 'j':
+	default:
+		return bytes.Equal(a.Bytes(), b.Bytes())
 	}
-	return bytes.Equal(a.Bytes(), b.Bytes())
+	var x, y [64]byte // most canonical forms fit
+	return bytes.Equal(AppendCanonical(x[:0], a), AppendCanonical(y[:0], b))
 }
 
-// plain reports whether the text is a whole number as there is only one text for: digits without a leading zero.
-func plain(s []byte) bool {
+// plain returns the number of digits behind the point of a number of which there is only one text with as many: its digits, without a leading
+// zero. It returns -1 for any other text.
+func plain(s []byte) int {
 	if len(s) > 1 && s[0] == '-' {
 		s = s[1:]
 		if s[0] == '0' {
-			return false
+			return -1
 		}
 	}
-	if len(s) == 0 || len(s) > 1 && s[0] == '0' {
-		return false
+	if len(s) == 0 || len(s) > 1 && s[0] == '0' && s[1] != '.' {
+		return -1
 	}
-	for _, c := range s {
-		if c < '0' || c > '9' {
-			return false
+	point := -1
+	for i, c := range s {
+		switch {
+		case c == '.' && point < 0 && i > 0:
+			point = i
+		case c < '0' || c > '9':
+			return -1
 		}
 	}
-	return true
+	if point < 0 {
+		return 0
+	}
+	return len(s) - 1 - point
 }
 
 // AppendCanonical appends bytes that are the same for exactly the values that are Equal. They start with the value's class

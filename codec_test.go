@@ -279,7 +279,8 @@ func TestEqual(t *testing.T) {
 // What Equal knows without writing canonical forms is what they say.
 func TestEqualIsCanonical(t *testing.T) {
 	kinds := []Kind{KindInt, KindUint, KindFloat, KindDecimal, KindText, KindTime}
-	texts := []string{"0", "-0", "7", "-7", "+7", "07", "7.0", "-7.0", "70", "7e1", "7E1", "70.00", "1e400", "NaN", "-", "", "a", "03:04:05", "03:04:05.0"}
+	texts := []string{"0", "-0", "7", "-7", "+7", "07", "7.0", "-7.0", "70", "7e1", "7E1", "70.00", "1e400", "NaN", "-", "", "a", "03:04:05", "03:04:05.0",
+		"7.10", "7.1", "-7.25", "-7.250", "0.5", "0.50", "-0.5", "-0.0", "00.5", ".5", "7.", "7.1.2", "03:04:05.50", "03:04:05.05", "12 3.0", "12.0 3"}
 	for _, ka := range kinds {
 		for _, kb := range kinds {
 			for _, ta := range texts {

@@ -254,6 +254,8 @@ type Write struct {
 	// Decide, where it is set, judges each Put, Mark and Delete against what the target holds (see Held); the changes then have whole
 	// keys and no OldKey. Only for targets with Traits.Decides.
 	Decide func(change int, held Held) (Decision, error)
+	// Recalls: Decide takes records that are Held.Untouched, from targets that can tell.
+	Recalls bool
 }
 
 // Result is what became of the changes of a Write, in their order.

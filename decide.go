@@ -1,5 +1,7 @@
 package syncline
 
+import "errors"
+
 // Held is what a target holds for the key of a change when Write.Decide is asked about it.
 //
 // The target reads, decides and writes as one atomic step: in its transaction, with what it read locked, or record by record with
@@ -14,7 +16,14 @@ type Held struct {
 	// Shadow is what the last decision for the key left, nil where there was none. It belongs to the object: all routes that write
 	// it see the same.
 	Shadow []byte
+	// Untouched: nobody has written the record since the decision that left Shadow, which was Recallable. Its values were not read. Only
+	// where the Write recalls.
+	Untouched bool
 }
+
+// ErrUnread is what Write.Decide answers where it cannot do without the values of an untouched record. The target reads them and asks
+// again.
+var ErrUnread = errors.New("the values of the record are needed")
 
 // Decision says what to do in the place of a change.
 type Decision struct {
@@ -26,6 +35,8 @@ type Decision struct {
 	// Shadow is kept for the key from now on, as durably as the record and in one step with it, also where there is no record. nil =
 	// nothing is kept any more. It is not kept where the Put or Delete is rejected.
 	Shadow []byte
+	// Recallable: Shadow tells all values that the record has then.
+	Recallable bool
 	// Outcome is what becomes of the change once that is done.
 	Outcome Outcome
 }

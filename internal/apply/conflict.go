@@ -74,17 +74,20 @@ func (m *machine) decider(p *plan) *decider {
 
 func (d *decider) decide(i int, held syncline.Held) (syncline.Decision, error) {
 	c := &d.p.changes[i]
+	if held.Untouched && (i >= len(d.p.judged) || d.p.judged[i].rule == nil || d.p.judged[i].rule.Marks != nil) {
+		return syncline.Decision{}, syncline.ErrUnread
+	}
 	if i >= len(d.p.judged) || d.p.judged[i].rule == nil {
 		return asIs(c, held), nil
 	}
 	j := &d.p.judged[i]
 	delete(d.verdicts, i)
 	delete(d.earlier, i)
-	stored := held.Values != nil
+	stored := held.Values != nil || held.Untouched
 	held = j.rule.present(held)
 	if len(j.parts) > 1 && d.choice(c) == nil && !d.p.leftover(i) {
-		if decision, ok := d.inTurn(i, j, held, stored); ok {
-			return decision, nil
+		if decision, err := d.inTurn(i, j, held, stored); err != errAsOne {
+			return decision, err
 		}
 	}
 	ours, kept := c.Row.Values, j.parts[len(j.parts)-1].kept

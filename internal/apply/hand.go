@@ -29,7 +29,7 @@ func (s *Session) apply(ctx context.Context, p *plan) applied {
 	var d *decider
 	if s.m.decides {
 		d = s.m.decider(p)
-		w.Decide = d.decide
+		w.Decide, w.Recalls = d.decide, true
 	}
 	judge, judges := s.target.(Judge)
 	if judges && d != nil {

@@ -1,6 +1,7 @@
 package apply
 
 import (
+	"errors"
 	"maps"
 	"slices"
 	"time"
@@ -42,11 +43,14 @@ func (p *plan) keeps(noted []syncline.Value) {
 	parts[len(parts)-1].kept = noted
 }
 
-// inTurn decides the events of a change one after the other; ok is false where they must be decided as one.
-func (d *decider) inTurn(i int, j *judged, held syncline.Held, stored bool) (decision syncline.Decision, ok bool) {
+// errAsOne: the events of a change must be decided as one.
+var errAsOne = errors.New("the events cannot be decided one by one")
+
+// inTurn decides the events of a change one after the other. Its errors are errAsOne and syncline.ErrUnread.
+func (d *decider) inTurn(i int, j *judged, held syncline.Held, stored bool) (decision syncline.Decision, err error) {
 	turn, err := j.rule.binding.Resolver.Begin(held)
 	if err != nil {
-		return decision, false
+		return decision, asOne(err)
 	}
 	var told []spokenConflict
 	base := j.base
@@ -54,7 +58,7 @@ func (d *decider) inTurn(i int, j *judged, held syncline.Held, stored bool) (dec
 	for _, s := range j.parts {
 		v, err := turn.Decide(d.event(j.rule, s), s.values, base)
 		if err != nil || v.Outcome > syncline.OutcomeKept {
-			return decision, false
+			return decision, asOne(err)
 		}
 		if v.Conflict != nil {
 			told = append(told, spokenConflict{s, v.Conflict})
@@ -71,7 +75,14 @@ func (d *decider) inTurn(i int, j *judged, held syncline.Held, stored bool) (dec
 	if len(told) > 0 {
 		d.earlier[i] = told
 	}
-	return j.rule.keeping(turn.Decision(), left, stored), true
+	return j.rule.keeping(turn.Decision(), left, stored), nil
+}
+
+func asOne(err error) error {
+	if errors.Is(err, syncline.ErrUnread) {
+		return err
+	}
+	return errAsOne
 }
 
 // earlierConflicts are those of events that are not the newest of their changes.

@@ -19,6 +19,9 @@ type Choice struct {
 // Settle carries out a person's decision about a change. Where the target no longer holds what the decision was made on, it is a
 // conflict again, with the new state.
 func (r *Resolver) Settle(ev *Event, ours []syncline.Value, held syncline.Held, choice Choice) (Verdict, error) {
+	if held.Untouched {
+		return Verdict{}, syncline.ErrUnread
+	}
 	t, err := r.Begin(held)
 	if err != nil {
 		return Verdict{}, err

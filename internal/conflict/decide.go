@@ -100,7 +100,7 @@ func (r *Resolver) Decide(ev *Event, ours, base []syncline.Value, held syncline.
 	if err != nil {
 		return Verdict{}, err
 	}
-	v.Shadow = t.stored()
+	v.Shadow, v.Recallable = t.stored(), t.recallable(v.Values)
 	return v, nil
 }
 
@@ -113,9 +113,15 @@ func (t *Turn) judge(ev *Event, ours, base []syncline.Value) (Verdict, error) {
 	if v, stop := d.version(); stop {
 		return v, nil
 	}
+	if d.recalled && ours == nil {
+		return Verdict{}, syncline.ErrUnread
+	}
 	detector, rule, err := d.detect()
 	if err != nil {
 		return Verdict{}, err
+	}
+	if d.recalled && detector != "" { // who disagrees is shown what the other has
+		return Verdict{}, syncline.ErrUnread
 	}
 	if detector == "" {
 		return d.agree(), nil
@@ -208,7 +214,7 @@ func (d *deciding) data() bool {
 		d.overlaps = d.columns(func(i int) bool { return d.weChanged(i) })
 	default:
 		d.overlaps = d.columns(func(i int) bool {
-			return !d.same(i) && d.weChanged(i) && d.theyChanged(i)
+			return d.theyChanged(i) && d.weChanged(i) && !d.same(i) // in most cases the first tells, and it costs the least
 		})
 	}
 	return len(d.overlaps) > 0
@@ -345,7 +351,7 @@ func (d *deciding) heard(written []syncline.Value) {
 			continue
 		}
 		f := d.shadow.field(i)
-		if !is.IsUnset() && (f.stamp < 0 || d.answers[i].affirmed || !syncline.Equal(f.value, is)) {
+		if same := is.IsUnset() || syncline.Equal(f.value, is); !is.IsUnset() && (f.stamp < 0 || d.answers[i].affirmed || !same) {
 			by := stamp
 			if said.IsUnset() || !syncline.Equal(is, said) { // made of both sides, or by a person: our source does not stand for it
 				if mixed < 0 {
@@ -353,7 +359,7 @@ func (d *deciding) heard(written []syncline.Value) {
 				}
 				by = mixed
 			}
-			d.shadow.write(f, is, by, speaker)
+			d.shadow.write(f, is, same, by, speaker)
 		}
 		if speaker != "" {
 			f.say(speaker, said)
@@ -364,11 +370,11 @@ func (d *deciding) heard(written []syncline.Value) {
 // affirmed reports whether our source newly says what another one has written in a column, and would win against it: from now on it
 // stands for the value. Else the order of two equal statements would decide about a third.
 func (d *deciding) affirmed(written []syncline.Value, i int) bool {
-	if d.r.key[i] || written[i].IsUnset() || d.theirs == nil || d.ours == nil || !syncline.Equal(written[i], d.theirs[i]) {
+	if d.r.key[i] || written[i].IsUnset() || d.theirs == nil || d.ours == nil {
 		return false
 	}
 	theirs, ok := d.written(i)
-	if !ok || theirs.Source == d.ev.Stamp.Source || !d.weChanged(i) {
+	if !ok || theirs.Source == d.ev.Stamp.Source || !syncline.Equal(written[i], d.theirs[i]) || !d.weChanged(i) {
 		return false
 	}
 	w, _, err := d.field(i)

@@ -98,10 +98,10 @@ func (f *known) forget(source string) {
 	}
 }
 
-// write gives the field another value. What others than the speaker said stays what they said; the speaker, if there is one, says
+// write gives the field a value, which may be the same as it has. What others than the speaker said stays what they said; the speaker, if there is one, says
 // something now.
-func (s *shadow) write(f *known, v syncline.Value, stamp int, speaker string) {
-	if !syncline.Equal(f.value, v) {
+func (s *shadow) write(f *known, v syncline.Value, same bool, stamp int, speaker string) {
+	if !same {
 		for _, h := range s.logs {
 			if h.source != speaker && !slices.ContainsFunc(f.said, func(o saying) bool { return o.source == h.source }) {
 				f.said = append(f.said, saying{h.source, f.value})

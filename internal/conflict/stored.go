@@ -22,7 +22,7 @@ import (
 //	fields, each: name; kind of the value + 32 if its stamp differs from that of the field before + 64 if sources said something else;
 //	  the value's bytes; the stamp + 1, or 0; what was said, each: source, kind, bytes
 const (
-	shadowVersion = 2
+	shadowVersion = 3
 
 	stampTimed, stampPrefixed = 1, 2
 	kindMask, fieldStamped    = 31, 32

@@ -15,6 +15,9 @@ type Turn struct {
 	was    []byte           // the shadow as the target has it
 	shadow shadow
 	fresh  bool // nothing is remembered of the record
+	// recalled: theirs is what the shadow tells.
+	recalled bool
+	recall   []syncline.Value // room for that
 	// touched: the shadow is another one by now.
 	touched bool
 	// answers are about the present event, by column.
@@ -60,6 +63,7 @@ func (r *Resolver) Begin(held syncline.Held) (*Turn, error) {
 	}
 	t := r.turn
 	t.theirs, t.was, t.fresh, t.touched, t.decision = held.Values, held.Shadow, held.Shadow == nil, false, syncline.Decision{}
+	t.recalled = held.Untouched
 	clear(t.written)
 	if t.fresh {
 		t.shadow.reset(len(r.schema.Columns))
@@ -73,7 +77,31 @@ func (r *Resolver) Begin(held syncline.Held) (*Turn, error) {
 		return nil, syncline.Errorf(syncline.Rejected, "shadow_damaged", "%w", err).
 			WithFix("find out who changed the target's _syncline_shadow; remove what it has of this record, so that the next event counts as the first, then retry the task")
 	}
+	if t.recalled && !t.remember() {
+		return nil, syncline.ErrUnread
+	}
 	return t, nil
+}
+
+// remember takes what is remembered of an untouched record for what the target holds, but for the key. It fails where a column is not
+// among it, and where an expression may look at the record.
+func (t *Turn) remember() bool {
+	if t.shadow.gone >= 0 || len(t.r.business) > 0 {
+		return false
+	}
+	t.recall = t.recall[:0]
+	for i := range t.shadow.columns {
+		f := &t.shadow.columns[i]
+		if !t.r.key[i] && (!f.there || f.value.IsUnset()) {
+			return false
+		}
+		t.recall = append(t.recall, f.value)
+		if t.r.key[i] {
+			t.recall[i] = syncline.Unset
+		}
+	}
+	t.theirs = t.recall
+	return true
 }
 
 // next begins with an event.
@@ -112,10 +140,33 @@ func (t *Turn) Decide(ev *Event, ours, base []syncline.Value) (Verdict, error) {
 	return v, nil
 }
 
+// recallable reports whether the shadow tells all values of the record, once these have been written.
+func (t *Turn) recallable(values []syncline.Value) bool {
+	if t.recalled {
+		return true
+	}
+	for i := range t.shadow.columns {
+		if t.r.key[i] {
+			continue
+		}
+		is := syncline.Unset
+		if t.theirs != nil {
+			is = t.theirs[i]
+		}
+		if values != nil && !values[i].IsUnset() {
+			is = values[i]
+		}
+		if f := &t.shadow.columns[i]; !f.there || is.IsUnset() || !syncline.Equal(f.value, is) {
+			return false
+		}
+	}
+	return true
+}
+
 // Decision is what all events together make of the record.
 func (t *Turn) Decision() syncline.Decision {
 	d := t.decision
-	d.Shadow = t.stored()
+	d.Shadow, d.Recallable = t.stored(), t.recallable(nil)
 	if d.Op == syncline.ChangePut {
 		d.Values = slices.Clone(t.theirs)
 		for i := range d.Values {

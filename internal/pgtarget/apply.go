@@ -63,6 +63,10 @@ type transaction struct {
 	decided []deciding
 	// made are temporary tables that go if the transaction does.
 	made []string
+	// xid is the transaction's own id, where rows are tagged with it.
+	xid uint32
+	// block holds what is kept of rows beside their values.
+	block []byte
 }
 
 // commitError is an error of Write.Commit, which goes back as it is.
@@ -110,6 +114,7 @@ func (x *transaction) applyDecided(ctx context.Context) error {
 		return err
 	}
 	x.begin()
+	x.queueXID()
 	if x.w.Ordered {
 		err = x.decideEach(ctx)
 	} else {

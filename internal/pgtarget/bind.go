@@ -22,8 +22,8 @@ type binding struct {
 	optimism  optimism
 	// shapes are the statements made so far, by their kind and mask.
 	shapes map[string]*shape
-	// read asks for the rows of keys, with a lock; nil until it is needed.
-	read *shape
+	// read asks for the rows of keys, and peek for their versions and shadows alone; nil until they are needed.
+	read, peek *shape
 	// temps are the names of the temporary tables, by the columns that they hold. No two groups of a write share one.
 	temps map[string]string
 }

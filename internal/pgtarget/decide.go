@@ -113,7 +113,7 @@ func (x *transaction) prepare(ctx context.Context) error {
 	}
 	x.decided = make([]deciding, len(x.w.Changes))
 	// The decisions take the place of the caller's changes, which it keeps.
-	x.w = &syncline.Write{Changes: slices.Clone(x.w.Changes), Ordered: x.w.Ordered, Cursor: x.w.Cursor, Commit: x.w.Commit, Decide: x.w.Decide}
+	x.w = &syncline.Write{Changes: slices.Clone(x.w.Changes), Ordered: x.w.Ordered, Cursor: x.w.Cursor, Commit: x.w.Commit, Decide: x.w.Decide, Recalls: x.w.Recalls}
 	for i := range x.w.Changes {
 		c := &x.w.Changes[i]
 		if c.OldKey != nil || c.Op != syncline.ChangeTruncate && (c.Row.Schema == nil || len(c.Row.Schema.Key) == 0) {
@@ -176,9 +176,9 @@ func (x *transaction) decide(l *looking, i int) error {
 	}
 	of.done = true
 	x.res.Outcomes[i] = d.Outcome
-	op, values, there := d.Op, d.Values, of.held.Values != nil
+	op, values, there := d.Op, d.Values, of.there()
 	switch {
-	case op == syncline.ChangeDelete && !there, op == syncline.ChangePut && same(values, of.held.Values):
+	case op == syncline.ChangeDelete && !there, op == syncline.ChangePut && l.same(values, &of.held):
 		op = 0
 	case op == syncline.ChangePut && !there && slices.ContainsFunc(values, syncline.Value.IsUnset):
 		values = slices.Clone(values)
@@ -196,7 +196,7 @@ func (x *transaction) decide(l *looking, i int) error {
 		if there { // what stands apart, if anything, is as of when the row was added
 			apart = of.apart
 		}
-		op, values = withShadow(l.schema, op, values, of, d.Shadow)
+		op, values = x.withShadow(l.schema, op, values, i, &d)
 	}
 	switch {
 	case l.b.shadow > 0 && there && (!stays || d.Shadow == nil && of.held.Shadow != nil):
@@ -208,14 +208,14 @@ func (x *transaction) decide(l *looking, i int) error {
 	return nil
 }
 
-// withShadow adds the shadow to the values of a row. A record that stays as it is gets its shadow alone.
-func withShadow(schema *syncline.Schema, op syncline.ChangeOp, values []syncline.Value, of *deciding, shadow []byte) (syncline.ChangeOp, []syncline.Value) {
-	if op == 0 {
-		if of.apart == nil && bytes.Equal(of.held.Shadow, shadow) && (of.held.Shadow == nil) == (shadow == nil) {
+// withShadow adds the shadow to the values of a change's row. A record that stays as it is gets its shadow alone.
+func (x *transaction) withShadow(schema *syncline.Schema, op syncline.ChangeOp, values []syncline.Value, i int, d *syncline.Decision) (syncline.ChangeOp, []syncline.Value) {
+	if of := &x.decided[i]; op == 0 {
+		if of.apart == nil && bytes.Equal(of.held.Shadow, d.Shadow) && (of.held.Shadow == nil) == (d.Shadow == nil) {
 			return 0, values
 		}
 		// Everything but the key is left alone.
-		values = of.held.Values
+		values = x.w.Changes[i].Row.Values
 	}
 	out := make([]syncline.Value, len(schema.Columns)+1)
 	copy(out, values)
@@ -226,19 +226,31 @@ func withShadow(schema *syncline.Schema, op syncline.ChangeOp, values []syncline
 			}
 		}
 	}
-	if shadow != nil {
-		out[len(out)-1] = syncline.Bytes(shadow)
+	if d.Shadow != nil {
+		out[len(out)-1] = syncline.Bytes(x.tagged(d.Shadow, d.Recallable))
 	}
 	return syncline.ChangePut, out
 }
 
-// same reports whether a row with these values is already what it is to become, to the letter.
-func same(values, held []syncline.Value) bool {
-	if len(held) != len(values) {
+// there reports whether the record is.
+func (d *deciding) there() bool { return d.held.Values != nil || d.held.Untouched }
+
+// same reports whether a row with these values is already what it is to become, to the letter. Of an untouched one that is known where only
+// its key is set.
+func (l *looking) same(values []syncline.Value, held *syncline.Held) bool {
+	if held.Untouched {
+		for i := range values {
+			if !values[i].IsUnset() && !slices.Contains(l.schema.Key, i) {
+				return false
+			}
+		}
+		return true
+	}
+	if len(held.Values) != len(values) {
 		return false
 	}
 	for i := range values {
-		if v, h := values[i], held[i]; !v.IsUnset() && !h.IsUnset() && (v.IsNull() != h.IsNull() || string(v.Bytes()) != string(h.Bytes())) {
+		if v, h := values[i], held.Values[i]; !v.IsUnset() && !h.IsUnset() && (v.IsNull() != h.IsNull() || string(v.Bytes()) != string(h.Bytes())) {
 			return false
 		}
 	}
@@ -264,7 +276,7 @@ func (x *transaction) groups(list []*looking) []*group {
 				continue
 			case c.Op == syncline.ChangeDelete:
 				k = kindDelete
-			case x.decided[i].held.Values == nil:
+			case !x.decided[i].there():
 				k = kindAdd
 			}
 			at := slices.IndexFunc(groups, func(g *group) bool { return g.b == l.b && g.kind == k && g.takes(k, c.Row.Values) })

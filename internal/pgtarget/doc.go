@@ -14,6 +14,10 @@
 // source tells are copied into the table itself, and where the server refuses that the whole write is done again without. Values
 // go out as the text they came in; only bytes are written in hexadecimal. Ordered changes use the same statements, one row each.
 //
+// A Write with decisions first asks only for the versions and the shadows of its rows. A row's shadow ends with the transaction that wrote it;
+// where that made the present version, the row is as it was decided and is not read (untouched.go). A value that the table's type rounds is then
+// compared as it was written.
+//
 // A commit without an answer may have happened. The connection is dropped, and nothing is written again before Own has told
 // how far the target is.
 package pgtarget

@@ -18,11 +18,17 @@ func (x *transaction) hold(ctx context.Context, l *looking) error {
 		x.t.shapes++
 		l.b.read = &shape{name: fmt.Sprintf("_syncline_%d", x.t.shapes), sql: builder{b: l.b, mask: l.b.key}.read(r.list, tab)}
 	}
+	members := l.members
+	if x.recalls(l) {
+		if members, err = x.holdUntouched(ctx, l); err != nil || len(members) == 0 {
+			return err
+		}
+	}
 	var failed error
-	answer := request{shape: l.b.read, change: (&group{members: l.members}).only(), args: x.columnArgs(l.b, l.members, l.b.key), formats: r.formats(),
+	answer := request{shape: l.b.read, change: (&group{members: members}).only(), args: x.columnArgs(l.b, members, l.b.key), formats: r.formats(),
 		row: func(texts [][]byte) {
 			if failed == nil {
-				failed = x.found(l, r, texts)
+				failed = x.found(l, members, r, texts)
 			}
 		}}
 	x.queue = append(x.queue, answer)
@@ -53,12 +59,12 @@ func (r *reading) formats() []int16 {
 }
 
 // found takes over a row that is there. What has its shadow with it is decided at once, while the server sends the next.
-func (x *transaction) found(l *looking, r *reading, texts [][]byte) error {
+func (x *transaction) found(l *looking, members []int, r *reading, texts [][]byte) error {
 	n, err := strconv.Atoi(string(texts[0]))
-	if err != nil || n < 1 || n > len(l.members) {
-		return fmt.Errorf("read %s: row number %q of %d", l.object, texts[0], len(l.members))
+	if err != nil || n < 1 || n > len(members) {
+		return fmt.Errorf("read %s: row number %q of %d", l.object, texts[0], len(members))
 	}
-	i := l.members[n-1]
+	i := members[n-1]
 	d := &x.decided[i]
 	if err := d.read(texts[1:], r); err != nil || d.held.Shadow == nil || d.held.Values == nil {
 		return err
@@ -72,7 +78,10 @@ func (d *deciding) read(texts [][]byte, r *reading) error {
 	if d.version, err = strconv.ParseInt(string(texts[0]), 10, 64); err != nil {
 		return err
 	}
-	d.held.Shadow = r.keep(texts[1])
+	if texts[1] != nil {
+		shadow, _ := split(texts[1])
+		d.held.Shadow = r.keep(shadow)
+	}
 	d.held.Values, err = r.row(texts[2:])
 	return err
 }
@@ -100,6 +109,7 @@ func (x *transaction) holdAbsent(ctx context.Context, l *looking) error {
 	var absent, bare []int
 	for _, m := range l.members {
 		switch d := &x.decided[m]; {
+		case d.held.Untouched:
 		case d.held.Values == nil:
 			d.held.Shadow = nil
 			absent = append(absent, m)

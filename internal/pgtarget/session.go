@@ -46,6 +46,7 @@ type session struct {
 	prepared map[string]struct{} // names of shapes
 	temps    map[string]struct{} // names of temporary tables
 	shadows  bool                // the shadow table is there
+	cluster  uint16              // stands for the server's cluster in tags, 0 = not known
 }
 
 func connect(ctx context.Context, url string) (*session, error) {

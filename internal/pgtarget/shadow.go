@@ -45,6 +45,7 @@ func (t *Target) shadows(ctx context.Context, s *session) error {
 	case err != nil:
 		return t.failed("look for "+s.shadowName(), err)
 	}
+	s.findCluster(ctx)
 	s.shadows = true
 	return nil
 }

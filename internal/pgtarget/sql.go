@@ -215,6 +215,11 @@ func (q builder) status(present bool) string {
 	return sql
 }
 
+// peek returns, for the keys that are there, their place in the arrays, version and shadow.
+func (q builder) peek() string {
+	return "SELECT u.o, " + version("t") + ", t." + shadowColumn + " FROM " + arrays(len(q.mask), false, true) + " JOIN " + q.b.table.name.sql() + " AS t ON " + q.on("t")
+}
+
 // read returns, for the keys that are there, their place in the arrays, version, shadow and the columns of the list. Where the row has no
 // place for a shadow it is locked.
 func (q builder) read(list string, tab *table) string {

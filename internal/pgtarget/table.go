@@ -25,6 +25,8 @@ type table struct {
 	deferrable bool
 	// referenced: a foreign key points here, which TRUNCATE refuses.
 	referenced bool
+	// triggers: somebody's own triggers run when rows are written.
+	triggers bool
 }
 
 type tableColumn struct {
@@ -55,7 +57,8 @@ func (t *table) hasKey(key []string) bool {
 
 const tableSQL = `SELECT c.oid, n.nspname, c.relname, c.relkind::text,
 	EXISTS (SELECT FROM pg_trigger g WHERE g.tgrelid = c.oid AND g.tgdeferrable),
-	EXISTS (SELECT FROM pg_constraint k WHERE k.confrelid = c.oid AND k.contype = 'f')
+	EXISTS (SELECT FROM pg_constraint k WHERE k.confrelid = c.oid AND k.contype = 'f'),
+	EXISTS (SELECT FROM pg_trigger g WHERE NOT g.tgisinternal AND (g.tgrelid = c.oid OR g.tgrelid IN (SELECT relid FROM pg_partition_tree(c.oid))))
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = to_regclass($1)`
 
 // columnsSQL follows domains to their base type. Equality is that of a default btree or hash operator class: those of other
@@ -82,7 +85,7 @@ GROUP BY i.indexrelid`
 // describe reads the catalog; nil where there is no such table.
 func describe(ctx context.Context, q *pgx.Conn, n name) (*table, error) {
 	t := &table{}
-	err := q.QueryRow(ctx, tableSQL, n.sql()).Scan(&t.oid, &t.name.schema, &t.name.table, &t.kind, &t.deferrable, &t.referenced)
+	err := q.QueryRow(ctx, tableSQL, n.sql()).Scan(&t.oid, &t.name.schema, &t.name.table, &t.kind, &t.deferrable, &t.referenced, &t.triggers)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, nil
 	}

@@ -21,6 +21,12 @@ func (d *decider) decide(i int, held syncline.Held) (syncline.Decision, error) {
 	for len(d.told) <= i {
 		d.told = append(d.told, "")
 	}
+	if held.Untouched { // this one tells what it is told
+		if held.Values != nil {
+			return syncline.Decision{}, errors.New("an untouched record has values")
+		}
+		return syncline.Decision{}, syncline.ErrUnread
+	}
 	d.told[i] = told(held)
 	return d.decisions[i], nil
 }
@@ -42,7 +48,7 @@ func (e *env) decided(ordered bool, changes []syncline.Change, decisions []syncl
 	e.t.Helper()
 	d := &decider{decisions: decisions}
 	w := e.write(ordered, changes...)
-	w.Decide = d.decide
+	w.Decide, w.Recalls = d.decide, true
 	res, err := e.Target.Apply(e.t.Context(), w)
 	if err != nil {
 		e.t.Fatalf("Apply: %v", err)
@@ -169,7 +175,7 @@ func runDecide(t *testing.T, h Harness) {
 			[]syncline.Decision{as("1", ann("a", "1")...), {Op: syncline.ChangeDelete, Shadow: []byte("2")}, as("7", line7.Row.Values...)}, "nothing", "nothing", "nothing")
 		d := &decider{decisions: make([]syncline.Decision, 1)}
 		w := e.write(true, syncline.Change{Op: syncline.ChangeTruncate, Object: o, Row: syncline.Row{Schema: s}})
-		w.Decide = d.decide
+		w.Decide, w.Recalls = d.decide, true
 		if _, err := e.Target.Apply(t.Context(), w); err != nil || len(d.told) > 0 {
 			t.Fatalf("Apply of a truncate: %v, asked about %q", err, d.told)
 		}
@@ -254,7 +260,7 @@ func decideRefused(t *testing.T, h Harness) {
 	bad := e.Refuse(o, syncline.Row{Schema: s, Values: vals(syncline.Int(2), syncline.Text("b"), syncline.Null)})
 	d := &decider{decisions: []syncline.Decision{as("2", bad.Values...)}}
 	w := e.write(false, syncline.Change{Op: syncline.ChangePut, Object: o, Row: bad})
-	w.Decide = d.decide
+	w.Decide, w.Recalls = d.decide, true
 	res, err := e.Target.Apply(t.Context(), w)
 	if err == nil {
 		err = res.Rejected[0]
@@ -265,7 +271,7 @@ func decideRefused(t *testing.T, h Harness) {
 	}
 	d = &decider{decisions: []syncline.Decision{{Outcome: syncline.OutcomeKept}}}
 	w = e.write(false, remove(o, s, syncline.Int(2)))
-	w.Decide = d.decide
+	w.Decide, w.Recalls = d.decide, true
 	res, err = e.Target.Apply(t.Context(), w)
 	if err != nil {
 		t.Fatalf("Apply: %v", err)
