@@ -86,7 +86,7 @@ func (d *decider) decide(i int, held syncline.Held) (syncline.Decision, error) {
 	stored := held.Values != nil || held.Untouched
 	held = j.rule.present(held)
 	if len(j.parts) > 1 && d.choice(c) == nil && !d.p.leftover(i) {
-		if decision, err := d.inTurn(i, j, held, stored); err != errAsOne {
+		if decision, err := d.inTurn(i, j, held, stored); !errors.Is(err, errAsOne) {
 			return decision, err
 		}
 	}
