@@ -60,6 +60,7 @@ var kinds = map[string]kind{
 	"internal/conflict":   pure,
 	"internal/expression": pure,
 	"internal/failpoint":  pure,
+	"internal/health":     pure,
 	"internal/httpclient": pure,
 	"internal/javascript": pure,
 	"internal/packed":     pure,

@@ -135,6 +135,7 @@ func newRoot() *cobra.Command {
 		routesCommand(g),
 		rulesCommand(g),
 		tasksCommand(g), statsCommand(g), conflictsCommand(g),
+		healthCommand(g), lagCommand(g),
 		syncCommand(g),
 		explainCommand(g),
 		replayCommand(g),

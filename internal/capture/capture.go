@@ -68,6 +68,8 @@ type Status struct {
 	Events int64
 	// LastEvent is when the last event was appended.
 	LastEvent time.Time
+	// Heard is when the open source heard of its system last, whether anything had changed or not; zero where it cannot tell.
+	Heard time.Time
 	// Runs are those that the source works on.
 	Runs int
 	// Warnings are what the open source says of changes that it will not bring, and what could not be derived of events.
@@ -127,6 +129,9 @@ func (c *Capture) Status() Status {
 	s.Runs = len(c.runs)
 	if w, ok := c.source.(Warner); ok {
 		s.Warnings = w.Warnings()
+	}
+	if l, ok := c.source.(Listener); ok {
+		s.Heard = l.Heard()
 	}
 	s.Underived = c.underivedLocked()
 	for i := range s.Underived {

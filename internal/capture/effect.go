@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
+	"time"
 
 	"syncline"
 	"syncline/internal/failpoint"
@@ -20,6 +21,12 @@ type Staller interface {
 // Warner is a Source that knows of changes which it will not bring. Warnings does not block and is safe beside Next.
 type Warner interface {
 	Warnings() []string
+}
+
+// Listener is a Source whose system speaks by itself, or is asked often, where nothing changes too: that it is silent means something.
+// Heard is when it was heard of last; zero = it cannot be told. It does not block and is safe beside Next.
+type Listener interface {
+	Heard() time.Time
 }
 
 // open opens the source at the log's end: the last batch is the checkpoint. It returns what machine.opened wants to know.

@@ -8,6 +8,7 @@ import (
 
 	"syncline"
 	"syncline/internal/conflict"
+	"syncline/internal/health"
 	"syncline/internal/rule"
 	"syncline/internal/transform"
 	"syncline/internal/trial"
@@ -20,6 +21,7 @@ type Config struct {
 	State   State     `json:"state"`
 	HTTP    HTTP      `json:"http"`
 	Audit   Audit     `json:"audit"`
+	Health  Health    `json:"health"`
 	Systems []*System `json:"systems"` // in the order of the file
 	Rules   []*Rule   `json:"rules"`   // in the order of the file
 	// RulesGiven: there is a list of rules, be it empty.
@@ -92,6 +94,14 @@ type TLS struct {
 type Audit struct {
 	// Retain is how long calls are kept.
 	Retain time.Duration `json:"retain"`
+}
+
+// Health says how it is judged how everything is.
+type Health struct {
+	// Window is how far back the rates of a report look, Every how often the health is checked.
+	Window time.Duration `json:"window"`
+	Every  time.Duration `json:"every"`
+	health.Thresholds
 }
 
 // Ref names an entity of a source ("crm/customer") or an object of a target ("warehouse/dim_customer").

@@ -14,6 +14,8 @@ import (
 	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
+
+	"syncline/internal/health"
 )
 
 // loader collects what the files hold, then checks that it fits together.
@@ -33,9 +35,10 @@ func newLoader(env func(string) (string, bool)) *loader {
 	return &loader{
 		decoder: decoder{env: env},
 		cfg: &Config{
-			Log:   Log{Retain: 24 * time.Hour, MaxBytes: 20e9, OnFull: OnFullRelease},
-			HTTP:  HTTP{Listen: "127.0.0.1:8484", Rate: 500, Concurrency: 256},
-			Audit: Audit{Retain: 365 * 24 * time.Hour},
+			Log:    Log{Retain: 24 * time.Hour, MaxBytes: 20e9, OnFull: OnFullRelease},
+			HTTP:   HTTP{Listen: "127.0.0.1:8484", Rate: 500, Concurrency: 256},
+			Audit:  Audit{Retain: 365 * 24 * time.Hour},
+			Health: Health{Window: 24 * time.Hour, Every: 10 * time.Minute, Thresholds: health.Defaults()},
 		},
 		once:    map[string]string{},
 		systems: map[string]*systemSource{},
@@ -113,6 +116,7 @@ func (l *loader) document(v value) {
 		"state":   l.single("state", l.stateSection),
 		"http":    l.single("http", l.httpSection),
 		"audit":   l.single("audit", l.auditSection),
+		"health":  l.single("health", l.healthSection),
 		"systems": l.systemsSection,
 		"rules":   l.rulesSection,
 	}

@@ -72,6 +72,9 @@ type Daemon struct {
 
 	readings readings
 
+	watched watched // what routes are seen to do
+	checked checked // what the last health check has counted
+
 	mu      sync.Mutex
 	unheard map[string]bool              // routes that have not been told of a refused run
 	indexes map[string]*search.Directory // by path, once a target needs one
@@ -234,6 +237,8 @@ func (d *Daemon) Run(ctx context.Context) error {
 	begin(d.set(), &set{})
 	house.Go(func() { d.keepHouse(routeCtx) })
 	house.Go(func() { d.watchRisks(routeCtx) })
+	house.Go(func() { d.watch(routeCtx) })
+	house.Go(func() { d.checkHealth(routeCtx) })
 	house.Go(func() { d.tellRefused(routeCtx) })
 	house.Go(func() { notices.run(routeCtx, d.logConflicts) })
 	for ended := false; !ended; {

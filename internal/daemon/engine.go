@@ -310,14 +310,22 @@ func (e engine) restart(ctx context.Context, src *source, req ops.SyncRequest) (
 
 func (e engine) Ready(context.Context) (bool, []string) {
 	var reasons []string
+	now := time.Now()
 	for _, s := range e.set().sources {
-		if st := s.capture.Status(); st.State != capture.StateRunning {
+		st := s.capture.Status()
+		if st.State != capture.StateRunning {
 			reasons = append(reasons, fmt.Sprintf("source %s is %s%s", s.system.Name, st.State, because(st.Err)))
+		} else if why := e.unheardOf(s, &st, now); why != "" {
+			reasons = append(reasons, why)
 		}
 	}
 	for _, r := range e.set().routes {
 		switch st := r.apply.Status(); st.State {
-		case apply.RouteRunning, apply.RoutePaused: // a pause is what an operator wants
+		case apply.RoutePaused: // a pause is what an operator wants
+		case apply.RouteRunning:
+			if still := e.still(r); still >= e.set().config.Health.Stalled {
+				reasons = append(reasons, fmt.Sprintf("route %s is stalled: it has applied nothing for %s although events wait", r.id, still.Round(time.Second)))
+			}
 		default:
 			reasons = append(reasons, fmt.Sprintf("route %s is %s%s", r.id, st.State, because(st.Err)))
 		}

@@ -16,6 +16,7 @@ type signalPart func(context.Context) ([]alert.Signal, error)
 func (d *Daemon) signalParts() map[string]signalPart {
 	return map[string]signalPart{
 		"conflicts": d.conflictSignals,
+		"health":    d.healthSignals,
 		"sources":   d.sourceSignals,
 	}
 }

@@ -161,6 +161,18 @@ func (t *tally) lag(c syncline.Cursor) (events int64, oldest time.Time) {
 	return events, t.lines[i].time
 }
 
+// late tells how many of what stands at and after the cursor came before t.
+func (t *tally) late(c syncline.Cursor, before time.Time) int64 {
+	events, _ := t.lag(c)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	came := t.total // events of the lines that came before
+	for i := len(t.lines) - 1; i >= 0 && !t.lines[i].time.Before(before); i-- {
+		came = t.lines[i].before
+	}
+	return max(events-(t.total-came), 0)
+}
+
 // lineLocked returns the line that has the entry, -1 for one that is older than all.
 func (t *tally) lineLocked(seq syncline.Seq) int {
 	return sort.Search(len(t.lines), func(i int) bool { return t.lines[i].seq > seq }) - 1

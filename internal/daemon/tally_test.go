@@ -126,3 +126,26 @@ func TestTallyLoadsLittle(t *testing.T) {
 		}
 	}
 }
+
+// TestLateEvents: how many of what is left came before a time, exactly as long as the log is short.
+func TestLateEvents(t *testing.T) {
+	start := time.Now()
+	var tally tally
+	for seq := syncline.Seq(1); seq <= 100; seq++ {
+		tally.add(seq, eventsOf(seq), start.Add(time.Duration(seq)*time.Second))
+	}
+	for _, from := range []syncline.Seq{1, 2, 50, 99, 100, 101} {
+		for before := range 103 {
+			var want int64
+			for seq := from; seq <= 100 && int(seq) < before; seq++ {
+				want += int64(eventsOf(seq))
+			}
+			if got := tally.late(syncline.Cursor{Seq: from}, start.Add(time.Duration(before)*time.Second)); got != want {
+				t.Fatalf("late from %d before %d = %d, want %d", from, before, got, want)
+			}
+		}
+	}
+	if got := tally.late(syncline.Cursor{Seq: 100, Index: 1}, start.Add(hour)); got != int64(eventsOf(100))-1 && eventsOf(100) > 0 {
+		t.Errorf("late within an entry = %d", got)
+	}
+}

@@ -117,6 +117,7 @@ func (a *api) register(mux *http.ServeMux, o Options) ([]byte, map[string]*opera
 	add(h, op(h, "cancel-task", "POST", "/v1/tasks/{id}/cancel", "Give a pending task up"), a.cancel)
 	add(h, op(h, "retry-tasks", "POST", "/v1/tasks/retry", "Try all chosen pending tasks now"), a.retryAll)
 	add(h, op(h, "cancel-tasks", "POST", "/v1/tasks/cancel", "Give all chosen pending tasks up"), a.cancelAll)
+	a.registerHealth(h)
 	a.registerPauses(h)
 	add(h, op(h, "syncs", "GET", "/v1/syncs", "The latest syncs"), a.syncs)
 	start := op(h, "start-sync", "POST", "/v1/syncs", "Read records again from their source")

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"time"
 
+	"syncline/internal/health"
 	"syncline/internal/state"
 )
 
@@ -65,6 +66,11 @@ type Engine interface {
 	Explain(context.Context, ExplainDraft) (Explanation, error)
 	// Replay has the records of a stretch of a log read again for a route, or tells what that would do.
 	Replay(context.Context, ReplayRequest) (Replay, error)
+	// Health makes a report of how everything is, Lag of how far behind the routes are.
+	Health(context.Context) (health.Report, error)
+	Lag(context.Context) (health.LagReport, error)
+	// HealthChecks returns a page of what scheduled checks came to, the newest first, and the cursor of the next one.
+	HealthChecks(ctx context.Context, after string, limit int) ([]HealthCheck, string, error)
 	// Ready reports whether every system and route does its work, and why not. One that is paused does what it should.
 	Ready(context.Context) (bool, []string)
 }

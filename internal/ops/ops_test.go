@@ -20,6 +20,7 @@ import (
 
 	"syncline"
 	"syncline/internal/document"
+	"syncline/internal/health"
 	"syncline/internal/problem"
 	"syncline/internal/state"
 )
@@ -51,12 +52,21 @@ type fake struct {
 	store  *state.Store
 	stats  Stats
 
+	health health.Report
+	lag    health.LagReport
+	checks []HealthCheck
+
 	statsQuery StatsQuery
 	sync       SyncRequest
 	explained  ExplainDraft
 	replayed   ReplayRequest
 }
 
+func (f *fake) Health(context.Context) (health.Report, error) { return f.health, f.err }
+func (f *fake) Lag(context.Context) (health.LagReport, error) { return f.lag, f.err }
+func (f *fake) HealthChecks(_ context.Context, after string, limit int) ([]HealthCheck, string, error) {
+	return f.checks, f.next, f.err
+}
 func (f *fake) Status(context.Context) (Status, error)        { return f.status, f.err }
 func (f *fake) Routes(context.Context) ([]RouteStatus, error) { return f.list, f.err }
 func (f *fake) Tasks(_ context.Context, q TaskQuery) ([]Task, string, error) {

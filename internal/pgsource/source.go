@@ -195,6 +195,16 @@ func (s *Source) Confirm(p syncline.Position) {
 	}
 }
 
+// Heard is when the server was heard of last; zero while nothing is streamed, as during a copy. It is safe beside everything.
+func (s *Source) Heard() time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.stream == nil {
+		return time.Time{}
+	}
+	return s.stream.wire.heard()
+}
+
 // Close implements syncline.Source.
 func (s *Source) Close() error {
 	s.mu.Lock()

@@ -47,6 +47,8 @@ type wire struct {
 	urgent chan struct{}
 	ask    atomic.Bool   // the next status update asks the server for its position
 	seen   atomic.Uint64 // how far the server has read its WAL
+	// waits is since when the reader waits for a word of the server, in Unix nanoseconds; 0 = it waits for us.
+	waits atomic.Int64
 	// confirmed belongs to the source: what may be forgotten.
 	confirmed *atomic.Uint64
 	interval  time.Duration // between status updates
@@ -101,12 +103,15 @@ func (w *wire) read() {
 			next := make([]byte, max(slabSize, min(need, 2*(end-start))+minRoom))
 			start, end, slab = 0, copy(next, slab[start:end]), next
 		}
-		if err := w.conn.SetReadDeadline(time.Now().Add(w.silence)); err != nil {
+		now := time.Now()
+		if err := w.conn.SetReadDeadline(now.Add(w.silence)); err != nil {
 			w.err = err
 			return
 		}
 		room := slab[end:]
+		w.waits.Store(now.UnixNano())
 		n, err := w.conn.Read(room)
+		w.waits.Store(0)
 		end += n
 		if err != nil {
 			if w.err = err; errors.Is(err, net.ErrClosed) {
@@ -134,6 +139,14 @@ func (w *wire) read() {
 			return
 		}
 	}
+}
+
+// heard is when the server was heard of last. It answers each status update of the clock, so that it is never long ago.
+func (w *wire) heard() time.Time {
+	if since := w.waits.Load(); since != 0 {
+		return time.Unix(0, since)
+	}
+	return time.Now() // it waits for us
 }
 
 // scan returns the length of the whole messages at the start of data, and the length of the one that is cut off after them

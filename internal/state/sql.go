@@ -172,6 +172,15 @@ const (
 		SELECT ?, ?, ?, ?, ?, ?, ?, ?, ? WHERE NOT EXISTS (SELECT 1 FROM audit WHERE id = ?)`
 	sqlEndCall = `INSERT INTO audit_result (n, ended, status, code) SELECT n, ?, ?, ? FROM audit WHERE id = ?
 		AND NOT EXISTS (SELECT 1 FROM audit_result WHERE audit_result.n = audit.n)`
+	sqlAddHealth  = `INSERT INTO health (at, level, summary) VALUES (?, ?, ?)`
+	sqlTrimHealth = `DELETE FROM health WHERE at < ? OR n <= (SELECT max(n) FROM health) - ?`
+	sqlHealth     = `SELECT n, at, level, summary FROM health WHERE (? = 0 OR n < ?) ORDER BY n DESC LIMIT ?`
+
+	sqlCountWaiting = `SELECT route, slice, rule, status, class, code, count(*) FROM task WHERE pending = 1
+		GROUP BY route, slice, rule, status, class, code ORDER BY route, slice, rule, status, class, code`
+	sqlCountKeys = `SELECT route, slice, count(*) FROM (SELECT DISTINCT route, slice, rule, record_key FROM task WHERE pending = 1) AS parked
+		GROUP BY route, slice`
+
 	sqlCalls = `SELECT audit.n, id, at, who, token, role, address, operation, details, reason,
 		COALESCE(ended, 0), COALESCE(status, 0), COALESCE(code, '') FROM audit LEFT JOIN audit_result ON audit_result.n = audit.n WHERE true`
 	sqlCallsEnd    = ` ORDER BY audit.n DESC LIMIT ?`

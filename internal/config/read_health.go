@@ -1,0 +1,76 @@
+package config
+
+import (
+	"strconv"
+	"strings"
+	"time"
+
+	"syncline/internal/health"
+)
+
+func (l *loader) healthSection(v value) {
+	c := &l.cfg.Health
+	th := &c.Thresholds
+	seen := l.object(v, "health", fields{
+		"window":         func(v value) { l.duration(v, &c.Window, time.Minute) },
+		"every":          func(v value) { l.duration(v, &c.Every, 10*time.Second) },
+		"healthy":        func(v value) { l.bounds(v, &th.Healthy) },
+		"warning":        func(v value) { l.bounds(v, &th.Warning) },
+		"failed_tasks":   func(v value) { l.count(v, &th.FailedTasks) },
+		"open_conflicts": func(v value) { l.count(v, &th.OpenConflicts) },
+		"slow":           func(v value) { l.duration(v, &th.Slow, time.Millisecond) },
+		"late":           l.lateSection,
+		"stalled":        func(v value) { l.duration(v, &th.Stalled, 10*time.Second) },
+		"silent":         func(v value) { l.duration(v, &th.Silent, 20*time.Second) },
+		"disk_free":      func(v value) { l.percent(v, &th.DiskFree) },
+	}, nil)
+	if at, ok := seen["warning"]; ok || seen["healthy"].node != nil {
+		if !ok {
+			at = seen["healthy"]
+		}
+		if th.Warning.Success > th.Healthy.Success || th.Warning.Failed < th.Healthy.Failed || th.Warning.Conflicts < th.Healthy.Conflicts {
+			l.report(at, BadValue, "", "what is a warning must allow all that is healthy")
+		}
+	}
+}
+
+func (l *loader) bounds(v value, dst *health.Bounds) {
+	l.object(v, v.path, fields{
+		"success":   func(v value) { l.percent(v, &dst.Success) },
+		"failed":    func(v value) { l.percent(v, &dst.Failed) },
+		"conflicts": func(v value) { l.percent(v, &dst.Conflicts) },
+	}, nil)
+}
+
+func (l *loader) lateSection(v value) {
+	th := &l.cfg.Health.Thresholds
+	l.object(v, "health.late", fields{
+		"after": func(v value) { l.duration(v, &th.Late.After, time.Second) },
+		"tasks": func(v value) { l.count(v, &th.Late.Tasks) },
+	}, nil)
+}
+
+// count reads a number of things.
+func (l *loader) count(v value, dst *int64) {
+	n := int(*dst)
+	l.integer(v, &n, 0, 1<<30)
+	*dst = int64(n)
+}
+
+// percent reads a share, written as a percentage.
+func (d *decoder) percent(v value, dst *float64) {
+	text, _, ok := d.scalar(v, "a percentage")
+	if !ok {
+		return
+	}
+	number, isPercent := strings.CutSuffix(text, "%")
+	n, err := strconv.ParseFloat(strings.TrimSpace(number), 64)
+	switch {
+	case err != nil || !isPercent:
+		d.report(v, BadValue, "95%", "%s must be a percentage", v.path)
+	case n < 0 || n > 100:
+		d.report(v, BadValue, "", "%s must be from 0%% to 100%%", v.path)
+	default:
+		*dst = n / 100
+	}
+}

@@ -1,0 +1,120 @@
+package health
+
+import "time"
+
+// Trend says where a route's lag goes.
+type Trend string
+
+// The trends.
+const (
+	Growing   Trend = "growing"
+	Steady    Trend = "steady"
+	Shrinking Trend = "shrinking"
+)
+
+// Past is how a route's lag was lately.
+type Past struct {
+	Span        float64 `json:"span_seconds" doc:"How far back the following goes: an hour at most."`
+	MaxSeconds  float64 `json:"max_seconds"`
+	MeanSeconds float64 `json:"mean_seconds"`
+	Trend       Trend   `json:"trend" enum:"growing,steady,shrinking" doc:"Where the number of events has gone in the last five minutes."`
+	PerSecond   float64 `json:"events_per_second" doc:"By how many events a second the lag has grown in the last five minutes; negative where it has shrunk."`
+	// CatchUp is nil where the lag does not shrink, or there is none.
+	CatchUp *float64 `json:"catch_up_seconds" doc:"When the route will have caught up, if it goes on so; null where it does not."`
+}
+
+const (
+	// lagEvery is the least time between two samples, lagSamples how many are kept: an hour.
+	lagEvery   = 10 * time.Second
+	lagSamples = 360
+	// trendSpan is how far back a trend looks.
+	trendSpan = 5 * time.Minute
+)
+
+// Record remembers how one route's lag was. The zero value remembers nothing.
+type Record struct {
+	samples []sample // a ring; next is the place of the next one once it is full
+	next    int
+}
+
+type sample struct {
+	at      time.Time
+	events  int64
+	seconds float64
+}
+
+// Add takes note of how it is now. What comes too soon after the one before is left out.
+func (r *Record) Add(now time.Time, l *Lag) {
+	if last, ok := r.last(); ok && now.Sub(last.at) < lagEvery {
+		return
+	}
+	s := sample{now, l.Events, l.Seconds(now)}
+	if len(r.samples) < lagSamples {
+		r.samples = append(r.samples, s)
+		return
+	}
+	r.samples[r.next] = s
+	r.next = (r.next + 1) % lagSamples
+}
+
+func (r *Record) last() (sample, bool) {
+	if len(r.samples) == 0 {
+		return sample{}, false
+	}
+	return r.samples[(r.next+len(r.samples)-1)%len(r.samples)], true
+}
+
+// Past sums up what is remembered. A trend is the slope of the straight line that fits the numbers of events best; where it would change
+// the lag by less than a hundredth in five minutes, it is steady.
+func (r *Record) Past(now time.Time) Past {
+	p := Past{Trend: Steady}
+	var sum float64
+	var recent []sample
+	for i := range r.samples {
+		s := r.samples[(r.next+i)%len(r.samples)]
+		p.Span = max(p.Span, now.Sub(s.at).Seconds())
+		p.MaxSeconds = max(p.MaxSeconds, s.seconds)
+		sum += s.seconds
+		if now.Sub(s.at) <= trendSpan {
+			recent = append(recent, s)
+		}
+	}
+	if len(r.samples) > 0 {
+		p.MeanSeconds = sum / float64(len(r.samples))
+	}
+	p.PerSecond = slope(recent)
+	if len(recent) < 3 {
+		p.PerSecond = 0
+		return p
+	}
+	last := recent[len(recent)-1]
+	switch change := p.PerSecond * trendSpan.Seconds(); {
+	case change > max(1, float64(last.events)/100):
+		p.Trend = Growing
+	case -change > max(1, float64(last.events)/100):
+		p.Trend = Shrinking
+		if last.events > 0 {
+			wait := float64(last.events) / -p.PerSecond
+			p.CatchUp = &wait
+		}
+	}
+	return p
+}
+
+// slope is by least squares, in events per second; 0 where the samples say nothing of it.
+func slope(of []sample) float64 {
+	if len(of) < 2 {
+		return 0
+	}
+	var sx, sy, sxx, sxy float64
+	n, from := float64(len(of)), of[0].at
+	for _, s := range of {
+		x, y := s.at.Sub(from).Seconds(), float64(s.events)
+		sx, sy, sxx, sxy = sx+x, sy+y, sxx+x*x, sxy+x*y
+	}
+	below := n*sxx - sx*sx
+	if below <= 0 { // all at one moment
+		return 0
+	}
+	return (n*sxy - sx*sy) / below
+}
