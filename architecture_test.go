@@ -70,6 +70,7 @@ var kinds = map[string]kind{
 	"internal/rule":       pure,
 	"internal/tablefile":  pure,
 	"internal/transform":  pure,
+	"internal/verify":     pure,
 
 	"internal/config": settings,
 
@@ -92,7 +93,6 @@ var kinds = map[string]kind{
 	"internal/between": engine,
 	"internal/capture": engine,
 	"internal/ops":     engine,
-	"internal/verify":  engine,
 
 	"internal/daemon": composer,
 	"internal/demo":   program,

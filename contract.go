@@ -58,6 +58,29 @@ type Run struct {
 	Force bool
 }
 
+// Lister is a Source that can list its records as they are, before it is opened and beside one that is open: it has connections of its
+// own, which Close releases. It takes no lock that anybody waits for, and holds no snapshot longer than one call.
+type Lister interface {
+	// List calls each for the records that the listing asks for, as of one moment, and returns where the next listing begins: "" after the
+	// last record. What it hands over is the callee's to keep. A key that cannot be one of the entity names no record.
+	List(ctx context.Context, l Listing, each func(Row) error) (next string, err error)
+	// Estimate tells about how many records the entity has, without counting them; negative where that is not known.
+	Estimate(ctx context.Context, entity string) (int64, error)
+}
+
+// Listing says which records of an entity are asked for.
+type Listing struct {
+	Entity string
+	// After is what the listing before returned; "" = the first records.
+	After string
+	// Limit bounds the records; 0 = no bound.
+	Limit int
+	// Keys are the only records that are asked for, in any order; After and Limit mean nothing then.
+	Keys []Key
+	// Sample asks for about Limit records at random, instead of those behind After.
+	Sample bool
+}
+
 // Log is the durable, ordered, replayable record of one source's batches.
 type Log interface {
 	// ID is the identity of this log, chosen at random when it was made: sequences of different logs do not compare.

@@ -139,6 +139,7 @@ func newRoot() *cobra.Command {
 		syncCommand(g),
 		explainCommand(g),
 		replayCommand(g),
+		verifyCommand(g),
 		pauseCommand(g),
 		resumeCommand(g),
 		tokenCommand(g),

@@ -12,6 +12,7 @@ import (
 	"syncline/internal/rule"
 	"syncline/internal/transform"
 	"syncline/internal/trial"
+	"syncline/internal/verify"
 )
 
 // Config is a whole, valid configuration: every default is filled in, every reference resolved, every path absolute if the
@@ -144,6 +145,18 @@ type Rule struct {
 	// Guarded: another route writes the same table, or did and may do so again, so that each record must keep the order of its newest
 	// change.
 	Guarded bool `json:"guarded,omitempty"`
+	// Verify says how the rule's target is compared without being asked to; nil = it is not.
+	Verify *Verify `json:"verify,omitempty"`
+}
+
+// Verify is how a rule's target is compared with what the rule makes of its source.
+type Verify struct {
+	// Rate is how many records a second are compared all the time; 0 = none.
+	Rate int `json:"rate,omitempty"`
+	// Repair is what is then done about differences; "" = nothing.
+	Repair verify.Repair `json:"repair,omitempty"`
+	// MaxRepair bounds what any repair of the rule sends; nil = verify.DefaultLimit.
+	MaxRepair *verify.Limit `json:"max_repair,omitempty"`
 }
 
 // Sources lists the rule's source systems, each once, in its order.

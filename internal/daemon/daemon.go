@@ -65,6 +65,8 @@ type Daemon struct {
 	// logs: none of them deals with what is about to stop.
 	changing sync.RWMutex
 
+	verifier *verifier
+
 	pauses struct {
 		mu   sync.Mutex
 		list []state.Pause // a copy of the state store's
@@ -91,7 +93,7 @@ func Open(ctx context.Context, o Options) (d *Daemon, err error) {
 	}
 	redis.LogTo(o.Logger)
 	d = &Daemon{o: o, log: o.Logger, registry: prometheus.NewRegistry(), started: time.Now(),
-		changes: make(chan *change), over: make(chan struct{}), housework: make(chan struct{}, 1), refusals: make(chan struct{}, 1), unheard: make(map[string]bool), indexes: make(map[string]*search.Directory)}
+		changes: make(chan *change), over: make(chan struct{}), housework: make(chan struct{}, 1), refusals: make(chan struct{}, 1), verifier: newVerifier(), unheard: make(map[string]bool), indexes: make(map[string]*search.Directory)}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, d.Close())
@@ -240,6 +242,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 	house.Go(func() { d.watch(routeCtx) })
 	house.Go(func() { d.checkHealth(routeCtx) })
 	house.Go(func() { d.tellRefused(routeCtx) })
+	house.Go(func() { d.keepVerifying(routeCtx) })
 	house.Go(func() { notices.run(routeCtx, d.logConflicts) })
 	for ended := false; !ended; {
 		select {

@@ -28,8 +28,8 @@ const (
 
 // told are the fields of a request, in its body or its query, that the audit log keeps. None of them holds a value of a record. Of keys it
 // keeps how many they are.
-var told = []string{"action", "code", "dry_run", "entities", "entity", "expires", "field", "force", "from", "id", "ids", "kind", "name", "role", "route", "routes", "rule", "rules",
-	"source", "sources", "status", "strategy", "system", "systems", "target", "targets", "to", "until"}
+var told = []string{"action", "code", "dry_run", "entities", "entity", "expires", "field", "force", "from", "id", "ids", "kind", "max_repair", "name", "repair", "role",
+	"route", "routes", "rule", "rules", "sample", "source", "sources", "status", "strategy", "system", "systems", "target", "targets", "to", "until"}
 
 // given are the fields of a body with values of records: the audit log keeps that they were there.
 var given = []string{"ours", "record", "theirs", "values"}

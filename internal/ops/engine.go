@@ -71,6 +71,16 @@ type Engine interface {
 	Lag(context.Context) (health.LagReport, error)
 	// HealthChecks returns a page of what scheduled checks came to, the newest first, and the cursor of the next one.
 	HealthChecks(ctx context.Context, after string, limit int) ([]HealthCheck, string, error)
+	// StartVerification has targets compared with what rules make of their sources.
+	StartVerification(context.Context, VerificationRequest) (Verification, error)
+	// Verification returns one with its progress.
+	Verification(ctx context.Context, id string) (Verification, error)
+	// Verifications returns a page of them, the newest first, and the cursor of the next one.
+	Verifications(ctx context.Context, after string, limit int) ([]Verification, string, error)
+	// Differences returns a page of the records that a verification found to differ, and the cursor of the next one.
+	Differences(ctx context.Context, id, after string, limit int) ([]Difference, string, error)
+	// CancelVerification ends a verification; what it found is kept.
+	CancelVerification(ctx context.Context, id string) error
 	// Ready reports whether every system and route does its work, and why not. One that is paused does what it should.
 	Ready(context.Context) (bool, []string)
 }

@@ -23,6 +23,7 @@ import (
 	"syncline/internal/health"
 	"syncline/internal/problem"
 	"syncline/internal/state"
+	"syncline/internal/verify"
 )
 
 func must(t testing.TB, err error) {
@@ -59,6 +60,7 @@ type fake struct {
 	statsQuery StatsQuery
 	sync       SyncRequest
 	explained  ExplainDraft
+	verified   VerificationRequest
 	replayed   ReplayRequest
 }
 
@@ -164,7 +166,21 @@ func (f *fake) Replay(_ context.Context, r ReplayRequest) (Replay, error) {
 	f.replayed = r
 	return Replay{Route: r.Route, Samples: []ReplaySample{}, Runs: []string{"replay-1"}}, f.err
 }
-func (f *fake) Ready(context.Context) (bool, []string) { return len(f.reasons) == 0, f.reasons }
+func (f *fake) StartVerification(_ context.Context, r VerificationRequest) (Verification, error) {
+	f.verified = r
+	return Verification{ID: "verify-1", Status: "running", Mode: "full", Repair: "off", Parts: []verify.Part{}}, f.err
+}
+func (f *fake) Verification(_ context.Context, id string) (Verification, error) {
+	return Verification{ID: id, Status: "done", Mode: "full", Repair: "off", Parts: []verify.Part{}}, f.err
+}
+func (f *fake) Verifications(context.Context, string, int) ([]Verification, string, error) {
+	return []Verification{{ID: "verify-1", Status: "done", Mode: "full", Repair: "off", Parts: []verify.Part{}}}, "", f.err
+}
+func (f *fake) Differences(context.Context, string, string, int) ([]Difference, string, error) {
+	return []Difference{{Rule: "r", Key: "1", Source: "1", Kind: "different", Fields: []string{"price"}, State: "found"}}, "", f.err
+}
+func (f *fake) CancelVerification(context.Context, string) error { return f.err }
+func (f *fake) Ready(context.Context) (bool, []string)           { return len(f.reasons) == 0, f.reasons }
 
 var noon = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 

@@ -110,6 +110,8 @@ type Source struct {
 	runs   runQueue
 	floor  uint64 // chunks wait for the transactions below it
 
+	listing *listing // of a source that is not opened, see List
+
 	confirmed atomic.Uint64
 	// looked is when Next last looked whether the tables are the same.
 	looked time.Time
@@ -225,6 +227,10 @@ func (s *Source) Close() error {
 		s.pin.close()
 	}
 	hangUp(s.sql)
+	if s.listing != nil {
+		hangUp(s.listing.probe.sql)
+		s.listing = nil
+	}
 	s.phase = phaseClosed
 	return nil
 }

@@ -106,6 +106,8 @@ type Source struct {
 	// forgotten is the sequence below which changes were deleted, at the time lastForget.
 	forgotten  uint64
 	lastForget time.Time
+	// listing is of a source that is not opened, see List.
+	listing *listing
 
 	mu        sync.Mutex
 	confirmed uint64
@@ -356,6 +358,12 @@ func (s *Source) forget(ctx context.Context) error {
 
 // Close implements syncline.Source.
 func (s *Source) Close() error {
+	if s.listing != nil {
+		l := s.listing
+		if s.listing = nil; l.db.Close() != nil {
+			s.log.Warn("database did not close cleanly", "system", s.opt.Name)
+		}
+	}
 	if s.db == nil {
 		return nil
 	}

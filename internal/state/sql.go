@@ -133,6 +133,18 @@ const (
 	sqlTrimRuns  = `DELETE FROM run WHERE source = ? AND status IN ('done', 'failed') AND updated < ?`
 	sqlSetRun    = `UPDATE run SET status = ?, chunks = ?, rows = ?, error = ?, updated = ? WHERE id = ?`
 
+	verificationColumns  = `n, id, status, spec, progress, created, updated`
+	sqlAddVerification   = `INSERT INTO verification (id, status, spec, progress, created, updated) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING`
+	sqlSaveVerification  = `UPDATE verification SET status = ?, progress = ?, updated = ? WHERE id = ?`
+	sqlVerification      = `SELECT ` + verificationColumns + ` FROM verification WHERE id = ?`
+	sqlOpenVerifications = `SELECT ` + verificationColumns + ` FROM verification WHERE status = 'running' ORDER BY n`
+	sqlVerifications     = `SELECT ` + verificationColumns + ` FROM verification WHERE (? = 0 OR n < ?) ORDER BY n DESC LIMIT ?`
+	sqlSaveDifference    = `INSERT INTO difference (verification, rule, record_key, source_key, kind, fields, state) VALUES (?, ?, ?, ?, ?, ?, ?)
+		ON CONFLICT (verification, rule, record_key) DO UPDATE SET source_key = excluded.source_key, kind = excluded.kind, fields = excluded.fields, state = excluded.state`
+	sqlDifferences       = `SELECT n, rule, record_key, source_key, kind, fields, state FROM difference WHERE verification = ? AND n > ? ORDER BY n LIMIT ?`
+	sqlTrimDifferences   = `DELETE FROM difference WHERE verification IN (SELECT id FROM verification WHERE status <> 'running' AND updated < ?)`
+	sqlTrimVerifications = `DELETE FROM verification WHERE status <> 'running' AND updated < ?`
+
 	sqlSeenIDs = `SELECT id, hash FROM event_id WHERE source = ? AND id IN (`
 	sqlSaveID  = `INSERT INTO event_id (source, id, seq, hash) VALUES (?, ?, ?, ?)
 		ON CONFLICT (source, id) DO UPDATE SET seq = excluded.seq, hash = excluded.hash`

@@ -1,0 +1,261 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"syncline/internal/ops"
+	"syncline/internal/state"
+	"syncline/internal/verify"
+)
+
+func verifyCommand(g *globals) *cobra.Command {
+	var req ops.VerificationRequest
+	var full, repair, plan, detach bool
+	cmd := &cobra.Command{
+		Use:   "verify [RULE...]",
+		Short: "Compare targets with what rules make of their sources, and repair what differs",
+		Long: "Compares every record of the target with what the rule makes of the source's, while changes go on. A record that is on its way is\n" +
+			"looked at until it has settled, so that no live change is told as a difference. With --repair the records that differ are read\n" +
+			"from the source again, come through the log as any other change, and are compared once more.\n\n" +
+			"The exit code is 5 where differences are left, 1 where something could not be compared.",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			req.Rules = args
+			switch {
+			case full && req.Sample > 0:
+				return usage(errors.New("--full and --sample exclude each other"))
+			case repair && plan:
+				return usage(errors.New("--repair and --plan exclude each other"))
+			case repair:
+				req.Repair = string(verify.RepairAuto)
+			case plan:
+				req.Repair = string(verify.RepairPlan)
+			}
+			client, err := g.client()
+			if err != nil {
+				return err
+			}
+			v, err := client.StartVerification(cmd.Context(), req)
+			if err != nil {
+				return err
+			}
+			if !detach {
+				if v, err = watchVerification(cmd.Context(), client, v, cmd.ErrOrStderr()); err != nil {
+					return err
+				}
+			}
+			if err := g.print(cmd, v, func(w *tabwriter.Writer) { printVerification(w, &v) }); err != nil {
+				return err
+			}
+			return verdictOf(&v)
+		},
+	}
+	flags := cmd.Flags()
+	flags.IntVar(&req.Sample, "sample", 0, "compare only that many records of each rule, chosen at random")
+	flags.BoolVar(&full, "full", false, "compare all records of both sides (the default)")
+	flags.StringArrayVar(&req.Keys, "key", nil, "compare only the record with this key at the source; may be repeated")
+	flags.IntVar(&req.Rate, "rate", 0, "compare at most that many records a second (default as many as go)")
+	flags.BoolVar(&repair, "repair", false, "have the records that differ sent again, and compare them once more")
+	flags.BoolVar(&plan, "plan", false, "only tell what a repair would send")
+	flags.StringVar(&req.MaxRepair, "max-repair", "", "repair nothing where more records of a rule differ: a share (1%) or a number (default what the rule says, else 1%, or 100 records)")
+	flags.BoolVar(&detach, "detach", false, "do not wait for the end")
+	cmd.AddCommand(verifyListCommand(g), verifyShowCommand(g), verifyCancelCommand(g))
+	return cmd
+}
+
+func verifyListCommand(g *globals) *cobra.Command {
+	limit := 20
+	cmd := &cobra.Command{
+		Use:   "list",
+		Short: "List the latest verifications",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			client, err := g.client()
+			if err != nil {
+				return err
+			}
+			list, err := client.Verifications(cmd.Context(), limit)
+			if err != nil {
+				return err
+			}
+			return g.print(cmd, list, func(w *tabwriter.Writer) {
+				row(w, "VERIFICATION\tBEGUN\tMODE\tSTATUS\tRECORDS\tDIFFERENCES\tREPAIRED")
+				for i := range list {
+					v := &list[i]
+					row(w, "%s\t%s\t%s\t%s\t%d\t%d\t%d", v.ID, v.Created.Local().Format(time.DateTime), v.Mode, v.Status, v.Total.Source, v.Differences, v.Total.Repaired)
+				}
+			})
+		},
+	}
+	cmd.Flags().IntVar(&limit, "limit", limit, "how many; 0 = all")
+	return cmd
+}
+
+func verifyShowCommand(g *globals) *cobra.Command {
+	limit := 100
+	cmd := &cobra.Command{
+		Use:   "show ID",
+		Short: "Show a verification, and the records that differ",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			client, err := g.client()
+			if err != nil {
+				return err
+			}
+			v, err := client.Verification(cmd.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			found, err := client.Differences(cmd.Context(), args[0], limit)
+			if err != nil {
+				return err
+			}
+			shown := struct {
+				ops.Verification `yaml:",inline"`
+				Found            []ops.Difference `json:"found"`
+			}{v, found}
+			err = g.print(cmd, shown, func(w *tabwriter.Writer) {
+				printVerification(w, &v)
+				if len(found) > 0 {
+					row(w, "")
+					row(w, "RULE\tKEY\tIS\tFIELDS\tSTATE")
+				}
+				for _, d := range found {
+					row(w, "%s\t%s\t%s\t%s\t%s", d.Rule, d.Key, d.Kind, strings.Join(d.Fields, ", "), d.State)
+				}
+			})
+			if err != nil {
+				return err
+			}
+			return verdictOf(&v)
+		},
+	}
+	cmd.Flags().IntVar(&limit, "limit", limit, "how many records that differ are listed; 0 = all")
+	return cmd
+}
+
+func verifyCancelCommand(g *globals) *cobra.Command {
+	return &cobra.Command{
+		Use:   "cancel ID",
+		Short: "End a verification; what it found is kept",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			client, err := g.client()
+			if err != nil {
+				return err
+			}
+			return client.CancelVerification(cmd.Context(), args[0])
+		},
+	}
+}
+
+// watchVerification waits for the end, and shows progress where somebody looks.
+func watchVerification(ctx context.Context, client *ops.Client, v ops.Verification, w io.Writer) (ops.Verification, error) {
+	live := isTerminal(w)
+	pause := 50 * time.Millisecond
+	for v.Status == state.VerificationRunning {
+		timer := time.NewTimer(pause)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			fmt.Fprintf(w, "\nit goes on without you: `syncline verify show %s`, `syncline verify cancel %s`\n", v.ID, v.ID) //nolint:errcheck // talk
+			return v, ctx.Err()
+		case <-timer.C:
+		}
+		pause = min(2*pause, time.Second)
+		next, err := client.Verification(ctx, v.ID)
+		if err != nil {
+			if ctx.Err() != nil {
+				continue
+			}
+			return v, err
+		}
+		if v = next; live {
+			fmt.Fprintf(w, "\r\x1b[K%s", progressLine(&v)) //nolint:errcheck // talk
+		}
+	}
+	if live {
+		fmt.Fprint(w, "\r\x1b[K") //nolint:errcheck // talk
+	}
+	return v, nil
+}
+
+// progressLine tells in one line how far a verification is.
+func progressLine(v *ops.Verification) string {
+	done := 0
+	for i := range v.Parts {
+		p := &v.Parts[i]
+		if p.Over() {
+			done++
+			continue
+		}
+		line := fmt.Sprintf("%s: %s, %d records", p.Rule, p.Phase, p.Tally.Source)
+		if p.Estimate > 0 && p.Phase == verify.PhaseSource {
+			line += fmt.Sprintf(" of about %d (%d%%)", p.Estimate, min(100*p.Tally.Source/p.Estimate, 100))
+		}
+		if p.Seconds > 0.5 {
+			line += fmt.Sprintf(", %.0f/s", float64(p.Tally.Source)/p.Seconds)
+		}
+		if n := p.Differences(); n > 0 {
+			line += fmt.Sprintf(", %d differ", n)
+		}
+		return fmt.Sprintf("[%d/%d] %s", done+1, len(v.Parts), line)
+	}
+	return fmt.Sprintf("[%d/%d]", done, len(v.Parts))
+}
+
+func printVerification(w *tabwriter.Writer, v *ops.Verification) {
+	row(w, "RULE\tTARGET\tRECORDS\tEQUAL\tMISSING\tEXTRA\tDIFFERENT\tREPAIRED\tPARKED\tHELD\tCONFLICT\tPOLICY\tUNSETTLED\tSTATE")
+	for i := range v.Parts {
+		p := &v.Parts[i]
+		row(w, "%s\t%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%s", p.Rule, p.Object, p.Tally.Source, p.Equal, p.Missing, p.Extra, p.Different, p.Repaired,
+			p.Parked, p.Held, p.Conflict, p.Policy, p.Unsettled, p.Phase)
+	}
+	for i := range v.Parts {
+		p := &v.Parts[i]
+		for _, s := range p.Samples {
+			row(w, "    %s/%s %s %s", p.Object, s.Key, s.Kind, strings.Join(s.Fields, ", "))
+		}
+		for _, n := range p.Notes {
+			row(w, "    %s: %s", p.Rule, n)
+		}
+		if p.Error != "" {
+			row(w, "    %s: %s: %s", p.Rule, p.Code, p.Error)
+		}
+		if p.Fix != "" {
+			row(w, "      fix: %s", p.Fix)
+		}
+	}
+	switch {
+	case v.Status == state.VerificationRunning:
+		row(w, "%s is under way: see `syncline verify show %s`", v.ID, v.ID)
+	case v.Differences > 0:
+		row(w, "%s: %d records differ; their values: `syncline explain SYSTEM/ENTITY/KEY`", v.ID, v.Differences)
+	default:
+		row(w, "%s: %s, no differences", v.ID, v.Status)
+	}
+}
+
+// verdictOf is the exit code of what was found.
+func verdictOf(v *ops.Verification) error {
+	skipped := 0
+	for i := range v.Parts {
+		if v.Parts[i].Phase == verify.PhaseSkipped {
+			skipped++
+		}
+	}
+	switch {
+	case v.Differences > 0:
+		return &exitError{code: exitDiffers}
+	case v.Status == state.VerificationFailed, skipped == len(v.Parts) && skipped > 0:
+		return &exitError{code: exitFailed}
+	}
+	return nil
+}

@@ -1,0 +1,468 @@
+package daemon
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"syncline"
+	"syncline/internal/apply"
+	"syncline/internal/backoff"
+	"syncline/internal/config"
+	"syncline/internal/state"
+	"syncline/internal/verify"
+)
+
+const (
+	// verifyAtOnce is how many verifications work at once; the others wait.
+	verifyAtOnce = 2
+	// verifySave is how often progress is saved.
+	verifySave = time.Second
+	// verifyTries is how often a part is tried that gets nowhere.
+	verifyTries = 8
+	// keepDifferences bounds the records that are kept of a verification by their keys.
+	keepDifferences = 100_000
+)
+
+// verification is one that is not over.
+type verification struct {
+	id      string
+	spec    verify.Spec
+	created time.Time
+	// cancelled is closed by who cancels it, once.
+	cancelled chan struct{}
+	once      sync.Once
+
+	mu    sync.Mutex
+	parts []verify.Part // a copy of what is worked on
+	kept  int           // differences that were saved
+}
+
+// verifier carries out verifications.
+type verifier struct {
+	mu   sync.Mutex
+	jobs map[string]*verification // those that are not over
+	// begin has room for those that were asked for before run takes them.
+	begin chan *verification
+}
+
+// maxVerifications bounds the verifications that are not over.
+const maxVerifications = 64
+
+func newVerifier() *verifier {
+	return &verifier{jobs: make(map[string]*verification), begin: make(chan *verification, maxVerifications)}
+}
+
+// keepVerifying carries out verifications until ctx ends: those first that were not over when the process ended.
+func (d *Daemon) keepVerifying(ctx context.Context) {
+	var workers sync.WaitGroup
+	defer workers.Wait()
+	open, err := d.state.OpenVerifications(ctx)
+	if err != nil && ctx.Err() == nil {
+		d.log.Error("verifications that were under way do not go on", "err", err)
+	}
+	for i := range open {
+		job, err := reopened(&open[i])
+		if err == nil {
+			err = d.verifier.add(job)
+		}
+		if err != nil {
+			d.log.Error("a verification does not go on", "verification", open[i].ID, "err", err)
+		}
+	}
+	room := make(chan struct{}, verifyAtOnce) // each job puts one in and takes it out
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case job := <-d.verifier.begin:
+			workers.Go(func() {
+				select {
+				case room <- struct{}{}:
+					d.carryOutVerification(ctx, job)
+					<-room
+				case <-ctx.Done():
+				}
+			})
+		}
+	}
+}
+
+func reopened(v *state.Verification) (*verification, error) {
+	job := &verification{id: v.ID, created: v.Created, cancelled: make(chan struct{})}
+	if err := json.Unmarshal(v.Spec, &job.spec); err != nil {
+		return nil, err
+	}
+	return job, json.Unmarshal(v.Progress, &job.parts)
+}
+
+// add takes a verification on.
+func (s *verifier) add(job *verification) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.jobs) >= maxVerifications {
+		return syncline.Errorf(syncline.Rejected, "verifications_exhausted", "%d verifications are under way", len(s.jobs)).
+			WithFix("wait for them, or cancel some: `syncline verify list`")
+	}
+	s.jobs[job.id] = job
+	s.begin <- job
+	return nil
+}
+
+func (s *verifier) job(id string) *verification {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.jobs[id]
+}
+
+func (s *verifier) forget(id string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.jobs, id)
+}
+
+// progress is a copy of the parts.
+func (j *verification) progress() []verify.Part {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return slices.Clone(j.parts)
+}
+
+// publish shows how a part is.
+func (j *verification) publish(i int, p *verify.Part) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.parts[i] = *p
+	j.parts[i].Samples, j.parts[i].Notes = slices.Clone(p.Samples), slices.Clone(p.Notes)
+}
+
+// carryOutVerification works on the parts one after the other. When ctx ends, the next start goes on; when it is cancelled, nobody does.
+func (d *Daemon) carryOutVerification(ctx context.Context, job *verification) {
+	working, stop := context.WithCancel(ctx)
+	defer stop()
+	defer d.verifier.forget(job.id)
+	over := make(chan struct{})
+	defer close(over)
+	go func() {
+		select {
+		case <-job.cancelled:
+			stop()
+		case <-over:
+		}
+	}()
+	status := state.VerificationDone
+	for i := range job.progress() {
+		part := job.progress()[i]
+		if !part.Over() {
+			d.verifyPart(working, job, i, &part)
+		}
+		if working.Err() != nil {
+			break
+		}
+		if part.Phase == verify.PhaseFailed {
+			status = state.VerificationFailed
+		}
+	}
+	if ctx.Err() != nil {
+		return
+	}
+	if working.Err() != nil {
+		status = state.VerificationCancelled
+	}
+	for try := 1; ; try++ { // whoever waits for its end would wait for ever
+		err := d.saveVerification(ctx, job, status, nil)
+		if err == nil || ctx.Err() != nil {
+			break
+		}
+		d.log.Warn("the end of a verification cannot be noted", "verification", job.id, "err", err)
+		if !sleep(ctx, backoff.Delay(100*time.Millisecond, 30*time.Second, try)) {
+			return
+		}
+	}
+	var sum verify.Tally
+	for _, p := range job.progress() {
+		sum.Add(&p.Tally)
+	}
+	d.log.Info("verification is over", "verification", job.id, "status", status, "records", sum.Source, "differences", sum.Differences(), "repaired", sum.Repaired)
+}
+
+// sleep waits, and reports whether ctx did not end meanwhile.
+func sleep(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+func (d *Daemon) saveVerification(ctx context.Context, job *verification, status string, found []state.Difference) error {
+	progress, err := json.Marshal(job.progress())
+	if err != nil {
+		return err
+	}
+	return d.state.SaveVerification(ctx, state.Verification{ID: job.id, Status: status, Progress: progress}, found)
+}
+
+// verifyPart works on one part until it is over, or ctx ends. What does not answer is tried again; each page that was compared counts as
+// getting on.
+func (d *Daemon) verifyPart(ctx context.Context, job *verification, i int, part *verify.Part) {
+	if part.Started == nil {
+		now := time.Now()
+		part.Started = &now
+	}
+	failures := 0
+	for {
+		at := *part
+		err := d.verifyOnce(ctx, job, i, part)
+		switch {
+		case ctx.Err() != nil:
+			return
+		case err == nil:
+		case isTransient(err) && failures < verifyTries:
+			if failures++; part.After != at.After || part.Phase != at.Phase {
+				failures = 1
+			}
+			d.log.Warn("a verification does not get on", "verification", job.id, "rule", part.Rule, "code", syncline.CodeOf(err), "err", err)
+			if !sleep(ctx, backoff.Delay(200*time.Millisecond, 10*time.Second, failures)) {
+				return
+			}
+			continue
+		default:
+			switch syncline.CodeOf(err) {
+			case "target_unreadable", "source_cannot_read", "verify_keyless":
+				part.Blame(err)
+				part.Enter(verify.PhaseSkipped)
+			default:
+				part.Fail(err)
+			}
+		}
+		now := time.Now()
+		part.Ended = &now
+		job.publish(i, part)
+		if err := d.saveVerification(ctx, job, state.VerificationRunning, nil); err != nil && ctx.Err() == nil {
+			d.log.Warn("the progress of a verification cannot be noted", "verification", job.id, "err", err)
+		}
+		return
+	}
+}
+
+// errChanged: another configuration made the route anew.
+var errChanged = syncline.Errorf(syncline.Transient, "config_stale", "another configuration was applied meanwhile")
+
+// verifyOnce works on a part as far as it gets.
+func (d *Daemon) verifyOnce(ctx context.Context, job *verification, i int, part *verify.Part) error {
+	r := d.route(part.Route)
+	at := -1
+	if r != nil {
+		at = slices.IndexFunc(r.compiled, func(c apply.Rule) bool { return c.ID == part.Rule })
+	}
+	if at < 0 {
+		return syncline.Errorf(syncline.Rejected, "rule_gone", "the configuration has no rule %s by now", part.Rule)
+	}
+	if r.events {
+		return unreadable(r)
+	}
+	if r.pair != nil {
+		return d.verifySides(ctx, job, i, part, r)
+	}
+	v, err := d.verifies(ctx, r, at)
+	if err != nil {
+		return err
+	}
+	defer v.close()
+	v.spec, v.part, v.pace.rate = &job.spec, part, job.spec.Rate
+	v.resumed = part.Phase != verify.PhaseWaiting
+	part.Again()
+	saved, worked := time.Now(), time.Now()
+	v.show = func(ctx context.Context) error {
+		now := time.Now()
+		part.Seconds += now.Sub(worked).Seconds()
+		worked = now
+		job.publish(i, part)
+		if d.route(part.Route) != r {
+			return errChanged
+		}
+		if now.Sub(saved) < verifySave && len(v.found) < 1000 {
+			return nil
+		}
+		saved = now
+		return v.save(ctx, job)
+	}
+	if err := v.work(ctx, job); err != nil {
+		return err
+	}
+	part.Seconds += time.Since(worked).Seconds()
+	worked = time.Now()
+	part.Enter(verify.PhaseDone)
+	job.publish(i, part)
+	return v.save(ctx, job)
+}
+
+// save writes down how far the part is, with what was found since.
+func (v *verifying) save(ctx context.Context, job *verification) error {
+	found := v.found
+	if job.kept+len(found) > keepDifferences {
+		found = found[:max(0, keepDifferences-job.kept)]
+		v.part.Note(fmt.Sprintf("more than %d records differ: the others are counted and not kept", keepDifferences))
+	}
+	if err := v.d.saveVerification(ctx, job, state.VerificationRunning, found); err != nil {
+		return err
+	}
+	job.kept += len(found)
+	v.found = nil
+	return nil
+}
+
+// work goes through the phases, from the one that the part is in.
+func (v *verifying) work(ctx context.Context, job *verification) error {
+	p := v.part
+	if p.Phase == verify.PhaseWaiting {
+		p.Estimate = -1
+		if about, err := v.lister.Estimate(ctx, v.rule.Entity); err == nil {
+			p.Estimate = about
+		} else if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		p.Enter(verify.PhaseSource)
+	}
+	if p.Phase == verify.PhaseSource {
+		var err error
+		switch v.spec.Mode {
+		case verify.Named:
+			err = v.named(ctx)
+		case verify.Sampled:
+			err = v.sampled(ctx)
+		default:
+			err = v.listed(ctx)
+		}
+		if err != nil {
+			return err
+		}
+		if p.Enter(verify.PhaseRepair); v.spec.Mode == verify.Full || v.spec.Mode == verify.Continuous {
+			p.Enter(verify.PhaseTarget)
+		}
+		if err := v.save(ctx, job); err != nil {
+			return err
+		}
+	}
+	if p.Phase == verify.PhaseTarget {
+		others, err := v.d.alsoWrite(ctx, v)
+		defer func() {
+			for _, o := range others {
+				o.close()
+			}
+		}()
+		if err == nil && v.resumed && !v.inverts() {
+			err = v.fill(ctx)
+		}
+		if err == nil {
+			err = v.extras(ctx, others)
+		}
+		if err != nil {
+			return err
+		}
+		p.Enter(verify.PhaseRepair)
+		if err := v.save(ctx, job); err != nil {
+			return err
+		}
+	}
+	return v.repair(ctx, job)
+}
+
+// named compares the named records.
+func (v *verifying) named(ctx context.Context) error {
+	var list []candidate
+	for _, k := range v.spec.Keys {
+		key, err := canonicalKey(v.rule.Entity, string(k))
+		if err != nil {
+			return err
+		}
+		list = append(list, candidate{key: key})
+	}
+	v.part.Source = int64(len(list))
+	return v.look(ctx, list)
+}
+
+// alsoWrite opens the other rules that write the object, with what they make remembered.
+func (d *Daemon) alsoWrite(ctx context.Context, v *verifying) (others []*verifying, err error) {
+	for _, r := range d.set().routes {
+		if r.target.Name != v.r.target.Name || r.pair != nil {
+			continue
+		}
+		for at := range r.compiled {
+			if r.compiled[at].Object != v.rule.Object || r.id == v.r.id && r.compiled[at].ID == v.rule.ID {
+				continue
+			}
+			if r.source.system.Capture.Mode == config.ModePush {
+				return others, syncline.Errorf(syncline.Rejected, "source_cannot_read", "rule %s writes %s, too, and source %s cannot list its records: which are extra cannot be told",
+					r.compiled[at].ID, v.part.Object, r.source.system.Name)
+			}
+			o, err := d.verifies(ctx, r, at)
+			if err != nil {
+				return others, err
+			}
+			others = append(others, o)
+			o.part, o.spec, o.pace.rate = &verify.Part{}, v.spec, v.spec.Rate
+			o.show = v.show
+			if err := o.fill(ctx); err != nil {
+				return others, err
+			}
+		}
+	}
+	return others, nil
+}
+
+// fill remembers what the rule makes of the source, without comparing it.
+func (v *verifying) fill(ctx context.Context) error {
+	v.seen, v.resumed = verify.NewKeySet(), false
+	for after, limit := "", firstPage; ; {
+		b, next, err := v.lister.List(ctx, syncline.Listing{Entity: v.rule.Entity, After: after, Limit: limit})
+		if err != nil {
+			return fmt.Errorf("list the source: %w", err)
+		}
+		for i := range b.Events {
+			binding, err := v.rule.Fit(b.Events[i].Schema)
+			if err != nil {
+				return err
+			}
+			if binding.Admits != nil && !binding.Admits(&b.Events[i]) {
+				v.remember(binding, &b.Events[i])
+				continue
+			}
+			rows, err := v.rule.Records(ctx, binding, b, i)
+			if err != nil {
+				if ctx.Err() != nil || isTransient(err) {
+					return err
+				}
+				v.remember(binding, &b.Events[i])
+			}
+			for _, values := range rows {
+				if k, ok := (syncline.Row{Schema: binding.Written(), Values: values}).Key(); ok {
+					v.seen.Add(k)
+				}
+			}
+		}
+		if err := v.show(ctx); err != nil {
+			return err
+		}
+		if after = next; next == "" {
+			return nil
+		}
+		if err := v.pace.rest(ctx, len(b.Events)); err != nil {
+			return err
+		}
+		limit = nextPage(limit, b)
+	}
+}
+
+// verifySides compares both sides of a two-way rule.
+func (d *Daemon) verifySides(context.Context, *verification, int, *verify.Part, *route) error {
+	return errors.ErrUnsupported
+}
