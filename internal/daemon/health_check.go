@@ -46,6 +46,13 @@ func (d *Daemon) CheckHealth(ctx context.Context) (health.Report, error) {
 	return r, d.state.AddHealth(ctx, state.HealthCheck{At: now, Level: string(r.Level), Summary: summary}, now.Add(-keepHealth), maxHealth)
 }
 
+// lastCheck is when the health was checked last; zero = not yet.
+func (d *Daemon) lastCheck() time.Time {
+	d.checked.mu.Lock()
+	defer d.checked.mu.Unlock()
+	return d.checked.at
+}
+
 // healthNow is how everything is, with the rates of the last check.
 func (d *Daemon) healthNow(ctx context.Context) (health.Report, error) {
 	now := time.Now()

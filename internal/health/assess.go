@@ -103,7 +103,7 @@ func lasting(age time.Duration, th *Thresholds) Level {
 
 func (a *assessment) route(r *Route) {
 	one := RouteHealth{ID: r.ID, Source: r.Source, Target: r.Target, Rules: r.Rules, Level: Healthy, State: r.State, Breaker: BreakerClosed, Tasks: r.Tasks,
-		Rates: r.Tasks.Rates(), MeanExecution: seconds(r.Execution), LagEvents: r.Lag.Events, LagSeconds: r.Lag.Seconds(a.in.To), Still: r.Still.Seconds()}
+		Rates: r.Tasks.Rates(), MeanExecution: seconds(r.Execution), LagEvents: r.Lag.Events, LagSeconds: r.Lag.Seconds(a.in.To), Late: r.Lag.Late, Still: r.Still.Seconds()}
 	if one.Rules == nil {
 		one.Rules = []string{}
 	}

@@ -159,6 +159,7 @@ type RouteHealth struct {
 	Waiting       Waits    `json:"waiting"`
 	LagEvents     int64    `json:"lag_events"`
 	LagSeconds    float64  `json:"lag_seconds"`
+	Late          int64    `json:"late" doc:"Events that it has not applied and that are older than the threshold."`
 	// Still is for how long it should have got on and has not.
 	Still float64 `json:"still_seconds" doc:"For how long the route has had something to do and has not got on; 0 where it does."`
 }

@@ -64,6 +64,15 @@ func (h *Histogram) Count() int64 {
 	return n
 }
 
+// Sum is the sum of the durations, at most an eighth above the truth, and a century at most.
+func (h *Histogram) Sum() time.Duration {
+	var sum float64
+	for i, c := range h.counts {
+		sum += float64(c) * float64(upperEdge(i))
+	}
+	return time.Duration(min(sum, math.MaxInt64/2))
+}
+
 // Quantile returns a duration that the share q of the events did not exceed; 0 where there are none.
 func (h *Histogram) Quantile(q float64) time.Duration {
 	total := h.Count()
