@@ -39,6 +39,8 @@ type Error struct {
 	Message      string
 	// Suggestion says what would be right; may be empty.
 	Suggestion string
+	// Unknown is the name that there is not, where that is what is wrong with an expression over names.
+	Unknown string
 }
 
 func (e *Error) Error() string { return fmt.Sprintf("%s (%d:%d)", e.Message, e.Line, e.Column) }
@@ -81,7 +83,20 @@ func Compile(source string) (*Program, error) { return CompileSides(source, "aft
 
 // CompileSides does the same with other names for the two records.
 func CompileSides(source, after, before string) (*Program, error) {
-	sides := map[string]string{after: "after", before: "before", "event": "event"}
+	return compile(source, map[string]string{after: "after", before: "before", "event": "event"}, nil)
+}
+
+// CompileNames compiles an expression over one record without a name of its own: its fields, which are these, stand for themselves. To
+// the program they are columns of after.
+func CompileNames(source string, fields []string) (*Program, error) {
+	names := make(map[string]bool, len(fields))
+	for _, f := range fields {
+		names[f] = true
+	}
+	return compile(source, nil, names)
+}
+
+func compile(source string, sides map[string]string, fields map[string]bool) (*Program, error) {
 	if len(source) > maxSource {
 		return nil, &Error{Line: 1, Column: 1, Message: fmt.Sprintf("the expression is longer than %d bytes", maxSource)}
 	}
@@ -98,13 +113,13 @@ func CompileSides(source, after, before string) (*Program, error) {
 	if err != nil {
 		return nil, compileError(err)
 	}
-	patch := &patcher{source: []rune(source), sides: sides}
+	patch := &patcher{source: []rune(source), sides: sides, fields: fields}
 	ast.Walk(&tree.Node, patch)
 	refs := &references{patch: patch}
 	ast.Walk(&tree.Node, refs)
 	if patch.err != nil {
 		e := compileError(patch.err.Bind(tree.Source))
-		e.Suggestion = patch.hint
+		e.Suggestion, e.Unknown = patch.hint, patch.unknown
 		return nil, e
 	}
 	env := types.Map{envMeter: types.Any}
@@ -114,7 +129,7 @@ func CompileSides(source, after, before string) (*Program, error) {
 	code, err := expr.Compile(source, func(c *conf.Config) {
 		limit(c)
 		c.WithEnv(env)
-		c.Visitors = append(c.Visitors, &patcher{source: []rune(source), sides: sides})
+		c.Visitors = append(c.Visitors, &patcher{source: []rune(source), sides: sides, fields: fields})
 	})
 	if err != nil {
 		return nil, compileError(err)

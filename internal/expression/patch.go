@@ -28,8 +28,13 @@ type patcher struct {
 	source []rune // what was parsed; locations count in it
 	// sides are the names of the records and the event, and what each stands for: after, before or event.
 	sides map[string]string
-	err   *file.Error
-	hint  string // the way out of err
+	// fields are those of the record that has no name; nil where the records have names.
+	fields map[string]bool
+	// declared are the names that the expression gives itself.
+	declared map[string]bool
+	err      *file.Error
+	hint     string // the way out of err
+	unknown  string // the name that err is about
 }
 
 func (p *patcher) fail(n ast.Node, hint, format string, args ...any) {
@@ -79,9 +84,13 @@ func (p *patcher) Visit(node *ast.Node) {
 	case *ast.BuiltinNode:
 		p.loop(node, n)
 	case *ast.VariableDeclaratorNode:
-		if _, side := p.sides[n.Name]; side || n.Name == "after" || n.Name == "before" {
+		if _, side := p.sides[n.Name]; side || p.fields[n.Name] || n.Name == "after" || n.Name == "before" {
 			p.fail(n, "", "%s cannot be declared", n.Name)
 		}
+		if p.declared == nil {
+			p.declared = make(map[string]bool)
+		}
+		p.declared[n.Name] = true
 	}
 }
 
@@ -126,6 +135,10 @@ func (p *patcher) identifier(node *ast.Node, n *ast.IdentifierNode) {
 		p.variable(node, side, accessWhole, "")
 		return
 	}
+	if p.fields[n.Value] {
+		p.variable(node, "after", accessField, n.Value)
+		return
+	}
 	switch n.Value {
 	case "after", "before":
 		p.fail(n, "", "unknown name %s", n.Value)
@@ -148,6 +161,7 @@ func (r *references) Visit(node *ast.Node) {
 	}
 	at := strings.IndexAny(id.Value, ".*?")
 	if at < 0 {
+		r.patch.free(id)
 		return
 	}
 	found := ref{side: id.Value[:at], what: access(id.Value[at]), field: id.Value[at+1:], at: id.Location()}
@@ -158,6 +172,17 @@ func (r *references) Visit(node *ast.Node) {
 	if !slices.ContainsFunc(r.list, func(o ref) bool { return o.name() == found.name() }) {
 		r.list = append(r.list, found)
 	}
+}
+
+// free refuses a name that is neither a field, a function nor declared, where the record has no name.
+func (p *patcher) free(id *ast.IdentifierNode) {
+	if _, function := functions[id.Value]; p.fields == nil || function || p.declared[id.Value] || strings.HasPrefix(id.Value, "@") {
+		return
+	}
+	if p.err == nil {
+		p.unknown = id.Value
+	}
+	p.fail(id, "", "unknown name %s", id.Value)
 }
 
 // record tells which record the node stands for as a whole.
