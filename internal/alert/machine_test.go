@@ -267,6 +267,20 @@ func TestWhereAConditionHolds(t *testing.T) {
 	}
 }
 
+// TestNoCondition: what is neither true nor false, or looks at nothing, is refused when it is read.
+func TestNoCondition(t *testing.T) {
+	for _, when := range []string{"", "lag_seconds", "lag_seconds + 1", `route == "a"`, "lag_second > 1", `lag_seconds > 1 ? "a" : "b"`, "after.lag_seconds > 1"} {
+		if _, err := Compile(Spec{When: when}); err == nil {
+			t.Errorf("Compile(%s) is accepted", when)
+		}
+	}
+	for _, b := range BuiltIn() {
+		if _, err := Compile(b); err != nil {
+			t.Errorf("the built-in rule %s: %v", b.Name, err)
+		}
+	}
+}
+
 // TestWhatWasToldIsTrueInTheEnd: whatever happens, and with a restart after every step, each alert is told of in turns as firing and as
 // resolved, at a bounded rate, and once all is quiet what was told last is what is.
 func TestWhatWasToldIsTrueInTheEnd(t *testing.T) {

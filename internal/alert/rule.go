@@ -68,7 +68,8 @@ func Compile(s Spec) (*Rule, error) {
 	if r.when, err = program.Bind(shape, shape); err != nil {
 		return nil, fmt.Errorf("bind %s: %w", s.When, err)
 	}
-	if k := r.when.Kind(); k != syncline.KindBool && k != syncline.KindNull {
+	// What it makes of numbers tells whether it is a condition; that it fails on these tells nothing.
+	if v, err := r.when.Value(&expression.Input{After: sample}); err == nil && v.Kind() != syncline.KindBool && v.Kind() != syncline.KindNull {
 		return nil, &expression.Error{Line: 1, Column: 1, Message: "the condition is neither true nor false", Suggestion: "compare it: " + r.signals[0] + " > 0"}
 	}
 	return r, nil
@@ -105,6 +106,18 @@ var shape = func() *syncline.Schema {
 		s.Columns = append(s.Columns, c)
 	}
 	return s
+}()
+
+// sample is a row of shape.
+var sample = func() []syncline.Value {
+	f := found{labels: make(map[string]string), values: make(map[string]float64)}
+	for _, k := range kinds {
+		f.values[k.Name] = 1
+		for _, l := range k.Labels {
+			f.labels[l] = "x"
+		}
+	}
+	return f.row()
 }()
 
 // found is a part of the whole over which a condition holds.

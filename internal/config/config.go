@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"syncline"
+	"syncline/internal/alert"
 	"syncline/internal/conflict"
 	"syncline/internal/health"
 	"syncline/internal/rule"
@@ -25,6 +26,10 @@ type Config struct {
 	Health  Health    `json:"health"`
 	Systems []*System `json:"systems"` // in the order of the file
 	Rules   []*Rule   `json:"rules"`   // in the order of the file
+	// Channels are where alerts are sent, in the order of the file.
+	Channels []*Channel `json:"channels,omitempty"`
+	// Alerts are the rules that alerts come of: the built-in ones where there is a channel, then those of the file.
+	Alerts []*alert.Spec `json:"alerts,omitempty"`
 	// RulesGiven: there is a list of rules, be it empty.
 	RulesGiven bool `json:"-"`
 }

@@ -28,6 +28,7 @@ type loader struct {
 	once     map[string]string // section that may be given only once → file that gave it
 	systems  map[string]*systemSource
 	rules    []*ruleSource
+	alerts   []*alertSource
 	only     string // the one section that is read; "" = all
 }
 
@@ -111,21 +112,23 @@ func (l *loader) broken(doc *document, line int, message string) {
 
 func (l *loader) document(v value) {
 	sections := fields{
-		"version": l.version,
-		"log":     l.single("log", l.logSection),
-		"state":   l.single("state", l.stateSection),
-		"http":    l.single("http", l.httpSection),
-		"audit":   l.single("audit", l.auditSection),
-		"health":  l.single("health", l.healthSection),
-		"systems": l.systemsSection,
-		"rules":   l.rulesSection,
+		"version":  l.version,
+		"log":      l.single("log", l.logSection),
+		"state":    l.single("state", l.stateSection),
+		"http":     l.single("http", l.httpSection),
+		"audit":    l.single("audit", l.auditSection),
+		"health":   l.single("health", l.healthSection),
+		"systems":  l.systemsSection,
+		"rules":    l.rulesSection,
+		"channels": l.channelsSection,
+		"alerts":   l.alertsSection,
 	}
 	for name := range sections {
 		if l.only != "" && name != l.only {
 			sections[name] = func(value) {}
 		}
 	}
-	l.object(v, "the configuration", sections, notYet{"schedules", "alerts"})
+	l.object(v, "the configuration", sections, notYet{"schedules"})
 }
 
 // single refuses a section that another file has given.
@@ -232,6 +235,7 @@ func (l *loader) finish() (*Config, Problems) {
 	for _, r := range l.rules {
 		l.checkRule(r)
 	}
+	l.finishAlerts()
 	l.checkShared()
 	l.checkSides()
 	l.checkCycles()

@@ -29,12 +29,14 @@ const (
 	BadURL          Code = "bad_url"
 	BadExpression   Code = "bad_expression"
 	BadScript       Code = "bad_script"
+	BadTemplate     Code = "bad_template"
 	BadVersion      Code = "bad_version"
 	PlainSecret     Code = "plain_secret"
 	DuplicateID     Code = "duplicate_id"
 	UnknownType     Code = "unknown_type"
 	UnknownSystem   Code = "unknown_system"
 	UnknownEntity   Code = "unknown_entity"
+	UnknownChannel  Code = "unknown_channel"
 	NotASource      Code = "not_a_source"
 	NotATarget      Code = "not_a_target"
 	BadStart        Code = "bad_start"
@@ -64,12 +66,14 @@ var Codes = []struct {
 	{BadURL, "the URL has a form or scheme that the system does not take"},
 	{BadExpression, "the expression does not compile"},
 	{BadScript, "the script of a step is no JavaScript"},
+	{BadTemplate, "the template of a channel does not compile, or fails on a message"},
 	{BadVersion, "the file is of a version that this program does not read"},
 	{PlainSecret, "a secret, or the password of a URL, stands in the file instead of a reference to it"},
 	{DuplicateID, "two things have the same name"},
 	{UnknownType, "there is no such type of system"},
 	{UnknownSystem, "no system has this name"},
 	{UnknownEntity, "the system has no entity of this name"},
+	{UnknownChannel, "there is no channel of this name to send alerts to"},
 	{NotASource, "the system is not a source"},
 	{NotATarget, "the system cannot be a target"},
 	{BadStart, "the rule cannot start in this way with this source"},
