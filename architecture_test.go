@@ -77,6 +77,7 @@ var kinds = map[string]kind{
 	"internal/enrich":   connector,
 	"internal/httppoll": connector,
 	"internal/natskv":   connector,
+	"internal/notify":   connector,
 	"internal/pgsource": connector,
 	"internal/pgtarget": connector,
 	"internal/push":     connector,

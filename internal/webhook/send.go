@@ -34,14 +34,22 @@ func (t *Target) send(ctx context.Context, c *syncline.Change) error {
 	if err != nil {
 		return err
 	}
-	body := cloudevent.AppendChange(nil, c.Batch.Source, c)
+	return t.post(ctx, to, headerID(c.Batch.Source, c.ID()), cloudevent.MediaType, cloudevent.AppendChange(nil, c.Batch.Source, c))
+}
+
+// Post sends a document of JSON that is no event. The id is the same at every attempt, and signed with it. Its error is like Write's.
+func (t *Target) Post(ctx context.Context, id string, body []byte) error {
+	return t.post(ctx, t.url, headerID("", id), "application/json", body)
+}
+
+func (t *Target) post(ctx context.Context, to *url.URL, id, mediaType string, body []byte) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, to.String(), bytes.NewReader(body))
 	if err != nil {
 		return syncline.Errorf(syncline.Fatal, "url_invalid", "no request can be made to %s", t.url.Host)
 	}
-	req.Header.Set("Content-Type", cloudevent.MediaType)
+	req.Header.Set("Content-Type", mediaType)
 	req.Header.Set("User-Agent", "syncline")
-	sign(req.Header, t.keys, headerID(c.Batch.Source, c.ID()), time.Now(), body)
+	sign(req.Header, t.keys, id, time.Now(), body)
 	res, err := t.client.Do(req)
 	if err != nil {
 		if ctx.Err() != nil {

@@ -96,11 +96,11 @@ func Verify(secret string, header http.Header, body []byte, now time.Time, toler
 	return syncline.Errorf(syncline.Rejected, "signature_invalid", "no signature fits the body and the secret")
 }
 
-// headerID is the event's id as a header value: unique over all sources, because a receiver drops what it has seen of an id. Ids of
+// headerID is the event's id as a header value, or that of what has no source: unique over all sources, because a receiver drops what it has seen of an id. Ids of
 // ours begin with their source; one that a client gave gets its source before it, with a colon, which no name of a source has. A dot would let two requests have one signed text ("id.timestamp.body"), and
 // a header holds printable ASCII: what is neither is percent-encoded. The id in the body stays as it is.
 func headerID(source, id string) string {
-	if !strings.HasPrefix(id, source+"/") {
+	if source != "" && !strings.HasPrefix(id, source+"/") {
 		id = source + ":" + id
 	}
 	plain := func(c byte) bool { return c > ' ' && c < 0x7F && c != '.' && c != '%' }
