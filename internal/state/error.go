@@ -24,7 +24,7 @@ func notFound(code, what, id string) error {
 
 // lists are the commands that show what can be found.
 var lists = map[string]string{"conflict_not_found": "syncline conflicts", "task_not_found": "syncline tasks", "token_not_found": "syncline token list",
-	"pause_not_found": "syncline pause list", "run_not_found": "syncline sync list"}
+	"pause_not_found": "syncline pause list", "silence_not_found": "syncline alerts silences", "run_not_found": "syncline sync list"}
 
 func corrupt(err error) error {
 	return syncline.Errorf(syncline.Fatal, "state_corrupt", "the file is damaged: %w", err).
