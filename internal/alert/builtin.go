@@ -1,6 +1,9 @@
 package alert
 
-import "time"
+import (
+	"strconv"
+	"time"
+)
 
 // builtIn is a rule that is there without being written. Titles and hints are by language.
 type builtIn struct {
@@ -8,13 +11,19 @@ type builtIn struct {
 	title, hint map[Language]string
 }
 
-// BuiltIn returns the rules that are active wherever there is a channel, unless the configuration says otherwise of one by its id. They
-// send to no channel yet.
-func BuiltIn() []Spec {
+// BuiltIn returns the rules that are active wherever there is a channel, unless the configuration says otherwise of one by its id: a route
+// lags when an event waits for longer than lag, the disk is nearly full when less than this share of it is free. They send to no channel yet.
+func BuiltIn(lag time.Duration, diskFree float64) []Spec {
 	list := make([]Spec, len(builtIns))
 	for i := range builtIns {
 		list[i] = builtIns[i].spec
 		list[i].Enabled = true
+		switch list[i].Name {
+		case "lag":
+			list[i].When = "lag_seconds > " + strconv.FormatFloat(lag.Seconds(), 'f', -1, 64)
+		case "log-disk":
+			list[i].When = "log_disk_free_ratio < " + strconv.FormatFloat(diskFree, 'f', -1, 64)
+		}
 	}
 	return list
 }
@@ -23,7 +32,7 @@ var builtIns = []builtIn{
 	{Spec{Name: "health-critical", When: "health >= 2", Severity: Critical},
 		map[Language]string{English: "Health is critical", Chinese: "健康状况严重"},
 		map[Language]string{English: "`syncline health` shows why", Chinese: "运行 `syncline health` 查看原因"}},
-	{Spec{Name: "lag", When: "lag_seconds > 300", For: time.Minute, Severity: Warning},
+	{Spec{Name: "lag", For: time.Minute, Severity: Warning},
 		map[Language]string{English: "A route lags behind its source", Chinese: "同步路由落后于数据源"},
 		map[Language]string{English: "`syncline lag` and `syncline routes` show where it stands", Chinese: "运行 `syncline lag` 和 `syncline routes` 查看进度"}},
 	{Spec{Name: "failed-tasks", When: "failed_tasks > 0", Severity: Warning},
@@ -38,7 +47,7 @@ var builtIns = []builtIn{
 	{Spec{Name: "slot-at-risk", When: "slot_at_risk > 0", Severity: Critical},
 		map[Language]string{English: "A source may take away what its slot holds", Chinese: "数据源的复制槽面临失效风险"},
 		map[Language]string{English: "`syncline status` shows the slot; see docs/operations.md", Chinese: "运行 `syncline status` 查看复制槽,参见 docs/operations.md"}},
-	{Spec{Name: "log-disk", When: "log_disk_free_ratio < 0.1", Severity: Critical},
+	{Spec{Name: "log-disk", Severity: Critical},
 		map[Language]string{English: "The disk with the logs is nearly full", Chinese: "日志所在磁盘空间即将用尽"},
 		map[Language]string{English: "make room, or lower log.max_bytes", Chinese: "请释放磁盘空间,或调低 log.max_bytes"}},
 	{Spec{Name: "verify-differences", When: "verify_differences > 0", Severity: Warning},

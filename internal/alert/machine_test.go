@@ -274,7 +274,7 @@ func TestNoCondition(t *testing.T) {
 			t.Errorf("Compile(%s) is accepted", when)
 		}
 	}
-	for _, b := range BuiltIn() {
+	for _, b := range BuiltIn(5*time.Minute, 0.1) {
 		if _, err := Compile(b); err != nil {
 			t.Errorf("the built-in rule %s: %v", b.Name, err)
 		}

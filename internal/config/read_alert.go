@@ -23,6 +23,8 @@ type alertSource struct {
 	send []value
 	// chosen: the rule says itself to whom it is sent.
 	chosen bool
+	// usual: it is a built-in rule with the built-in condition.
+	usual bool
 }
 
 func (l *loader) channelsSection(v value) {
@@ -47,8 +49,8 @@ func (l *loader) channel(c *Channel, v value) {
 		"timeout":       func(v value) { l.duration(v, &c.Timeout, 100*time.Millisecond) },
 		"allow_private": func(v value) { l.boolean(v, &c.AllowPrivate) },
 		"language":      func(v value) { choose(&l.decoder, v, &c.Language, nil, alert.English, alert.Chinese) },
-		"subject":       func(v value) { l.template(v, &c.Subject, true) },
-		"body":          func(v value) { l.template(v, &c.Body, false) },
+		"subject":       func(v value) { l.messageTemplate(v, &c.Subject, true) },
+		"body":          func(v value) { l.messageTemplate(v, &c.Body, false) },
 	}
 	var need []string
 	address := func(dst *Secret, v value) {
@@ -174,8 +176,8 @@ func (l *loader) checkLogin(m *Email, v value, seen map[string]value) {
 	}
 }
 
-// template reads a template and tries it.
-func (l *loader) template(v value, dst *string, subject bool) {
+// messageTemplate reads a template and tries it.
+func (l *loader) messageTemplate(v value, dst *string, subject bool) {
 	text, ok := l.text(v)
 	if !ok {
 		return
@@ -212,7 +214,7 @@ func (l *loader) alertRule(v value) {
 		}
 	}
 	builtIn := false
-	for _, b := range alert.BuiltIn() {
+	for _, b := range l.builtIn() {
 		if b.Name == a.Name {
 			*a.Spec, builtIn = b, true
 			a.Repeat = defaultRepeat
@@ -234,6 +236,8 @@ func (l *loader) alertRule(v value) {
 	if l.need(v, seen, "an alert", "id"); !builtIn {
 		l.need(v, seen, "alert "+a.Name, "when")
 	}
+	_, given := seen["when"]
+	a.usual = builtIn && !given
 	for _, other := range l.alerts {
 		if other.Name == a.Name && a.Name != "" {
 			l.report(seen["id"], DuplicateID, "", "an alert %s is already declared in %s", a.Name, other.at.doc.name)
@@ -241,6 +245,11 @@ func (l *loader) alertRule(v value) {
 		}
 	}
 	l.alerts = append(l.alerts, a)
+}
+
+// builtIn are the rules that need not be written, with the thresholds of the health section as far as it has been read.
+func (l *loader) builtIn() []alert.Spec {
+	return alert.BuiltIn(l.cfg.Health.Thresholds.Late.After, l.cfg.Health.Thresholds.DiskFree)
 }
 
 // alertCondition checks that the text compiles and returns it. As in other expressions, references are not resolved.
@@ -281,8 +290,11 @@ func (l *loader) finishAlerts() {
 	for _, c := range l.cfg.Channels {
 		all = append(all, c.Name)
 	}
-	for _, b := range alert.BuiltIn() {
-		if i := slices.IndexFunc(l.alerts, func(a *alertSource) bool { return a.Name == b.Name }); i < 0 && len(all) > 0 {
+	for _, b := range l.builtIn() {
+		switch i := slices.IndexFunc(l.alerts, func(a *alertSource) bool { return a.Name == b.Name }); {
+		case i >= 0 && l.alerts[i].usual:
+			l.alerts[i].When = b.When
+		case i < 0 && len(all) > 0:
 			b.Send, b.Repeat = all, defaultRepeat
 			l.cfg.Alerts = append(l.cfg.Alerts, &b)
 		}

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"syncline"
 	"syncline/internal/alert"
 )
 
@@ -23,6 +24,9 @@ const (
 	DeliverySent    = "sent"
 	DeliveryFailed  = "failed"
 )
+
+// dropped is why the oldest message of a channel that takes nothing is given up.
+var dropped = syncline.Errorf(syncline.Rejected, "alert_dropped", "more than %d messages waited for the channel", maxWaiting)
 
 // Delivery is what became of telling one channel of a message.
 type Delivery struct {
@@ -95,7 +99,7 @@ func (w *writer) addMessage(ctx context.Context, m *alert.Message) error {
 		if _, err := w.exec(ctx, sqlDeliver, channel, micros(m.At), m.ID); err != nil {
 			return err
 		}
-		if _, err := w.exec(ctx, sqlGiveUpOldest, micros(m.At), channel, channel, maxWaiting); err != nil {
+		if _, err := w.exec(ctx, sqlGiveUpOldest, dropped.Code, dropped.Msg, micros(m.At), channel, channel, maxWaiting); err != nil {
 			return err
 		}
 	}

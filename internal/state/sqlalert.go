@@ -10,7 +10,7 @@ const (
 	sqlDeliver    = `INSERT INTO alert_delivery (message, channel, status, attempts, next_try, code, error, updated)
 		SELECT n, ?, 'waiting', 0, 0, '', '', ? FROM alert_message WHERE id = ? ON CONFLICT (message, channel) DO NOTHING`
 	// The newest of a channel wait; what is older is given up.
-	sqlGiveUpOldest = `UPDATE alert_delivery SET status = 'failed', code = 'alert_dropped', error = 'too many messages waited for the channel', updated = ?
+	sqlGiveUpOldest = `UPDATE alert_delivery SET status = 'failed', code = ?, error = ?, updated = ?
 		WHERE status = 'waiting' AND channel = ? AND message <= (SELECT message FROM alert_delivery WHERE status = 'waiting' AND channel = ?
 		ORDER BY message DESC LIMIT 1 OFFSET ?)`
 	deliveryColumns = `message, channel, status, attempts, next_try, code, error, updated`
