@@ -2,9 +2,46 @@ package daemon
 
 import (
 	"syncline"
+	"syncline/internal/config"
+	"syncline/internal/poll"
+	"syncline/internal/sqlite"
 )
 
+// dialects are the databases that can be polled.
+var dialects = map[config.Type]func(*config.System) poll.Dialect{
+	config.TypeSQLite: func(sys *config.System) poll.Dialect { return sqlite.NewPoller(sys.Name, sys.SQLite.Path, nil) },
+}
+
 // polledSource returns what opens a source that is polled.
-func polledSource(_ *Daemon, s *source) (func() (syncline.Source, error), error) {
-	return nil, syncline.Errorf(syncline.Fatal, "not_available", "system %s: capture mode poll is not available in this version", s.system.Name)
+func polledSource(d *Daemon, s *source) (func() (syncline.Source, error), error) {
+	dialect := dialects[s.system.Type]
+	if dialect == nil {
+		return nil, syncline.Errorf(syncline.Fatal, "not_available", "system %s: capture mode poll is not available in this version", s.system.Name)
+	}
+	o := poll.Options{Name: s.system.Name, Memory: d.state, Snapshot: s.system.Capture.Initial, InitialRoutes: s.initial, Logger: d.log}
+	for _, e := range s.system.Capture.Entities {
+		o.Entities = append(o.Entities, polledEntity(e))
+	}
+	return func() (syncline.Source, error) {
+		o := o
+		o.Dialect = dialect(s.system)
+		return poll.New(o), nil
+	}, nil
+}
+
+func polledEntity(e *config.Entity) poll.Entity {
+	p := e.Poll
+	out := poll.Entity{Name: e.Name, Table: e.Table, Query: p.Query, Key: e.Key, Version: e.Version, Watermark: p.Watermark, Compare: p.Compare,
+		Deleted: flagOf(p.Deleted), Created: flagOf(p.Created)}
+	if p.Overlap != nil {
+		out.Overlap = &poll.Overlap{Time: p.Overlap.Time, Amount: p.Overlap.Amount}
+	}
+	return out
+}
+
+func flagOf(f *config.Flag) *poll.Flag {
+	if f == nil {
+		return nil
+	}
+	return &poll.Flag{Field: f.Field, Value: f.Value}
 }

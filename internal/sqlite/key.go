@@ -130,3 +130,73 @@ func (t colType) forms(part string) []any {
 	}
 	return out
 }
+
+// answer is what was found of keys.
+type answer struct {
+	rows, absent [][]syncline.Value
+	// refused is how many keys cannot be of the table.
+	refused int
+}
+
+// answer looks records up by their keys: it finds the record also where it has the key in another spelling (01 for 1). columns and from
+// are SQL; each reads their stored values.
+func (l *layout) answer(keys []syncline.Key, columns, from string, each func(query string, args []any, f func(stored []any) bool) error) (out answer, err error) {
+	wanted, found := map[syncline.Key]bool{}, map[syncline.Key]bool{}
+	size := 0
+	// take takes a row once: one that was looked up by its key, or whose key is wanted.
+	take := func(looked bool, stored []any) {
+		row := l.row(stored, &size)
+		k, _ := syncline.Row{Schema: l.schema, Values: row}.Key()
+		if (looked || wanted[k]) && !found[k] {
+			found[k] = true
+			out.rows = append(out.rows, row)
+		}
+	}
+	query := "SELECT " + columns + " FROM " + from
+	scan := false
+	var missing []spelling
+	for _, k := range keys {
+		sp, ok := l.spell(k)
+		if !ok {
+			continue
+		}
+		answered := false
+		for _, parts := range sp.parts() {
+			where, args, ok := l.lookup(parts)
+			if !ok {
+				wanted[k], wanted[sp.key], scan = true, true, true
+				break
+			}
+			if err := each(query+where, args, func(stored []any) bool {
+				answered = true
+				take(true, stored)
+				return true
+			}); err != nil {
+				return out, err
+			}
+		}
+		if !answered {
+			missing = append(missing, sp)
+		}
+	}
+	if scan {
+		err := each(query, nil, func(stored []any) bool {
+			take(false, stored)
+			return true
+		})
+		if err != nil {
+			return out, err
+		}
+	}
+	for _, sp := range missing {
+		switch {
+		case found[sp.asked] || found[sp.key]:
+		case sp.strange:
+			out.refused++
+		default:
+			found[sp.key] = true
+			out.absent = append(out.absent, sp.row)
+		}
+	}
+	return out, nil
+}

@@ -194,80 +194,39 @@ func (s *Source) readRows(ctx context.Context, b *syncline.Batch, r *run, l *lay
 	})
 }
 
-// readKeys answers the next keys: with the record, also where it has the key in another spelling (01 for 1), or with its absence.
+// readKeys answers the next keys.
 func (s *Source) readKeys(ctx context.Context, b *syncline.Batch, r *run, l *layout) error {
 	t := s.tables[r.Entity].table
 	keys := r.Keys[:min(len(r.Keys), chunkKeys)]
 	r.Keys = slices.Clone(r.Keys[len(keys):])
-	wanted, found := map[syncline.Key]bool{}, map[syncline.Key]bool{}
-	size := 0
-	// take emits a row once: one that was looked up by its key, or whose key is wanted.
-	take := func(looked bool, stored []any) {
-		row := l.row(stored, &size)
-		k, _ := syncline.Row{Schema: l.schema, Values: row}.Key()
-		if (looked || wanted[k]) && !found[k] {
-			found[k] = true
-			b.Events = append(b.Events, syncline.Event{Op: syncline.OpRepair, Schema: l.schema, Ordinal: uint32(len(b.Events) + 1), After: row})
-		}
+	found, err := l.answer(keys, plain(t.names()), quote(t.name), func(query string, args []any, f func([]any) bool) error {
+		return s.each(ctx, query, args, len(l.types), f)
+	})
+	if err != nil {
+		return err
 	}
-	query := "SELECT " + plain(t.names()) + " FROM " + quote(t.name)
-	scan := false
-	var missing []spelling
-	for _, k := range keys {
-		sp, ok := l.spell(k)
-		if !ok {
-			continue
-		}
-		answered := false
-		for _, parts := range sp.parts() {
-			where, args, ok := l.lookup(parts)
-			if !ok {
-				wanted[k], wanted[sp.key], scan = true, true, true
-				break
-			}
-			if err := s.each(ctx, query+where, args, len(l.types), func(stored []any) bool {
-				answered = true
-				take(true, stored)
-				return true
-			}); err != nil {
-				return err
-			}
-		}
-		if !answered {
-			missing = append(missing, sp)
-		}
+	for _, row := range found.rows {
+		b.Events = append(b.Events, syncline.Event{Op: syncline.OpRepair, Schema: l.schema, Ordinal: uint32(len(b.Events) + 1), After: row})
 	}
-	if scan {
-		err := s.each(ctx, query, nil, len(l.types), func(stored []any) bool {
-			take(false, stored)
-			return true
-		})
-		if err != nil {
-			return err
-		}
+	for _, row := range found.absent {
+		b.Events = append(b.Events, syncline.Event{Op: syncline.OpAbsent, Schema: l.schema, Ordinal: uint32(len(b.Events) + 1), Before: row})
 	}
-	refused := 0
-	for _, sp := range missing {
-		switch {
-		case found[sp.asked] || found[sp.key]:
-		case sp.strange:
-			refused++
-		default:
-			found[sp.key] = true
-			b.Events = append(b.Events, syncline.Event{Op: syncline.OpAbsent, Schema: l.schema, Ordinal: uint32(len(b.Events) + 1), Before: sp.row})
-		}
-	}
-	if refused > 0 {
-		s.log.Warn("keys that are not of the table get no answer", "system", s.opt.Name, "entity", r.Entity, "run", r.ID, "keys", refused)
+	if found.refused > 0 {
+		s.log.Warn("keys that are not of the table get no answer", "system", s.opt.Name, "entity", r.Entity, "run", r.ID, "keys", found.refused)
 	}
 	return nil
 }
 
 // each calls f with the stored values of each row of the view until it returns false. f must not keep the slice.
 func (s *Source) each(ctx context.Context, query string, args []any, width int, f func(stored []any) bool) error {
-	rows, err := s.reader.QueryContext(ctx, query, args...)
+	return classify(eachStored(ctx, s.reader, query, args, width, f), "read a table of %s", s.path)
+}
+
+// eachStored calls f with the stored values of each row until it returns false. f must not keep the slice.
+func eachStored(ctx context.Context, q querier, query string, args []any, width int, f func(stored []any) bool) error {
+	rows, err := q.QueryContext(ctx, query, args...)
 	if err != nil {
-		return classify(err, "read a table of %s", s.path)
+		return err
 	}
 	defer rows.Close() //nolint:errcheck // rows.Err has it
 	stored, into := make([]any, width), make([]any, width)
@@ -276,13 +235,13 @@ func (s *Source) each(ctx context.Context, query string, args []any, width int, 
 	}
 	for rows.Next() {
 		if err := rows.Scan(into...); err != nil {
-			return classify(err, "read a table of %s", s.path)
+			return err
 		}
 		if !f(stored) {
 			return nil
 		}
 	}
-	return classify(rows.Err(), "read a table of %s", s.path)
+	return rows.Err()
 }
 
 // names lists the columns as SQL.

@@ -200,3 +200,27 @@ const (
 	sqlTrimResults = `DELETE FROM audit_result WHERE n IN (SELECT n FROM audit WHERE at < ? ORDER BY n LIMIT ?)`
 	sqlTrimCalls   = `DELETE FROM audit WHERE n IN (SELECT n FROM audit WHERE at < ? ORDER BY n LIMIT ?)`
 )
+
+const (
+	ofEntity      = `(SELECT id FROM poll_entity WHERE source = ? AND entity = ?)`
+	sqlNoted      = `SELECT coalesce(max(noted), 0), coalesce(max(settled), 0) FROM poll_entity WHERE source = ?`
+	sqlNotePolled = `INSERT INTO poll_entity (source, entity, noted, settled) VALUES (?, ?, ?, 0) ON CONFLICT (source, entity) DO UPDATE SET noted = max(noted, excluded.noted)`
+	sqlNote       = `INSERT INTO poll_note (entity, position, key, hash, state) VALUES (` + ofEntity + `, ?, ?, ?, ?)
+		ON CONFLICT (entity, position, key) DO UPDATE SET hash = excluded.hash, state = excluded.state`
+	sqlNotedEntities = `SELECT id FROM poll_entity e WHERE source = ? AND EXISTS (SELECT 1 FROM poll_note n WHERE n.entity = e.id AND n.position <= ?)`
+	settlePart       = `(SELECT key, hash, state, position FROM poll_note WHERE entity = ?1 AND position <= ?2 ORDER BY position, key LIMIT ?3)`
+	// A key can be noted at several positions: the last one counts, and rows are taken in their order.
+	sqlSettleSeen = `INSERT INTO poll_seen (entity, key, hash, state) SELECT ?1, key, hash, state FROM ` + settlePart + ` WHERE true
+		ON CONFLICT (entity, key) DO UPDATE SET hash = excluded.hash, state = excluded.state`
+	sqlSettleGone = `DELETE FROM poll_seen WHERE entity = ?1 AND state = 2 AND key IN (SELECT key FROM ` + settlePart + `)`
+	sqlSettledAt  = `UPDATE poll_entity SET settled = max(settled, min(noted, ?2)) WHERE id = ?1 AND ?3 > 0`
+	sqlSettled    = `DELETE FROM poll_note WHERE entity = ?1 AND (position, key) IN (SELECT position, key FROM ` + settlePart + `)`
+
+	sqlDiscardNotes = `DELETE FROM poll_note WHERE position > ? AND entity IN (SELECT id FROM poll_entity WHERE source = ?)`
+	sqlDiscardNoted = `UPDATE poll_entity SET noted = min(noted, ?) WHERE source = ?`
+	sqlKnownSeen    = `SELECT key, hash, state FROM poll_seen WHERE entity = ` + ofEntity + ` AND key IN (`
+	sqlKnownNoted   = `SELECT key, hash, state FROM poll_note WHERE entity = ` + ofEntity + ` AND key IN (`
+	sqlSeenAfter    = `SELECT key, hash, state FROM poll_seen WHERE entity = ` + ofEntity + ` AND (? OR key > ?) ORDER BY key LIMIT ?`
+	sqlForgetNotes  = `DELETE FROM poll_note WHERE (entity, position, key) IN (SELECT entity, position, key FROM poll_note WHERE entity = ` + ofEntity + ` LIMIT ?)`
+	sqlForgetSeen   = `DELETE FROM poll_seen WHERE (entity, key) IN (SELECT entity, key FROM poll_seen WHERE entity = ` + ofEntity + ` LIMIT ?)`
+)
