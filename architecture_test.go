@@ -70,6 +70,7 @@ var kinds = map[string]kind{
 	"internal/trial":      pure,
 	"internal/rule":       pure,
 	"internal/tablefile":  pure,
+	"internal/timetable":  pure,
 	"internal/transform":  pure,
 	"internal/verify":     pure,
 
@@ -91,10 +92,11 @@ var kinds = map[string]kind{
 	"internal/jetlog": eventLog,
 	"internal/state":  store,
 
-	"internal/apply":   engine,
-	"internal/between": engine,
-	"internal/capture": engine,
-	"internal/ops":     engine,
+	"internal/apply":    engine,
+	"internal/between":  engine,
+	"internal/capture":  engine,
+	"internal/ops":      engine,
+	"internal/schedule": engine,
 
 	"internal/daemon": composer,
 	"internal/demo":   program,

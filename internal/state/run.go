@@ -56,6 +56,18 @@ func (s *Store) OpenRuns(ctx context.Context, source string) ([]RunRow, error) {
 	return s.runs(ctx, sqlOpenRun, source)
 }
 
+// Run returns one run; ErrNotFound is in the chain where there is none.
+func (s *Store) Run(ctx context.Context, id string) (RunRow, error) {
+	list, err := s.runs(ctx, sqlRun, id)
+	switch {
+	case err != nil:
+		return RunRow{}, err
+	case len(list) == 0:
+		return RunRow{}, notFound("run_not_found", "run", id)
+	}
+	return list[0], nil
+}
+
 // ReadRun begins the id of a run by which a route reads single records whose events did not have all of them. There can be many a
 // minute.
 const ReadRun = "keys-"

@@ -114,6 +114,28 @@ const (
 	sqlRemovePause = `DELETE FROM pause WHERE kind = ? AND name = ?`
 	sqlPauses      = `SELECT kind, name, reason, author, since FROM pause ORDER BY kind, name`
 
+	scheduleColumns = `id, signature, settled, next, queued, paused, pause_reason, paused_by, paused_since, run, owner, lease, missed, failures`
+	sqlSchedules    = `SELECT ` + scheduleColumns + ` FROM schedule ORDER BY id`
+	sqlSchedule     = `SELECT ` + scheduleColumns + ` FROM schedule WHERE id = ?`
+	sqlSaveSchedule = `INSERT INTO schedule (` + scheduleColumns + `) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+		ON CONFLICT (id) DO UPDATE SET signature = excluded.signature, settled = excluded.settled, next = excluded.next, queued = excluded.queued,
+		paused = excluded.paused, pause_reason = excluded.pause_reason, paused_by = excluded.paused_by, paused_since = excluded.paused_since,
+		run = excluded.run, owner = excluded.owner, lease = excluded.lease, missed = excluded.missed, failures = excluded.failures`
+	sqlForgetSchedule = `DELETE FROM schedule WHERE id = ?`
+
+	scheduleRunColumns = `id, schedule, work, cause, author, reason, due, started, ended, status, missed, counts, note, code, error`
+	sqlSaveScheduleRun = `INSERT INTO schedule_run (` + scheduleRunColumns + `) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+		ON CONFLICT (id) DO UPDATE SET started = excluded.started, ended = excluded.ended, status = excluded.status, missed = excluded.missed,
+		counts = excluded.counts, note = excluded.note, code = excluded.code, error = excluded.error`
+	sqlScheduleRun      = `SELECT n, ` + scheduleRunColumns + ` FROM schedule_run WHERE id = ?`
+	sqlScheduleRuns     = `SELECT n, ` + scheduleRunColumns + ` FROM schedule_run WHERE schedule = ? ORDER BY n DESC LIMIT ?`
+	sqlScheduleRunsPage = `SELECT n, ` + scheduleRunColumns + ` FROM schedule_run WHERE schedule = ? AND n < (SELECT n FROM schedule_run WHERE id = ?)
+		ORDER BY n DESC LIMIT ?`
+	sqlLastScheduleRuns = `SELECT n, ` + scheduleRunColumns + ` FROM schedule_run WHERE n IN (SELECT max(n) FROM schedule_run GROUP BY schedule) ORDER BY schedule`
+	sqlTrimScheduleRuns = `DELETE FROM schedule_run WHERE n IN (SELECT n FROM (SELECT n, ended, status, EXISTS (SELECT 1 FROM schedule WHERE schedule.id = schedule_run.schedule) AS known,
+		row_number() OVER (PARTITION BY schedule ORDER BY n DESC) AS nth FROM schedule_run) AS counted
+		WHERE status <> 'running' AND ((nth > 1 OR NOT known) AND ended < ? OR nth > ?))`
+
 	sqlKnowsLog = `SELECT 1 FROM source_log WHERE source = ? AND log = ?`
 	sqlAddLog   = `INSERT INTO source_log (source, log) VALUES (?, ?) ON CONFLICT (source, log) DO NOTHING`
 
@@ -125,6 +147,7 @@ const (
 	runColumns = `id, source, kind, entity, keys, routes, reset, status, chunks, rows, error, created, updated, force`
 	sqlAddRun  = `INSERT INTO run (` + runColumns + `) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 		ON CONFLICT (id) DO UPDATE SET status = excluded.status, error = '', updated = excluded.updated WHERE run.status = 'failed'`
+	sqlRun       = `SELECT ` + runColumns + ` FROM run WHERE id = ?`
 	sqlOpenRun   = `SELECT ` + runColumns + ` FROM run WHERE source = ? AND status IN ('requested', 'running') ORDER BY n`
 	worthListing = `NOT (status = 'done' AND id LIKE '` + ReadRun + `%')`
 	sqlRuns      = `SELECT ` + runColumns + ` FROM run WHERE source = ? AND ` + worthListing + ` ORDER BY n DESC LIMIT ?`

@@ -1,0 +1,440 @@
+package schedule
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"syncline"
+	"syncline/internal/state"
+	"syncline/internal/timetable"
+)
+
+// bench is a worker beside a real state store, in time that a test moves.
+type bench struct {
+	*testing.T
+	store  *state.Store
+	worker *Worker
+	o      Options
+	end    func()
+
+	mu    sync.Mutex
+	begun []string // runs, in the order in which their work began
+	ahead time.Duration
+	// hold keeps work from ending while it is open; fail is what it ends with.
+	hold chan struct{}
+	fail error
+}
+
+func open(t *testing.T, path string) *state.Store {
+	t.Helper()
+	store, err := state.Open(t.Context(), state.Options{Path: path})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return store
+}
+
+func newBench(t *testing.T) *bench {
+	b := &bench{T: t, store: open(t, filepath.Join(t.TempDir(), "state.db"))}
+	b.o = Options{Store: b.store, Instance: "one", Now: b.now, Kinds: map[string]Kind{
+		KindSync: {Resumes: true, Do: b.do}, KindVerify: {Do: b.do}}}
+	return b
+}
+
+// now is a clock that a test can set.
+func (b *bench) now() time.Time {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return time.Now().Add(b.ahead)
+}
+
+func (b *bench) set(by time.Duration) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.ahead += by
+}
+
+func (b *bench) do(ctx context.Context, w Work) (Outcome, error) {
+	b.mu.Lock()
+	b.begun = append(b.begun, w.Run)
+	hold, fail := b.hold, b.fail
+	b.mu.Unlock()
+	if hold != nil {
+		select {
+		case <-hold:
+		case <-ctx.Done():
+			return Outcome{}, ctx.Err()
+		}
+	}
+	return Outcome{Counts: map[string]int64{"rows": 7}}, fail
+}
+
+func (b *bench) works(hold chan struct{}, fail error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.hold, b.fail = hold, fail
+}
+
+// start has a new worker work with these schedules.
+func (b *bench) start(plans ...*Plan) {
+	b.worker = New(b.o)
+	b.worker.Set(plans)
+	ctx, stop := context.WithCancel(b.Context())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		b.worker.Run(ctx)
+	}()
+	b.end = func() { stop(); <-done }
+	synctest.Wait()
+}
+
+// wait lets time go by.
+func (b *bench) wait(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
+}
+
+func (b *bench) row(id string) state.Schedule {
+	b.Helper()
+	rows, err := b.store.Schedules(b.Context())
+	if err != nil {
+		b.Fatal(err)
+	}
+	for _, row := range rows {
+		if row.ID == id {
+			return row
+		}
+	}
+	return state.Schedule{}
+}
+
+// history is the runs of a schedule, the oldest first: status, cause, and how many were missed.
+func (b *bench) history(id string) string {
+	b.Helper()
+	list, _, err := b.store.ScheduleRuns(b.Context(), id, "", 100)
+	if err != nil {
+		b.Fatal(err)
+	}
+	var lines []string
+	for i := len(list) - 1; i >= 0; i-- {
+		line := list[i].Status + " " + list[i].Cause
+		if list[i].Missed > 0 {
+			line += fmt.Sprintf(" %d", list[i].Missed)
+		}
+		lines = append(lines, line)
+	}
+	return strings.Join(lines, ", ")
+}
+
+func (b *bench) want(id, history string) {
+	b.Helper()
+	if got := b.history(id); got != history {
+		b.Errorf("history of %s: %s\nwant: %s", id, got, history)
+	}
+}
+
+func (b *bench) close() {
+	b.end()
+	if err := b.store.Close(); err != nil {
+		b.Error(err)
+	}
+}
+
+func every(t *testing.T, id string, d time.Duration, kind string) *Plan {
+	p := plan(t, timetable.Spec{Every: d})
+	p.ID, p.Work = id, Work{Kind: kind, System: "crm", Entity: "customer", Mode: Full}
+	return p
+}
+
+func inTime(t *testing.T, test func(b *bench)) {
+	synctest.Test(t, func(t *testing.T) { test(newBench(t)) })
+}
+
+func TestRunsAtItsTimes(t *testing.T) {
+	inTime(t, func(b *bench) {
+		b.start(every(b.T, "a", 5*time.Minute, KindSync), every(b.T, "b", 7*time.Minute, KindVerify))
+		defer b.close()
+		b.wait(5*time.Minute - time.Second)
+		b.want("a", "")
+		b.wait(time.Second)
+		b.want("a", "done schedule")
+		b.wait(5 * time.Minute)
+		b.want("a", "done schedule, done schedule")
+		b.want("b", "done schedule")
+		runs, _, err := b.worker.History(b.Context(), "a", "", 10)
+		if err != nil || len(runs) != 2 || runs[0].Counts != `{"rows":7}` || runs[0].Work != "sync crm/customer (full)" || runs[0].Ended.IsZero() {
+			b.Errorf("History = %+v, %v", runs, err)
+		}
+		b.works(nil, syncline.Errorf(syncline.Rejected, "bad_key", "no"))
+		b.wait(10 * time.Minute)
+		b.want("a", "done schedule, done schedule, failed schedule, failed schedule")
+		if row := b.row("a"); row.Failures != 2 {
+			b.Errorf("failures = %d, want 2", row.Failures)
+		}
+		b.works(nil, nil)
+		b.wait(5 * time.Minute)
+		if row := b.row("a"); row.Failures != 0 || row.Run != "" {
+			b.Errorf("after a run that was done: %+v, want no failures and nothing under way", row)
+		}
+	})
+}
+
+// TestRestart: what was due while nobody worked is made up for once, or skipped; a run that was cut off goes on where its kind can, under
+// its own name, and is interrupted elsewhere.
+func TestRestart(t *testing.T) {
+	for _, c := range []struct {
+		name       string
+		change     func(*Plan)
+		down       time.Duration
+		underWay   bool
+		kill       bool
+		want, then string
+	}{
+		{"nothing missed", nil, time.Minute, false, false, "done schedule", ""},
+		{"run_once", nil, 31 * time.Minute, false, false, "done schedule, done late 5", ""},
+		{"skip", func(p *Plan) { p.Misfire = SkipMissed }, 32 * time.Minute, false, false, "done schedule, missed schedule 6", ""},
+		{"a sync that was cut off goes on", nil, time.Minute, true, false, "running schedule", "done schedule"},
+		{"a sync that was killed goes on", nil, 3 * time.Second, true, true, "running schedule", "done schedule"},
+		{"a verification that was cut off", func(p *Plan) { p.Work.Kind = KindVerify }, time.Minute, true, false, "interrupted schedule", "interrupted schedule"},
+		{"a verification that was killed", func(p *Plan) { p.Work.Kind = KindVerify }, 3 * time.Second, true, true, "interrupted schedule", "interrupted schedule"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			inTime(t, func(b *bench) {
+				p := every(b.T, "a", 5*time.Minute, KindSync)
+				if c.change != nil {
+					c.change(p)
+				}
+				if c.underWay {
+					b.works(make(chan struct{}), nil)
+				}
+				b.start(p)
+				b.wait(5 * time.Minute)
+				if c.kill { // what a dead process leaves behind is what the store holds
+					left, run := b.row("a"), b.row("a").Run
+					b.end()
+					b.leave(left, run)
+				} else {
+					b.end()
+				}
+				b.wait(c.down)
+				b.start(p)
+				defer b.close()
+				b.want("a", c.want)
+				if c.then == "" {
+					return
+				}
+				if c.want != c.then {
+					close(b.hold)
+					synctest.Wait()
+					if len(b.begun) != 2 || b.begun[0] != b.begun[1] {
+						b.Errorf("work began for %v, want one run twice", b.begun)
+					}
+				}
+				b.want("a", c.then)
+				if row := b.row("a"); row.Run != "" {
+					b.Errorf("under way: %s, want nothing", row.Run)
+				}
+			})
+		})
+	}
+}
+
+// leave puts a schedule and its run back to where a process left them.
+func (b *bench) leave(row state.Schedule, id string) {
+	b.Helper()
+	err := b.store.ChangeSchedule(b.Context(), row.ID, func(now *state.Schedule) ([]state.ScheduleRun, error) {
+		*now = row
+		return []state.ScheduleRun{{ID: id, Schedule: row.ID, Cause: CauseSchedule, Status: state.ScheduleRunning, Counts: "{}"}}, nil
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+}
+
+// TestOverlap: what comes during a run is one line of the history, or one run behind it.
+func TestOverlap(t *testing.T) {
+	for overlap, want := range map[Overlap]string{
+		SkipOverlap: "done schedule, skipped schedule 3, done schedule",
+		Queue:       "done schedule, skipped schedule 2, done queue, done schedule",
+	} {
+		t.Run(string(overlap), func(t *testing.T) {
+			inTime(t, func(b *bench) {
+				p := every(b.T, "a", 5*time.Minute, KindSync)
+				p.Overlap = overlap
+				hold := make(chan struct{})
+				b.works(hold, nil)
+				b.start(p)
+				defer b.close()
+				b.wait(22 * time.Minute)
+				if row := b.row("a"); row.Missed == 0 || row.Run == "" {
+					b.Errorf("after occurrences during a run: %+v, want them counted", row)
+				}
+				close(hold)
+				b.wait(3 * time.Minute)
+				b.want("a", want)
+				if row := b.row("a"); row.Missed != 0 {
+					b.Errorf("missed = %d after a run that was done, want 0", row.Missed)
+				}
+			})
+		})
+	}
+}
+
+func TestTrigger(t *testing.T) {
+	inTime(t, func(b *bench) {
+		p := every(b.T, "a", time.Hour, KindSync)
+		hold := make(chan struct{})
+		b.works(hold, nil)
+		b.start(p)
+		defer b.close()
+		if err := b.worker.Pause(b.Context(), "a", "ops", "maintenance"); err != nil {
+			b.Fatal(err)
+		}
+		id, err := b.worker.Trigger(b.Context(), "a", "ops", "why")
+		if err != nil {
+			b.Fatal(err)
+		}
+		synctest.Wait()
+		if _, err := b.worker.Trigger(b.Context(), "a", "ops", "again"); syncline.CodeOf(err) != "schedule_running" {
+			b.Errorf("Trigger during a run = %v, want schedule_running", err)
+		}
+		if _, err := b.worker.Trigger(b.Context(), "z", "ops", ""); !errors.Is(err, state.ErrNotFound) {
+			b.Errorf("Trigger of nothing = %v, want ErrNotFound", err)
+		}
+		close(hold)
+		b.wait(time.Second)
+		b.want("a", "done manual")
+		run, err := b.store.ScheduleRun(b.Context(), id)
+		if err != nil || run.Author != "ops" || run.Reason != "why" {
+			b.Errorf("ScheduleRun = %+v, %v, want who and why", run, err)
+		}
+	})
+}
+
+// TestPause: what comes during a pause is not made up for.
+func TestPause(t *testing.T) {
+	inTime(t, func(b *bench) {
+		p := every(b.T, "a", 5*time.Minute, KindSync)
+		b.start(p)
+		if err := b.worker.Resume(b.Context(), "a"); syncline.CodeOf(err) != "schedule_not_paused" {
+			b.Errorf("Resume = %v, want schedule_not_paused", err)
+		}
+		if err := b.worker.Pause(b.Context(), "a", "ops", "maintenance"); err != nil {
+			b.Fatal(err)
+		}
+		b.wait(31 * time.Minute)
+		b.end()
+		b.start(p)
+		defer b.close()
+		list, err := b.worker.List(b.Context())
+		if err != nil || len(list) != 1 || !list[0].Due.IsZero() || list[0].Overdue || list[0].Standing.PauseReason != "maintenance" {
+			b.Errorf("List = %+v, %v, want a pause", list, err)
+		}
+		if err := b.worker.Resume(b.Context(), "a"); err != nil {
+			b.Fatal(err)
+		}
+		b.wait(4 * time.Minute)
+		b.want("a", "")
+		b.wait(time.Minute)
+		b.want("a", "done schedule")
+	})
+}
+
+// TestSet: a schedule that changes keeps its history and is reckoned anew; the run of one that is gone is stopped, and what it missed
+// until it comes again is nobody's loss.
+func TestSet(t *testing.T) {
+	inTime(t, func(b *bench) {
+		p := every(b.T, "a", 5*time.Minute, KindSync)
+		b.start(p)
+		defer b.close()
+		b.wait(6 * time.Minute)
+		other := every(b.T, "a", 10*time.Minute, KindSync)
+		other.Timing = "10m"
+		b.worker.Set([]*Plan{other})
+		b.wait(9 * time.Minute)
+		b.want("a", "done schedule")
+		b.works(make(chan struct{}), nil)
+		b.wait(time.Minute)
+		b.want("a", "done schedule, running schedule")
+		b.worker.Set(nil)
+		b.wait(time.Second)
+		b.want("a", "done schedule, interrupted schedule")
+		if row := b.row("a"); row.ID != "" {
+			b.Errorf("a schedule that is gone is still there: %+v", row)
+		}
+		b.works(nil, nil)
+		b.wait(time.Hour)
+		b.worker.Set([]*Plan{other})
+		b.wait(10*time.Minute + time.Second)
+		b.want("a", "done schedule, interrupted schedule, done schedule")
+	})
+}
+
+// TestSetClock: the clock is set while nothing else happens, which no timer notices.
+func TestSetClock(t *testing.T) {
+	inTime(t, func(b *bench) {
+		p := every(b.T, "a", time.Hour, KindSync)
+		b.start(p)
+		defer b.close()
+		b.wait(time.Minute)
+		b.set(3 * time.Hour)
+		b.wait(look)
+		b.want("a", "done late 2")
+		b.set(-24 * time.Hour)
+		b.wait(59 * time.Minute)
+		b.want("a", "done late 2")
+		b.wait(2 * time.Minute)
+		b.want("a", "done late 2, done schedule")
+	})
+}
+
+// TestTwoInstances: one store has one run for each occurrence, whoever is there; the run of one that is gone is taken over when its lease
+// has ended, and the one that lost it does not write its result.
+func TestTwoInstances(t *testing.T) {
+	inTime(t, func(b *bench) {
+		p := every(b.T, "a", 5*time.Minute, KindSync)
+		hold := make(chan struct{})
+		b.works(hold, nil)
+		b.start(p)
+		o := b.o
+		o.Instance = "two"
+		second := New(o)
+		second.Set([]*Plan{p})
+		ctx, stop := context.WithCancel(b.Context())
+		done := make(chan struct{})
+		go func() { defer close(done); second.Run(ctx) }()
+		defer func() { stop(); <-done; b.close() }()
+		b.wait(9 * time.Minute)
+		if row := b.row("a"); len(b.begun) != 1 || row.Lease.Before(time.Now()) {
+			b.Fatalf("runs begun: %v with a lease to %s, want one whose lease is kept up", b.begun, row.Lease)
+		}
+		// Whoever has it stops saying so: its lease ends.
+		stuck := b.row("a")
+		err := b.store.ChangeSchedule(b.Context(), "a", func(row *state.Schedule) ([]state.ScheduleRun, error) {
+			row.Owner, row.Lease = "three", time.Now().Add(30*time.Second).UTC()
+			return nil, nil
+		})
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.wait(25 * time.Second)
+		if len(b.begun) != 1 {
+			b.Errorf("a run was taken over before its lease had ended: %v", b.begun)
+		}
+		b.wait(20 * time.Second)
+		if row := b.row("a"); len(b.begun) != 2 || b.begun[1] != stuck.Run || row.Owner == "three" {
+			b.Errorf("after the lease has ended: %v at %q, want the same run with another owner", b.begun, row.Owner)
+		}
+		close(hold)
+		b.wait(time.Second)
+		b.want("a", "done schedule")
+	})
+}
