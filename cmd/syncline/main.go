@@ -137,6 +137,7 @@ func newRoot() *cobra.Command {
 		tasksCommand(g), statsCommand(g), conflictsCommand(g),
 		healthCommand(g), lagCommand(g),
 		syncCommand(g),
+		schedulesCommand(g),
 		explainCommand(g),
 		replayCommand(g),
 		verifyCommand(g),

@@ -132,6 +132,7 @@ func printPlan(w io.Writer, p ops.Plan) {
 	}
 	changes("system", p.Systems)
 	changes("rule", p.Rules)
+	changes("schedule", p.Schedules)
 	effects := func(what string, list []ops.PlannedEffect) {
 		for _, e := range list {
 			row(w, "%s %s %s", what, e.Name, strings.ReplaceAll(e.Effect, "_", " "))

@@ -30,6 +30,8 @@ type Config struct {
 	Channels []*Channel `json:"channels,omitempty"`
 	// Alerts are the rules that alerts come of: the built-in ones where there is a channel, then those of the file.
 	Alerts []*alert.Spec `json:"alerts,omitempty"`
+	// Schedules are in the order of the file; those that nobody wrote down come last.
+	Schedules []*Schedule `json:"schedules,omitempty"`
 	// RulesGiven: there is a list of rules, be it empty.
 	RulesGiven bool `json:"-"`
 }

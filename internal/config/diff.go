@@ -15,16 +15,18 @@ import (
 
 // Changes is how a configuration differs from another one.
 type Changes struct {
-	// Settings are those outside of systems and rules.
+	// Settings are those outside of systems, rules and schedules.
 	Settings []Field `json:"settings,omitempty"`
 	// Systems and Rules are in the order of the new configuration, what was removed comes last.
 	Systems []Change `json:"systems,omitempty"`
 	Rules   []Change `json:"rules,omitempty"`
+	// Schedules too.
+	Schedules []Change `json:"schedules,omitempty"`
 }
 
 // Empty reports whether nothing differs.
 func (c *Changes) Empty() bool {
-	return len(c.Settings) == 0 && len(c.Systems) == 0 && len(c.Rules) == 0
+	return len(c.Settings) == 0 && len(c.Systems) == 0 && len(c.Rules) == 0 && len(c.Schedules) == 0
 }
 
 // Change is what happened to a system or a rule.
@@ -60,6 +62,7 @@ type Field struct {
 func Compare(was, now *Config) Changes {
 	before, after := *was, *now
 	before.Systems, before.Rules, after.Systems, after.Rules = nil, nil, nil, nil
+	before.Schedules, after.Schedules = nil, nil
 	c := Changes{Settings: differences(before, after)}
 	for _, s := range now.Systems {
 		if before := was.System(s.Name); before == nil {
@@ -97,7 +100,34 @@ func Compare(was, now *Config) Changes {
 			c.Rules = append(c.Rules, Change{Name: r.ID, Kind: Removed})
 		}
 	}
+	c.Schedules = compareSchedules(was, now)
 	return c
+}
+
+func compareSchedules(was, now *Config) (list []Change) {
+	for _, s := range now.Schedules {
+		before := was.Schedule(s.ID)
+		if before == nil {
+			list = append(list, Change{Name: s.ID, Kind: Added})
+			continue
+		}
+		f, kind := differences(before, s), Changed
+		switch {
+		case len(f) == 0:
+			continue
+		case s.Enabled && !before.Enabled:
+			kind = Enabled
+		case before.Enabled && !s.Enabled:
+			kind = Disabled
+		}
+		list = append(list, Change{s.ID, kind, f})
+	}
+	for _, s := range was.Schedules {
+		if now.Schedule(s.ID) == nil {
+			list = append(list, Change{Name: s.ID, Kind: Removed})
+		}
+	}
+	return list
 }
 
 // Same reports whether two parts of configurations have the same values, secrets too.

@@ -21,15 +21,18 @@ import (
 // loader collects what the files hold, then checks that it fits together.
 type loader struct {
 	decoder
-	cfg      *Config
-	base     string // the first file's directory: what the defaults are relative to
-	docs     []*document
-	versions int
-	once     map[string]string // section that may be given only once → file that gave it
-	systems  map[string]*systemSource
-	rules    []*ruleSource
-	alerts   []*alertSource
-	only     string // the one section that is read; "" = all
+	cfg       *Config
+	base      string // the first file's directory: what the defaults are relative to
+	docs      []*document
+	versions  int
+	once      map[string]string // section that may be given only once → file that gave it
+	systems   map[string]*systemSource
+	rules     []*ruleSource
+	alerts    []*alertSource
+	only      string // the one section that is read; "" = all
+	cfg       *Config
+	versions  int
+	schedules []*scheduleSource
 }
 
 func newLoader(env func(string) (string, bool)) *loader {
@@ -112,16 +115,17 @@ func (l *loader) broken(doc *document, line int, message string) {
 
 func (l *loader) document(v value) {
 	sections := fields{
-		"version":  l.version,
-		"log":      l.single("log", l.logSection),
-		"state":    l.single("state", l.stateSection),
-		"http":     l.single("http", l.httpSection),
-		"audit":    l.single("audit", l.auditSection),
-		"health":   l.single("health", l.healthSection),
-		"systems":  l.systemsSection,
-		"rules":    l.rulesSection,
-		"channels": l.channelsSection,
-		"alerts":   l.alertsSection,
+		"version":   l.version,
+		"log":       l.single("log", l.logSection),
+		"state":     l.single("state", l.stateSection),
+		"http":      l.single("http", l.httpSection),
+		"audit":     l.single("audit", l.auditSection),
+		"health":    l.single("health", l.healthSection),
+		"systems":   l.systemsSection,
+		"rules":     l.rulesSection,
+		"channels":  l.channelsSection,
+		"alerts":    l.alertsSection,
+		"schedules": l.schedulesSection,
 	}
 	for name := range sections {
 		if l.only != "" && name != l.only {
@@ -129,6 +133,7 @@ func (l *loader) document(v value) {
 		}
 	}
 	l.object(v, "the configuration", sections, notYet{"schedules"})
+	l.object(v, "the configuration", sections, notYet{"alerts"})
 }
 
 // single refuses a section that another file has given.
@@ -236,6 +241,10 @@ func (l *loader) finish() (*Config, Problems) {
 		l.checkRule(r)
 	}
 	l.finishAlerts()
+	for _, s := range l.schedules {
+		l.checkSchedule(s)
+	}
+	l.implied()
 	l.checkShared()
 	l.checkSides()
 	l.checkCycles()

@@ -30,6 +30,7 @@ const (
 	BadExpression   Code = "bad_expression"
 	BadScript       Code = "bad_script"
 	BadTemplate     Code = "bad_template"
+	BadSchedule     Code = "bad_schedule"
 	BadVersion      Code = "bad_version"
 	PlainSecret     Code = "plain_secret"
 	DuplicateID     Code = "duplicate_id"
@@ -37,6 +38,7 @@ const (
 	UnknownSystem   Code = "unknown_system"
 	UnknownEntity   Code = "unknown_entity"
 	UnknownChannel  Code = "unknown_channel"
+	UnknownRule     Code = "unknown_rule"
 	NotASource      Code = "not_a_source"
 	NotATarget      Code = "not_a_target"
 	BadStart        Code = "bad_start"
@@ -67,6 +69,7 @@ var Codes = []struct {
 	{BadExpression, "the expression does not compile"},
 	{BadScript, "the script of a step is no JavaScript"},
 	{BadTemplate, "the template of a channel does not compile, or fails on a message"},
+	{BadSchedule, "the cron expression or the time zone of a schedule is none"},
 	{BadVersion, "the file is of a version that this program does not read"},
 	{PlainSecret, "a secret, or the password of a URL, stands in the file instead of a reference to it"},
 	{DuplicateID, "two things have the same name"},
@@ -74,6 +77,7 @@ var Codes = []struct {
 	{UnknownSystem, "no system has this name"},
 	{UnknownEntity, "the system has no entity of this name"},
 	{UnknownChannel, "there is no channel of this name to send alerts to"},
+	{UnknownRule, "no rule has this id"},
 	{NotASource, "the system is not a source"},
 	{NotATarget, "the system cannot be a target"},
 	{BadStart, "the rule cannot start in this way with this source"},

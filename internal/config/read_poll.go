@@ -1,12 +1,15 @@
 package config
 
 import (
+	"errors"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"go.yaml.in/yaml/v3"
+
+	"syncline/internal/timetable"
 )
 
 // captureMode returns the mode that the capture section names, where it names one of these, else the first: which keys the section has
@@ -86,6 +89,10 @@ func (l *loader) sweep(v value, p *Poll) {
 		l.report(v, BadDuration, `an interval (1h) or a cron expression ("0 3 * * *")`, "%s must be an interval or a cron expression", v.path)
 	default:
 		p.Sweep = text
+		var wrong *timetable.Error
+		if _, e := timetable.New(timetable.Spec{Cron: text}); err != nil && errors.As(e, &wrong) {
+			l.timingProblem(v, text, wrong)
+		}
 	}
 }
 

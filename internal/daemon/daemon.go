@@ -21,6 +21,7 @@ import (
 	"syncline/internal/ops"
 	"syncline/internal/push"
 	"syncline/internal/redis"
+	"syncline/internal/schedule"
 	"syncline/internal/search"
 	"syncline/internal/state"
 )
@@ -45,12 +46,13 @@ type Daemon struct {
 	registry *prometheus.Registry
 	started  time.Time
 
-	logs     *jetlog.Server
-	room     func() (int64, error) // bytes that the disk still has for logs
-	state    *state.Store
-	intake   *push.Intake
-	listener net.Listener
-	current  atomic.Pointer[set]
+	logs      *jetlog.Server
+	room      func() (int64, error) // bytes that the disk still has for logs
+	state     *state.Store
+	schedules *schedule.Worker
+	intake    *push.Intake
+	listener  net.Listener
+	current   atomic.Pointer[set]
 
 	housework chan struct{} // buffered by one: a capture whose log is full leaves a note, keepHouse takes it
 
@@ -117,6 +119,9 @@ func Open(ctx context.Context, o Options) (d *Daemon, err error) {
 	made, err := d.newSet(ctx, o.Config, d.set())
 	d.current.Store(made) // also where it is not whole: Close closes what there is
 	if err != nil {
+		return d, err
+	}
+	if err := d.openSchedules(); err != nil {
 		return d, err
 	}
 	if err := d.intake.Configure(made.pushed()); err != nil {
@@ -195,7 +200,7 @@ func (d *Daemon) forgotten(ctx context.Context, source string, log syncline.Log)
 
 // Run works until ctx ends, then drains. It returns an error only where the API could not be served.
 //
-// The drain order: the API takes nothing new, so that pushed events are answered; captures append what they have in hand; routes
+// The drain order: the API takes nothing new, so that pushed events are answered; schedules begin nothing new; captures append what they have in hand; routes
 // finish their batch; then everything closes (Close). What the deadline cuts off is repeated at the next start.
 func (d *Daemon) Run(ctx context.Context) error {
 	hard, giveUp := context.WithCancel(context.WithoutCancel(ctx))
@@ -213,10 +218,12 @@ func (d *Daemon) Run(ctx context.Context) error {
 	apiCtx, stopAPI := context.WithCancel(ctx)
 	captureCtx, stopCapture := context.WithCancel(context.WithoutCancel(ctx))
 	routeCtx, stopRoutes := context.WithCancel(context.WithoutCancel(ctx))
+	scheduleCtx, stopSchedules := context.WithCancel(ctx)
+	defer stopSchedules()
 	defer stopCapture()
 	defer stopRoutes()
 	defer stopAPI()
-	var api, house sync.WaitGroup
+	var api, house, schedules sync.WaitGroup
 	var apiErr error
 	served := make(chan struct{}) // closed when the API has ended
 	api.Go(func() {
@@ -237,6 +244,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 		}
 	}
 	begin(d.set(), &set{})
+	schedules.Go(func() { d.schedules.Run(scheduleCtx) })
 	house.Go(func() { d.keepHouse(routeCtx) })
 	house.Go(func() { d.watchRisks(routeCtx) })
 	house.Go(func() { d.watch(routeCtx) })
@@ -259,6 +267,8 @@ func (d *Daemon) Run(ctx context.Context) error {
 	api.Wait() // ends with ctx, or when the API cannot be served
 	deadline := time.AfterFunc(d.o.DrainTimeout, giveUp)
 	defer deadline.Stop()
+	stopSchedules()
+	schedules.Wait()
 	stopCapture()
 	captures.wait()
 	stopRoutes()

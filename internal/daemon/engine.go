@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -239,13 +240,18 @@ func (e engine) Syncs(ctx context.Context, after string, limit int) ([]state.Run
 
 // StartSync asks the source for records. A route that has stopped because its cursor or its log is lost begins anew with it.
 func (e engine) StartSync(ctx context.Context, req ops.SyncRequest) (string, error) {
+	return e.startSync(ctx, "", req)
+}
+
+// startSync does the same under an id of the caller's, so that it can be asked for again; "" = one of its own.
+func (e engine) startSync(ctx context.Context, as string, req ops.SyncRequest) (string, error) {
 	e.changing.RLock()
 	defer e.changing.RUnlock()
 	src := e.source(req.Source)
 	if src == nil || src.system.Capture.Entity(req.Entity) == nil {
 		return "", noSuch("unknown_entity", "captured entity", req.Source+"/"+req.Entity, names{e.set()}.entities())
 	}
-	run := syncline.Run{ID: "sync-" + uuid.NewString(), Kind: syncline.RunFull, Entity: req.Entity, Routes: req.Routes}
+	run := syncline.Run{ID: cmp.Or(as, "sync-"+uuid.NewString()), Kind: syncline.RunFull, Entity: req.Entity, Routes: req.Routes}
 	switch req.Kind {
 	case "incremental", "sweep":
 		if src.system.Capture.Mode != config.ModePoll || len(req.Routes) > 0 || len(req.Keys) > 0 {
@@ -255,7 +261,7 @@ func (e engine) StartSync(ctx context.Context, req ops.SyncRequest) (string, err
 		if run.Kind, run.Force = syncline.RunPoll, req.Force; req.Kind == "sweep" {
 			run.Kind = syncline.RunSweep
 		}
-		run.ID = req.Kind + "-" + uuid.NewString()
+		run.ID = cmp.Or(as, req.Kind+"-"+uuid.NewString())
 		return run.ID, src.capture.RequestRun(ctx, run)
 	}
 	for _, k := range req.Keys {

@@ -47,7 +47,7 @@ func (d *Daemon) facts(ctx context.Context, sources []*source) (facts, error) {
 // plan tells what the configuration now changes where was is at work, and what that means for data. It is pure.
 func plan(was, now *config.Config, f facts) ops.Plan {
 	changes := config.Compare(was, now)
-	p := ops.Plan{Settings: plannedFields(changes.Settings), Systems: plannedChanges(changes.Systems), Rules: plannedChanges(changes.Rules),
+	p := ops.Plan{Settings: plannedFields(changes.Settings), Systems: plannedChanges(changes.Systems), Rules: plannedChanges(changes.Rules), Schedules: plannedChanges(changes.Schedules),
 		Sources: []ops.PlannedEffect{}, Routes: []ops.PlannedEffect{}, Restart: []string{}, Empty: changes.Empty()}
 	for _, field := range changes.Settings {
 		if !slices.Contains(changeable, field.Path) {

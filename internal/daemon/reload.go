@@ -74,6 +74,10 @@ func (d *Daemon) carryOut(ctx context.Context, c *change, captures, routes *crew
 	if err != nil {
 		return d.abandon(now, was, err)
 	}
+	plans, err := schedulePlans(c.config)
+	if err != nil {
+		return d.abandon(now, was, err)
+	}
 	d.changing.Lock()
 	defer d.changing.Unlock()
 	var stopped []string
@@ -105,6 +109,7 @@ func (d *Daemon) carryOut(ctx context.Context, c *change, captures, routes *crew
 		r.apply.SetPaused(len(d.pausesOf(r)) > 0)
 	}
 	begin(now, was)
+	d.schedules.Set(plans)
 	for s, kind := range kinds {
 		s.capture.Reopen(kind)
 	}

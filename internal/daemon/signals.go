@@ -17,6 +17,7 @@ func (d *Daemon) signalParts() map[string]signalPart {
 	return map[string]signalPart{
 		"conflicts": d.conflictSignals,
 		"health":    d.healthSignals,
+		"schedules": d.scheduleSignals,
 		"sources":   d.sourceSignals,
 	}
 }

@@ -130,6 +130,7 @@ func (a *api) register(mux *http.ServeMux, o Options) ([]byte, map[string]*opera
 	a.registerExplain(h)
 	a.registerReplays(h)
 	a.registerVerifications(h)
+	a.registerSchedules(h)
 	a.registerAudit(h)
 	add(h, op(h, "healthz", "GET", "/healthz", "Whether the process answers"), a.healthz)
 	add(h, op(h, "readyz", "GET", "/readyz", "Whether every system and route does its work (503: not)"), a.readyz)

@@ -80,10 +80,11 @@ type Plan struct {
 	Version int64 `json:"version" doc:"The version of the configuration that the plan starts from; give it with the apply."`
 	// Hash is of the planned files.
 	Hash string `json:"hash" doc:"Of the planned files."`
-	// Settings, Systems and Rules are what the files say otherwise.
-	Settings []PlannedField  `json:"settings" nullable:"false" doc:"Settings outside of systems and rules."`
-	Systems  []PlannedChange `json:"systems" nullable:"false"`
-	Rules    []PlannedChange `json:"rules" nullable:"false"`
+	// Settings, Systems, Rules and Schedules are what the files say otherwise.
+	Settings  []PlannedField  `json:"settings" nullable:"false" doc:"Settings outside of systems, rules and schedules."`
+	Systems   []PlannedChange `json:"systems" nullable:"false"`
+	Rules     []PlannedChange `json:"rules" nullable:"false"`
+	Schedules []PlannedChange `json:"schedules" nullable:"false" doc:"Those that nobody wrote down, too."`
 	// Sources and Routes are what that does to those that work. What is not listed is not touched.
 	Sources []PlannedEffect `json:"sources" nullable:"false" doc:"What becomes of sources; those that are not listed are not touched."`
 	Routes  []PlannedEffect `json:"routes" nullable:"false" doc:"What becomes of routes; those that are not listed are not touched."`
@@ -97,7 +98,7 @@ type Plan struct {
 	Covered []Covered `json:"covered,omitempty" nullable:"false" doc:"What of the logs was looked at."`
 }
 
-// PlannedChange is what happens to a system or a rule.
+// PlannedChange is what happens to a system, a rule or a schedule.
 type PlannedChange struct {
 	Name   string         `json:"name"`
 	Change string         `json:"change" enum:"added,removed,changed,enabled,disabled"`

@@ -35,6 +35,8 @@ func must(t testing.TB, err error) {
 
 // fake is an engine that gives what it is told and remembers what it was asked.
 type fake struct {
+	fakeSchedules
+
 	status  Status
 	list    []RouteStatus
 	tasks   []state.Exception

@@ -1,0 +1,172 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"syncline/internal/ops"
+)
+
+func schedulesCommand(g *globals) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "schedules",
+		Short: "List timed work: when it is due next, and what came of it last",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			client, err := g.client()
+			if err != nil {
+				return err
+			}
+			list, err := client.Schedules(cmd.Context())
+			if err != nil {
+				return err
+			}
+			return g.print(cmd, list, func(w *tabwriter.Writer) { printSchedules(w, list) })
+		},
+	}
+	cmd.AddCommand(historyCommand(g), runScheduleCommand(g), pauseScheduleCommand(g), resumeScheduleCommand(g))
+	return cmd
+}
+
+func printSchedules(w *tabwriter.Writer, list []ops.Schedule) {
+	row(w, "SCHEDULE\tWORK\tWHEN\tSTATE\tNEXT\tLAST\tAT\tMISSED\tFAILED")
+	for i := range list {
+		s := &list[i]
+		when := s.Timing
+		if s.Timezone != "UTC" {
+			when += " " + s.Timezone
+		}
+		next, last, at := "-", "-", "-"
+		if s.Next != nil {
+			next = instant(*s.Next)
+		}
+		state := s.State
+		if s.Overdue {
+			state += " (overdue)"
+		}
+		if s.Last != nil {
+			last, at = s.Last.Status, instant(s.Last.Started)
+		}
+		row(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%d\t%d", s.ID, s.Work, when, state, next, last, at, s.Missed, s.Failures)
+	}
+}
+
+func historyCommand(g *globals) *cobra.Command {
+	limit := 20
+	cmd := &cobra.Command{
+		Use:   "history ID",
+		Short: "Show what became of a schedule's occurrences, the newest first",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			client, err := g.client()
+			if err != nil {
+				return err
+			}
+			list, err := client.ScheduleHistory(cmd.Context(), args[0], limit)
+			if err != nil {
+				return err
+			}
+			return g.print(cmd, list, func(w *tabwriter.Writer) { printHistory(w, list) })
+		},
+	}
+	cmd.Flags().Var(&most{&limit}, "limit", "how many at most; 0 = all")
+	return cmd
+}
+
+func printHistory(w *tabwriter.Writer, list []ops.ScheduleRun) {
+	row(w, "STARTED\tSTATUS\tCAUSE\tTOOK\tMISSED\tCOUNTS\tRUN\tMORE")
+	for i := range list {
+		r := &list[i]
+		var counts, more []string
+		for _, name := range slices.Sorted(maps.Keys(r.Counts)) {
+			counts = append(counts, fmt.Sprintf("%s=%d", name, r.Counts[name]))
+		}
+		if r.By != "" || r.Reason != "" {
+			more = append(more, strings.TrimSpace(r.By+": "+r.Reason))
+		}
+		if r.Note != "" {
+			more = append(more, r.Note)
+		}
+		if r.Error != nil {
+			more = append(more, r.Error.Code+": "+r.Error.Text)
+		}
+		took := time.Duration(r.Seconds * float64(time.Second)).Round(time.Millisecond)
+		row(w, "%s\t%s\t%s\t%s\t%d\t%s\t%s\t%s", instant(r.Started), r.Status, r.Cause, took, r.Missed, strings.Join(counts, " "), r.ID, strings.Join(more, "; "))
+	}
+}
+
+func runScheduleCommand(g *globals) *cobra.Command {
+	return &cobra.Command{
+		Use:   "run ID --reason TEXT",
+		Short: "Do the work of a schedule now",
+		Long: "Begins a run now, also of a schedule that is paused or disabled. Its next time stays as it is. `syncline schedules history ID` shows\n" +
+			"what comes of it.",
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if g.reason == "" {
+				return usage(errors.New("give --reason TEXT: it is kept with the run"))
+			}
+			client, err := g.client()
+			if err != nil {
+				return err
+			}
+			id, err := client.RunSchedule(cmd.Context(), args[0], g.reason)
+			if err != nil {
+				return err
+			}
+			return g.print(cmd, map[string]string{"id": id}, func(w *tabwriter.Writer) { row(w, "%s", id) })
+		},
+	}
+}
+
+func pauseScheduleCommand(g *globals) *cobra.Command {
+	return &cobra.Command{
+		Use:   "pause ID... --reason TEXT",
+		Short: "Begin no more runs of schedules, across restarts too",
+		Long: "Occurrences begin no runs until `syncline schedules resume ID`, across restarts too. A run that is under way goes on. What comes\n" +
+			"meanwhile is not made up for.",
+		Args: cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if g.reason == "" {
+				return usage(errors.New("give --reason TEXT: it is shown wherever the pause is"))
+			}
+			client, err := g.client()
+			if err != nil {
+				return err
+			}
+			for _, id := range args {
+				if err := client.PauseSchedule(cmd.Context(), id, g.reason); err != nil {
+					return err
+				}
+			}
+			return g.done(cmd, args)
+		},
+	}
+}
+
+func resumeScheduleCommand(g *globals) *cobra.Command {
+	return &cobra.Command{
+		Use:   "resume ID...",
+		Short: "Begin runs of paused schedules again",
+		Args:  cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			client, err := g.client()
+			if err != nil {
+				return err
+			}
+			for _, id := range args {
+				if err := client.ResumeSchedule(cmd.Context(), id); err != nil {
+					return err
+				}
+			}
+			return g.done(cmd, args)
+		},
+	}
+}
