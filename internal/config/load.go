@@ -30,8 +30,6 @@ type loader struct {
 	rules     []*ruleSource
 	alerts    []*alertSource
 	only      string // the one section that is read; "" = all
-	cfg       *Config
-	versions  int
 	schedules []*scheduleSource
 }
 
@@ -132,8 +130,7 @@ func (l *loader) document(v value) {
 			sections[name] = func(value) {}
 		}
 	}
-	l.object(v, "the configuration", sections, notYet{"schedules"})
-	l.object(v, "the configuration", sections, notYet{"alerts"})
+	l.object(v, "the configuration", sections, nil)
 }
 
 // single refuses a section that another file has given.
