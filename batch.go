@@ -63,6 +63,8 @@ type Chunk struct {
 	Events int64
 	// Failed says, in a last chunk, why the run could not be done, beginning with an error's code; "" = it is done.
 	Failed string
+	// Cut says that the run does not bring every record of the entity: it was given up, or only some were asked for.
+	Cut bool
 }
 
 // Batch is a record batch: a run of events of one source in commit order, what is appended, stored and read as one.

@@ -36,7 +36,7 @@ const (
 	flagChunk   = 2
 	flagSync    = 4
 
-	chunkFirst, chunkReset, chunkLast, chunkEmpty, chunkTold = 1, 2, 4, 8, 16
+	chunkFirst, chunkReset, chunkLast, chunkEmpty, chunkTold, chunkCut = 1, 2, 4, 8, 16, 32
 
 	metaSuperseded = 0x80 // in the priority's byte
 
@@ -223,7 +223,7 @@ func appendChunk(dst []byte, c *Chunk) []byte {
 	dst = appendString(dst, c.Entity)
 	dst = appendStrings(dst, c.Routes)
 	dst = binary.AppendUvarint(dst, bit(c.First, chunkFirst)|bit(c.Reset, chunkReset)|bit(c.Last, chunkLast)|bit(c.EmptyBefore, chunkEmpty)|
-		bit(c.told(), chunkTold))
+		bit(c.told(), chunkTold)|bit(c.Cut, chunkCut))
 	if c.told() {
 		dst = binary.AppendUvarint(dst, uint64(c.Events))
 		dst = appendString(dst, c.Failed)

@@ -56,6 +56,44 @@ type Run struct {
 	Reset bool
 	// Force has a sweep report records as gone even where they are suspiciously many.
 	Force bool
+	// From leaves out of RunFull the records up to this key, in the order of the source; "" = none.
+	From Key
+	// Where is an expression that a record must match to enter the log; "" = all do. It is for whoever takes chunks from the source, which
+	// does not know it.
+	Where string
+}
+
+// RunPacer is a RunReader that reads its runs at the pace that it is told.
+type RunPacer interface {
+	RunReader
+	// Pace says how a run is to be read from now on; it does not block and is safe beside Next. It may be told of a run before StartRun,
+	// and of one that is over. A run that it was told nothing of is read as fast as it goes. The answer to RunKeys, and the copy of a table
+	// without a key once that has begun, which must not stay half done, do not heed it.
+	Pace(run string, p Pace)
+}
+
+// Pace is how a run is to be read.
+type Pace struct {
+	// Upto: no chunk is begun once the last one given out has this number or a higher one.
+	Upto uint32
+	// Rows bounds what is read on one snapshot; 0 = as much as the source likes.
+	Rows int
+	// End gives the run up: it ends with a chunk marked Last.
+	End bool
+}
+
+// Sizer is a Source that can tell, before it is opened, about how many records an entity has. It changes nothing and may run beside
+// anything.
+type Sizer interface {
+	// Size returns about how many records there are, -1 where it would take long to find out.
+	Size(ctx context.Context, entity string) (int64, error)
+}
+
+// KeyLister is a Source that can list, before it is opened, the keys of an entity's records as they are now. It changes nothing and may
+// run beside anything.
+type KeyLister interface {
+	// Keys calls each for the key of every record, in any order.
+	Keys(ctx context.Context, entity string, each func(Key) error) error
 }
 
 // Lister is a Source that can list its records as they are, before it is opened and beside one that is open: it has connections of its

@@ -212,7 +212,7 @@ func (r *reader) row(s *Schema, arena []Value) (row, rest []Value) {
 func (r *reader) chunk() *Chunk {
 	c := &Chunk{Run: r.string(), Kind: RunKind(r.byte()), Number: uint32(r.uvarint()), Entity: r.string(), Routes: r.strings()}
 	flags := r.uvarint()
-	c.First, c.Reset, c.Last, c.EmptyBefore = flags&chunkFirst != 0, flags&chunkReset != 0, flags&chunkLast != 0, flags&chunkEmpty != 0
+	c.First, c.Reset, c.Last, c.EmptyBefore, c.Cut = flags&chunkFirst != 0, flags&chunkReset != 0, flags&chunkLast != 0, flags&chunkEmpty != 0, flags&chunkCut != 0
 	if flags&chunkTold != 0 {
 		events := r.uvarint()
 		if c.Events, c.Failed = int64(events), r.string(); !r.tells || events > math.MaxInt64 || !c.told() {

@@ -31,6 +31,11 @@ func syncCommand(g *globals) *cobra.Command {
 	cmd.AddCommand(pollCommand(g, "sweep", "Look now for records of a polled entity that are gone",
 		"Reads the keys of a polled entity (capture mode poll) and reports the records that are not there any more as deleted. Where more\n"+
 			"than half of them are gone it does nothing and fails with the code sweep_refused; --force has it go on."))
+	cmd.AddCommand(syncFullCommand(g), syncShowCommand(g),
+		steerCommand(g, ops.SyncPause, "Have a sync read nothing more until it is resumed",
+			"Holds a sync after the chunk that it reads at this moment, across restarts too. Live changes go on."),
+		steerCommand(g, ops.SyncResume, "Have a paused sync go on", "Goes on behind the last chunk that is in the log; --rate changes how fast."),
+		steerCommand(g, ops.SyncCancel, "Give a sync up", "Ends a sync after the chunk that it reads at this moment. What it has read is applied and stays."))
 	cmd.AddCommand(&cobra.Command{
 		Use:   "list",
 		Short: "List the latest syncs",
@@ -45,9 +50,13 @@ func syncCommand(g *globals) *cobra.Command {
 				return err
 			}
 			return g.print(cmd, list, func(w *tabwriter.Writer) {
-				row(w, "SYNC\tKIND\tOF\tSTATUS\tCHUNKS\tROWS\tERROR")
+				row(w, "SYNC\tKIND\tOF\tSTATUS\tDONE\tCHUNKS\tROWS\tERROR")
 				for _, s := range list {
-					row(w, "%s\t%s\t%s/%s\t%s\t%d\t%d\t%s", s.ID, s.Kind, s.Source, s.Entity, s.Status, s.Chunks, s.Rows, s.Error)
+					done := ""
+					if s.Percent != nil {
+						done = fmt.Sprintf("%.0f %%", *s.Percent)
+					}
+					row(w, "%s\t%s\t%s/%s\t%s\t%s\t%d\t%d\t%s", s.ID, s.Kind, s.Source, s.Entity, s.Status, done, s.Chunks, s.Rows, s.Error)
 				}
 			})
 		},

@@ -97,6 +97,9 @@ func (c *copies) passed(chunk *syncline.Chunk) {
 	if chunk.First {
 		c.begun[chunk.Entity] = chunk.Run
 	}
+	if chunk.Cut && c.begun[chunk.Entity] == chunk.Run {
+		delete(c.begun, chunk.Entity)
+	}
 	if chunk.Last && c.begun[chunk.Entity] == chunk.Run {
 		c.done[chunk.Entity] = true
 	}

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"math"
 	"slices"
 	"sync"
 	"time"
@@ -16,7 +17,8 @@ import (
 
 // Runs is what capture needs of the state store.
 type Runs interface {
-	AddRun(ctx context.Context, source string, r syncline.Run) error
+	AddSync(ctx context.Context, r state.RunRow) error
+	SteerRun(ctx context.Context, id string, s state.Steering) error
 	OpenRuns(ctx context.Context, source string) ([]state.RunRow, error)
 	UpdateRun(ctx context.Context, r state.RunRow) error
 }
@@ -35,6 +37,9 @@ type Options struct {
 	// Refused is told of a run that the source will not do where whoever asked for it has gone on: the source was not open then, or could
 	// not take it yet. It must not block. nil = nobody.
 	Refused func(run syncline.Run, err error)
+	// Applied returns the entry of the log below which the slowest of the routes that work has applied everything; no routes = all that read the
+	// entity. It must not block. nil = all is applied.
+	Applied func(entity string, routes []string) syncline.Seq
 	// Derive says by entity what its events do not say themselves. nil = nothing.
 	Derive map[string]Derivation
 	Limits Limits
@@ -85,6 +90,7 @@ type Capture struct {
 
 	wake  chan struct{} // buffered by one: Resume leaves a note, Run takes it
 	renew chan struct{} // likewise, of Reopen
+	steer chan struct{} // likewise, of Steer and of runs that are handed over
 
 	// m and reader belong to the goroutine of Run, or to the caller of Wants, Take and Step. reader is nil without Run.
 	// away: the log was told of an error that closed the source.
@@ -98,13 +104,23 @@ type Capture struct {
 	source syncline.Source // open, or nil; the methods of RunReader need mu
 	runs   roster
 	owed   []state.RunRow // what the open source could not take yet, the oldest first
-	missed map[string]*missed
+	// wishes is what is wanted of runs that are not over, where that was said since the start. sifts are the conditions of the open source's
+	// runs, unsifted how many rows a chunk had before.
+	wishes    map[string]state.Steering
+	sifts     map[string]*selection
+	unsifted  map[*syncline.Batch]int
+	meters    map[string]*meter
+	admission admission
+	missed    map[string]*missed
 }
 
 // New returns a capture that has not begun.
 func New(o Options) *Capture {
 	if o.Now == nil {
 		o.Now = time.Now
+	}
+	if o.Applied == nil {
+		o.Applied = func(string, []string) syncline.Seq { return math.MaxUint64 }
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
@@ -115,8 +131,8 @@ func New(o Options) *Capture {
 	if o.MaxDelay <= 0 {
 		o.MaxDelay = 30 * time.Second
 	}
-	c := &Capture{o: o, log: o.Logger.With("source", o.Source), wake: make(chan struct{}, 1), renew: make(chan struct{}, 1), m: newMachine(o.Source, o.Limits),
-		runs: make(roster), missed: make(map[string]*missed), status: Status{State: StateStarting, Since: o.Now()}}
+	c := &Capture{o: o, log: o.Logger.With("source", o.Source), wake: make(chan struct{}, 1), renew: make(chan struct{}, 1), steer: make(chan struct{}, 1), m: newMachine(o.Source, o.Limits),
+		runs: make(roster), missed: make(map[string]*missed), wishes: make(map[string]state.Steering), sifts: make(map[string]*selection), meters: make(map[string]*meter), status: Status{State: StateStarting, Since: o.Now()}}
 	c.derive = newDeriver(o.Derive, c.underived)
 	return c
 }
@@ -186,11 +202,60 @@ func (c *Capture) next() Kind {
 // RequestRun takes note of a run, durably, and hands it to the source, or does so later: when the source is open, or can take it. A run of
 // a known id is not done twice.
 func (c *Capture) RequestRun(ctx context.Context, r syncline.Run) error {
-	if err := c.o.Runs.AddRun(ctx, c.o.Source, r); err != nil {
+	return c.RequestSync(ctx, state.RunRow{Run: r})
+}
+
+// RequestSync is RequestRun for a run with a rate and an estimate.
+func (c *Capture) RequestSync(ctx context.Context, row state.RunRow) error {
+	row.Source, row.Status = c.o.Source, state.RunRequested
+	if err := c.o.Runs.AddSync(ctx, row); err != nil {
 		return err
 	}
-	_, err := c.startRun(ctx, state.RunRow{Run: r, Source: c.o.Source, Status: state.RunRequested})
+	_, err := c.startRun(ctx, row)
 	return err
+}
+
+// Steer takes note of what is wanted of a run that is not over, durably, and has the source heed it: at once, or when it is open. A chunk that
+// is being read is not interrupted.
+func (c *Capture) Steer(ctx context.Context, id string, s state.Steering) error {
+	c.mu.Lock()
+	_, paces := c.source.(syncline.RunPacer)
+	deaf := c.source != nil && !paces
+	c.mu.Unlock()
+	if deaf {
+		return syncline.Errorf(syncline.Rejected, "sync_not_steerable", "source %s reads what it was asked for in one go", c.o.Source).
+			WithFix("wait for the sync to end; `syncline pause` holds back the routes that apply it")
+	}
+	if err := c.o.Runs.SteerRun(ctx, id, s); err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.wishes[id] = s
+	if row := c.runs[id]; row != nil {
+		row.Steering = s
+		c.admission.admit(row, c.o.Now())
+	}
+	c.noteSteer()
+	return nil
+}
+
+// RunRate returns how many rows of the run are read in a second, lately.
+func (c *Capture) RunRate(id string) float64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	m := c.meters[id]
+	if m == nil || c.o.Now().Sub(m.last) > meterStale {
+		return 0
+	}
+	return m.rate
+}
+
+func (c *Capture) noteSteer() {
+	select {
+	case c.steer <- struct{}{}:
+	default:
+	}
 }
 
 // startRun hands the run to the source; one that is not open gets every open run when it is. What the source refuses has failed:
@@ -217,13 +282,17 @@ func (c *Capture) handOver(row state.RunRow) (later bool, err error) {
 	if !ok {
 		return false, syncline.Errorf(syncline.Rejected, "source_cannot_read", "source %s cannot read records again", c.o.Source)
 	}
+	if err := c.admitLocked(row); err != nil {
+		return false, err
+	}
 	same := func(owed state.RunRow) bool { return owed.ID == row.ID }
 	switch err := reader.StartRun(row.Run); {
 	case err == nil:
-		c.runs.admit(row)
+		c.noteSteer()
 		c.owed = slices.DeleteFunc(c.owed, same)
 		return false, nil
 	case syncline.ClassOf(err) != syncline.Transient:
+		c.forgetLocked(row.ID)
 		return false, err
 	}
 	// mu is held since the source said so: the chunk after which it is asked again is yet to come.

@@ -266,10 +266,18 @@ func TestTheLogTellsThatASourceAnswersAgain(t *testing.T) {
 // memory is a state store for runs that is not slowed down by a disk.
 type memory map[string]state.RunRow
 
-func (m memory) AddRun(_ context.Context, source string, r syncline.Run) error {
+func (m memory) AddSync(_ context.Context, r state.RunRow) error {
 	if _, known := m[r.ID]; !known {
-		m[r.ID] = state.RunRow{Run: r, Source: source, Status: state.RunRequested}
+		r.Status = state.RunRequested
+		m[r.ID] = r
 	}
+	return nil
+}
+
+func (m memory) SteerRun(_ context.Context, id string, s state.Steering) error {
+	r := m[id]
+	r.Steering = s
+	m[id] = r
 	return nil
 }
 

@@ -61,7 +61,7 @@ func (c *Capture) open(ctx context.Context) (last syncline.Position, born bool, 
 // startRuns hands the open runs to the source. What the state store has not heard of the last batch is made up for first.
 func (c *Capture) startRuns(ctx context.Context, end *syncline.Batch) error {
 	if end.Chunk != nil {
-		if err := c.o.Runs.AddRun(ctx, c.o.Source, runOf(end.Chunk)); err != nil {
+		if err := c.o.Runs.AddSync(ctx, state.RunRow{Run: runOf(end.Chunk), Source: c.o.Source}); err != nil {
 			return err
 		}
 	}
@@ -72,7 +72,9 @@ func (c *Capture) startRuns(ctx context.Context, end *syncline.Batch) error {
 	var rows []state.RunRow
 	for _, row := range open {
 		if end.Chunk != nil && end.Chunk.Run == row.ID && row.Chunks < end.Chunk.Number {
-			c.admit(row)
+			if err := c.admit(row); err != nil {
+				return err
+			}
 			if err := c.record(ctx, end); err != nil {
 				return err
 			}
@@ -117,10 +119,59 @@ func (c *Capture) startOwed(ctx context.Context) error {
 	return c.startAll(ctx, rows)
 }
 
-func (c *Capture) admit(row state.RunRow) {
+func (c *Capture) admit(row state.RunRow) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	return c.admitLocked(row)
+}
+
+// admitLocked takes note of a run that the source reads or is about to, and tells the source how before it does.
+func (c *Capture) admitLocked(row state.RunRow) error {
+	s, err := newSelection(&row.Run)
+	if err != nil {
+		return err
+	}
+	if wanted, said := c.wishes[row.ID]; said {
+		row.Steering = wanted
+	}
 	c.runs.admit(row)
+	if s != nil && c.sifts[row.ID] == nil {
+		c.sifts[row.ID] = s
+	}
+	c.admission.admit(c.runs[row.ID], c.o.Now())
+	c.paceLocked()
+	return nil
+}
+
+// forgetLocked drops what is known of a run that is over.
+func (c *Capture) forgetLocked(id string) {
+	delete(c.runs, id)
+	delete(c.sifts, id)
+	delete(c.wishes, id)
+	delete(c.meters, id)
+	c.admission.forget(id)
+}
+
+// pace tells the source how to read its runs from now on, and returns when to look again; zero = once something happens.
+func (c *Capture) pace() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.paceLocked()
+}
+
+func (c *Capture) paceLocked() time.Time {
+	if len(c.admission.runs) == 0 || c.source == nil {
+		return time.Time{}
+	}
+	now := c.o.Now()
+	c.admission.look(c.o.Applied, now)
+	tell, again := c.admission.paces(now)
+	if pacer, ok := c.source.(syncline.RunPacer); ok {
+		for _, p := range tell {
+			pacer.Pace(p.run, p.to)
+		}
+	}
+	return again
 }
 
 // close closes the source.
@@ -129,6 +180,9 @@ func (c *Capture) close() {
 	source := c.source
 	c.source = nil
 	clear(c.runs)
+	clear(c.sifts)
+	clear(c.unsifted)
+	c.admission = admission{live: c.admission.live}
 	c.owed = nil // the next source gets every open run
 	c.mu.Unlock()
 	if err := source.Close(); err != nil {
@@ -153,6 +207,7 @@ func (c *Capture) append(ctx context.Context, b *syncline.Batch) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.status.Position, c.status.Seq = b.Position, seq
+	c.admission.appended(b, seq, c.o.Now())
 	if len(b.Events) > 0 {
 		c.status.Events += int64(len(b.Events))
 		c.status.LastEvent = c.o.Now()
@@ -177,7 +232,21 @@ func (c *Capture) note(ctx context.Context, b *syncline.Batch) error {
 // record notes how far the run is of which the batch is a chunk.
 func (c *Capture) record(ctx context.Context, b *syncline.Batch) error {
 	c.mu.Lock()
-	row, known := c.runs.progress(c.o.Source, b)
+	scanned, sifted := c.unsifted[b]
+	if !sifted {
+		scanned = len(b.Events)
+	}
+	delete(c.unsifted, b)
+	if c.meters[b.Chunk.Run] == nil {
+		c.meters[b.Chunk.Run] = &meter{since: c.o.Now()}
+	}
+	c.meters[b.Chunk.Run].add(scanned, c.o.Now())
+	row, known := c.runs.progress(c.o.Source, b, scanned, c.status.Seq)
+	if b.Chunk.Last {
+		c.forgetLocked(row.ID)
+	} else if !known {
+		c.admission.admit(&row, c.o.Now())
+	}
 	c.mu.Unlock()
 	if b.Chunk.Last {
 		level := slog.LevelInfo
@@ -187,11 +256,11 @@ func (c *Capture) record(ctx context.Context, b *syncline.Batch) error {
 		if row.Status == state.RunFailed {
 			c.log.Warn("run failed", "run", row.ID, "entity", row.Entity, "rows", row.Rows, "err", row.Error)
 		} else {
-			c.log.Log(ctx, level, "run is in the log", "run", row.ID, "entity", row.Entity, "rows", row.Rows)
+			c.log.Log(ctx, level, "run is in the log", "run", row.ID, "entity", row.Entity, "rows", row.Rows, "status", row.Status)
 		}
 	}
 	if !known {
-		if err := c.o.Runs.AddRun(ctx, c.o.Source, row.Run); err != nil {
+		if err := c.o.Runs.AddSync(ctx, row); err != nil {
 			return err
 		}
 	}

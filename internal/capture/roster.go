@@ -1,6 +1,8 @@
 package capture
 
 import (
+	"time"
+
 	"syncline"
 	"syncline/internal/state"
 )
@@ -20,9 +22,33 @@ func runOf(c *syncline.Chunk) syncline.Run {
 	return syncline.Run{ID: c.Run, Kind: c.Kind, Entity: c.Entity, Routes: c.Routes}
 }
 
-// progress takes over that the batch, a chunk of a run, is in the log, and returns how far the run is. known is false for a run
+// meter tells how many rows a run reads in a second, over the last seconds.
+type meter struct {
+	since time.Time
+	rows  int64
+	rate  float64
+	last  time.Time
+}
+
+const (
+	// meterSpan is over how long rows are counted, meterStale after how long without any the rate is 0.
+	meterSpan  = 2 * time.Second
+	meterStale = 10 * time.Second
+)
+
+func (m *meter) add(rows int, now time.Time) {
+	if m.since.IsZero() {
+		m.since = now
+	}
+	m.rows, m.last = m.rows+int64(rows), now
+	if d := now.Sub(m.since); d >= meterSpan || m.rate == 0 && d >= meterSpan/4 {
+		m.rate, m.since, m.rows = float64(m.rows)/d.Seconds(), now, 0
+	}
+}
+
+// progress takes over that the batch, a chunk of a run that was read of so many rows, is in the log as this entry, and returns how far the run is. known is false for a run
 // that the source began by itself: the first copy.
-func (r roster) progress(source string, b *syncline.Batch) (now state.RunRow, known bool) {
+func (r roster) progress(source string, b *syncline.Batch, scanned int, seq syncline.Seq) (now state.RunRow, known bool) {
 	row, known := r[b.Chunk.Run]
 	if !known {
 		row = &state.RunRow{Run: runOf(b.Chunk), Source: source}
@@ -30,9 +56,19 @@ func (r roster) progress(source string, b *syncline.Batch) (now state.RunRow, kn
 	}
 	row.Status, row.Chunks = state.RunRunning, b.Chunk.Number
 	row.Rows += int64(len(b.Events)) + b.Chunk.Events
+	row.Scanned += int64(scanned)
+	row.Seq = seq
 	if b.Chunk.Last {
-		if row.Status, row.Error = state.RunDone, b.Chunk.Failed; row.Error != "" {
+		if row.Error == "" {
+			row.Error = b.Chunk.Failed
+		}
+		switch {
+		case row.Error != "":
 			row.Status = state.RunFailed
+		case row.Cancelled:
+			row.Status = state.RunCancelled
+		default:
+			row.Status = state.RunDone
 		}
 		delete(r, b.Chunk.Run)
 	}

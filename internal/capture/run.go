@@ -53,6 +53,8 @@ func (c *Capture) Run(ctx, hard context.Context) error {
 	done := make(chan func(), 1) // sent by the one append or note under way: what the machine is told of it
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
+	paceTimer := time.NewTimer(time.Hour)
+	defer paceTimer.Stop()
 	ended := ctx.Done()
 	for {
 		move := c.m.next()
@@ -86,7 +88,7 @@ func (c *Capture) Run(ctx, hard context.Context) error {
 				done <- func() { c.m.recorded(err) }
 			})
 		case movePause:
-			timer.Reset(c.pause())
+			timer.Reset(c.rest())
 		case moveClose:
 			c.stopReader()
 			c.close()
@@ -94,6 +96,11 @@ func (c *Capture) Run(ctx, hard context.Context) error {
 		case moveEnd:
 			return nil
 		case moveWait:
+			var look <-chan time.Time
+			if again := c.pace(); !again.IsZero() {
+				paceTimer.Reset(max(again.Sub(c.o.Now()), time.Millisecond))
+				look = paceTimer.C
+			}
 			if c.m.wants() {
 				c.m.asked()
 				c.reader.asks <- struct{}{}
@@ -115,6 +122,8 @@ func (c *Capture) Run(ctx, hard context.Context) error {
 				tell()
 			case <-c.wake:
 				c.m.resumed()
+			case <-c.steer:
+			case <-look:
 			case <-c.renew:
 				c.derive = newDeriver(c.next().Derive, c.underived)
 				c.m.renew()
@@ -134,6 +143,9 @@ func (c *Capture) taken(t taken) {
 	}
 	t.batch.Source = c.o.Source
 	c.derive.batch(t.batch)
+	if t.batch.Chunk != nil {
+		c.sift(t.batch)
+	}
 	c.m.take(t.batch)
 }
 
@@ -151,8 +163,8 @@ func (c *Capture) tell(v move) {
 	}
 }
 
-// pause says why nothing goes on and returns for how long.
-func (c *Capture) pause() time.Duration {
+// rest says why nothing goes on and returns for how long.
+func (c *Capture) rest() time.Duration {
 	d := backoff.Delay(c.o.MinDelay, c.o.MaxDelay, c.m.failures)
 	c.log.Warn("source or log does not answer", "code", syncline.CodeOf(c.m.err), "err", c.m.err, "retry_in", d)
 	c.away = !c.m.stalled
@@ -166,7 +178,10 @@ func (c *Capture) pause() time.Duration {
 }
 
 // Wants reports whether Take may be called.
-func (c *Capture) Wants() bool { return c.m.wants() }
+func (c *Capture) Wants() bool {
+	c.pace()
+	return c.m.wants()
+}
 
 // Take gives the capture what the source's Next returned.
 func (c *Capture) Take(b *syncline.Batch, err error) { c.taken(taken{b, err}) }

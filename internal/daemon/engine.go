@@ -251,7 +251,16 @@ func (e engine) startSync(ctx context.Context, as string, req ops.SyncRequest) (
 	if src == nil || src.system.Capture.Entity(req.Entity) == nil {
 		return "", noSuch("unknown_entity", "captured entity", req.Source+"/"+req.Entity, names{e.set()}.entities())
 	}
-	run := syncline.Run{ID: cmp.Or(as, "sync-"+uuid.NewString()), Kind: syncline.RunFull, Entity: req.Entity, Routes: req.Routes}
+	if err := checkSync(src, &req); err != nil {
+		return "", err
+	}
+	if len(req.To) > 0 {
+		var err error
+		if req.Routes, err = e.routesTo(src, req.Entity, req.To); err != nil {
+			return "", err
+		}
+	}
+	run := syncline.Run{ID: cmp.Or(as, "sync-"+uuid.NewString()), Kind: syncline.RunFull, Entity: req.Entity, Routes: req.Routes, From: syncline.Key(req.FromKey), Where: req.Where}
 	switch req.Kind {
 	case "incremental", "sweep":
 		if src.system.Capture.Mode != config.ModePoll || len(req.Routes) > 0 || len(req.Keys) > 0 {
@@ -274,7 +283,15 @@ func (e engine) startSync(ctx context.Context, as string, req ops.SyncRequest) (
 			return "", noSuch("unknown_route", fmt.Sprintf("route that reads %s/%s with the name", req.Source, req.Entity), id, names{e.set()}.reading(src, req.Entity))
 		}
 	}
-	if run.Kind == syncline.RunFull {
+	switch {
+	case someOnly(&req):
+		if err := e.checkSome(ctx, src, &req); err != nil {
+			return "", err
+		}
+		if err := e.wholeFirst(src, &req); err != nil {
+			return "", err
+		}
+	case run.Kind == syncline.RunFull:
 		restarted, err := e.restart(ctx, src, req)
 		if err != nil {
 			return "", err
@@ -290,7 +307,22 @@ func (e engine) startSync(ctx context.Context, as string, req ops.SyncRequest) (
 		return "", syncline.Errorf(syncline.Rejected, "source_cannot_read", "source %s cannot read records again", req.Source).
 			WithFix("send the records again under new event ids")
 	}
-	return run.ID, src.capture.RequestRun(ctx, run)
+	row := state.RunRow{Run: run, Steering: state.Steering{Rate: req.Rate}, Estimate: e.estimate(ctx, src, &run)}
+	return run.ID, src.capture.RequestSync(ctx, row)
+}
+
+// wholeFirst refuses a part of the records for a route that has lost its place: it needs all of them.
+func (e engine) wholeFirst(src *source, req *ops.SyncRequest) error {
+	for _, r := range e.set().routes {
+		if !r.reads(src, req.Entity) || len(req.Routes) > 0 && !slices.Contains(req.Routes, r.id) {
+			continue
+		}
+		if st := r.apply.Status(); st.State == apply.RouteNeedsSync {
+			return syncline.Errorf(syncline.Rejected, "sync_partial", "route %s needs a sync of all records, and this one is of some", r.id).
+				WithFix("leave out where and from_key, or name the other targets with to")
+		}
+	}
+	return nil
 }
 
 // restart begins routes of the entity anew that have lost their place: those that need a sync, and of the others the named ones.

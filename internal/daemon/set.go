@@ -111,6 +111,7 @@ func (d *Daemon) newStream(ctx context.Context, s *source) error {
 		return errors.Join(err, s.log.Close())
 	}
 	s.capture = capture.New(capture.Options{Source: s.system.Name, Open: kind.Open, Derive: kind.Derive, Log: s.log, Runs: d.state, Logger: d.log,
+		Applied:  func(entity string, routes []string) syncline.Seq { return d.applied(s.stream, entity, routes) },
 		Appended: func(seq syncline.Seq, events int) { s.tally.add(seq, events, time.Now()) },
 		Stalled:  func(err error) { d.stalled(s, err) }, Refused: d.refused})
 	return nil

@@ -19,6 +19,8 @@ type run struct {
 	Routes []string         `json:"routes,omitempty"`
 	Reset  bool             `json:"reset,omitempty"`
 	Empty  bool             `json:"empty,omitempty"`
+	// From leaves out the records up to this key.
+	From syncline.Key `json:"from,omitempty"`
 	// After is the key up to which the entity was read, Number the last chunk.
 	After  syncline.Key `json:"after,omitempty"`
 	Number uint32       `json:"number,omitempty"`
@@ -38,29 +40,59 @@ func (s *Source) StartRun(r syncline.Run) error {
 			return err
 		}
 	}
+	if schema := s.schemas[r.Entity]; schema != nil && r.From != "" {
+		if err := syncline.CheckKeys(r.Entity, []syncline.Key{r.From}, len(schema.Key)); err != nil {
+			return err
+		}
+	}
 	s.checkpoint.Runs = append(s.checkpoint.Runs, run{ID: r.ID, Kind: r.Kind, Entity: r.Entity,
-		Keys: slices.Clone(r.Keys), Routes: slices.Clone(r.Routes), Reset: r.Reset})
+		Keys: slices.Clone(r.Keys), Routes: slices.Clone(r.Routes), Reset: r.Reset, From: r.From})
 	sys.wakeLocked()
 	return nil
 }
 
-// chunk reads the next chunk of the oldest run.
-func (s *Source) chunk() (*syncline.Batch, bool, error) {
-	r := &s.checkpoint.Runs[0]
+// Pace implements syncline.RunPacer.
+func (s *Source) Pace(id string, p syncline.Pace) {
+	sys := s.opt.System
+	sys.mu.Lock()
+	defer sys.mu.Unlock()
+	if s.paces == nil {
+		s.paces = make(map[string]syncline.Pace)
+	}
+	s.paces[id] = p
+	sys.wakeLocked()
+}
+
+// due returns the place of the run whose turn it is, -1 for none.
+func (s *Source) due() int {
+	return slices.IndexFunc(s.checkpoint.Runs, func(r run) bool {
+		p, paced := s.paces[r.ID]
+		return !paced || r.Kind == syncline.RunKeys || p.End || r.Number < p.Upto
+	})
+}
+
+// chunk reads the next chunk of a run.
+func (s *Source) chunk(at int) (*syncline.Batch, bool, error) {
+	r := &s.checkpoint.Runs[at]
 	r.Number++
+	p := s.paces[r.ID]
 	b := &syncline.Batch{Chunk: &syncline.Chunk{Run: r.ID, Kind: r.Kind, Number: r.Number, Entity: r.Entity, Routes: r.Routes,
 		First: r.Number == 1, Reset: r.Reset, EmptyBefore: r.Empty}}
 	// Changes of a keyless table that came before its copy cannot be told from the rows copied: the copy replaces them.
 	b.Chunk.Reset = r.Reset || r.Number == 1 && s.schemas[r.Entity] != nil && len(s.schemas[r.Entity].Key) == 0
-	if r.Kind == syncline.RunKeys {
+	switch {
+	case p.End:
+		b.Chunk.Last, b.Chunk.Reset = true, false
+	case r.Kind == syncline.RunKeys:
 		b.Chunk.Last = s.readKeys(b, r)
-	} else {
-		b.Chunk.Last = s.readRows(b, r)
+	default:
+		b.Chunk.Last = s.readRows(b, r, p.Rows)
 	}
 	if b.Chunk.Last {
 		s.checkpoint.Done = append(s.checkpoint.Done, r.ID)
 		s.checkpoint.Done = s.checkpoint.Done[max(0, len(s.checkpoint.Done)-maxDone):]
-		s.checkpoint.Runs = slices.Delete(s.checkpoint.Runs, 0, 1)
+		delete(s.paces, r.ID)
+		s.checkpoint.Runs = slices.Delete(s.checkpoint.Runs, at, at+1)
 	}
 	b, err := s.seal(b)
 	return b, err == nil, err
@@ -68,12 +100,17 @@ func (s *Source) chunk() (*syncline.Batch, bool, error) {
 
 // readRows adds the next rows and reports whether they were the last. A keyless table is one chunk: nothing could say
 // where it was cut.
-func (s *Source) readRows(b *syncline.Batch, r *run) (last bool) {
+func (s *Source) readRows(b *syncline.Batch, r *run, most int) (last bool) {
 	t := s.content.table(r.Entity)
+	if r.After == "" {
+		r.After = r.From
+	}
 	rows := t.sorted(r.After)
 	n := len(rows)
 	if len(t.loose) == 0 {
-		n = min(n, s.opt.ChunkRows)
+		if n = min(n, s.opt.ChunkRows); most > 0 {
+			n = min(n, most)
+		}
 	}
 	for i, row := range rows[:n] {
 		b.Events = append(b.Events, syncline.Event{Op: syncline.OpSnapshot, Schema: row.Schema, Ordinal: uint32(i + 1), After: row.Values})

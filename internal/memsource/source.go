@@ -38,6 +38,8 @@ type Source struct {
 	schemas map[string]*syncline.Schema
 	// turn says that the stream had its turn and the next batch is a chunk, if there is one.
 	turn bool
+	// paces is how runs are to be read; a run without one as fast as it goes.
+	paces map[string]syncline.Pace
 }
 
 type checkpoint struct {
@@ -47,7 +49,7 @@ type checkpoint struct {
 	Done []string `json:"done,omitempty"`
 }
 
-var _ syncline.RunReader = (*Source)(nil)
+var _ syncline.RunPacer = (*Source)(nil)
 
 // New returns a source that is to be opened.
 func New(opt Options) *Source {
@@ -120,15 +122,15 @@ func (s *Source) tryNextLocked() (*syncline.Batch, bool, error) {
 		return b, err == nil, err
 	}
 	between := s.at.Ordinal == 0 || s.at.Commit == 0 || int(s.at.Ordinal) >= len(s.opt.System.history[s.at.Commit-1].Changes)
-	if s.turn && between && len(s.checkpoint.Runs) > 0 {
+	if at := s.due(); s.turn && between && at >= 0 {
 		s.turn = false
-		return s.chunk()
+		return s.chunk(at)
 	}
 	s.turn = true
 	b := s.stream()
 	if b == nil {
-		if between && len(s.checkpoint.Runs) > 0 {
-			return s.chunk()
+		if at := s.due(); between && at >= 0 {
+			return s.chunk(at)
 		}
 		return nil, false, nil
 	}

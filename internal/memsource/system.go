@@ -5,7 +5,9 @@
 package memsource
 
 import (
+	"cmp"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -190,14 +192,24 @@ func merged(old, after syncline.Row) syncline.Row {
 func (t *table) sorted(after syncline.Key) []syncline.Row {
 	keys := make([]syncline.Key, 0, len(t.keyed))
 	for k := range t.keyed {
-		if k > after {
+		if after == "" || compareKeys(k, after) > 0 {
 			keys = append(keys, k)
 		}
 	}
-	slices.Sort(keys)
+	slices.SortFunc(keys, compareKeys)
 	rows := slices.Clone(t.loose)
 	for _, k := range keys {
 		rows = append(rows, t.keyed[k])
 	}
 	return rows
+}
+
+// compareKeys orders whole numbers as numbers, and other keys by their text.
+func compareKeys(a, b syncline.Key) int {
+	m, noNumber := strconv.ParseInt(string(a), 10, 64)
+	n, noOther := strconv.ParseInt(string(b), 10, 64)
+	if noNumber == nil && noOther == nil {
+		return cmp.Compare(m, n)
+	}
+	return cmp.Compare(a, b)
 }

@@ -119,10 +119,7 @@ func (a *api) register(mux *http.ServeMux, o Options) ([]byte, map[string]*opera
 	add(h, op(h, "cancel-tasks", "POST", "/v1/tasks/cancel", "Give all chosen pending tasks up"), a.cancelAll)
 	a.registerHealth(h)
 	a.registerPauses(h)
-	add(h, op(h, "syncs", "GET", "/v1/syncs", "The latest syncs"), a.syncs)
-	start := op(h, "start-sync", "POST", "/v1/syncs", "Read records again from their source")
-	start.DefaultStatus = http.StatusAccepted
-	add(h, start, a.startSync)
+	a.registerSyncs(h)
 	a.registerTokens(h)
 	a.registerConfig(h)
 	a.registerRules(h)
@@ -326,20 +323,6 @@ func (a *api) done(ctx context.Context, err error) (*struct{}, error) {
 		return nil, problemOf(ctx, a.log, err)
 	}
 	return nil, nil
-}
-
-func (a *api) syncs(ctx context.Context, in *page) (*reply[List[Sync]], error) {
-	runs, next, err := a.engine.Syncs(ctx, in.After, in.Limit)
-	list := List[Sync]{Items: make([]Sync, len(runs)), Next: next}
-	for i := range runs {
-		list.Items[i] = syncOf(&runs[i])
-	}
-	return answer(ctx, a, list, err)
-}
-
-func (a *api) startSync(ctx context.Context, in *reply[SyncRequest]) (*reply[Started], error) {
-	id, err := a.engine.StartSync(ctx, in.Body)
-	return answer(ctx, a, Started{id}, err)
 }
 
 func (a *api) healthz(context.Context, *struct{}) (*reply[Readiness], error) {

@@ -28,11 +28,11 @@ const (
 
 // told are the fields of a request, in its body or its query, that the audit log keeps. None of them holds a value of a record. Of keys it
 // keeps how many they are.
-var told = []string{"action", "code", "dry_run", "entities", "entity", "expires", "field", "force", "from", "id", "ids", "kind", "max_repair", "name", "repair", "role",
+var told = []string{"action", "code", "dry_run", "entities", "entity", "expires", "field", "force", "from", "id", "ids", "kind", "max_percent", "max_repair", "name", "rate", "repair", "role",
 	"route", "routes", "rule", "rules", "sample", "source", "sources", "status", "strategy", "system", "systems", "target", "targets", "to", "until"}
 
 // given are the fields of a body with values of records: the audit log keeps that they were there.
-var given = []string{"ours", "record", "theirs", "values"}
+var given = []string{"from_key", "ours", "record", "theirs", "values", "where"}
 
 // recorded reports whether each call of the operation is in the audit log. Events are not: each of them is in the log of its source, under
 // its id, and to write twice to the state store for each would halve what a publisher can send. Where they are refused to a token that

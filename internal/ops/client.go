@@ -225,17 +225,6 @@ func (c *Client) CancelTasks(ctx context.Context, s Selection, reason string) (C
 	return call[Chosen](ctx, c, "POST", "/v1/tasks/cancel", Cancellations{s, reason})
 }
 
-// Syncs returns the syncs, the newest first.
-func (c *Client) Syncs(ctx context.Context) ([]Sync, error) {
-	return all[Sync](ctx, c, "/v1/syncs", nil, 0)
-}
-
-// StartSync asks for records to be read again and returns the id of the run.
-func (c *Client) StartSync(ctx context.Context, r SyncRequest) (string, error) {
-	s, err := call[Started](ctx, c, "POST", "/v1/syncs", r)
-	return s.ID, err
-}
-
 // Tokens returns all tokens, without their secrets.
 func (c *Client) Tokens(ctx context.Context) ([]access.Token, error) {
 	return all[access.Token](ctx, c, "/v1/tokens", nil, 0)

@@ -60,8 +60,16 @@ type Engine interface {
 	CancelTasks(ctx context.Context, s Selection, reason string) (Chosen, error)
 	// Syncs returns a page of the runs, the newest first, and the cursor of the next one.
 	Syncs(ctx context.Context, after string, limit int) ([]state.RunRow, string, error)
+	// Sync returns one run.
+	Sync(ctx context.Context, id string) (state.RunRow, error)
+	// SyncProgress tells how far a run is.
+	SyncProgress(state.RunRow) Progress
 	// StartSync asks for a run and returns its id.
 	StartSync(context.Context, SyncRequest) (string, error)
+	// SteerSync pauses, resumes or cancels a run, and returns it.
+	SteerSync(ctx context.Context, id, action string, s Steering) (state.RunRow, error)
+	// DeleteMissing removes from targets what their source does not have any more, or counts it.
+	DeleteMissing(context.Context, MissingRequest) (Missing, error)
 	// Explain tells what became of one record, or of a draft what its rules would make of it. It reads the log for a bounded time, and the
 	// targets.
 	Explain(context.Context, ExplainDraft) (Explanation, error)
@@ -263,6 +271,12 @@ type SyncRequest struct {
 	Force bool `json:"force,omitempty" doc:"A sweep reports records as gone even where they are suspiciously many."`
 	// Routes are the only ones that apply the records; none = every route of the entity.
 	Routes []string `json:"routes,omitempty" doc:"The only routes that apply the records. Without any: every route of the entity."`
+	// To are the only targets that get the records, by the names of systems or of routes.
+	To []string `json:"to,omitempty" maxItems:"1000" doc:"The only targets that get the records, by the names of systems or of routes: another way to say routes."`
+	// Where, FromKey and Rate are for all records only.
+	Where   string `json:"where,omitempty" maxLength:"10000" doc:"Only records for which this expression of the rule language is true. It is evaluated on the rows that were read."`
+	FromKey string `json:"from_key,omitempty" maxLength:"10000" doc:"Only records behind this key, in the order of the source."`
+	Rate    int64  `json:"rate,omitempty" minimum:"0" doc:"Read so many rows a second at the most. Without it: as fast as live changes allow."`
 	// Keys are the only records that are read; none = all.
 	Keys []string `json:"keys,omitempty" maxItems:"10000" doc:"The only records to read, by their keys. Without any: all of them."`
 }

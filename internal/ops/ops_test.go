@@ -61,6 +61,8 @@ type fake struct {
 
 	statsQuery StatsQuery
 	sync       SyncRequest
+	missing    MissingRequest
+	behind     []BehindRoute
 	explained  ExplainDraft
 	verified   VerificationRequest
 	replayed   ReplayRequest
@@ -159,6 +161,23 @@ func (f *fake) Syncs(context.Context, string, int) ([]state.RunRow, string, erro
 func (f *fake) StartSync(_ context.Context, r SyncRequest) (string, error) {
 	f.sync = r
 	return "run-9", f.err
+}
+func (f *fake) Sync(_ context.Context, id string) (state.RunRow, error) {
+	for _, r := range f.syncs {
+		if r.ID == id {
+			return r, f.err
+		}
+	}
+	return state.RunRow{}, errors.Join(state.ErrNotFound, f.err)
+}
+func (f *fake) SyncProgress(state.RunRow) Progress { return Progress{Rate: 1000, Behind: f.behind} }
+func (f *fake) SteerSync(ctx context.Context, id, action string, s Steering) (state.RunRow, error) {
+	f.asked = append(f.asked, action+" sync "+id+": "+s.Reason)
+	return f.Sync(ctx, id)
+}
+func (f *fake) DeleteMissing(_ context.Context, r MissingRequest) (Missing, error) {
+	f.missing = r
+	return Missing{Records: 3, Targets: []MissingTarget{{Route: "r", Records: 4, Missing: 1, Percent: 25}}}, f.err
 }
 func (f *fake) Explain(_ context.Context, r ExplainDraft) (Explanation, error) {
 	f.explained = r
@@ -358,7 +377,7 @@ func TestCommandsReachTheEngine(t *testing.T) {
 	syncs, err := c.Syncs(ctx)
 	must(t, err)
 	if diff := cmp.Diff([]Sync{{ID: "run-1", Source: "shop", Entity: "order", Kind: "keys", Routes: []string{"r"}, Keys: 2, Status: "done",
-		Chunks: 3, Rows: 2, Error: "e", Created: noon, Updated: noon}}, syncs); diff != "" {
+		Chunks: 3, Rows: 2, Percent: new(100.0), Behind: []BehindRoute{}, Error: "e", Created: noon, Updated: noon}}, syncs); diff != "" {
 		t.Errorf("Syncs (-want +got):\n%s", diff)
 	}
 	if err := c.CancelTask(ctx, "a", ""); err == nil {

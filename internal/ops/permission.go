@@ -44,6 +44,13 @@ var least = map[string]access.Role{
 	"schedule-history": access.Viewer,
 	"schedules":        access.Viewer,
 
+	"sync":           access.Viewer,
+	"sync-events":    access.Viewer,
+	"cancel-sync":    access.Operator,
+	"delete-missing": access.Operator,
+	"pause-sync":     access.Operator,
+	"resume-sync":    access.Operator,
+
 	"verification":             access.Viewer,
 	"verification-differences": access.Viewer,
 	"verifications":            access.Viewer,
@@ -90,7 +97,9 @@ type operation struct {
 func (o *operation) probe() bool { return o.least == anyone }
 
 // bounded reports whether the operation counts for http.concurrency. Streams are open for long and have a bound of their own.
-func (o *operation) bounded() bool { return !o.probe() && o.id != "task-events" }
+func (o *operation) bounded() bool {
+	return !o.probe() && o.id != "task-events" && o.id != "sync-events"
+}
 
 // counted reports whether the operation counts for http.rate. Events do not: what bounds them is how many bytes of them are under way.
 func (o *operation) counted() bool { return !o.probe() && o.least != access.Publisher }

@@ -101,26 +101,3 @@ func instant(t time.Time) *time.Time {
 	}
 	return &t
 }
-
-// Sync is a run, as the API shows it.
-type Sync struct {
-	ID     string   `json:"id"`
-	Source string   `json:"source"`
-	Entity string   `json:"entity"`
-	Kind   string   `json:"kind" enum:"snapshot,full,keys"`
-	Routes []string `json:"routes,omitempty"`
-	// Keys is how many records a run of named keys reads.
-	Keys   int    `json:"keys,omitempty"`
-	Status string `json:"status" enum:"requested,running,done,failed"`
-	Chunks uint32 `json:"chunks"`
-	Rows   int64  `json:"rows"`
-	Error  string `json:"error,omitempty"`
-
-	Created time.Time `json:"created"`
-	Updated time.Time `json:"updated"`
-}
-
-func syncOf(r *state.RunRow) Sync {
-	return Sync{ID: r.ID, Source: r.Source, Entity: r.Entity, Kind: r.Kind.String(), Routes: r.Routes, Keys: len(r.Keys), Status: r.Status,
-		Chunks: r.Chunks, Rows: r.Rows, Error: r.Error, Created: r.Created, Updated: r.Updated}
-}

@@ -56,6 +56,8 @@ type progress struct {
 	Entity string           `json:"entity"`
 	Routes []string         `json:"routes,omitempty"`
 	Reset  bool             `json:"reset,omitempty"`
+	// From leaves out the records up to this key.
+	From syncline.Key `json:"from,omitempty"`
 	// Chunk is the number of the last chunk that was emitted.
 	Chunk uint32 `json:"chunk,omitempty"`
 	// Reached is the key of the last row that was read, in PostgreSQL's text; empty = none yet.

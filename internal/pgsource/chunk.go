@@ -150,6 +150,9 @@ func (s *Source) abandon(ctx context.Context, conn *pgx.Conn) error {
 // rangeReader reads the rows behind the run's last key.
 func (s *Source) rangeReader(c *chunk, t *table, l *pgoutput.Layout) func(context.Context) chunkRows {
 	limit := rangeChunks * s.opt.ChunkRows
+	if pace, _ := s.pace(c.run); pace.Rows > 0 {
+		limit = min(limit, pace.Rows)
+	}
 	where := ""
 	if len(c.run.Reached) > 0 {
 		where = fmt.Sprintf("(%s) > (%s)", keyColumns(c.schema), literals(c.run.Reached))

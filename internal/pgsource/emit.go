@@ -3,6 +3,7 @@ package pgsource
 import (
 	"maps"
 	"slices"
+	"strings"
 
 	"syncline"
 )
@@ -19,6 +20,10 @@ func (s *Source) emitChunk() error {
 	c.done.Wait()
 	if c.rows.err != nil {
 		hangUp(c.conn)
+		if p := c.run; p.From != "" && p.Chunk == 0 && strings.HasPrefix(sqlState(c.rows.err), classDataException) {
+			s.giveUp(p, noFrom(p.Entity).Error())
+			return nil
+		}
 		return s.fault("read rows of "+c.table.String(), c.rows.err)
 	}
 	s.runs.conn = c.conn

@@ -46,6 +46,15 @@ func (s *Source) StartRun(r syncline.Run) error {
 			return err
 		}
 	}
+	if kinds, seen := s.keyKinds[r.Entity]; seen && r.From != "" {
+		from := []syncline.Key{r.From}
+		if err := syncline.CheckKeys(r.Entity, from, len(kinds)); err != nil {
+			return err
+		}
+		if err := checkTypes(r.Entity, from, kinds); err != nil {
+			return err
+		}
+	}
 	if len(s.requests) >= maxRequests {
 		return syncline.Errorf(syncline.Transient, "runs_exhausted", "source %s: %d runs wait already", s.opt.Name, maxRequests)
 	}
@@ -92,7 +101,7 @@ func (s *Source) takeRequests() {
 		at := slices.IndexFunc(s.state.Runs, func(p *progress) bool { return p.Run == r.ID })
 		if at < 0 {
 			at = len(s.state.Runs)
-			s.state.Runs = append(s.state.Runs, &progress{Run: r.ID, Kind: r.Kind, Entity: r.Entity, Routes: r.Routes, Reset: r.Reset})
+			s.state.Runs = append(s.state.Runs, &progress{Run: r.ID, Kind: r.Kind, Entity: r.Entity, Routes: r.Routes, Reset: r.Reset, From: r.From})
 			s.checkpoint = nil
 		}
 		p := s.state.Runs[at]
@@ -110,6 +119,7 @@ func (s *Source) finishRun(p *progress) {
 	s.state.finish(p)
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	delete(s.paces, p.Run)
 	for _, id := range was {
 		if !slices.Contains(s.state.Finished, id) {
 			delete(s.known, id)
@@ -125,11 +135,49 @@ func (s *Source) nextRun() *progress {
 			if p.waiting {
 				return p
 			}
-		} else if first == nil {
+		} else if first == nil && s.due(p) {
 			first = p
 		}
 	}
 	return first
+}
+
+// Pace implements syncline.RunPacer.
+func (s *Source) Pace(run string, p syncline.Pace) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.paces == nil {
+		s.paces = map[string]syncline.Pace{}
+	}
+	s.paces[run] = p
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+// pace is how the run is to be read; paced is false where nobody said.
+func (s *Source) pace(p *progress) (pace syncline.Pace, paced bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	pace, paced = s.paces[p.Run]
+	if t := s.entity(p.Entity); p.Chunk > 0 && t != nil && len(t.current.Key) == 0 { // its reset is in the log
+		return syncline.Pace{}, false
+	}
+	return pace, paced
+}
+
+// due tells whether the run may be read on, or given up.
+func (s *Source) due(p *progress) bool {
+	pace, paced := s.pace(p)
+	return !paced || pace.End || p.Chunk < pace.Upto
+}
+
+// giveUp ends the run without the rest of its rows. failed says why, where nobody wanted that.
+func (s *Source) giveUp(p *progress, failed string) {
+	b := s.chunkBatch(p, nil, true, copyMode{})
+	b.Chunk.Failed = failed
+	s.outbox = append(s.outbox, b)
 }
 
 // runsPending tells whether something is waiting for its turn.
@@ -161,6 +209,16 @@ func (s *Source) stepRuns(ctx context.Context) (did bool, err error) {
 	}
 	p := s.nextRun()
 	t := s.entity(p.Entity)
+	if pace, _ := s.pace(p); pace.End && p.Kind != syncline.RunKeys {
+		s.giveUp(p, "")
+		return true, nil
+	}
+	if p.From != "" && len(p.Reached) == 0 {
+		if p.Reached = keyParts(t.current, p.From); p.Reached == nil {
+			s.giveUp(p, noFrom(p.Entity).Error())
+			return true, nil
+		}
+	}
 	if len(t.current.Key) == 0 {
 		if p.Kind == syncline.RunKeys { // nothing can be read by key
 			p.waiting = false
@@ -175,6 +233,11 @@ func (s *Source) stepRuns(ctx context.Context) (did bool, err error) {
 		return true, nil
 	}
 	return true, s.startChunk(ctx, p, t)
+}
+
+// noFrom is why a run ends that is to begin behind what is no key.
+func noFrom(entity string) error {
+	return syncline.Errorf(syncline.Rejected, "bad_key", "the key to begin behind cannot be of %s", entity)
 }
 
 // later lets the queue rest.

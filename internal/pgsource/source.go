@@ -120,12 +120,15 @@ type Source struct {
 	requests []syncline.Run             // not yet seen by Next
 	known    map[string]struct{}        // ids of runs that are requested, going on or finished
 	keyKinds map[string][]syncline.Kind // of each entity's key
+	paces    map[string]syncline.Pace   // how runs are to be read; one without as fast as it goes
 	warnings []string
 	wake     chan struct{} // a request waits; sent by StartRun, never closed, one is enough
 }
 
 var (
-	_ syncline.RunReader = (*Source)(nil)
+	_ syncline.RunPacer  = (*Source)(nil)
+	_ syncline.Sizer     = (*Source)(nil)
+	_ syncline.KeyLister = (*Source)(nil)
 	_ syncline.Checker   = (*Source)(nil)
 )
 

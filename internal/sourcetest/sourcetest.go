@@ -78,6 +78,10 @@ func Run(t *testing.T, h Harness) {
 		t.Run("reset run", func(t *testing.T) { testResetRun(t, h) })
 		t.Run("a run that cannot be done ends", func(t *testing.T) { testUnknownRun(t, h) })
 	}
+	if _, ok := src.(syncline.RunPacer); ok {
+		t.Run("pace", func(t *testing.T) { testPace(t, h) })
+		t.Run("from a key", func(t *testing.T) { testFrom(t, h) })
+	}
 	if err := src.Close(); err != nil {
 		t.Errorf("close of a source that was never opened: %v", err)
 	}

@@ -45,6 +45,26 @@ func (l *layout) spell(k syncline.Key) (sp spelling, ok bool) {
 	return sp, ok
 }
 
+// behind returns the key's columns and the values that a record behind it has greater ones than; ok is false where it is no key of the entity.
+// SQLite compares the values as it does those of the columns.
+func (l *layout) behind(k syncline.Key) (columns []string, values []any, ok bool) {
+	sp, ok := l.spell(k)
+	if !ok {
+		return nil, nil, false
+	}
+	for i, c := range l.schema.Key {
+		var v any = sp.texts[i]
+		switch {
+		case isNull(k, i):
+			return nil, nil, false
+		case l.types[c].kind == syncline.KindBytes:
+			v = []byte(sp.texts[i])
+		}
+		columns, values = append(columns, quote(l.schema.Columns[c].Name)), append(values, v)
+	}
+	return columns, values, len(columns) > 0
+}
+
 // isNull reports whether a part of the key is null: its text could be that of a byte.
 func isNull(k syncline.Key, part int) bool { return strings.Split(string(k), ",")[part] == "%N" }
 

@@ -34,6 +34,8 @@ type run struct {
 	// Contains: nobody has the entity's rows before this copy, so that the entity's stream begins at it: earlier changes are in
 	// it and are not given out. Only of a table without a key, where they could not be told from the copy's rows.
 	Contains bool `json:"contains,omitempty"`
+	// From leaves out the records up to this key.
+	From syncline.Key `json:"from,omitempty"`
 	// Number is the last chunk, After what it ended at (see encodeStored), Cookie the schema version at that time.
 	Number uint32   `json:"number,omitempty"`
 	After  []string `json:"after,omitempty"`
@@ -58,18 +60,54 @@ func (s *Source) StartRun(r syncline.Run) error {
 			return err
 		}
 	}
+	if parts, known := s.keyParts[r.Entity]; known && r.From != "" {
+		if err := syncline.CheckKeys(r.Entity, []syncline.Key{r.From}, parts); err != nil {
+			return err
+		}
+	}
 	if slices.ContainsFunc(s.requests, func(o run) bool { return o.ID == r.ID }) {
 		return nil
 	}
 	if len(s.requests) >= maxRequests {
 		return syncline.Errorf(syncline.Transient, "runs_exhausted", "source %s: %d runs wait already", s.opt.Name, maxRequests)
 	}
-	s.requests = append(s.requests, run{ID: r.ID, Kind: r.Kind, Entity: r.Entity, Keys: slices.Clone(r.Keys), Routes: slices.Clone(r.Routes), Reset: r.Reset})
+	s.requests = append(s.requests, run{ID: r.ID, Kind: r.Kind, Entity: r.Entity, Keys: slices.Clone(r.Keys), Routes: slices.Clone(r.Routes), Reset: r.Reset, From: r.From})
 	select {
 	case s.wake <- struct{}{}:
 	default:
 	}
 	return nil
+}
+
+// Pace implements syncline.RunPacer.
+func (s *Source) Pace(id string, p syncline.Pace) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.paces == nil {
+		s.paces = make(map[string]syncline.Pace)
+	}
+	s.paces[id] = p
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+// due returns the place of the run whose turn it is and how it is to be read, -1 for none.
+func (s *Source) due() (at int, p syncline.Pace) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i := range s.checkpoint.Runs {
+		r := &s.checkpoint.Runs[i]
+		p, paced := s.paces[r.ID]
+		if c := s.tables[r.Entity]; r.Kind == syncline.RunKeys || r.Number > 0 && c != nil && len(c.key) == 0 {
+			p, paced = syncline.Pace{}, false
+		}
+		if !paced || p.End || r.Number < p.Upto {
+			return i, p
+		}
+	}
+	return -1, p
 }
 
 // takeRequests adds what StartRun was asked for.
@@ -118,10 +156,10 @@ func (s *Source) contained(entity string) bool {
 	return slices.ContainsFunc(s.checkpoint.Runs, func(r run) bool { return r.Contains && r.Entity == entity })
 }
 
-// chunk reads the next chunk of the oldest run from the view, whose changes have all been given out. keep asks for the
+// chunk reads the next chunk of a run from the view, whose changes have all been given out. keep asks for the
 // next one from the same view.
-func (s *Source) chunk(ctx context.Context) (b *syncline.Batch, keep bool, err error) {
-	r := &s.checkpoint.Runs[0]
+func (s *Source) chunk(ctx context.Context, at int, p syncline.Pace) (b *syncline.Batch, keep bool, err error) {
+	r := &s.checkpoint.Runs[at]
 	l := s.current[r.Entity]
 	keyless := l != nil && len(l.schema.Key) == 0
 	first := r.Number == 0
@@ -132,6 +170,8 @@ func (s *Source) chunk(ctx context.Context) (b *syncline.Batch, keep bool, err e
 	b = &syncline.Batch{Chunk: &syncline.Chunk{Run: r.ID, Kind: r.Kind, Number: r.Number, Entity: r.Entity, Routes: r.Routes,
 		First: first, Reset: r.Reset, EmptyBefore: r.Empty}}
 	switch {
+	case p.End:
+		b.Chunk.Last, b.Chunk.Reset = true, false
 	case l == nil || keyless && (r.Kind == syncline.RunKeys || r.Kind == syncline.RunFull && !r.Reset):
 		s.log.Warn("run cannot be done", "system", s.opt.Name, "run", r.ID, "entity", r.Entity)
 		b.Chunk.Last = true
@@ -139,7 +179,11 @@ func (s *Source) chunk(ctx context.Context) (b *syncline.Batch, keep bool, err e
 		err = s.readKeys(ctx, b, r, l)
 		b.Chunk.Last = len(r.Keys) == 0
 	default:
-		err = s.readRows(ctx, b, r, l)
+		most := s.opt.ChunkRows
+		if p.Rows > 0 {
+			most = min(most, p.Rows)
+		}
+		err = s.readRows(ctx, b, r, l, most)
 	}
 	if err != nil {
 		return nil, false, err
@@ -147,7 +191,10 @@ func (s *Source) chunk(ctx context.Context) (b *syncline.Batch, keep bool, err e
 	if b.Chunk.Last {
 		s.checkpoint.Done = append(s.checkpoint.Done, r.ID)
 		s.checkpoint.Done = s.checkpoint.Done[max(0, len(s.checkpoint.Done)-maxDone):]
-		s.checkpoint.Runs = slices.Delete(s.checkpoint.Runs, 0, 1)
+		s.mu.Lock()
+		delete(s.paces, r.ID)
+		s.mu.Unlock()
+		s.checkpoint.Runs = slices.Delete(s.checkpoint.Runs, at, at+1)
 		return b, false, nil
 	}
 	return b, keyless, nil
@@ -155,7 +202,7 @@ func (s *Source) chunk(ctx context.Context) (b *syncline.Batch, keep bool, err e
 
 // readRows adds the next rows of the table in the order of their number or primary key. Where VACUUM may have given the
 // rows other numbers, which changes the schema version too, the table is read from its start.
-func (s *Source) readRows(ctx context.Context, b *syncline.Batch, r *run, l *layout) error {
+func (s *Source) readRows(ctx context.Context, b *syncline.Batch, r *run, l *layout, most int) error {
 	t := s.tables[r.Entity].table
 	order := []string{t.rowid}
 	if t.rowid == "" {
@@ -169,18 +216,28 @@ func (s *Source) readRows(ctx context.Context, b *syncline.Batch, r *run, l *lay
 	r.Cookie = s.cookie
 	query := "SELECT " + plain(order) + ", " + plain(t.names()) + " FROM " + quote(t.name)
 	var args []any
+	where := " WHERE "
+	if r.From != "" {
+		keys, from, ok := l.behind(r.From)
+		if !ok {
+			b.Chunk.Last, b.Chunk.Failed = true, syncline.Errorf(syncline.Rejected, "bad_key", "the key to begin behind is none of %s", r.Entity).Error()
+			return nil
+		}
+		query += where + "(" + strings.Join(keys, ", ") + ") > (" + placeholders(len(keys)) + ")"
+		args, where = append(args, from...), " AND "
+	}
 	if len(r.After) == len(order) {
-		query += " WHERE (" + strings.Join(order, ", ") + ") > (" + placeholders(len(order)) + ")"
+		query += where + "(" + strings.Join(order, ", ") + ") > (" + placeholders(len(order)) + ")"
 		for _, a := range r.After {
 			args = append(args, decodeStored(a))
 		}
 	}
-	args = append(args, s.opt.ChunkRows+1)
+	args = append(args, most+1)
 	query += " ORDER BY " + strings.Join(order, ", ") + " LIMIT ?"
 	b.Chunk.Last = true
 	bytes := 0
 	return s.each(ctx, query, args, len(order)+len(l.types), func(stored []any) bool {
-		if len(b.Events) == s.opt.ChunkRows || bytes > maxBytes {
+		if len(b.Events) == most || bytes > maxBytes {
 			b.Chunk.Last = false
 			return false
 		}

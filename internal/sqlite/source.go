@@ -113,6 +113,8 @@ type Source struct {
 	confirmed uint64
 	requests  []run
 	keyParts  map[string]int // of each entity's key
+	// paces is how runs are to be read; a run without one as fast as it goes.
+	paces map[string]syncline.Pace
 	// wake has room for one signal: StartRun sends, Next receives, nobody closes.
 	wake chan struct{}
 }
@@ -133,7 +135,11 @@ type checkpoint struct {
 	Done []string `json:"done,omitempty"`
 }
 
-var _ syncline.RunReader = (*Source)(nil)
+var (
+	_ syncline.RunPacer  = (*Source)(nil)
+	_ syncline.Sizer     = (*Source)(nil)
+	_ syncline.KeyLister = (*Source)(nil)
+)
 
 // NewSource returns a source that is to be opened.
 func NewSource(opt Options) *Source {

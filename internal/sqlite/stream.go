@@ -95,9 +95,9 @@ func (s *Source) read(ctx context.Context) (*syncline.Batch, error) {
 		return nil, err
 	}
 	keep := false
-	if !more && len(s.checkpoint.Runs) > 0 {
+	if at, pace := s.due(); !more && at >= 0 {
 		var c *syncline.Batch
-		if c, keep, err = s.chunk(ctx); err == nil {
+		if c, keep, err = s.chunk(ctx, at, pace); err == nil {
 			c, err = s.seal(c)
 		}
 		if err != nil {

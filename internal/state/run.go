@@ -15,6 +15,7 @@ const (
 	RunRunning   = "running"
 	RunDone      = "done"
 	RunFailed    = "failed"
+	RunCancelled = "cancelled"
 )
 
 // RunRow is a run and how far it has got.
@@ -23,18 +24,43 @@ type RunRow struct {
 	Source string
 	// Status is one of the constants above.
 	Status string
-	// Chunks and Rows are what is in the log of it.
-	Chunks uint32
-	Rows   int64
+	// Chunks and Rows are what is in the log of it, up to entry Seq. Scanned are the rows that were read: those that Where left out, too.
+	Chunks  uint32
+	Rows    int64
+	Scanned int64
+	Seq     syncline.Seq
+	// Estimate is about how many rows there are to read; 0 = not known.
+	Estimate int64
 	// Error says why it failed, with its code.
 	Error string
+	Steering
 	// Created and Updated are set by the store.
 	Created, Updated time.Time
+}
+
+// Steering is what an operator wants of a run.
+type Steering struct {
+	// Held: nothing more is read until that is lifted. Cancelled: nothing more is read, and the run ends.
+	Held, Cancelled bool
+	// Rate bounds the rows that are read in a second; 0 = as fast as live changes allow.
+	Rate int64
+	// Reason and By tell of the last pause or cancellation why and by whom.
+	Reason, By string
+}
+
+// Over reports whether nothing more becomes of the run.
+func (r *RunRow) Over() bool {
+	return r.Status == RunDone || r.Status == RunFailed || r.Status == RunCancelled
 }
 
 // AddRun takes note of a run that is to be done. One whose id is known is left as it is, unless it has failed: whoever asks for it again
 // is to be answered again.
 func (s *Store) AddRun(ctx context.Context, source string, r syncline.Run) error {
+	return s.AddSync(ctx, RunRow{Run: r, Source: source})
+}
+
+// AddSync is AddRun for a run with a Rate and an Estimate.
+func (s *Store) AddSync(ctx context.Context, r RunRow) error {
 	keys, err := json.Marshal(r.Keys)
 	if err != nil {
 		return err
@@ -45,8 +71,8 @@ func (s *Store) AddRun(ctx context.Context, source string, r syncline.Run) error
 	}
 	now := micros(time.Now())
 	return s.write(ctx, "add run "+r.ID, func(ctx context.Context, w *writer) error {
-		_, err := w.exec(ctx, sqlAddRun, r.ID, source, r.Kind, r.Entity, string(keys), string(routes), r.Reset, RunRequested, 0, 0, "",
-			now, now, r.Force)
+		_, err := w.exec(ctx, sqlAddRun, r.ID, r.Source, r.Kind, r.Entity, string(keys), string(routes), r.Reset, RunRequested, now, now,
+			r.Force, string(r.From), r.Where, r.Rate, r.Estimate)
 		return err
 	})
 }
@@ -103,7 +129,7 @@ func (s *Store) runs(ctx context.Context, query string, args ...any) ([]RunRow, 
 		var keys, routes []byte
 		var created, updated int64
 		if err := rows.Scan(&r.ID, &r.Source, &r.Kind, &r.Entity, &keys, &routes, &r.Reset, &r.Status, &r.Chunks, &r.Rows, &r.Error,
-			&created, &updated, &r.Force); err != nil {
+			&created, &updated, &r.Force, &r.From, &r.Where, &r.Rate, &r.Estimate, &r.Scanned, &r.Seq, &r.Held, &r.Cancelled, &r.Reason, &r.By); err != nil {
 			return err
 		}
 		r.Created, r.Updated = fromMicros(created), fromMicros(updated)
@@ -127,10 +153,21 @@ func (s *Store) TrimRuns(ctx context.Context, source string, before time.Time) e
 	})
 }
 
-// UpdateRun writes status, chunks, rows and error of a run; ErrNotFound is in the chain where there is none.
+// SteerRun takes note of what is wanted of a run that is not over; ErrNotFound is in the chain where there is none.
+func (s *Store) SteerRun(ctx context.Context, id string, st Steering) error {
+	return s.write(ctx, "steer run "+id, func(ctx context.Context, w *writer) error {
+		n, err := w.exec(ctx, sqlSteerRun, st.Held, st.Cancelled, st.Rate, st.Reason, st.By, micros(time.Now()), id)
+		if err == nil && n == 0 {
+			err = notFound("run_not_found", "sync that is not over with the id", id)
+		}
+		return err
+	})
+}
+
+// UpdateRun writes status, chunks, rows, place and error of a run; what is wanted of it stays; ErrNotFound is in the chain where there is none.
 func (s *Store) UpdateRun(ctx context.Context, r RunRow) error {
 	return s.write(ctx, "update run "+r.ID, func(ctx context.Context, w *writer) error {
-		n, err := w.exec(ctx, sqlSetRun, r.Status, r.Chunks, r.Rows, r.Error, micros(time.Now()), r.ID)
+		n, err := w.exec(ctx, sqlSetRun, r.Status, r.Chunks, r.Rows, r.Scanned, int64(r.Seq), r.Error, micros(time.Now()), r.ID)
 		if err == nil && n == 0 {
 			err = notFound("run_not_found", "run", r.ID)
 		}

@@ -144,8 +144,9 @@ const (
 		ON CONFLICT (version) DO NOTHING`
 	sqlTrimConfigs = `DELETE FROM config WHERE version <= ?`
 
-	runColumns = `id, source, kind, entity, keys, routes, reset, status, chunks, rows, error, created, updated, force`
-	sqlAddRun  = `INSERT INTO run (` + runColumns + `) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+	runColumns = `id, source, kind, entity, keys, routes, reset, status, chunks, rows, error, created, updated, force, from_key, condition, rate, estimate,
+		scanned, seq, held, cancelled, reason, by`
+	sqlAddRun = `INSERT INTO run (` + runColumns + `) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, 0, '', ?, ?, ?, ?, ?, ?, ?, 0, 0, 0, 0, '', '')
 		ON CONFLICT (id) DO UPDATE SET status = excluded.status, error = '', updated = excluded.updated WHERE run.status = 'failed'`
 	sqlRun       = `SELECT ` + runColumns + ` FROM run WHERE id = ?`
 	sqlOpenRun   = `SELECT ` + runColumns + ` FROM run WHERE source = ? AND status IN ('requested', 'running') ORDER BY n`
@@ -153,8 +154,9 @@ const (
 	sqlRuns      = `SELECT ` + runColumns + ` FROM run WHERE source = ? AND ` + worthListing + ` ORDER BY n DESC LIMIT ?`
 	sqlAllRuns   = `SELECT ` + runColumns + ` FROM run WHERE ` + worthListing + ` ORDER BY n DESC LIMIT ?`
 	sqlRunsPage  = `SELECT ` + runColumns + ` FROM run WHERE ` + worthListing + ` AND n < (SELECT n FROM run WHERE id = ?) ORDER BY n DESC LIMIT ?`
-	sqlTrimRuns  = `DELETE FROM run WHERE source = ? AND status IN ('done', 'failed') AND updated < ?`
-	sqlSetRun    = `UPDATE run SET status = ?, chunks = ?, rows = ?, error = ?, updated = ? WHERE id = ?`
+	sqlTrimRuns  = `DELETE FROM run WHERE source = ? AND status IN ('done', 'failed', 'cancelled') AND updated < ?`
+	sqlSetRun    = `UPDATE run SET status = ?, chunks = ?, rows = ?, scanned = ?, seq = ?, error = ?, updated = ? WHERE id = ?`
+	sqlSteerRun  = `UPDATE run SET held = ?, cancelled = ?, rate = ?, reason = ?, by = ?, updated = ? WHERE id = ? AND status IN ('requested', 'running')`
 
 	verificationColumns  = `n, id, status, spec, progress, created, updated`
 	sqlAddVerification   = `INSERT INTO verification (id, status, spec, progress, created, updated) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING`
