@@ -63,3 +63,18 @@ func (r SourceRisk) AtRisk() bool {
 	}
 	return r.SafeBytes != nil && *r.SafeBytes < (*r.SafeBytes+r.HeldBytes)/10
 }
+
+// Gap is what a log goes on without: changes that its source cannot bring any more, or that it was decided to give up. A Source that is
+// opened with it begins its stream anew, under the next epoch, instead of refusing to go on. What changed meanwhile is for others to find.
+type Gap struct {
+	// Epoch is that of the log's end when the gap was declared. A log whose end has a later one has the gap behind it.
+	Epoch uint32
+	// After is when the stream may begin anew; the system is freed of what it keeps for us before.
+	After time.Time
+	// Begin and End note, durably, from which position on changes are missing, and where the stream begins again. Begin is called before
+	// anything is given up. Each may be called more than once; the last word counts.
+	Begin, End func(ctx context.Context, p Position) error
+}
+
+// Declared reports whether a log that ends at this position is to go on behind the gap.
+func (g *Gap) Declared(last Position) bool { return g != nil && last.Epoch <= g.Epoch }

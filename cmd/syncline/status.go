@@ -1,8 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -78,7 +80,7 @@ func printSystems(w io.Writer, systems []ops.SystemStatus) {
 			}
 			line = fmt.Sprintf("%s\t%s\t%s\t%d\t%.0f\t%s\t%s\t%s", s.Name, s.Type, s.State, s.Log.Captured, s.Log.Rate, size(s.Log.Bytes), held(s.Risk), position)
 		}
-		t.row(line, append(notes(s.Error, s.Warnings), riskNotes(s.Risk)...))
+		t.row(line, slices.Concat(notes(s.Error, s.Warnings), riskNotes(s.Risk), gapNotes(s.Gap)))
 	}
 	t.print(w)
 }
@@ -106,6 +108,31 @@ func riskNotes(r *ops.SourceRisk) []string {
 	return []string{"warning: " + note}
 }
 
+// gapNotes say what is missing, and what becomes of it.
+func gapNotes(g *ops.DeclaredGap) []string {
+	if g == nil {
+		return nil
+	}
+	what := fmt.Sprintf("changes from %s to %s are missing", g.From, cmp.Or(g.To, "where the stream begins again"))
+	if g.ToSeq > 0 {
+		what = fmt.Sprintf("entries %d to %d of the log are missing", g.FromSeq, g.ToSeq)
+	} else if g.From == "" {
+		what = "a part of the log is missing"
+	}
+	note := fmt.Sprintf("gap: %s (%s, by %s, since %s)", what, g.Reason, g.By, instant(g.Since))
+	switch {
+	case g.Status == "filling":
+		note += "; the records are being read again"
+	case g.Next != nil:
+		note += "; goes on at " + instant(*g.Next)
+	}
+	list := []string{note}
+	if g.Error != "" {
+		list = append(list, fmt.Sprintf("try %d: %s", g.Attempts, g.Error))
+	}
+	return list
+}
+
 func printRoutes(w io.Writer, routes []ops.RouteStatus) {
 	t := newNoted("ROUTE\tFROM\tTO\tSTATE\tLAG\tEVENTS/S\tAPPLIED\tPARKED\tP50\tP99")
 	for _, r := range routes {
@@ -120,7 +147,7 @@ func routeNotes(r *ops.RouteStatus) (list []string) {
 	for _, p := range r.Pauses {
 		list = append(list, fmt.Sprintf("paused: %s %s since %s by %s: %s", p.Kind, p.Name, instant(p.Since), p.By, p.Reason))
 	}
-	list = append(list, notes(r.Error, r.Warnings)...)
+	list = slices.Concat(list, notes(r.Error, r.Warnings), gapNotes(r.Gap))
 	switch {
 	case r.State == ops.RouteRunning || r.State == ops.RouteStarting || r.Error == nil:
 	case r.NextTry != nil:

@@ -20,7 +20,7 @@ func TestColumnsStayAligned(t *testing.T) {
 	printSystems(&out, []ops.SystemStatus{
 		{Name: "crm", Type: "postgres", State: "halted", Log: &ops.LogStatus{Position: "0/0/0"},
 			Error: &ops.Fault{Code: "slot_missing", Text: "slot_missing: the slot is gone", Fix: "make it"},
-			Risk: &ops.SourceRisk{Slot: "syncline_crm", SlotState: "unreserved", HeldBytes: 9 << 30, SafeBytes: &left, AtRisk: true}},
+			Risk:  &ops.SourceRisk{Slot: "syncline_crm", SlotState: "unreserved", HeldBytes: 9 << 30, SafeBytes: &left, AtRisk: true}},
 		{Name: "warehouse", Type: "postgres", State: "running"},
 		{Name: "s", Type: "sqlite", State: "running", Log: &ops.LogStatus{Last: 1, Position: "1/2/0"}},
 	})

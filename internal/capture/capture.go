@@ -91,6 +91,7 @@ type Capture struct {
 	wake  chan struct{} // buffered by one: Resume leaves a note, Run takes it
 	renew chan struct{} // likewise, of Reopen
 	steer chan struct{} // likewise, of Steer and of runs that are handed over
+	anew  chan struct{} // likewise, of Drop
 
 	// m and reader belong to the goroutine of Run, or to the caller of Wants, Take and Step. reader is nil without Run.
 	// away: the log was told of an error that closed the source.
@@ -131,7 +132,7 @@ func New(o Options) *Capture {
 	if o.MaxDelay <= 0 {
 		o.MaxDelay = 30 * time.Second
 	}
-	c := &Capture{o: o, log: o.Logger.With("source", o.Source), wake: make(chan struct{}, 1), renew: make(chan struct{}, 1), steer: make(chan struct{}, 1), m: newMachine(o.Source, o.Limits),
+	c := &Capture{o: o, log: o.Logger.With("source", o.Source), wake: make(chan struct{}, 1), renew: make(chan struct{}, 1), steer: make(chan struct{}, 1), anew: make(chan struct{}, 1), m: newMachine(o.Source, o.Limits),
 		runs: make(roster), missed: make(map[string]*missed), wishes: make(map[string]state.Steering), sifts: make(map[string]*selection), meters: make(map[string]*meter), status: Status{State: StateStarting, Since: o.Now()}}
 	c.derive = newDeriver(o.Derive, c.underived)
 	return c
@@ -188,6 +189,14 @@ func (c *Capture) Reopen(k Kind) {
 	c.mu.Unlock()
 	select {
 	case c.renew <- struct{}{}:
+	default:
+	}
+}
+
+// Drop closes the source, without waiting for the log to take what it gave, and opens one at the log's end. It does not wait for that.
+func (c *Capture) Drop() {
+	select {
+	case c.anew <- struct{}{}:
 	default:
 	}
 }

@@ -49,8 +49,8 @@ type machine struct {
 	broken error
 	// failed is why the source is closed now.
 	failed error
-	// renewed: another source is to be opened once what this one gave is in the log.
-	renewed bool
+	// renewed: another source is to be opened once what this one gave is in the log. dropped: at once, and what it gave is void.
+	renewed, dropped bool
 }
 
 type phase uint8
@@ -132,7 +132,7 @@ func (m *machine) begin(v move) move {
 // work decides while the source is open.
 func (m *machine) work() move {
 	switch {
-	case m.failed != nil:
+	case m.failed != nil, m.dropped:
 		return m.begin(moveClose)
 	case m.resting:
 		return moveWait
@@ -183,7 +183,7 @@ func (m *machine) opened(last syncline.Position, born bool) {
 // wants reports whether the source is to be asked for a batch: what is read ahead is bounded, and nothing is read ahead of a batch
 // that must be in the log first.
 func (m *machine) wants() bool {
-	if m.phase != phaseOpen || m.reading || m.stopping || m.renewed || m.broken != nil || m.failed != nil {
+	if m.phase != phaseOpen || m.reading || m.stopping || m.renewed || m.dropped || m.broken != nil || m.failed != nil {
 		return false
 	}
 	if len(m.waiting) == 0 {
@@ -255,7 +255,7 @@ func (m *machine) appended(err error) {
 // Born reports whether the source whose last batch in the log this is had begun by then. The first word of one that was never captured
 // may say only that it is going to; a place in its stream, even before the first change, says that it has.
 func Born(last *syncline.Batch) bool {
-	return last.Position.Commit > 0 || last.Position.Ordinal > 0 || last.Chunk != nil || !last.Sync
+	return last.Position.Epoch > 1 || last.Position.Commit > 0 || last.Position.Ordinal > 0 || last.Chunk != nil || !last.Sync
 }
 
 // recorded takes over whether the progress of the run was noted.
@@ -274,7 +274,7 @@ func (m *machine) elapsed() {
 // closed takes over that the source is closed, or did not open, and why.
 func (m *machine) closed(err error) {
 	m.busy, m.phase, m.reading, m.resting, m.stalled = false, phaseClosed, false, false, false
-	m.waiting, m.inflight, m.broken, m.failed, m.renewed = nil, nil, nil, nil, false
+	m.waiting, m.inflight, m.broken, m.failed, m.renewed, m.dropped = nil, nil, nil, nil, false, false
 	switch {
 	case err == nil || m.stopping:
 	case syncline.ClassOf(err) != syncline.Transient: // a batch that the log refuses is refused again
@@ -296,6 +296,13 @@ func (m *machine) resumed() {
 // renew takes over that another source is to be opened in place of this one. One that is closed is tried at once.
 func (m *machine) renew() {
 	m.renewed = m.phase == phaseOpen
+	m.resumed()
+}
+
+// drop takes over that the source is to be opened anew at the log's end, whatever it gave: the log may never take that. What is on its
+// way into the log is waited for, because it may be stored.
+func (m *machine) drop() {
+	m.dropped = m.phase == phaseOpen
 	m.resumed()
 }
 

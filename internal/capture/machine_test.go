@@ -66,6 +66,7 @@ func closes(m *machine)             { m.closed(m.failed) }
 func passes(m *machine)             { m.elapsed() }
 func resumes(m *machine)            { m.resumed() }
 func renews(m *machine)             { m.renew() }
+func drops(m *machine)              { m.drop() }
 func stops(m *machine)              { m.stop() }
 func asks(m *machine)               { m.asked() }
 func refuses(err error) input       { return func(m *machine) { m.appended(err) } }
@@ -147,6 +148,29 @@ func TestMachine(t *testing.T) {
 			{renews, []string{"append 1.1 to 1"}, false},
 			{stores, []string{"relieve", "confirm 1", "close"}, false},
 			{closes, []string{"open"}, false},
+		}, StateRunning},
+		{"a source is dropped with what the log does not take", []step{
+			{opens, none, true},
+			{gives(txn(1, 1, 1)), []string{"append 1.1 to 1"}, true},
+			{gives(txn(2, 1, 1)), none, true},
+			{refuses(errDown), []string{"pause"}, true},
+			{drops, []string{"close"}, false},
+			{closes, []string{"open"}, false},
+			{opens, none, true},
+			{gives(txn(1, 1, 1)), []string{"append 1.1 to 1"}, true},
+			{stores, []string{"confirm 1"}, true},
+		}, StateRunning},
+		{"a source is not dropped before it is known what became of an append", []step{
+			{opens, none, true},
+			{gives(txn(1, 1, 1)), []string{"append 1.1 to 1"}, true},
+			{drops, none, false},
+			{stores, []string{"close"}, false},
+			{closes, []string{"open"}, false},
+		}, StateRunning},
+		{"dropping a source that has halted opens one", []step{
+			{fails(errLarge), []string{"halt"}, false},
+			{drops, []string{"open"}, false},
+			{opens, none, true},
 		}, StateRunning},
 		{"a transaction that goes on is one", []step{
 			{opens, none, true},

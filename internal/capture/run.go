@@ -127,6 +127,8 @@ func (c *Capture) Run(ctx, hard context.Context) error {
 			case <-c.renew:
 				c.derive = newDeriver(c.next().Derive, c.underived)
 				c.m.renew()
+			case <-c.anew:
+				c.m.drop()
 			case <-timer.C:
 				c.m.elapsed()
 			}

@@ -73,7 +73,11 @@ func postgresSource(d *Daemon, s *source) (func() (syncline.Source, error), erro
 	for _, e := range c.Entities {
 		o.Entities = append(o.Entities, pgsource.Entity{Name: e.Name, Table: e.Table, Key: e.Key, Version: e.Version})
 	}
-	return func() (syncline.Source, error) { return pgsource.New(o) }, nil
+	return func() (syncline.Source, error) {
+		o := o
+		o.Gap = s.gap.Load()
+		return pgsource.New(o)
+	}, nil
 }
 
 func postgresOptions(d *Daemon, r *route) pgtarget.Options {
@@ -100,7 +104,11 @@ func sqliteSource(d *Daemon, s *source) (func() (syncline.Source, error), error)
 	for _, e := range c.Entities {
 		o.Entities[e.Name] = sqlite.Entity{Table: e.Table, Key: e.Key, Version: e.Version}
 	}
-	return func() (syncline.Source, error) { return sqlite.NewSource(o), nil }, nil
+	return func() (syncline.Source, error) {
+		o := o
+		o.Gap = s.gap.Load()
+		return sqlite.NewSource(o), nil
+	}, nil
 }
 
 func sqliteOptions(d *Daemon, r *route) sqlite.TargetOptions {

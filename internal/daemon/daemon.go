@@ -56,6 +56,10 @@ type Daemon struct {
 
 	housework chan struct{} // buffered by one: a capture whose log is full leaves a note, keepHouse takes it
 
+	// mending is held while gaps are looked at; mended is where the log ended when everything was read that fills a gap, by its id.
+	mending sync.Mutex
+	mended  map[string]syncline.Seq
+
 	refusals chan struct{} // buffered by one: a capture whose source refused a run leaves a note, tellRefused takes it
 
 	// changes are sent by whoever applies a configuration and taken by Run, which answers each; over is closed when it takes no more.
@@ -95,7 +99,8 @@ func Open(ctx context.Context, o Options) (d *Daemon, err error) {
 	}
 	redis.LogTo(o.Logger)
 	d = &Daemon{o: o, log: o.Logger, registry: prometheus.NewRegistry(), started: time.Now(),
-		changes: make(chan *change), over: make(chan struct{}), housework: make(chan struct{}, 1), refusals: make(chan struct{}, 1), verifier: newVerifier(), unheard: make(map[string]bool), indexes: make(map[string]*search.Directory)}
+		changes: make(chan *change), over: make(chan struct{}), housework: make(chan struct{}, 1), refusals: make(chan struct{}, 1), verifier: newVerifier(),
+		mended: make(map[string]syncline.Seq), unheard: make(map[string]bool), indexes: make(map[string]*search.Directory)}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, d.Close())
@@ -249,6 +254,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 	house.Go(func() { d.watchRisks(routeCtx) })
 	house.Go(func() { d.watch(routeCtx) })
 	house.Go(func() { d.checkHealth(routeCtx) })
+	house.Go(func() { d.mendGaps(routeCtx) })
 	house.Go(func() { d.tellRefused(routeCtx) })
 	house.Go(func() { d.keepVerifying(routeCtx) })
 	house.Go(func() { notices.run(routeCtx, d.logConflicts) })

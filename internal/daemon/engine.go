@@ -42,12 +42,17 @@ func (d *Daemon) Engine() ops.Engine { return engine{d} }
 
 func (e engine) Status(ctx context.Context) (ops.Status, error) {
 	s := ops.Status{Version: e.o.Version, Started: e.started, UptimeSeconds: time.Since(e.started).Seconds()}
+	gaps, err := e.state.OpenGaps(ctx)
+	if err != nil {
+		return s, err
+	}
 	for _, sys := range e.set().config.Systems {
 		one := ops.SystemStatus{Name: sys.Name, Type: string(sys.Type), State: "unknown", Since: e.started}
 		if src := e.source(sys.Name); src != nil {
 			if err := e.sourceStatus(ctx, src, &one); err != nil {
 				return s, err
 			}
+			one.Gap = sourceGap(gaps, sys.Name, "")
 		}
 		for _, r := range e.set().routes {
 			if r.target.Name == sys.Name {
@@ -56,7 +61,6 @@ func (e engine) Status(ctx context.Context) (ops.Status, error) {
 		}
 		s.Systems = append(s.Systems, one)
 	}
-	var err error
 	s.Pauses, err = e.Pauses(ctx)
 	return s, err
 }
@@ -96,11 +100,16 @@ func fault(err error) *ops.Fault {
 
 func (e engine) Routes(ctx context.Context) ([]ops.RouteStatus, error) {
 	var list []ops.RouteStatus
+	gaps, err := e.state.OpenGaps(ctx)
+	if err != nil {
+		return nil, err
+	}
 	for _, r := range e.set().routes {
 		one, err := e.routeStatus(ctx, r)
 		if err != nil {
 			return nil, err
 		}
+		one.Gap = sourceGap(gaps, r.source.system.Name, r.id)
 		list = append(list, one)
 	}
 	for _, rule := range e.set().config.Rules {

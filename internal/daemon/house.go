@@ -28,6 +28,8 @@ const (
 const (
 	keepConflicts = 30 * 24 * time.Hour
 	maxConflicts  = 1_000_000
+	// keepGaps is for how long gaps are remembered that are closed.
+	keepGaps = 30 * 24 * time.Hour
 )
 
 // keepHouse purges what every route has applied and nobody must keep any more, and lets go of the route that is farthest behind
@@ -52,6 +54,9 @@ func (d *Daemon) keepHouse(ctx context.Context) {
 			}
 			if err := d.state.TrimConflicts(ctx, trimmed.Add(-keepConflicts), maxConflicts); err != nil && ctx.Err() == nil {
 				d.log.Warn("decided conflicts are not removed", "err", err)
+			}
+			if err := d.state.TrimGaps(ctx, trimmed.Add(-keepGaps)); err != nil && ctx.Err() == nil {
+				d.log.Warn("gaps that are closed are not forgotten", "err", err)
 			}
 		}
 		if round {

@@ -46,6 +46,8 @@ type stream struct {
 	capture   *capture.Capture
 	// refused: the log was too full for a batch since it was last looked after.
 	refused atomic.Bool
+	// gap is what its log goes on without; nil = nothing.
+	gap atomic.Pointer[syncline.Gap]
 	// asked is what its system has told of what it keeps; nil = nothing yet.
 	asked atomic.Pointer[asked]
 	// younger is where firstYounger goes on. It belongs to the goroutine of keepHouse.
@@ -108,6 +110,9 @@ func (d *Daemon) newStream(ctx context.Context, s *source) error {
 	}
 	s.feed = apply.NewFeed(s.log)
 	if s.forgotten, err = d.forgotten(ctx, s.system.Name, s.log); err != nil {
+		return errors.Join(err, s.log.Close())
+	}
+	if err := d.loadGap(ctx, s); err != nil {
 		return errors.Join(err, s.log.Close())
 	}
 	s.capture = capture.New(capture.Options{Source: s.system.Name, Open: kind.Open, Derive: kind.Derive, Log: s.log, Runs: d.state, Logger: d.log,

@@ -108,6 +108,7 @@ func (a *api) register(mux *http.ServeMux, o Options) ([]byte, map[string]*opera
 	add(h, op(h, "routes", "GET", "/v1/routes", "The routes"), a.routes)
 	add(h, op(h, "route", "GET", "/v1/routes/{id}", "One route"), a.route)
 	add(h, op(h, "resume-system", "POST", "/v1/systems/{name}/resume", "Have a stopped source, and the stopped routes to a target, try again now"), a.resumeSystem)
+	add(h, op(h, "accept-gap", "POST", "/v1/systems/{name}/accept-gap", "Have a source that has halted because changes are missing go on behind the gap, and its records read again"), a.acceptGap)
 	add(h, op(h, "resume-route", "POST", "/v1/routes/{id}/resume", "Have a stopped route try again now"), a.resumeRoute)
 	add(h, op(h, "tasks", "GET", "/v1/tasks", "The tasks that are not simply done, without their records"), a.tasks)
 	add(h, op(h, "task", "GET", "/v1/tasks/{id}", "One task with its record"), a.task)
@@ -256,6 +257,12 @@ func (a *api) resumeSystem(ctx context.Context, in *struct {
 	Name string `path:"name"`
 }) (*struct{}, error) {
 	return a.done(ctx, a.engine.ResumeSystem(ctx, in.Name))
+}
+
+func (a *api) acceptGap(ctx context.Context, in *struct {
+	Name string `path:"name"`
+}) (*struct{}, error) {
+	return a.done(ctx, a.engine.AcceptGap(ctx, in.Name))
 }
 
 func (a *api) resumeRoute(ctx context.Context, in *taskID) (*struct{}, error) {

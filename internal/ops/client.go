@@ -120,6 +120,12 @@ func (c *Client) ResumeSystem(ctx context.Context, name string) error {
 	return err
 }
 
+// AcceptGap has a source that has halted because changes are missing go on behind the gap.
+func (c *Client) AcceptGap(ctx context.Context, name string) error {
+	_, err := call[struct{}](ctx, c, "POST", "/v1/systems/"+url.PathEscape(name)+"/accept-gap", nil)
+	return err
+}
+
 // Pauses returns what is paused.
 func (c *Client) Pauses(ctx context.Context) ([]Pause, error) {
 	return all[Pause](ctx, c, "/v1/pauses", nil, 0)

@@ -22,6 +22,8 @@ type Engine interface {
 	ResumeRoute(ctx context.Context, id string) error
 	// ResumeSystem does the same for a system as a source, and for the routes that write to it.
 	ResumeSystem(ctx context.Context, name string) error
+	// AcceptGap has a source that has halted because changes are missing go on without them, and its records read again.
+	AcceptGap(ctx context.Context, name string) error
 	// Pauses returns what is paused.
 	Pauses(context.Context) ([]Pause, error)
 	// Pause holds back the routes of what is named, durably, and waits a while for the batches in hand.
@@ -129,30 +131,8 @@ type SystemStatus struct {
 	Log *LogStatus `json:"log,omitempty"`
 	// Risk is set on a source whose system keeps something for it, once it has told what.
 	Risk *SourceRisk `json:"risk,omitempty"`
-}
-
-// SourceRisk is what a system keeps for its source, and how near it is to keeping it no longer.
-type SourceRisk struct {
-	// At is when the system was asked.
-	At time.Time `json:"at"`
-	// System is who the system says that it is.
-	System string `json:"system_id,omitempty"`
-	Slot   string `json:"slot,omitempty"`
-	// SlotState is reserved, extended, unreserved (needed changes may be removed any moment), lost or missing; Reason is the system's word for a loss.
-	SlotState string `json:"slot_state,omitempty" enum:"reserved,extended,unreserved,lost,missing"`
-	Reason    string `json:"reason,omitempty"`
-	// Active: the slot is being read.
-	Active bool `json:"active"`
-	// HeldBytes is what the system keeps for the source, SafeBytes how much more it may write before it removes what is needed (absent =
-	// no limit), LagBytes what it has written behind what was confirmed, LagSeconds how long a change takes until it is confirmed.
-	HeldBytes  int64   `json:"held_bytes"`
-	SafeBytes  *int64  `json:"safe_bytes,omitempty"`
-	LagBytes   int64   `json:"lag_bytes"`
-	LagSeconds float64 `json:"lag_seconds"`
-	// HeldChanges is how many changes a change table holds.
-	HeldChanges int64 `json:"held_changes,omitempty"`
-	// AtRisk: something that is needed was lost or is about to be.
-	AtRisk bool `json:"at_risk"`
+	// Gap is what the source's log goes on without, until it was read again.
+	Gap *DeclaredGap `json:"gap,omitempty"`
 }
 
 // LogStatus is what a source's log holds.
@@ -197,7 +177,9 @@ type RouteStatus struct {
 	NextTry *time.Time `json:"next_try,omitempty"`
 	// Warnings are what an operator should know and what does not stop the route.
 	Warnings []string `json:"warnings,omitempty" nullable:"false"`
-	Cursor   Place    `json:"cursor"`
+	// Gap is what the route lacks of its log, until it was read again.
+	Gap    *DeclaredGap `json:"gap,omitempty"`
+	Cursor Place        `json:"cursor"`
 	// LogEnd is the last entry of the source's log.
 	LogEnd uint64 `json:"log_end"`
 	// LagEvents is how many events of the log are not applied yet, LagSeconds the age of the oldest of them.

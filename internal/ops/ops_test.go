@@ -102,6 +102,10 @@ func (f *fake) ResumeSystem(_ context.Context, name string) error {
 	f.asked = append(f.asked, "resume system "+name)
 	return f.err
 }
+func (f *fake) AcceptGap(_ context.Context, name string) error {
+	f.asked = append(f.asked, "accept the gap of "+name)
+	return f.err
+}
 func (f *fake) Pauses(context.Context) ([]Pause, error) { return f.pauses, f.err }
 func (f *fake) Pause(_ context.Context, list []state.Pause) (Paused, error) {
 	f.paused = append(f.paused, list...)

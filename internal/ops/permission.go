@@ -55,6 +55,7 @@ var least = map[string]access.Role{
 	"verification-differences": access.Viewer,
 	"verifications":            access.Viewer,
 
+	"accept-gap":          access.Operator,
 	"audit":               access.Operator,
 	"cancel-task":         access.Operator,
 	"cancel-tasks":        access.Operator,

@@ -12,7 +12,7 @@ import (
 
 // intend is the batch that must be in the log before the slot is made: a slot of our name that is found after it is ours.
 func (s *Source) intend() *syncline.Batch {
-	s.state = checkpoint{Format: checkpointFormat, Identity: s.identity, State: stateIntent}
+	s.state = s.heir(stateIntent)
 	s.checkpoint = nil
 	s.phase = phaseCreate
 	b := s.batch()
@@ -35,12 +35,16 @@ func (s *Source) create(ctx context.Context) (*syncline.Batch, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.pos = syncline.Position{Epoch: epoch, Commit: uint64(ex.point)}
+	s.pos = syncline.Position{Epoch: s.epoch, Commit: uint64(ex.point)}
 	s.resume = s.pos
 	s.confirmed.Store(s.pos.Commit)
-	s.born()
 	s.phase = phaseRun
-	if len(s.state.Runs) == 0 {
+	if s.epoch > firstEpoch {
+		hangUp(conn)
+		if err := s.endGap(ctx); err != nil {
+			return nil, err
+		}
+	} else if s.born(); len(s.state.Runs) == 0 {
 		hangUp(conn)
 	} else if err := s.startCopier(ctx, conn, s.keylessFirst(), nil, copyMode{empty: true}); err != nil {
 		return nil, err

@@ -98,9 +98,9 @@ func TestCheckOfASlot(t *testing.T) {
 	}
 	check(0, true, "", "")
 	check(1, true, "", "") // the intent alone: the slot is made again
-	check(2, true, "slot_missing", "begin a new log")
+	check(2, true, "slot_missing", "--accept-gap")
 	check(0, false, "slot_missing", "pg_create_logical_replication_slot")
-	check(1, false, "slot_missing", "begin a new log")
+	check(1, false, "slot_missing", "--accept-gap")
 	d.exec("SELECT pg_create_logical_replication_slot($1, 'pgoutput')", d.slotOf())
 	check(0, true, "slot_foreign", "pg_drop_replication_slot")
 	check(1, true, "", "")

@@ -21,14 +21,19 @@ func (s *Source) Open(ctx context.Context, stored []byte, last syncline.Position
 	if s.tables, err = s.findTables(ctx); err != nil {
 		return err
 	}
+	s.epoch = max(last.Epoch, firstEpoch)
 	s.pos = last
-	s.pos.Epoch = epoch
+	s.pos.Epoch = s.epoch
 	s.resume, s.emitted, s.marked = s.pos, s.pos, time.Now()
 	s.confirmed.Store(s.pos.Commit)
 	if len(stored) == 0 {
 		return s.openNew(ctx)
 	}
-	if s.state, err = decodeCheckpoint(stored); err != nil {
+	s.state, err = decodeCheckpoint(stored)
+	if s.opt.Gap.Declared(s.pos) {
+		return s.openBehindGap(ctx)
+	}
+	if err != nil {
 		return err
 	}
 	if err := s.checkIdentity(); err != nil {
@@ -79,12 +84,17 @@ func (s *Source) openNew(ctx context.Context) error {
 	if err := s.checkSlot(sl); err != nil {
 		return err
 	}
-	s.pos = syncline.Position{Epoch: epoch, Commit: uint64(sl.confirmed)}
-	s.resume, s.emitted = s.pos, s.pos
-	s.confirmed.Store(s.pos.Commit)
+	s.beginAt(sl)
 	s.born()
 	s.phase = phaseRecord
 	return s.startNow(ctx)
+}
+
+// beginAt has the stream begin where a slot that was made by hand stands.
+func (s *Source) beginAt(sl *slot) {
+	s.pos = syncline.Position{Epoch: s.epoch, Commit: uint64(sl.confirmed)}
+	s.resume, s.emitted = s.pos, s.pos
+	s.confirmed.Store(s.pos.Commit)
 }
 
 // openAgain goes on where the log ends.
@@ -98,7 +108,7 @@ func (s *Source) openAgain(ctx context.Context) error {
 	}
 	if sl.confirmed > lsn(s.pos.Commit) {
 		return syncline.Errorf(syncline.Fatal, "slot_ahead", "source %s: slot %s stands at %s, beyond the log's end at %s: the changes between were given to somebody else",
-			s.opt.Name, s.opt.Slot, sl.confirmed, lsn(s.pos.Commit)).WithFix(newLog + ": the tables are copied anew")
+			s.opt.Name, s.opt.Slot, sl.confirmed, lsn(s.pos.Commit)).WithFix("find out who read from it; then %s", s.acceptGap())
 	}
 	end, err := s.walEnd(ctx)
 	if err != nil {
@@ -106,7 +116,7 @@ func (s *Source) openAgain(ctx context.Context) error {
 	}
 	if end < lsn(s.pos.Commit) {
 		return syncline.Errorf(syncline.Fatal, "source_behind", "source %s: the server's WAL ends at %s, before the log's end at %s: the server lost changes that it had sent",
-			s.opt.Name, end, lsn(s.pos.Commit)).WithFix("the server was restored or lost its tail; " + newLog + ": the tables are copied anew")
+			s.opt.Name, end, lsn(s.pos.Commit)).WithFix("the server was restored or lost its tail: bring the newer one back; or %s", s.acceptGap())
 	}
 	if err := s.ensurePublications(ctx); err != nil {
 		return err
@@ -132,10 +142,8 @@ func (s *Source) startNow(ctx context.Context) error {
 // born sets the state right after the slot was made or accepted.
 func (s *Source) born() {
 	s.state = checkpoint{Format: checkpointFormat, Identity: s.identity, State: stateCreated}
-	s.checkpoint = nil
+	s.coverTables()
 	for _, t := range s.tables {
-		s.state.Entities = append(s.state.Entities, t.entity.Name)
-		s.noteTable(t)
 		routes, wanted := s.opt.InitialRoutes[t.entity.Name]
 		if s.opt.Snapshot == "never" || s.opt.InitialRoutes != nil && !wanted {
 			continue
@@ -143,6 +151,15 @@ func (s *Source) born() {
 		s.state.Runs = append(s.state.Runs, &progress{Run: "initial." + t.entity.Name, Kind: syncline.RunSnapshot, Entity: t.entity.Name, Routes: routes})
 	}
 	s.noteRuns()
+}
+
+// coverTables notes that the stream brings every change of the tables from where it begins.
+func (s *Source) coverTables() {
+	s.checkpoint = nil
+	for _, t := range s.tables {
+		s.state.Entities = append(s.state.Entities, t.entity.Name)
+		s.noteTable(t)
+	}
 }
 
 // admitEntities takes entities in that are new in the configuration. Transactions that wrote to their tables before they

@@ -49,7 +49,7 @@ func TestRisk(t *testing.T) {
 	p.close()
 	d.released()
 	before := d.risk(plain)
-	d.exec("SELECT pg_logical_emit_message(false, 'x', repeat('x', 3000000))")
+	d.exec("SELECT pg_logical_emit_message(true, 'x', repeat('x', 3000000))")
 	r := d.risk(plain)
 	if r.Active || r.HeldBytes < before.HeldBytes+3_000_000 || r.LagBytes < before.LagBytes+3_000_000 || r.LagBytes > r.HeldBytes {
 		t.Errorf("risk of a slot that nobody reads = %+v, was %+v", r, before)

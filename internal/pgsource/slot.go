@@ -71,19 +71,19 @@ func (s *Source) slotMissing() error {
 			WithFix("SELECT pg_create_logical_replication_slot(%s, 'pgoutput');", literal(s.opt.Slot))
 	}
 	return syncline.Errorf(syncline.Fatal, "slot_missing", "source %s: slot %s is gone, and with it the changes since the log's end", s.opt.Name, s.opt.Slot).
-		WithFix(newLog + ": a new slot is made and the tables are copied anew")
+		WithFix("find out who dropped it; then %s", s.acceptGap())
 }
 
 func (s *Source) slotLost() error {
 	return syncline.Errorf(syncline.Fatal, "slot_lost", "source %s: the server removed WAL that slot %s still needs", s.opt.Name, s.opt.Slot).
-		WithFix("raise max_slot_wal_keep_size; then SELECT pg_drop_replication_slot(%s); and "+newLog, literal(s.opt.Slot))
+		WithFix("raise max_slot_wal_keep_size; then %s", s.acceptGap())
 }
 
 // publicationLate is that the server reads a change with the publication as it was then, and there was none. It stays so, whoever
 // makes one now.
 func (s *Source) publicationLate() error {
 	return syncline.Errorf(syncline.Fatal, "publication_late", "source %s: publication %s did not exist when changes were made that slot %s has still to send",
-		s.opt.Name, s.opt.Publication, s.opt.Slot).WithFix("SELECT pg_drop_replication_slot(%s); and %s", literal(s.opt.Slot), newLog)
+		s.opt.Name, s.opt.Publication, s.opt.Slot).WithFix("%s", s.acceptGap())
 }
 
 // dropSlot removes the slot of our own birth that was cut, as soon as nobody uses it any more.
@@ -184,5 +184,5 @@ func (s *Source) checkIdentity() error {
 		return nil
 	}
 	return syncline.Errorf(syncline.Fatal, "source_changed", "source %s: the log was captured from %s", s.opt.Name, what).
-		WithFix("point the url back to the old one; or " + newLog + ": the tables are copied anew")
+		WithFix("point the url back to the old one; or, if this one is to be followed from now on, %s", s.acceptGap())
 }

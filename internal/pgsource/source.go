@@ -38,6 +38,8 @@ type Options struct {
 	Heartbeat time.Duration
 	// Marker is how often at most an idle source emits a batch that only moves the position; 0 = 10 s.
 	Marker time.Duration
+	// Gap, where it is declared at the log's end, has the stream begin anew behind it.
+	Gap *syncline.Gap
 	// Logged is the log's last sequence, for Check alone: what was logged needs the slot that it came from.
 	Logged syncline.Seq
 	Logger *slog.Logger
@@ -57,8 +59,8 @@ type Entity struct {
 const (
 	batchEvents = 4000
 	batchBytes  = 1 << 20
-	// epoch is Position.Epoch: this source has had one incarnation.
-	epoch = 1
+	// firstEpoch is Position.Epoch of a slot's first birth. Each gap behind which the stream begins anew has the next one.
+	firstEpoch = 1
 )
 
 // phase is how far the birth of the slot has come.
@@ -96,6 +98,7 @@ type Source struct {
 	state      checkpoint
 	checkpoint []byte // state as stored; nil = state changed
 
+	epoch   uint32            // Position.Epoch
 	pos     syncline.Position // where the stream stands, at or inside a transaction
 	resume  syncline.Position // events at or below it are in the log
 	emitted syncline.Position // of the last batch
@@ -112,7 +115,7 @@ type Source struct {
 
 	listing *listing // of a source that is not opened, see List
 
-	confirmed atomic.Uint64
+	confirmed atomic.Uint64 // a position of the epoch
 	// looked is when Next last looked whether the tables are the same.
 	looked time.Time
 
@@ -184,7 +187,7 @@ func slotName(s string) bool {
 
 // Confirm implements syncline.Source.
 func (s *Source) Confirm(p syncline.Position) {
-	for p.Epoch == epoch {
+	for p.Epoch == s.epoch {
 		old := s.confirmed.Load()
 		if p.Commit <= old {
 			return

@@ -162,7 +162,7 @@ func (s *Source) keepalive(walEnd uint64, reply bool) {
 // advance moves the position to before whatever commits at or after to.
 func (s *Source) advance(to uint64) {
 	if to > s.pos.Commit {
-		s.pos = syncline.Position{Epoch: epoch, Commit: to}
+		s.pos = syncline.Position{Epoch: s.epoch, Commit: to}
 	}
 }
 
@@ -234,7 +234,7 @@ func (s *Source) add(m *pgoutput.Message, b bound, size int) {
 	if s.chunk != nil {
 		s.touch(b, m)
 	}
-	at := syncline.Position{Epoch: epoch, Commit: st.commit, Ordinal: st.ordinal}
+	at := syncline.Position{Epoch: s.epoch, Commit: st.commit, Ordinal: st.ordinal}
 	if st.commit <= s.resume.Commit && at.Compare(s.resume) <= 0 {
 		return
 	}

@@ -65,7 +65,7 @@ func TestConfirmsOnlyWhatItIsTold(t *testing.T) {
 	}
 	last := p.log[len(p.log)-1].Position
 	p.src.Confirm(last)
-	p.src.Confirm(syncline.Position{Epoch: epoch, Commit: 1})
+	p.src.Confirm(syncline.Position{Epoch: firstEpoch, Commit: 1})
 	poll(t, func() bool { return d.confirmed() == lsn(last.Commit) })
 }
 

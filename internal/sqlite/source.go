@@ -56,6 +56,8 @@ type Options struct {
 	// InitialRoutes names the entities that the first copy is of and, for each, the routes that it is for (none = all routes).
 	// nil = every entity, for all routes. Of a table without a key, the stream begins at its copy for every route.
 	InitialRoutes map[string][]string
+	// Gap, where it is declared at the log's end, has the stream begin anew behind it.
+	Gap *syncline.Gap
 	// ChunkRows bounds a chunk of a run; 0 = 2000.
 	ChunkRows int
 	// Logger is told of what changes; nil = nobody.
@@ -170,8 +172,9 @@ func (s *Source) open(ctx context.Context, data []byte, last syncline.Position) 
 		return err
 	}
 	s.begun, s.at, s.epoch, s.confirmed = data != nil, last.Commit, max(last.Epoch, 1), last.Commit
+	behindGap := s.begun && s.opt.Gap.Declared(last)
 	if s.begun {
-		if err := json.Unmarshal(data, &s.checkpoint); err != nil {
+		if err := json.Unmarshal(data, &s.checkpoint); err != nil && !behindGap {
 			return syncline.Errorf(syncline.Fatal, "checkpoint_unreadable", "read checkpoint of %s: %w", s.opt.Name, err)
 		}
 	}
@@ -186,6 +189,9 @@ func (s *Source) open(ctx context.Context, data []byte, last syncline.Position) 
 	}
 	if s.writer, err = s.db.Conn(ctx); err != nil {
 		return classify(err, "connect to %s", s.path)
+	}
+	if behindGap {
+		return s.openBehindGap(ctx, last)
 	}
 	if s.begun { // before anything is written: it may be somebody else's database
 		if err := s.checkIdentity(ctx); err != nil {
@@ -206,19 +212,9 @@ func (s *Source) open(ctx context.Context, data []byte, last syncline.Position) 
 }
 
 // start begins a log: the stream from here on, and the copies of what is there.
-func (s *Source) start(ctx context.Context) (err error) {
-	if s.checkpoint.Database, err = s.identity(ctx); err != nil {
+func (s *Source) start(ctx context.Context) error {
+	if err := s.startStream(ctx); err != nil || !s.opt.Snapshot {
 		return err
-	}
-	if s.at, err = s.end(ctx); err != nil {
-		return err
-	}
-	s.confirmed, s.checkpoint.Entities = s.at, s.entities()
-	for id := range s.layouts {
-		s.checkpoint.Shape = max(s.checkpoint.Shape, id)
-	}
-	if !s.opt.Snapshot {
-		return nil
 	}
 	for _, e := range s.entities() {
 		routes, wanted := s.opt.InitialRoutes[e]
@@ -230,6 +226,37 @@ func (s *Source) start(ctx context.Context) (err error) {
 			Empty: true, Contains: keyless})
 	}
 	return nil
+}
+
+// startStream has the stream begin behind the last change that there is.
+func (s *Source) startStream(ctx context.Context) (err error) {
+	if s.checkpoint.Database, err = s.identity(ctx); err != nil {
+		return err
+	}
+	if s.at, err = s.end(ctx); err != nil {
+		return err
+	}
+	s.confirmed, s.checkpoint.Entities = s.at, s.entities()
+	for id := range s.layouts {
+		s.checkpoint.Shape = max(s.checkpoint.Shape, id)
+	}
+	return nil
+}
+
+// openBehindGap gives up what the log lacks: the stream begins anew under the next epoch, in this database, whichever it is. Runs go on.
+func (s *Source) openBehindGap(ctx context.Context, last syncline.Position) error {
+	if err := s.opt.Gap.Begin(ctx, last); err != nil {
+		return err
+	}
+	s.begun, s.epoch, s.at = false, s.opt.Gap.Epoch+1, 0
+	s.checkpoint = checkpoint{Runs: s.checkpoint.Runs, Done: s.checkpoint.Done}
+	if err := s.adopt(ctx); err != nil {
+		return err
+	}
+	if err := s.startStream(ctx); err != nil {
+		return err
+	}
+	return s.opt.Gap.End(ctx, syncline.Position{Epoch: s.epoch, Commit: s.at})
 }
 
 // admitEntities notes which entities have left the configuration and which have come. One that comes back is read anew for the
@@ -281,9 +308,14 @@ func (s *Source) checkIdentity(ctx context.Context) error {
 	}
 	if id != s.checkpoint.Database {
 		return syncline.Errorf(syncline.Fatal, "source_changed", "%s is not the database that %s was captured from", s.path, s.opt.Name).
-			WithFix("put the right file back; to capture this one instead, give it a system name of its own")
+			WithFix("put the right file back; or, if this one is to be followed from now on, %s", s.acceptGap())
 	}
 	return nil
+}
+
+// acceptGap is the way out where the stream cannot be continued without a gap.
+func (s *Source) acceptGap() string {
+	return fmt.Sprintf("`syncline resume --system %s --accept-gap` goes on behind the gap and has every record read again", s.opt.Name)
 }
 
 // end returns the highest sequence that a change ever had.
@@ -312,7 +344,7 @@ func (s *Source) checkPosition(ctx context.Context) error {
 		}
 	}
 	if end < s.at {
-		return behind.WithFix("put the newer file back, or let the system begin a new log under another name with a full copy")
+		return behind.WithFix("put the newer file back; or %s", s.acceptGap())
 	}
 	return nil
 }

@@ -193,7 +193,7 @@ func (s *Source) changes(ctx context.Context) (b *syncline.Batch, more bool, err
 
 func (s *Source) gone(found uint64) error {
 	return syncline.Errorf(syncline.Fatal, "source_gap", "%s has change %d after change %d: those between were deleted by somebody else, or were confirmed by a log that is newer than ours", s.path, found, s.at).
-		WithFix("only one syncline can capture a database; let the system begin a new log with a full copy")
+		WithFix("only one syncline can capture a database: see that no other does; then %s", s.acceptGap())
 }
 
 // add appends the event of a change and returns its size in bytes. A change of a table that is not captured, or that a

@@ -112,7 +112,15 @@ const (
 	sqlAddPause = `INSERT INTO pause (kind, name, reason, author, since) VALUES (?, ?, ?, ?, ?)
 		ON CONFLICT (kind, name) DO UPDATE SET reason = excluded.reason, author = excluded.author`
 	sqlRemovePause = `DELETE FROM pause WHERE kind = ? AND name = ?`
-	sqlPauses      = `SELECT kind, name, reason, author, since FROM pause ORDER BY kind, name`
+	gapColumns     = `source, route, reason, by, status, from_epoch, from_commit, from_ordinal, to_epoch, to_commit, from_seq, to_seq, attempts, next, error, created, updated`
+	sqlAddGap      = `INSERT INTO gap (` + gapColumns + `, id) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING`
+	sqlSetGap      = `UPDATE gap SET (` + gapColumns + `) = (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) WHERE id = ?`
+	sqlGap         = `SELECT id, ` + gapColumns + ` FROM gap WHERE id = ?`
+	sqlOpenGaps    = `SELECT id, ` + gapColumns + ` FROM gap WHERE status <> 'closed' ORDER BY n`
+	sqlGapsSince   = `SELECT id, ` + gapColumns + ` FROM gap WHERE source = ? AND created >= ? ORDER BY n DESC`
+	sqlTrimGaps    = `DELETE FROM gap WHERE status = 'closed' AND updated < ? AND n <> (SELECT max(n) FROM gap AS other WHERE other.source = gap.source)`
+
+	sqlPauses = `SELECT kind, name, reason, author, since FROM pause ORDER BY kind, name`
 
 	scheduleColumns = `id, signature, settled, next, queued, paused, pause_reason, paused_by, paused_since, run, owner, lease, missed, failures`
 	sqlSchedules    = `SELECT ` + scheduleColumns + ` FROM schedule ORDER BY id`
