@@ -11,6 +11,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"syncline"
 	"syncline/internal/ops"
 	"syncline/internal/state"
 	"syncline/internal/testserver"
@@ -153,5 +154,130 @@ func TestPlantedDifferences(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// tamper has a route that there is not write to the rule's object, with the order of the newest entry of the log, as a program would that
+// writes there by itself.
+func tamper(t *testing.T, d *Daemon, id string, changes ...syncline.Change) {
+	t.Helper()
+	ctx := t.Context()
+	r := d.route(id)
+	rogue := &route{id: "rogue", rules: r.rules, source: r.source, target: r.target, tombstone: r.tombstone}
+	target, err := connectors[r.target.Type].target(d, rogue)(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer target.Close() //nolint:errcheck // it is only a test's
+	object := r.compiled[0].Object
+	bounds, err := r.source.log.Bounds(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	order := syncline.Order{Epoch: 1, Seq: bounds.Last, Index: 1 << 20}
+	if g, ok := target.(syncline.Guarded); ok {
+		if order.Epoch, err = g.LogEpoch(ctx, object, r.source.log.ID(), false); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cursor := syncline.Cursor{Log: r.source.log.ID(), Seq: bounds.Last, Epoch: 1}
+	if err := target.(syncline.CursorKeeper).Place(ctx, cursor, "rogue"); err != nil {
+		t.Fatal(err)
+	}
+	for i := range changes {
+		changes[i].Object, changes[i].Order = object, order
+	}
+	if _, err := target.Apply(ctx, &syncline.Write{Changes: changes, Cursor: cursor, Commit: func(context.Context, syncline.Result) error { return nil }}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestPlantedDifferencesInDocuments: what is found and repaired in tables is also found and repaired where records are documents.
+func TestPlantedDifferencesInDocuments(t *testing.T) {
+	cache := testserver.NewRedis(t)
+	for name, target := range map[string]string{
+		"redis": fmt.Sprintf("{type: redis, url: %q}", cache.URL()), "hash": fmt.Sprintf("{type: redis, url: %q, format: hash, key: 'h:{object}:{key}'}", strings.TrimSuffix(cache.URL(), "/0")+"/1"),
+		"nats_kv": "{type: nats_kv, url: embedded, bucket: items}", "search": "{type: search, path: index}",
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			execute(t, filepath.Join(dir, "crm.db"), `CREATE TABLE item (id INTEGER PRIMARY KEY, name TEXT, price DECIMAL(10,2))`,
+				`WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 300) INSERT INTO item SELECT i, 'item ' || i, i + 0.10 FROM n`)
+			d := running(t, load(t, dir, head+`systems:
+  crm: {type: sqlite, url: "sqlite:`+filepath.Join(dir, "crm.db")+`", capture: {manage: true, entities: {item: {table: item}}}}
+  to: `+target+`
+rules: [{id: mirror, from: crm/item, to: to/item}]
+`))
+			eventuallyEqual(t, d, 300)
+			s, err := d.describeEntity(t.Context(), d.source("crm"), "item")
+			if err != nil {
+				t.Fatal(err)
+			}
+			row := func(id int64, name, price string) syncline.Row {
+				return syncline.Row{Schema: s, Values: []syncline.Value{syncline.Int(id), syncline.Text(name), syncline.Decimal(price)}}
+			}
+			tamper(t, d, "mirror", syncline.Change{Op: syncline.ChangePut, Row: row(1, "item 1", "1.11")}, syncline.Change{Op: syncline.ChangePut, Row: row(2, "item 2", "2.1")},
+				syncline.Change{Op: syncline.ChangePut, Row: row(7, "other", "7.10")}, syncline.Change{Op: syncline.ChangePut, Row: row(900, "X", "1")},
+				syncline.Change{Op: syncline.ChangeDelete, Row: row(300, "", "")}, syncline.Change{Op: syncline.ChangeDelete, Row: row(299, "", "")})
+			const found = "1:different:price:STATE 299:missing::STATE 300:missing::STATE 7:different:name:STATE 900:extra::STATE"
+			for _, step := range []struct {
+				repair, want string
+			}{
+				{"off", "done equal=296 missing=2 extra=1 different=2 " + strings.ReplaceAll(found, "STATE", "found")},
+				{"auto", "done equal=296 missing=2 extra=1 different=2 repaired=5 " + strings.ReplaceAll(found, "STATE", "repaired")},
+				{"off", "done equal=300"},
+			} {
+				v := verified(t, d, ops.VerificationRequest{Repair: step.repair})
+				if got := verdictIn(t, d, &v); got != step.want {
+					t.Errorf("verification with repair %s:\n got %s\nwant %s", step.repair, got, step.want)
+				}
+			}
+		})
+	}
+}
+
+// TestWhatCannotBeCompared is said, and is no failure of what can.
+func TestWhatCannotBeCompared(t *testing.T) {
+	dir := t.TempDir()
+	execute(t, filepath.Join(dir, "crm.db"), `CREATE TABLE item (id INTEGER PRIMARY KEY, name TEXT)`, `CREATE TABLE note (text TEXT)`, `INSERT INTO item VALUES (1, 'a')`)
+	d := running(t, load(t, dir, head+`systems:
+  crm: {type: sqlite, url: "sqlite:`+filepath.Join(dir, "crm.db")+`", capture: {manage: true, entities: {item: {table: item}, note: {table: note}}}}
+  pos: {type: http, capture: {mode: push, entities: {order: {key: [id]}}}}
+  dw: {type: sqlite, url: "sqlite:`+filepath.Join(dir, "dw.db")+`"}
+  partner: {type: webhook, url: "http://127.0.0.1:1/in", allow_private: true}
+rules:
+  - {id: mirror, from: crm/item, to: dw/item, create: true}
+  - {id: notes, from: crm/note, to: dw/note, create: true}
+  - {id: orders, from: pos/order, to: dw/orders, create: true}
+  - {id: told, from: crm/item, to: partner}
+`))
+	eventually(t, "the copy is applied", func() bool {
+		v := verified(t, d, ops.VerificationRequest{Rules: []string{"mirror"}})
+		return v.Total.Equal == 1
+	})
+	v := verified(t, d, ops.VerificationRequest{})
+	var got []string
+	for _, p := range v.Parts {
+		got = append(got, strings.TrimSpace(p.Rule+" "+string(p.Phase)+" "+p.Code))
+	}
+	want := "mirror done; notes skipped verify_keyless; orders skipped source_cannot_read; told skipped target_unreadable"
+	if s := strings.Join(got, "; "); s != want || v.Status != state.VerificationDone {
+		t.Errorf("a verification of everything is %s: %s, want %s", v.Status, s, want)
+	}
+	for _, test := range []struct {
+		q    ops.VerificationRequest
+		code string
+	}{
+		{ops.VerificationRequest{Rules: []string{"mirrors"}}, "rule_not_found"},
+		{ops.VerificationRequest{MaxRepair: "a few"}, "limit_invalid"},
+		{ops.VerificationRequest{Keys: []string{"1"}, Sample: 3}, "request_invalid"},
+		{ops.VerificationRequest{Keys: []string{"%G"}}, "bad_key"},
+	} {
+		if _, err := d.Engine().StartVerification(t.Context(), test.q); syncline.CodeOf(err) != test.code {
+			t.Errorf("StartVerification(%+v) = %v, want %s", test.q, err, test.code)
+		}
+	}
+	if err := d.Engine().CancelVerification(t.Context(), v.ID); syncline.CodeOf(err) != "verification_over" {
+		t.Errorf("cancelling what is over = %v", err)
 	}
 }
