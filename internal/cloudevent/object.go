@@ -1,6 +1,8 @@
 package cloudevent
 
 import (
+	"slices"
+
 	"syncline"
 )
 
@@ -67,4 +69,22 @@ func (r *Record) Field(name string) (syncline.Value, bool) {
 		return fields[at].value, true
 	}
 	return syncline.Unset, false
+}
+
+// KeyRecord is the end of the record with this key: all that is known of it is the key. ok is false where no record of the entity can have
+// it.
+func KeyRecord(entity *Entity, key syncline.Key) (r *Record, ok bool) {
+	r = &Record{Entity: entity, Op: syncline.OpDeleted, before: []field{}}
+	_, parts, err := r.readKey("", string(key))
+	if err != nil {
+		return nil, false
+	}
+	for i, name := range entity.Key {
+		at, found := find(r.before, name)
+		if found {
+			return nil, false
+		}
+		r.before = slices.Insert(r.before, at, field{name: name, value: syncline.Text(parts[i]), guessed: true})
+	}
+	return r, true
 }

@@ -143,6 +143,12 @@ func (s *Shapes) Event(r *Record) syncline.Event {
 	return e
 }
 
+// Kind returns the kind that the column has by now, and false where nothing is known of it.
+func (s *Shapes) Kind(entity, column string) (syncline.Kind, bool) {
+	k, ok := s.kinds[entity][column]
+	return k, ok
+}
+
 // schema returns the schema of the record's entity.
 func (s *Shapes) schema(r *Record) *syncline.Schema {
 	id, shared := r.Entity.Name, len(s.kinds[r.Entity.Name]) <= maxShared

@@ -3,12 +3,65 @@ package daemon
 import (
 	"syncline"
 	"syncline/internal/config"
+	"syncline/internal/httppoll"
 )
 
 // httpSource returns what opens a source of type http: one whose events are pushed, or a service that is asked.
 func httpSource(d *Daemon, s *source) (func() (syncline.Source, error), error) {
 	if s.system.Capture.Mode == config.ModePoll {
-		return polledSource(d, s)
+		return serviceSource(d, s)
 	}
 	return pushSource(d, s)
+}
+
+// serviceSource returns what opens a service. Its sources share the client: how often it may be asked, and when it wants to be left alone,
+// is the same for all of them.
+func serviceSource(d *Daemon, s *source) (func() (syncline.Source, error), error) {
+	client, err := httppoll.NewClient(serviceClient(s.system), d.log)
+	if err != nil {
+		return nil, err
+	}
+	c := s.system.Capture
+	o := httppoll.SourceOptions{Name: s.system.Name, Client: client, Memory: d.state, Snapshot: c.Initial, InitialRoutes: s.initial, Logger: d.log}
+	for _, e := range c.Entities {
+		o.Entities = append(o.Entities, listedEntity(e))
+	}
+	return func() (syncline.Source, error) { return httppoll.NewSource(o), nil }, nil
+}
+
+func serviceClient(sys *config.System) httppoll.Options {
+	s := sys.Service
+	return httppoll.Options{Name: sys.Name, URL: s.URL.Reveal(), Headers: listedParams(s.Headers), Rate: s.Rate, Timeout: s.Timeout, MaxAnswer: s.MaxAnswer,
+		AllowPrivate: s.AllowPrivate, Auth: httppoll.Auth{Bearer: s.Auth.Bearer.Reveal(), User: s.Auth.User, Password: s.Auth.Password.Reveal(),
+			Header: s.Auth.Header, Value: s.Auth.Value.Reveal()}}
+}
+
+func listedEntity(e *config.Entity) httppoll.Entity {
+	p, l := e.Poll, e.Listing
+	out := httppoll.Entity{Name: e.Name, Key: e.Key, Version: e.Version, Records: l.Records, Compare: p.Compare,
+		List: httppoll.Request{Path: l.Path.Reveal(), Method: l.Method, Query: listedParams(l.Query), Headers: listedParams(l.Headers), Body: l.Body.Reveal()},
+		Page: httppoll.Paging{By: httppoll.By(l.Page.By), Param: l.Page.Param, First: l.Page.First, Size: l.Page.Size, SizeParam: l.Page.SizeParam,
+			Next: l.Page.Next, More: l.Page.More, Max: l.Page.Max},
+		Overlap: httppoll.DefaultOverlap, Deleted: flagOf(p.Deleted), Created: flagOf(p.Created)}
+	if len(p.Watermark) > 0 {
+		out.Watermark = p.Watermark[0]
+	}
+	switch {
+	case p.Overlap != nil:
+		out.Overlap = httppoll.Overlap{Time: p.Overlap.Time, Amount: p.Overlap.Amount}
+	case !p.Compare:
+		out.Overlap = httppoll.Overlap{}
+	}
+	if l.Get != nil {
+		out.Get, out.GetRecord = &httppoll.Request{Path: l.Get.Path.Reveal(), Query: listedParams(l.Get.Query)}, l.Get.Record
+	}
+	return out
+}
+
+func listedParams(list []*config.Param) []httppoll.Param {
+	var out []httppoll.Param
+	for _, p := range list {
+		out = append(out, httppoll.Param{Name: p.Name, Text: p.Text.Reveal()})
+	}
+	return out
 }

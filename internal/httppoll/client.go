@@ -186,6 +186,9 @@ func (c *Client) status(what string, res *http.Response) error {
 	case s == http.StatusUnauthorized, s == http.StatusForbidden:
 		return syncline.Errorf(syncline.Fatal, "api_refused", "the service at %s answers %d to %s", c.base.Host, s, what).
 			WithFix("correct auth of system %s, then `syncline resume --system %s`", c.o.Name, c.o.Name)
+	case s >= 500 && s != http.StatusBadGateway && s != http.StatusServiceUnavailable && s != http.StatusGatewayTimeout:
+		return syncline.Errorf(syncline.Transient, "api_failing", "the service at %s answers %d to %s", c.base.Host, s, what).
+			WithFix("see why: others of its answers may be right")
 	case s == http.StatusRequestTimeout, s == http.StatusTooEarly, s == http.StatusTooManyRequests, s >= 500:
 		return syncline.Errorf(syncline.Transient, "api_unreachable", "the service at %s answers %d to %s", c.base.Host, s, what).
 			WithFix("see why; it is asked again")

@@ -7,6 +7,7 @@ import (
 	"syncline"
 	"syncline/internal/cloudevent"
 	"syncline/internal/document"
+	"syncline/internal/poll"
 )
 
 // Entity is a kind of records that the service lists.
@@ -23,6 +24,10 @@ type Entity struct {
 	// Watermark is the field (a path) that tells when a record changed; "" = every look reads all records.
 	Watermark string
 	Overlap   Overlap
+	// Deleted tells which records are deleted although they are listed, Created which are new; nil = none.
+	Deleted, Created *poll.Flag
+	// Compare: what has not changed since it was seen last is no event.
+	Compare bool
 	// Get asks for one record by its key, nil = the service has no such request: records are looked for in the listing. GetRecord is the
 	// path of the record in the answer.
 	Get       *Request
@@ -50,12 +55,23 @@ func (e *Entity) Incremental() bool {
 	return slices.ContainsFunc(texts, func(t string) bool { return strings.Contains(t, "{watermark}") })
 }
 
+// asked is a hash of what the service is asked for. Constant parameters are left out: a key that is changed makes no other records.
+func (e *Entity) asked() uint64 {
+	texts := []string{e.List.Method, e.List.Path, e.List.Body, e.Records, e.Watermark}
+	for _, p := range append(slices.Clone(e.List.Query), e.List.Headers...) {
+		if strings.Contains(p.Text, "{") {
+			texts = append(texts, p.Name, p.Text)
+		}
+	}
+	return hashText(strings.Join(texts, "\x00"))
+}
+
 // read makes a record of an object of an answer.
 func (e *Entity) read(c *Client, what string, i int, raw []byte) (f found, err error) {
-	if f.record, err = c.read(what, &e.parsed, syncline.OpUpdated, i, raw); err != nil {
+	if f.record, err = c.read(what, &e.parsed, syncline.OpCreated, i, raw); err != nil {
 		return f, err
 	}
-	f.key = f.record.Key()
+	f.key, f.size = f.record.Key(), len(raw)
 	if e.Watermark == "" {
 		return f, nil
 	}

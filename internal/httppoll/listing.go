@@ -15,6 +15,7 @@ const maxPasses = 5
 type found struct {
 	record *cloudevent.Record
 	key    syncline.Key
+	size   int // bytes, about
 	// mark is what its watermark field has; marked: it has something.
 	mark   Mark
 	marked bool
@@ -34,8 +35,6 @@ type listing struct {
 	cache pageCache
 
 	place *place
-	// base is the request of the first page, which links follow.
-	base request
 	// pass counts the passes from 1, fresh the records that this one brought.
 	pass, fresh int
 	// seen is what was given out, by the hashes of key and record.
@@ -53,7 +52,7 @@ func (e *Entity) list(c *Client, since *Mark, cache pageCache) *listing {
 	return l
 }
 
-// next reads the next page and returns what is new on it; done says that there is none after it.
+// next reads the next page and returns what is new on it; l.done says that there is none after it.
 func (l *listing) next(ctx context.Context) ([]found, error) {
 	what := "the listing of " + l.entity.Name
 	r, err := l.request(what)
@@ -79,7 +78,13 @@ func (l *listing) next(ctx context.Context) ([]found, error) {
 		if list, err = l.read(what, a.records); err != nil {
 			return nil, err
 		}
-		t = l.entity.Page.turn(a)
+		if t = l.entity.Page.turn(a); l.entity.Page.By == ByLink && t.next != "" {
+			to, err := l.client.follow(what, r, t.next)
+			if err != nil {
+				return nil, err
+			}
+			t.next = to.url.String()
+		}
 		l.cache.keep(r, a, t)
 	}
 	l.fresh += len(list)
@@ -94,15 +99,14 @@ func (l *listing) next(ctx context.Context) ([]found, error) {
 }
 
 func (l *listing) request(what string) (request, error) {
-	if l.entity.Page.By == ByLink && l.place.next != "" {
-		return l.client.follow(what, l.base, l.place.next)
-	}
 	l.place.fill(l.fills)
 	r, ok := l.template.build(l.client.base, l.fills)
 	if !ok {
 		return r, l.client.misasked(what, "its path has a placeholder that stands for nothing")
 	}
-	l.base = r
+	if l.entity.Page.By == ByLink && l.place.next != "" {
+		return l.client.follow(what, r, l.place.next)
+	}
 	return r, nil
 }
 
@@ -145,8 +149,8 @@ func (l *listing) single() bool {
 // one asks for one record; nil = there is none.
 func (e *Entity) one(ctx context.Context, c *Client, key syncline.Key) (*found, error) {
 	what := "a record of " + e.Name
-	parts, err := key.Parts()
-	if err != nil || len(parts) != len(e.Key) {
+	parts, _ := key.Parts()
+	if len(parts) != len(e.Key) {
 		return nil, nil // certainly no key of the entity
 	}
 	f := fills{}

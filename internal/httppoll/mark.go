@@ -61,16 +61,12 @@ func parseNumber(text string) (*apd.Decimal, error) {
 // a number and no overlap in numbers. Then m itself is what the service is asked with.
 func (m Mark) back(o Overlap) (before Mark, ok bool) {
 	if m.Number {
-		if o.Amount == "" {
-			return m, false
-		}
-		a, errA := parseNumber(m.Text)
-		b, errB := parseNumber(o.Amount)
-		if errA != nil || errB != nil {
+		a, err := parseNumber(m.Text)
+		if o.Amount == 0 || err != nil {
 			return m, false
 		}
 		var d apd.Decimal
-		if _, err := apd.BaseContext.Sub(&d, a, b); err != nil {
+		if _, err := apd.BaseContext.Sub(&d, a, apd.New(o.Amount, 0)); err != nil {
 			return m, false
 		}
 		return Mark{d.Text('f'), true}, true
@@ -84,10 +80,14 @@ func (m Mark) back(o Overlap) (before Mark, ok bool) {
 
 // Overlap is how far behind the watermark the service is asked again, for what it shows late and for what it shows twice.
 type Overlap struct {
-	// Time is for watermarks that are times, Amount for numbers; "" = none.
+	// Time is for watermarks that are times, Amount for numbers.
 	Time   time.Duration
-	Amount string
+	Amount int64
 }
+
+// DefaultOverlap is for watermarks that are times: services answer from copies that are behind, and have several clocks. What is asked
+// for twice costs no event.
+var DefaultOverlap = Overlap{Time: time.Minute}
 
 var timeForm = regexp.MustCompile(`^\d{4}-\d\d-\d\d(?:([T ])\d\d:\d\d(:\d\d(?:[.,](\d{1,9}))?)?( ?)(Z|[+-]\d\d(?::?\d\d)?)?)?$`)
 

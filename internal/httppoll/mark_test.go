@@ -9,7 +9,7 @@ import (
 
 // TestBack: the service is asked in its own words.
 func TestBack(t *testing.T) {
-	o := Overlap{Time: 10 * time.Second, Amount: "5"}
+	o := Overlap{Time: 10 * time.Second, Amount: 5}
 	for in, want := range map[Mark]string{
 		{Text: "2026-03-01T00:00:05Z"}:                            "2026-02-28T23:59:55Z",
 		{Text: "2026-03-01T00:00:05.250Z"}:                        "2026-02-28T23:59:55.250Z",

@@ -9,7 +9,8 @@
 //
 //	2xx with JSON                    records
 //	304                              a page that is as it was
-//	408, 425, 429, 5xx, network      transient: asked again, not before Retry-After (api_unreachable)
+//	408, 425, 429, 502-504, network  transient: asked again, not before Retry-After (api_unreachable)
+//	other 5xx                        transient: asked again, then the run fails (api_failing)
 //	no JSON, cut, no records in it   transient: asked again (api_answer_bad)
 //	401, 403                         fatal (api_refused)
 //	3xx, other 4xx                   fatal (api_request_bad); for one record, 404 and 410: there is none

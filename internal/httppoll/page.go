@@ -82,6 +82,27 @@ func (p Paging) begin() *place {
 	return pl
 }
 
+// Place is where the reading of a listing stands, as a checkpoint keeps it. That of a link is not kept: its URL may have secrets in it.
+type Place struct {
+	Page   int    `json:"page,omitempty"`
+	Next   string `json:"next,omitempty"`
+	Number bool   `json:"number,omitempty"`
+	Read   int    `json:"read"`
+}
+
+// keep returns the place, nil where it cannot be kept.
+func (pl *place) keep() *Place {
+	if pl.read == 0 || pl.paging.By == ByLink || pl.paging.By == ByNone {
+		return nil
+	}
+	return &Place{pl.page, pl.next, pl.number, pl.read}
+}
+
+// resume goes on at a place.
+func (pl *place) resume(p *Place) {
+	pl.page, pl.next, pl.number, pl.read = p.Page, p.Next, p.Number, p.Read
+}
+
 // fill adds what the page's request is told.
 func (pl *place) fill(f fills) {
 	p := pl.paging

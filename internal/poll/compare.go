@@ -34,7 +34,7 @@ func (r *reader) key(row []syncline.Value) syncline.Key {
 // saw is what is to be known of the row.
 func (r *reader) saw(row []syncline.Value) Seen {
 	one := Seen{Key: r.key(row), Hash: Hash(row)}
-	if r.entity.Deleted.is(r.schema, row) {
+	if r.entity.Deleted.Is(r.schema, row) {
 		one.State = Flagged
 	}
 	return one
@@ -68,7 +68,7 @@ func (r *reader) op(row []syncline.Value, live, known bool) syncline.Op {
 		return syncline.OpUpdated
 	case known || flag == nil && r.entity.Compare: // it was deleted, or is new
 		return syncline.OpCreated
-	case flag.is(r.schema, row):
+	case flag.Is(r.schema, row):
 		return syncline.OpCreated
 	}
 	return syncline.OpUpdated

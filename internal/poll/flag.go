@@ -13,8 +13,8 @@ type Flag struct {
 	Value *string
 }
 
-// is reports whether the row says so. A row without the field does not.
-func (f *Flag) is(s *syncline.Schema, row []syncline.Value) bool {
+// Is reports whether the row says so. A row without the field does not.
+func (f *Flag) Is(s *syncline.Schema, row []syncline.Value) bool {
 	if f == nil {
 		return false
 	}

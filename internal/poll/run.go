@@ -269,7 +269,7 @@ func (s *Source) readKeys(ctx context.Context, t Table, r *run, b *syncline.Batc
 		b.Events = append(b.Events, ev)
 	}
 	for _, row := range found.Rows {
-		if e.Deleted.is(rd.schema, row) {
+		if e.Deleted.Is(rd.schema, row) {
 			add(syncline.Event{Op: syncline.OpAbsent, Before: keyOnly(rd.schema, row)})
 			continue
 		}

@@ -158,17 +158,22 @@ func (s *Source) sweepKnown(ctx context.Context, w *sweeping) error {
 
 // judge refuses a sweep that finds too many records gone.
 func (w *sweeping) judge(source string) error {
-	gone := 0
-	for _, one := range w.gone {
+	return Judge(source, w.entity.Name, w.gone, w.known, len(w.there), w.run.Force)
+}
+
+// Judge refuses a sweep of an entity of which so many records are known and so many were found, where too many of the known ones are gone.
+func Judge(source, entity string, gone []Seen, known, there int, force bool) error {
+	live := 0
+	for _, one := range gone {
 		if one.State == Live {
-			gone++
+			live++
 		}
 	}
-	if w.run.Force || gone == 0 || len(w.there) > 0 && (gone <= sweepFew || gone*2 <= w.known) {
+	if force || live == 0 || there > 0 && (live <= sweepFew || live*2 <= known) {
 		return nil
 	}
-	return syncline.Errorf(syncline.Fatal, "sweep_refused", "%s/%s: %d of %d known records are not there any more: nothing was done", source, w.entity.Name, gone, w.known).
-		WithFix("look at the table; if they are gone for good: `syncline sync sweep %s/%s --force`", source, w.entity.Name)
+	return syncline.Errorf(syncline.Fatal, "sweep_refused", "%s/%s: %d of %d known records are not there any more: nothing was done", source, entity, live, known).
+		WithFix("look at the source; if they are gone for good: `syncline sync sweep %s/%s --force`", source, entity)
 }
 
 // sweepGone looks for the next of the records that were not found, and says which are gone.

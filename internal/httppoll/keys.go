@@ -1,0 +1,124 @@
+package httppoll
+
+import (
+	"context"
+	"slices"
+
+	"syncline"
+	"syncline/internal/cloudevent"
+)
+
+// answer returns the next answers of a run for single records.
+func (w *work) answer(ctx context.Context, r *run) (*syncline.Batch, error) {
+	if w.entity.Get == nil {
+		return w.search(ctx, r)
+	}
+	keys := r.Keys[:min(len(r.Keys), askedOnce)]
+	var list []found
+	var absent []syncline.Key
+	size := 0
+	for i, k := range keys {
+		got, err := w.entity.one(ctx, w.s.o.Client, k)
+		if err != nil {
+			return nil, err
+		}
+		if got != nil {
+			list, size = append(list, *got), size+got.size
+		} else {
+			absent = append(absent, k)
+		}
+		if size > maxBytes {
+			keys = keys[:i+1]
+			break
+		}
+	}
+	b := w.answers(r, list, absent)
+	r.Keys = slices.Clone(r.Keys[len(keys):])
+	if len(r.Keys) == 0 {
+		w.s.finish(r, b)
+	}
+	return b, nil
+}
+
+// search looks for the records in the listing. Those that are not in it are absent once it was read to its end.
+func (w *work) search(ctx context.Context, r *run) (*syncline.Batch, error) {
+	if !w.list.done {
+		list, err := w.list.next(ctx)
+		if err != nil {
+			return nil, err
+		}
+		for _, f := range list {
+			if slices.Contains(r.Keys, f.key) {
+				w.queue = append(w.queue, f)
+			}
+		}
+	}
+	if len(w.queue) > 0 {
+		list := w.cut()
+		b := w.answers(r, list, nil)
+		for i := range list {
+			w.answered = append(w.answered, list[i].key)
+		}
+		return b, nil
+	}
+	if !w.list.done {
+		return nil, nil
+	}
+	missing := slices.DeleteFunc(slices.Clone(r.Keys), func(k syncline.Key) bool { return slices.Contains(w.answered, k) })
+	if w.list.unsettled {
+		missing = nil // nobody can say that they are not there
+	}
+	b := w.answers(r, nil, missing)
+	w.s.finish(r, b)
+	return b, nil
+}
+
+// answers makes a chunk of what was found of keys.
+func (w *work) answers(r *run, list []found, absent []syncline.Key) *syncline.Batch {
+	w.learn(list)
+	b := r.chunk()
+	add := func(e syncline.Event, op syncline.Op) {
+		e.Op, e.Ordinal = op, uint32(len(b.Events)+1)
+		b.Events = append(b.Events, e)
+	}
+	for i := range list {
+		e := w.event(&list[i])
+		if !w.entity.Deleted.Is(e.Schema, e.After) {
+			add(e, syncline.OpRepair)
+		} else if gone, ok := w.s.keyed(w.entity, list[i].key); ok {
+			add(gone, syncline.OpAbsent)
+		}
+	}
+	for _, k := range absent {
+		if e, ok := w.s.keyed(w.entity, k); ok {
+			add(e, syncline.OpAbsent)
+		}
+	}
+	return b
+}
+
+// keyed returns the event of a record of which there is only the key; ok is false where it is certainly none of the entity: a target
+// might take it for another one.
+func (s *Source) keyed(e *Entity, key syncline.Key) (ev syncline.Event, ok bool) {
+	record, ok := cloudevent.KeyRecord(&e.parsed, key)
+	if !ok {
+		return ev, false
+	}
+	if _, known := s.shapes.Kind(e.Name, e.Key[0]); !known { // no record was ever seen: the key is all there is to go by
+		s.shapes.Learn([]*cloudevent.Record{record})
+	}
+	ev = s.shapes.Event(record)
+	ev.Meta = nil
+	for _, c := range ev.Schema.Key {
+		kind := ev.Schema.Columns[c].Kind
+		if ev.Before[c].Kind() == kind {
+			continue
+		}
+		if _, err := parseNumber(ev.Before[c].Text()); kind != syncline.KindDecimal || err != nil {
+			return ev, false
+		}
+		ev.Before[c] = syncline.Raw(kind, ev.Before[c].Bytes())
+	}
+	is, _ := ev.Key()
+	return ev, is == key
+}

@@ -1,0 +1,136 @@
+package httppoll
+
+import (
+	"slices"
+
+	"syncline"
+)
+
+const (
+	// maxDone bounds how many ended runs a checkpoint remembers.
+	maxDone = 256
+	// maxRequests bounds the runs that wait for Next to see them.
+	maxRequests = 1024
+)
+
+// run is a run in progress, as the checkpoint has it. A copy that is cut goes on at the page behind the last one that is whole in the log.
+// Any other begins anew: it compares with what is known, so that reading a page again costs no event.
+type run struct {
+	ID     string           `json:"id"`
+	Kind   syncline.RunKind `json:"kind"`
+	Entity string           `json:"entity"`
+	// Keys are those that were not answered yet.
+	Keys   []syncline.Key `json:"keys,omitempty"`
+	Routes []string       `json:"routes,omitempty"`
+	Reset  bool           `json:"reset,omitempty"`
+	Empty  bool           `json:"empty,omitempty"`
+	Force  bool           `json:"force,omitempty"`
+	// Number is the last chunk, Events those that it added to the stream.
+	Number uint32 `json:"number,omitempty"`
+	Events int64  `json:"events,omitempty"`
+	// Place is where a copy goes on, nil = at the beginning; Mark the highest watermark that it had by then.
+	Place *Place `json:"place,omitempty"`
+	Mark  *Mark  `json:"mark,omitempty"`
+}
+
+// copies reports whether the run copies records as they are.
+func (r *run) copies() bool { return r.Kind == syncline.RunSnapshot || r.Kind == syncline.RunFull }
+
+// StartRun implements syncline.RunReader.
+func (s *Source) StartRun(r syncline.Run) error {
+	e := s.entities[r.Entity]
+	if e == nil {
+		return syncline.Errorf(syncline.Rejected, "entity_unknown", "source %s has no entity %s", s.o.Name, r.Entity)
+	}
+	if r.Kind == syncline.RunKeys {
+		if err := syncline.CheckKeys(r.Entity, r.Keys, len(e.Key)); err != nil {
+			return err
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if slices.ContainsFunc(s.requests, func(o run) bool { return o.ID == r.ID }) {
+		return nil
+	}
+	if len(s.requests) >= maxRequests {
+		return syncline.Errorf(syncline.Transient, "runs_exhausted", "source %s: %d runs wait already", s.o.Name, maxRequests)
+	}
+	s.requests = append(s.requests, run{ID: r.ID, Kind: r.Kind, Entity: r.Entity, Keys: slices.Clone(r.Keys), Routes: slices.Clone(r.Routes),
+		Reset: r.Reset, Force: r.Force})
+	s.signal()
+	return nil
+}
+
+// takeRequests adds what StartRun was asked for.
+func (s *Source) takeRequests() {
+	s.mu.Lock()
+	requests := s.requests
+	s.requests = nil
+	s.mu.Unlock()
+	for _, r := range requests {
+		if !slices.Contains(s.checkpoint.Done, r.ID) && !slices.ContainsFunc(s.checkpoint.Runs, func(o run) bool { return o.ID == r.ID }) {
+			s.checkpoint.Runs = append(s.checkpoint.Runs, r)
+		}
+	}
+}
+
+// due returns the run to work on next, nil where none is. Questions for single records come first, then looks, which are short, then
+// sweeps and copies, in turns where there are several; within each, the oldest. An entity has one look or sweep at a time, and none
+// before its first copy is whole.
+func (s *Source) due() *run {
+	var best *run
+	busy := map[string]bool{} // entities with a run before this one that it must wait for
+	for i := range s.checkpoint.Runs {
+		r := &s.checkpoint.Runs[i]
+		exclusive := r.Kind == syncline.RunPoll || r.Kind == syncline.RunSweep || r.copies() && !s.ready(r.Entity)
+		if exclusive && busy[r.Entity] {
+			continue
+		}
+		if exclusive {
+			busy[r.Entity] = true
+		}
+		if best == nil || rank(r) < rank(best) || rank(r) == rank(best) && s.last(r) < s.last(best) {
+			best = r
+		}
+	}
+	return best
+}
+
+func rank(r *run) int {
+	switch r.Kind {
+	case syncline.RunKeys:
+		return 0
+	case syncline.RunPoll:
+		return 1
+	}
+	return 2
+}
+
+// last is when the run was worked on last; of looks it does not count, they are done one by one.
+func (s *Source) last(r *run) int64 {
+	if w := s.works[r.ID]; w != nil && rank(r) == 2 {
+		return w.last
+	}
+	return 0
+}
+
+func (s *Source) ready(entity string) bool {
+	p := s.checkpoint.Entities[entity]
+	return p != nil && p.Ready
+}
+
+// finish ends a run: with its last chunk.
+func (s *Source) finish(r *run, b *syncline.Batch) {
+	b.Chunk.Last = true
+	s.checkpoint.Done = append(s.checkpoint.Done, r.ID)
+	s.checkpoint.Done = s.checkpoint.Done[max(0, len(s.checkpoint.Done)-maxDone):]
+	delete(s.works, r.ID)
+	s.checkpoint.Runs = slices.DeleteFunc(s.checkpoint.Runs, func(o run) bool { return o.ID == r.ID })
+}
+
+// chunk begins the next chunk of the run.
+func (r *run) chunk() *syncline.Batch {
+	r.Number++
+	return &syncline.Batch{Chunk: &syncline.Chunk{Run: r.ID, Kind: r.Kind, Number: r.Number, Entity: r.Entity, Routes: r.Routes,
+		First: r.Number == 1, Reset: r.Reset, EmptyBefore: r.Empty}}
+}

@@ -1,0 +1,387 @@
+package httppoll
+
+import (
+	"bytes"
+	"context"
+	"strings"
+	"time"
+
+	"syncline"
+	"syncline/internal/cloudevent"
+	"syncline/internal/poll"
+)
+
+// work is a run that this source has begun to read.
+type work struct {
+	s      *Source
+	id     string
+	entity *Entity
+	// last is when it was worked on last, in steps of the source.
+	last int64
+
+	list  *listing
+	queue []found
+	// first: nothing was known of the entity when the run began: what it brings is taken note of, and is no event.
+	first bool
+	// since is the watermark that the service was asked with; nil = for all records.
+	since *Mark
+	// resumed: it goes on where another source had got to, and has read nothing yet.
+	resumed bool
+	// mark is the highest watermark that was read, unmarked whether a record had none.
+	mark     *Mark
+	unmarked bool
+	// gone is what a sweep has found, once it has looked.
+	gone   []poll.Seen
+	looked bool
+	// answered are the keys that were found in the listing.
+	answered []syncline.Key
+	// asked is how many of them the service was asked for one by one.
+	asked int
+}
+
+// work returns that of the run, which begins with it.
+func (s *Source) work(r *run) *work {
+	s.step++
+	if w := s.works[r.ID]; w != nil {
+		w.last = s.step
+		return w
+	}
+	w := &work{s: s, id: r.ID, entity: s.entities[r.Entity], last: s.step, first: !s.ready(r.Entity)}
+	s.works[r.ID] = w
+	if w.entity == nil || r.Kind == syncline.RunKeys && w.entity.Get != nil {
+		return w
+	}
+	var cache pageCache
+	if r.Kind == syncline.RunPoll && !w.first {
+		cache = s.caches[r.Entity]
+		if m := s.checkpoint.Entities[r.Entity].Mark; m != nil && w.entity.Incremental() {
+			before, _ := m.back(w.entity.Overlap)
+			w.since = &before
+		}
+	}
+	w.list = w.entity.list(s.o.Client, w.since, cache)
+	if r.Place != nil {
+		w.list.place.resume(r.Place)
+		w.mark, w.resumed = r.Mark, true
+	}
+	return w
+}
+
+// step does a little of the run: at most one page is read, or a few records one by one. It returns what is to be appended, nil where
+// there is nothing yet.
+func (w *work) step(ctx context.Context) (*syncline.Batch, error) {
+	r := w.run()
+	if w.entity == nil { // it left the configuration
+		b := r.chunk()
+		b.Chunk.Failed = "entity_unknown: source " + w.s.o.Name + " has no entity " + r.Entity + " any more"
+		w.s.finish(r, b)
+		return b, nil
+	}
+	b, err := w.proceed(ctx, r)
+	if err != nil && w.fails(r, err) {
+		w.s.warn(r.Entity, "the last "+r.Kind.String()+" run of "+r.Entity+" failed: "+err.Error())
+		b = r.chunk()
+		b.Chunk.Failed, b.Chunk.Events = err.Error(), r.Events
+		w.s.finish(r, b)
+		return b, nil
+	}
+	return b, err
+}
+
+func (w *work) run() *run {
+	for i := range w.s.checkpoint.Runs {
+		if w.s.checkpoint.Runs[i].ID == w.id {
+			return &w.s.checkpoint.Runs[i]
+		}
+	}
+	panic("httppoll: work on a run that has ended")
+}
+
+func (w *work) proceed(ctx context.Context, r *run) (*syncline.Batch, error) {
+	if r.Kind == syncline.RunKeys {
+		return w.answer(ctx, r)
+	}
+	if len(w.queue) == 0 && !w.list.done {
+		list, err := w.list.next(ctx)
+		if w.resumed && err != nil && syncline.ClassOf(err) == syncline.Fatal {
+			w.s.log.Info("copy begins anew: the service does not know its place any more", "entity", r.Entity, "run", r.ID, "code", syncline.CodeOf(err))
+			r.Place, r.Mark = nil, nil
+			delete(w.s.works, r.ID)
+			return nil, nil
+		}
+		if w.resumed = false; err != nil {
+			return nil, err
+		}
+		w.queue = list
+		w.note(list)
+	}
+	if len(w.queue) > 0 {
+		if r.copies() {
+			return w.copied(ctx, r)
+		}
+		return w.told(ctx, r)
+	}
+	switch {
+	case !w.list.done:
+		return nil, nil
+	case r.Kind == syncline.RunSweep && !w.first:
+		if b, more, err := w.sweep(ctx, r); b != nil || more || err != nil {
+			return b, err
+		}
+	}
+	return w.end(r), nil
+}
+
+// note keeps the highest watermark. One that is a time the clock has not reached does not count: a single date in a far year would hide
+// every change until then. Its record is read at every look instead.
+func (w *work) note(list []found) {
+	if w.entity.Watermark == "" {
+		return
+	}
+	for i := range list {
+		f := &list[i]
+		switch {
+		case !f.marked:
+			w.unmarked = true
+		case f.mark.ahead(w.s.o.Now()):
+		case w.mark == nil || f.mark.compare(*w.mark) > 0:
+			w.mark = &f.mark
+		}
+	}
+}
+
+// cut takes as much of the queue as fits into a batch.
+func (w *work) cut() []found {
+	n, size := 0, 0
+	for n < len(w.queue) && n < maxEvents && (n == 0 || size < maxBytes) {
+		size += w.queue[n].size
+		n++
+	}
+	list := w.queue[:n:n]
+	w.queue = w.queue[n:]
+	return list
+}
+
+// learn lets the columns of the records be known before the first of them is given out.
+func (w *work) learn(list []found) {
+	records := make([]*cloudevent.Record, len(list))
+	for i := range list {
+		records[i] = list[i].record
+	}
+	w.s.shapes.Learn(records)
+}
+
+// event gives a record its columns: one that it lacks is null, because it is whole.
+func (w *work) event(f *found) syncline.Event {
+	e := w.s.shapes.Event(f.record)
+	e.Meta = nil
+	if at, ok := f.mark.time(); f.marked && ok {
+		e.Meta = &syncline.Meta{Time: at}
+	}
+	return e
+}
+
+// seen is what is to be known of a record.
+func (w *work) seen(f *found, e *syncline.Event) poll.Seen {
+	one := poll.Seen{Key: f.key, Hash: f.record.Fingerprint()[:hashBytes]}
+	if w.entity.Deleted.Is(e.Schema, e.After) {
+		one.State = poll.Flagged
+	}
+	return one
+}
+
+// hashBytes is how much of a fingerprint tells two contents of a record apart.
+const hashBytes = 16
+
+// copied returns the next chunk of a copy. The first one of an entity is what is known of it from then on.
+func (w *work) copied(ctx context.Context, r *run) (*syncline.Batch, error) {
+	list := w.cut()
+	w.learn(list)
+	b := r.chunk()
+	if len(w.queue) == 0 && w.list.pass == 1 && !w.list.done {
+		r.Place, r.Mark = w.list.place.keep(), w.mark
+	}
+	var known []poll.Seen
+	for i := range list {
+		e := w.event(&list[i])
+		one := w.seen(&list[i], &e)
+		if known = append(known, one); one.State == poll.Flagged {
+			continue // targets are not to have it
+		}
+		e.Op, e.Ordinal = syncline.OpSnapshot, uint32(len(b.Events)+1)
+		b.Events = append(b.Events, e)
+	}
+	if !w.first || !w.entity.Compare {
+		return b, nil
+	}
+	w.s.advance(1)
+	return b, w.s.remember(ctx, w.entity.Name, known)
+}
+
+// advance moves the position to the next batch, of so many events.
+func (s *Source) advance(events int) {
+	s.at.Commit++
+	s.at.Ordinal = uint32(max(events, 1))
+}
+
+// remember notes records at the position of the batch that tells of them.
+func (s *Source) remember(ctx context.Context, entity string, seen []poll.Seen) error {
+	if len(seen) == 0 {
+		return nil
+	}
+	if err := s.o.Memory.Note(ctx, s.o.Name, entity, s.at.Commit, seen); err != nil {
+		return err
+	}
+	s.checkpoint.Noted = s.at.Commit
+	return nil
+}
+
+// told returns what has become of the next records since they were seen last, nil where nothing has.
+func (w *work) told(ctx context.Context, r *run) (*syncline.Batch, error) {
+	list := w.cut()
+	if w.first && !w.entity.Compare {
+		return nil, nil
+	}
+	w.learn(list)
+	known, err := w.known(ctx, list)
+	if err != nil {
+		return nil, err
+	}
+	var events []syncline.Event
+	var noted []poll.Seen
+	for i := range list {
+		f := &list[i]
+		if !w.entity.Compare && w.since != nil && f.marked && f.mark.compare(*w.since) <= 0 {
+			continue
+		}
+		e := w.event(f)
+		is := w.seen(f, &e)
+		was, before := known[f.key]
+		if before && was.State == is.State && bytes.Equal(was.Hash, is.Hash) {
+			continue
+		}
+		noted = append(noted, is)
+		if known != nil {
+			known[f.key] = is
+		}
+		if !w.first && w.becomes(&e, is, was, before) {
+			events = append(events, e)
+		}
+	}
+	return w.tell(ctx, r, events, noted)
+}
+
+func (w *work) known(ctx context.Context, list []found) (map[syncline.Key]poll.Seen, error) {
+	if !w.entity.Compare {
+		return nil, nil
+	}
+	keys := make([]syncline.Key, len(list))
+	for i := range list {
+		keys[i] = list[i].key
+	}
+	return w.s.o.Memory.Known(ctx, w.s.o.Name, w.entity.Name, keys)
+}
+
+// becomes makes the event what has happened to the record; false where that is nothing that anybody must be told.
+func (w *work) becomes(e *syncline.Event, is, was poll.Seen, known bool) bool {
+	live := known && was.State == poll.Live
+	switch flag := w.entity.Created; {
+	case is.State == poll.Flagged && known && !live:
+		return false // it was told that it is deleted
+	case is.State == poll.Flagged: // where nothing is known of it, targets may have it all the same
+		e.Op, e.Before, e.After = syncline.OpDeleted, e.After, nil
+	case live:
+		e.Op = syncline.OpUpdated
+	case known, flag == nil && w.entity.Compare, flag != nil && flag.Is(e.Schema, e.After): // it was deleted, or is new
+		e.Op = syncline.OpCreated
+	default:
+		e.Op = syncline.OpUpdated
+	}
+	return true
+}
+
+// tell returns the batch of these events, nil where there is nothing to tell nor to know. What it tells is noted first, and is known once
+// the batch is in the log.
+func (w *work) tell(ctx context.Context, r *run, events []syncline.Event, noted []poll.Seen) (*syncline.Batch, error) {
+	if len(events) == 0 && len(noted) == 0 || len(events) == 0 && !w.entity.Compare {
+		return nil, nil
+	}
+	s := w.s
+	s.advance(len(events))
+	if w.entity.Compare {
+		if err := s.remember(ctx, w.entity.Name, noted); err != nil {
+			return nil, err
+		}
+	}
+	b := &syncline.Batch{Events: events}
+	if len(events) > 0 {
+		b.Txns = []syncline.Txn{{Commit: s.at.Commit, Time: s.o.Now().UTC()}}
+		for i := range events {
+			events[i].Ordinal = uint32(i + 1)
+		}
+		r.Events += int64(len(events))
+	}
+	return b, nil
+}
+
+// end ends a run whose listing was read to its end: only now does the watermark move.
+func (w *work) end(r *run) *syncline.Batch {
+	p := w.s.checkpoint.Entities[r.Entity]
+	warning := ""
+	switch {
+	case w.list.unsettled:
+		warning = "the listing of " + r.Entity + " moves while its pages are read: it is read again from the same watermark each time"
+	case w.unmarked:
+		warning = "there are records of " + r.Entity + " with nothing at " + w.entity.Watermark + ": their changes are found by a sweep only"
+	}
+	if r.Kind != syncline.RunFull || w.first {
+		w.s.warn(r.Entity, warning)
+	}
+	if w.first || r.Kind == syncline.RunPoll {
+		p.Ready = true
+		if m := w.mark; m != nil && !w.list.unsettled && w.entity.Incremental() && (p.Mark == nil || m.compare(*p.Mark) > 0) {
+			p.Mark = m
+		}
+	}
+	b := r.chunk()
+	b.Chunk.Events = r.Events
+	w.s.finish(r, b)
+	return b
+}
+
+// fails reports whether the error is the end of the run, rather than of the source: one that is about this listing, and not about the
+// service. A first copy is not given up.
+func (w *work) fails(r *run, err error) bool {
+	code := syncline.CodeOf(err)
+	switch {
+	case r.Kind == syncline.RunSnapshot, code == "api_unreachable", code == "api_refused":
+		return false
+	}
+	return code == "sweep_refused" || strings.HasPrefix(code, "api_")
+}
+
+// ahead reports whether the mark is a time that the clock has not reached.
+func (m Mark) ahead(now time.Time) bool {
+	if m.Number {
+		return false
+	}
+	t, layout, ok := parseTime(m.Text)
+	if !ok {
+		return false
+	}
+	if !zoned(layout) {
+		now = now.Add(14 * time.Hour) // somebody may write his own
+	}
+	return t.After(now.Add(time.Minute))
+}
+
+// time is the mark as an instant. One without a zone is nobody's for sure.
+func (m Mark) time() (time.Time, bool) {
+	if m.Number {
+		return time.Time{}, false
+	}
+	t, layout, ok := parseTime(m.Text)
+	return t.UTC(), ok && zoned(layout)
+}
+
+func zoned(layout string) bool { return strings.Contains(layout, "07") }
