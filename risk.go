@@ -78,3 +78,12 @@ type Gap struct {
 
 // Declared reports whether a log that ends at this position is to go on behind the gap.
 func (g *Gap) Declared(last Position) bool { return g != nil && last.Epoch <= g.Epoch }
+
+// Markable is a Source that can send a mark through its system, to see how long that takes.
+type Markable interface {
+	Source
+	// Mark puts a mark into the system's own log of changes, where it changes nothing, on a connection of its own that ends with it. The
+	// stream reaches the commit position that it returns once it has passed the mark, and says so at once. It works on a Source that is not
+	// open as well, and is safe beside everything.
+	Mark(ctx context.Context) (commit uint64, err error)
+}

@@ -78,11 +78,11 @@ func printHealth(w *tabwriter.Writer, r *health.Report) {
 		row(w, "log disk free\t%s", rate(r.DiskFree))
 	}
 	row(w, "")
-	row(w, "ROUTE\tLEVEL\tSTATE\tBREAKER\tCOMPLETED\tFAILED\tCONFLICT\tLAG\tOLDEST\tPARKED KEYS")
+	row(w, "ROUTE\tLEVEL\tSTATE\tBREAKER\tCOMPLETED\tFAILED\tCONFLICT\tLAG\tOLDEST\tCANARY\tPARKED KEYS")
 	for i := range r.Routes {
 		rt := &r.Routes[i]
-		row(w, "%s\t%s\t%s\t%s\t%d\t%d\t%d\t%d\t%s\t%d", rt.ID, rt.Level, rt.State, rt.Breaker, rt.Tasks.Completed, rt.Tasks.Failed, rt.Tasks.Conflict,
-			rt.LagEvents, ops.Seconds(rt.LagSeconds), rt.Waiting.Keys)
+		row(w, "%s\t%s\t%s\t%s\t%d\t%d\t%d\t%d\t%s\t%s\t%d", rt.ID, rt.Level, rt.State, rt.Breaker, rt.Tasks.Completed, rt.Tasks.Failed, rt.Tasks.Conflict,
+			rt.LagEvents, ops.Seconds(rt.LagSeconds), seconds(rt.Canary), rt.Waiting.Keys)
 	}
 	row(w, "")
 	row(w, "SOURCE\tLEVEL\tSTATE\tHEARD\tLOG\tSLOT\tHELD\tSAFE")

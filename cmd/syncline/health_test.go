@@ -28,6 +28,7 @@ func sickness() health.Report {
 		return func(s *health.Source) { r.Slot = "s"; s.Risk = health.RiskOf(&r) }
 	}
 	th := health.Defaults()
+	th.CanaryLate = time.Minute
 	return health.Assess(&health.Input{From: now.Add(-24 * time.Hour), To: now, Tasks: health.Tasks{Read: 100, Completed: 50, Failed: 30, Conflict: 20}, DiskFree: &disk,
 		Sources: []health.Source{
 			source("a", func(s *health.Source) { s.Stopped, s.ErrorCode = true, "slot_missing" }),
@@ -44,6 +45,7 @@ func sickness() health.Report {
 				r.Still, r.Lag = time.Hour, health.Lag{Events: 9, Oldest: now.Add(-time.Hour), Late: 9}
 			}),
 			route("starting", func(r *health.Route) { r.Still = time.Hour }),
+			route("late", func(r *health.Route) { r.Canary = &silent }),
 			route("bad", func(r *health.Route) { r.Tasks = health.Tasks{Failed: 9}; r.Execution = &slow }),
 		},
 		Waiting: []health.Waiting{{Route: "bad", Target: "dw", Rule: "bad", Status: "failed", Class: "rejected", Code: "target_refused", Tasks: 30},
@@ -63,7 +65,7 @@ func TestRecommendedCommandsCanBeRun(t *testing.T) {
 		}
 	}
 	for _, kind := range []string{"rates", "source_stopped", "source_degraded", "source_silent", "slot_lost", "slot_at_risk", "route_stopped", "route_degraded",
-		"route_stalled", "route_rates", "late", "log_disk", "failed_tasks", "open_conflicts", "slow"} {
+		"route_stalled", "route_rates", "late", "log_disk", "failed_tasks", "open_conflicts", "slow", "canary_late"} {
 		if !kinds[kind] {
 			t.Errorf("nothing recommends what to do with %s", kind)
 		}

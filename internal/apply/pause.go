@@ -33,6 +33,15 @@ func (r *Route) HeedPause(ctx context.Context) error {
 	return err
 }
 
+// Save has a route that works store its cursor at the target soon, where it has nothing to write and would do so only now and then. It
+// does not wait for that: Status.Settled tells. A route that does not work is left alone.
+func (r *Route) Save(ctx context.Context) error {
+	return r.do(ctx, command{whileRunning: func(_ context.Context, s *Session) error {
+		s.m.saved = time.Time{}
+		return nil
+	}})
+}
+
 // rest waits while the route is paused, and carries out what needs no target.
 func (r *Route) rest(ctx context.Context) {
 	r.update(func(s *Status) { s.State, s.Err, s.NextTry = RoutePaused, nil, time.Time{} })

@@ -110,6 +110,17 @@ type Health struct {
 	Window time.Duration `json:"window"`
 	Every  time.Duration `json:"every"`
 	health.Thresholds
+	// Canary is nil for none.
+	Canary *Canary `json:"canary,omitempty"`
+}
+
+// Canary is a mark that is sent through sources and routes to see how long it takes.
+type Canary struct {
+	Every time.Duration `json:"every"`
+	// Late is how long it may take.
+	Late time.Duration `json:"late"`
+	// Sources are the systems that it is sent through.
+	Sources []string `json:"sources"`
 }
 
 // Ref names an entity of a source ("crm/customer") or an object of a target ("warehouse/dim_customer").

@@ -31,6 +31,8 @@ type loader struct {
 	alerts    []*alertSource
 	only      string // the one section that is read; "" = all
 	schedules []*scheduleSource
+	canary    value // health.canary, and its sources
+	canaries  []value
 }
 
 func newLoader(env func(string) (string, bool)) *loader {
@@ -245,6 +247,7 @@ func (l *loader) finish() (*Config, Problems) {
 	l.checkShared()
 	l.checkSides()
 	l.checkCycles()
+	l.checkCanary()
 	if len(l.problems) == 0 {
 		return l.cfg, nil
 	}

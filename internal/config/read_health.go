@@ -23,6 +23,7 @@ func (l *loader) healthSection(v value) {
 		"stalled":        func(v value) { l.duration(v, &th.Stalled, 10*time.Second) },
 		"silent":         func(v value) { l.duration(v, &th.Silent, 20*time.Second) },
 		"disk_free":      func(v value) { l.percent(v, &th.DiskFree) },
+		"canary":         l.canarySection,
 	}, nil)
 	if at, ok := seen["warning"]; ok || seen["healthy"].node != nil {
 		if !ok {
@@ -48,6 +49,45 @@ func (l *loader) lateSection(v value) {
 		"after": func(v value) { l.duration(v, &th.Late.After, time.Second) },
 		"tasks": func(v value) { l.count(v, &th.Late.Tasks) },
 	}, nil)
+}
+
+func (l *loader) canarySection(v value) {
+	c := &Canary{Every: time.Minute, Late: time.Minute}
+	l.cfg.Health.Canary, l.canary = c, v
+	l.object(v, "health.canary", fields{
+		"every": func(v value) { l.duration(v, &c.Every, 10*time.Second) },
+		"late":  func(v value) { l.duration(v, &c.Late, time.Second) },
+		"sources": func(v value) {
+			l.list(v, v.path, false, func(v value) {
+				if name, ok := l.text(v); ok {
+					c.Sources, l.canaries = append(c.Sources, name), append(l.canaries, v)
+				}
+			})
+		},
+	}, nil)
+}
+
+// checkCanary: a canary is a logical message, which only a PostgreSQL source brings.
+func (l *loader) checkCanary() {
+	c := l.cfg.Health.Canary
+	if c == nil || l.only != "" {
+		return
+	}
+	if len(c.Sources) == 0 {
+		l.report(l.canary, MissingField, "sources: [crm]", "health.canary names no sources")
+	}
+	l.cfg.Health.CanaryLate = c.Late
+	for i, name := range c.Sources {
+		at := l.canaries[i]
+		switch sys := l.cfg.System(name); {
+		case sys == nil:
+			l.report(at, UnknownSystem, "", "no system has the name %q", name)
+		case sys.Capture == nil:
+			l.report(at, NotASource, "", "%s is not a source", name)
+		case sys.Type != TypePostgres || sys.Capture.Mode != ModeCDC:
+			l.report(at, BadValue, "", "%s cannot carry a canary: only a source of type postgres with mode: cdc can", name)
+		}
+	}
 }
 
 // count reads a number of things.

@@ -255,6 +255,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 	house.Go(func() { d.watch(routeCtx) })
 	house.Go(func() { d.checkHealth(routeCtx) })
 	house.Go(func() { d.mendGaps(routeCtx) })
+	house.Go(func() { d.sendCanaries(routeCtx) })
 	house.Go(func() { d.tellRefused(routeCtx) })
 	house.Go(func() { d.keepVerifying(routeCtx) })
 	house.Go(func() { notices.run(routeCtx, d.logConflicts) })

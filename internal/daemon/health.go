@@ -116,7 +116,7 @@ func (d *Daemon) healthOf(ctx context.Context, r *route, now time.Time) (health.
 	st := r.apply.Status()
 	one := health.Route{ID: r.id, Source: r.source.system.Name, Target: r.target.Name, State: string(st.State), Since: st.Since,
 		Degraded: st.State == apply.RouteDegraded, Stopped: st.State == apply.RouteHalted || st.State == apply.RouteNeedsSync,
-		Paused: len(d.pausesOf(r)) > 0, Still: d.still(r)}
+		Paused: len(d.pausesOf(r)) > 0, Still: d.still(r), Canary: d.canaryOf(r, now)}
 	if st.State == apply.RouteStopped {
 		one.State, one.Stopped = ops.RouteHalted, true
 	}

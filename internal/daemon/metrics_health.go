@@ -13,7 +13,7 @@ type healthMetrics struct {
 	d *Daemon
 
 	level, routeLevel, sourceLevel, ratio, checked  *prometheus.Desc
-	failed, late, keys, still, breaker              *prometheus.Desc
+	failed, late, keys, still, breaker, canary      *prometheus.Desc
 	quiet, slotHeld, slotSafe, slotLag, risk, quota *prometheus.Desc
 	diskFree                                        *prometheus.Desc
 }
@@ -30,6 +30,7 @@ func newHealthMetrics(d *Daemon) *healthMetrics {
 		keys:        desc("parked_keys", "Records whose tasks wait.", "route"),
 		still:       desc("route_still_seconds", "For how long the route has had something to do and has not got on.", "route"),
 		breaker:     desc("breaker_open", "1 while the target is left alone for a while because it does not answer, or the route has stopped.", "route"),
+		canary:      desc("canary_seconds", "How long the last mark took from the source to the target, or the one under way so far; missing without health.canary.", "route"),
 		quiet:       desc("source_quiet_seconds", "How long ago the source was last heard of; missing where it does not speak by itself.", "source"),
 		slotHeld:    desc("slot_held_bytes", "What the source's system keeps for it and could otherwise remove.", "source"),
 		slotSafe:    desc("slot_safe_bytes", "How much more may be written before the system removes what the source needs; missing where nothing bounds it.", "source"),
@@ -42,7 +43,7 @@ func newHealthMetrics(d *Daemon) *healthMetrics {
 
 // Describe implements prometheus.Collector.
 func (m *healthMetrics) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{m.level, m.routeLevel, m.sourceLevel, m.ratio, m.checked, m.failed, m.late, m.keys, m.still, m.breaker, m.quiet, m.slotHeld,
+	for _, d := range []*prometheus.Desc{m.level, m.routeLevel, m.sourceLevel, m.ratio, m.checked, m.failed, m.late, m.keys, m.still, m.breaker, m.canary, m.quiet, m.slotHeld,
 		m.slotSafe, m.slotLag, m.risk, m.quota, m.diskFree} {
 		ch <- d
 	}
@@ -91,6 +92,9 @@ func (m *healthMetrics) routes(gauge func(*prometheus.Desc, float64, ...string),
 		gauge(m.late, float64(rt.Late), rt.ID)
 		gauge(m.keys, float64(rt.Waiting.Keys), rt.ID)
 		gauge(m.still, rt.Still, rt.ID)
+		if rt.Canary != nil {
+			gauge(m.canary, *rt.Canary, rt.ID)
+		}
 		gauge(m.breaker, up(rt.Breaker == health.BreakerOpen), rt.ID)
 	}
 }

@@ -25,6 +25,9 @@ func (d *Daemon) healthSignals(ctx context.Context) ([]alert.Signal, error) {
 		of("health", "route", rt.ID, float64(rt.Level.Number()))
 		of("lag_events", "route", rt.ID, float64(rt.LagEvents))
 		of("lag_seconds", "route", rt.ID, rt.LagSeconds)
+		if rt.Canary != nil {
+			of("canary_seconds", "route", rt.ID, *rt.Canary)
+		}
 		of("breaker_open", "route", rt.ID, up(rt.Breaker == health.BreakerOpen))
 	}
 	failed, err := d.failedTasks(ctx)

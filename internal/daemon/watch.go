@@ -26,6 +26,7 @@ type watchedRoute struct {
 	progress health.Progress
 	still    time.Duration
 	lag      health.Record
+	canary   health.Canary
 }
 
 // watch looks at every route, again and again.

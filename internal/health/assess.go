@@ -103,7 +103,8 @@ func lasting(age time.Duration, th *Thresholds) Level {
 
 func (a *assessment) route(r *Route) {
 	one := RouteHealth{ID: r.ID, Source: r.Source, Target: r.Target, Rules: r.Rules, Level: Healthy, State: r.State, Breaker: BreakerClosed, Tasks: r.Tasks,
-		Rates: r.Tasks.Rates(), MeanExecution: seconds(r.Execution), LagEvents: r.Lag.Events, LagSeconds: r.Lag.Seconds(a.in.To), Late: r.Lag.Late, Still: r.Still.Seconds()}
+		Rates: r.Tasks.Rates(), MeanExecution: seconds(r.Execution), LagEvents: r.Lag.Events, LagSeconds: r.Lag.Seconds(a.in.To), Late: r.Lag.Late, Still: r.Still.Seconds(),
+		Canary: seconds(r.Canary)}
 	if one.Rules == nil {
 		one.Rules = []string{}
 	}
@@ -141,6 +142,10 @@ func (a *assessment) route(r *Route) {
 		say(Recommendation{Level: Critical, Kind: "route_stalled",
 			Text:    fmt.Sprintf("route %s has applied nothing for %s although %d events wait", r.ID, round(r.Still), r.Lag.Events),
 			Command: "syncline resume " + r.ID})
+	case r.Canary != nil && a.th.CanaryLate > 0 && *r.Canary >= a.th.CanaryLate && !r.Paused:
+		say(Recommendation{Level: lasting(*r.Canary, a.th), Kind: "canary_late",
+			Text:    fmt.Sprintf("a mark has taken %s from %s through route %s, and may be on its way still", round(*r.Canary), r.Source, r.ID),
+			Command: "syncline lag"})
 	case r.Paused && r.Lag.Events > 0:
 		a.report.Notes = append(a.report.Notes, fmt.Sprintf("route %s is paused, and %d events wait for it", r.ID, r.Lag.Events))
 	}

@@ -62,6 +62,8 @@ type Thresholds struct {
 	Silent  time.Duration `json:"silent"`
 	// DiskFree is the share of the log's disk below which is a warning; below half of it is critical.
 	DiskFree float64 `json:"disk_free"`
+	// CanaryLate is how long a mark may take from a source to a target; 0 = none is sent.
+	CanaryLate time.Duration `json:"-"`
 }
 
 // Late says which events that are not applied are late.

@@ -298,3 +298,41 @@ func TestReportsAreStable(t *testing.T) {
 		t.Errorf("got %s, want %s", got, want)
 	}
 }
+
+// TestCanariesAge: one that has not arrived counts with what it has taken so far, and one that arrives stands for all before it.
+func TestCanariesAge(t *testing.T) {
+	var c Canary
+	takes := func(at time.Duration, want time.Duration, some bool) {
+		t.Helper()
+		if d, ok := c.Takes(noon.Add(at)); d != want || ok != some {
+			t.Errorf("after %s: %s, %t, want %s, %t", at, d, ok, want, some)
+		}
+	}
+	takes(0, 0, false)
+	c.Sent(noon)
+	takes(time.Second, time.Second, true)
+	c.Sent(noon.Add(time.Minute))
+	takes(2*time.Minute, 2*time.Minute, true)
+	c.Arrived(noon.Add(time.Minute), noon.Add(3*time.Minute))
+	takes(time.Hour, 2*time.Minute, true)
+	c.Sent(noon.Add(time.Hour))
+	takes(time.Hour+time.Second, 2*time.Minute, true)
+	takes(time.Hour+5*time.Minute, 5*time.Minute, true)
+	c.Forget()
+	takes(2*time.Hour, 2*time.Minute, true)
+
+	late, slow := 30*time.Second, 6*time.Minute
+	th := Defaults()
+	th.CanaryLate = late
+	for _, test := range []struct {
+		took *time.Duration
+		want []string
+	}{{nil, nil}, {&late, []string{"warning canary_late"}}, {&slow, []string{"critical canary_late"}}} {
+		in := &Input{From: noon, To: noon}
+		route(func(r *Route) { r.Canary = test.took })(in)
+		r := Assess(in, &th)
+		if diff := cmp.Diff(test.want, kinds(&r)); diff != "" {
+			t.Errorf("a mark that takes %v (-want +got):\n%s", test.took, diff)
+		}
+	}
+}

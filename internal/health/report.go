@@ -42,6 +42,8 @@ type Route struct {
 	// Execution is as above.
 	Execution *time.Duration
 	Lag       Lag
+	// Canary is how long the last mark took through it, or the one under way so far; nil where none was sent.
+	Canary *time.Duration
 	// Keys is how many records wait in it.
 	Keys int64
 }
@@ -161,7 +163,8 @@ type RouteHealth struct {
 	LagSeconds    float64  `json:"lag_seconds"`
 	Late          int64    `json:"late" doc:"Events that it has not applied and that are older than the threshold."`
 	// Still is for how long it should have got on and has not.
-	Still float64 `json:"still_seconds" doc:"For how long the route has had something to do and has not got on; 0 where it does."`
+	Canary *float64 `json:"canary_seconds" doc:"How long the last mark took from the source to the target, or the one under way so far; null without health.canary."`
+	Still  float64  `json:"still_seconds" doc:"For how long the route has had something to do and has not got on; 0 where it does."`
 }
 
 // SourceHealth is how a source is.

@@ -40,7 +40,7 @@ type stream struct {
 	bytes  int
 
 	recent   unseen
-	dangling bool      // the last batch said that its transaction goes on
+	dangling bool      // it is to be said at once that a transaction has ended: the last batch said that it goes on, or it is a canary
 	walEnd   uint64    // by the last keepalive
 	activity time.Time // when a transaction or a heartbeat of ours was last seen or made
 	quietEnd uint64    // walEnd at that time
@@ -191,8 +191,12 @@ func (s *Source) message(ctx context.Context, data []byte) (rest bool, err error
 	case pgoutput.Origin:
 		st.origin = m.Name
 	case pgoutput.Logical:
-		if m.Transactional && m.Name == originPrefix {
+		switch {
+		case !m.Transactional:
+		case m.Name == originPrefix:
 			st.origin = string(m.Content)
+		case m.Name == canaryPrefix:
+			st.dangling = true
 		}
 	case pgoutput.Relate:
 		return false, s.relate(ctx, m.Table)
