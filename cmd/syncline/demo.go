@@ -18,7 +18,7 @@ func demoCommand(*globals) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "demo",
 		Short: "Watch a made-up business being kept in sync, without any server or configuration",
-		Long: "Writes to three SQLite databases as a CRM, a shop and a stock system would, and keeps a warehouse, a report, a cache, a\n" +
+		Long: "Writes to four SQLite databases as a CRM, a shop, a stock system and the books would, and keeps a warehouse, a report, a cache, a\n" +
 			"search index and a partner's webhook in sync with them, until Ctrl-C. Then it waits for what is under way, compares\n" +
 			"every target with what the rules make of the sources, and tells what it found: exit code 5 if anything differs.\n" +
 			"Everything is in one directory and on 127.0.0.1.",

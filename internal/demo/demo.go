@@ -1,5 +1,5 @@
-// Package demo is Syncline at work on a business of its own: a workload writes to three SQLite databases as a CRM, a shop and
-// a stock system would, a daemon with a normal configuration takes the changes to five targets, and at the end every target
+// Package demo is Syncline at work on a business of its own: a workload writes to four SQLite databases as a CRM, a shop, a
+// stock system and the books would, a daemon with a normal configuration takes the changes to five targets, and at the end every target
 // is compared with what the rules make of the sources. Everything is in one directory and on 127.0.0.1.
 package demo
 
@@ -46,8 +46,13 @@ type Terminal struct {
 	Color bool
 }
 
-// Result is what the comparison at the end found, a line for each rule.
-type Result struct{ Comparisons []daemon.Comparison }
+// Result is what was found at the end.
+type Result struct {
+	// Verified is what the daemon found while it worked. Its zero value: it did not come to that.
+	Verified ops.Verification
+	// Comparisons are made of everything once nothing moves any more, one for each rule.
+	Comparisons []daemon.Comparison
+}
 
 // Equal reports whether all targets hold what the rules make of the sources.
 func (r Result) Equal() bool {
@@ -56,7 +61,7 @@ func (r Result) Equal() bool {
 			return false
 		}
 	}
-	return len(r.Comparisons) > 0
+	return len(r.Comparisons) > 0 && r.Verified.Differences == 0
 }
 
 const (
@@ -90,6 +95,7 @@ func Run(ctx context.Context, o Options) (res Result, err error) {
 	if res.Comparisons, err = r.daemon.Compare(context.WithoutCancel(ctx), r.others()); err != nil {
 		return res, err
 	}
+	res.Verified = r.verified
 	r.report(res)
 	return res, nil
 }
@@ -106,7 +112,8 @@ type runner struct {
 	daemon   *daemon.Daemon
 	workload *workload
 	// base is how things stood before anything was done.
-	base snapshot
+	base     snapshot
+	verified ops.Verification
 
 	mu    sync.Mutex
 	phase string
@@ -203,7 +210,14 @@ func (r *runner) story(working, running context.Context, done <-chan struct{}) e
 		return err
 	}
 	r.enter("draining")
-	return r.drain(running, done)
+	if err := r.askBooks(running); err != nil {
+		return err
+	}
+	if err := r.drain(running, done); err != nil {
+		return err
+	}
+	r.enter("verifying")
+	return r.verify(running)
 }
 
 // awaitSources waits until every source is captured: what is written before its triggers are there only a copy would find.

@@ -50,8 +50,8 @@ func TestHeadlessTwice(t *testing.T) {
 		if !res.Equal() {
 			t.Fatalf("run %d: the targets differ:\n%s", run, out)
 		}
-		if len(res.Comparisons) != 12 {
-			t.Errorf("run %d compared %d rules, want 12", run, len(res.Comparisons))
+		if len(res.Comparisons) != 13 {
+			t.Errorf("run %d compared %d rules, want 13", run, len(res.Comparisons))
 		}
 		for _, c := range res.Comparisons {
 			if c.Result.Source == 0 {
@@ -170,8 +170,8 @@ func TestConfiguration(t *testing.T) {
 	if err := problems.Err(); err != nil {
 		t.Fatal(err)
 	}
-	if len(c.Systems) != 8 || len(c.Rules) < 8 {
-		t.Errorf("%d systems and %d rules, want 8 and at least 8", len(c.Systems), len(c.Rules))
+	if len(c.Systems) != 9 || len(c.Rules) < 8 {
+		t.Errorf("%d systems and %d rules, want 9 and at least 8", len(c.Systems), len(c.Rules))
 	}
 	mine := append([]byte("# mine\n"), configuration...)
 	if err := os.WriteFile(path, mine, 0o600); err != nil {

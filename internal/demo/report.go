@@ -30,10 +30,11 @@ func (r *runner) welcome() {
 	}
 	r.screen.line("%s", r.screen.colored(strong, "Syncline demo: from lead to cash"))
 	r.screen.line(`
-A CRM, a shop and a stock system (three SQLite files) are written to by a
-business that is made up. Their changes go through a durable log to a
+A CRM, a shop, a stock system and the books (four SQLite files) are written to
+by a business that is made up. Their changes go through a durable log to a
 warehouse, a report, a cache, a search index and a partner's webhook: in order,
-without loss.
+without loss. The books tell of nothing: they are polled. Every minute all
+targets are verified.
 
   directory   %s   (all there is: remove it and it is gone)
   rules       %s   (change them and start again)
@@ -95,6 +96,9 @@ func (r *runner) report(res Result) {
 		targets[l.to] = true
 	}
 	r.screen.line("")
+	if v := r.verified; v.ID != "" {
+		r.screen.line("Verified while it was at work: %d records of the sources, %d differences.", v.Total.Source, v.Differences)
+	}
 	arrival := ""
 	if r.first > 0 {
 		arrival = ", the first of them at a target after " + ops.Seconds(r.first.Seconds())

@@ -42,7 +42,16 @@ CREATE TABLE IF NOT EXISTS order_line (
 CREATE TABLE IF NOT EXISTS inventory (
 	sku TEXT NOT NULL, location TEXT NOT NULL, on_hand INTEGER NOT NULL, reserved INTEGER NOT NULL, reorder_at INTEGER,
 	unit_cost DECIMAL(10,4), counted_at TIMESTAMP, PRIMARY KEY (sku, location))`},
+	// The books are asked for what is new: every change has a number, and each invoice counts its own.
+	{books, `
+CREATE TABLE IF NOT EXISTS invoice (
+	id INTEGER PRIMARY KEY, customer_id TEXT NOT NULL, amount DECIMAL(12,2) NOT NULL, currency TEXT NOT NULL,
+	state TEXT NOT NULL, void BOOLEAN NOT NULL, version INTEGER NOT NULL, changed INTEGER NOT NULL);
+CREATE INDEX IF NOT EXISTS invoice_changed ON invoice (changed, id)`},
 }
+
+// books is the source that is polled.
+const books = "books"
 
 // openDatabase opens a file of the demo for one connection. What is committed survives a power cut.
 func openDatabase(ctx context.Context, dir, name, tables string) (*sql.DB, error) {

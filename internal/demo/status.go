@@ -89,8 +89,8 @@ func (r *runner) drain(ctx context.Context, done <-chan struct{}) error {
 // arrived reports whether everything that was written is captured, and everything captured applied.
 func (r *runner) arrived(ctx context.Context, now snapshot) (bool, error) {
 	for _, source := range now.sources {
-		if r.workload.databases[source.Name] == nil {
-			continue // a source that the user has added
+		if r.workload.databases[source.Name] == nil || source.Name == books {
+			continue // a source that the user has added, or that was asked
 		}
 		written, err := r.workload.written(ctx, source.Name)
 		if err != nil {

@@ -146,6 +146,7 @@ var actions = []action{
 	{"shop", 2, newProduct}, {"shop", 5, priceProduct}, {"shop", 1, switchProduct},
 	{"shop", 14, placeOrder}, {"shop", 12, payOrder}, {"shop", 10, shipOrder}, {"shop", 8, deliverOrder}, {"shop", 3, cancelOrder}, {"shop", 3, purgeOrder},
 	{"wms", 12, receiveStock}, {"wms", 12, reserveStock}, {"wms", 8, issueStock}, {"wms", 5, countStock}, {"wms", 1, clearStock},
+	{books, 9, billOrder}, {books, 8, settleInvoice}, {books, 1, voidInvoice},
 }
 
 // catalogue is how many products there are before anything else happens.
@@ -257,10 +258,14 @@ func (t *turn) now() string { return t.memory.Clock.Format(time.DateTime) }
 // number is one of the numbers given out so far.
 func (t *turn) number(last int64) int64 { return 1 + t.r.Int64N(max(last, 1)) }
 
-// written returns how many changes of a source were ever recorded for its capture (see package sqlite).
+// written returns how many changes of a source were ever recorded for its capture (see package sqlite); of the books, how many were made.
 func (w *workload) written(ctx context.Context, system string) (uint64, error) {
 	var n uint64
-	err := w.databases[system].QueryRowContext(ctx, "SELECT seq FROM sqlite_sequence WHERE name = '_syncline_changes'").Scan(&n)
+	query := "SELECT seq FROM sqlite_sequence WHERE name = '_syncline_changes'"
+	if system == books {
+		query = "SELECT coalesce(sum(version), 0) FROM invoice"
+	}
+	err := w.databases[system].QueryRowContext(ctx, query).Scan(&n)
 	if errors.Is(err, sql.ErrNoRows) {
 		return 0, nil
 	}

@@ -31,7 +31,7 @@ func advance(t *testing.T, w *workload, n int64) {
 }
 
 var tables = []struct{ system, name string }{{"crm", "lead"}, {"crm", "customer"}, {"shop", "product"}, {"shop", "orders"},
-	{"shop", "order_line"}, {"wms", "inventory"}}
+	{"shop", "order_line"}, {"wms", "inventory"}, {books, "invoice"}}
 
 // content is everything that the business has written, a line for each row.
 func content(t *testing.T, w *workload) map[string][]string {
