@@ -56,9 +56,11 @@ type Daemon struct {
 
 	housework chan struct{} // buffered by one: a capture whose log is full leaves a note, keepHouse takes it
 
-	// mending is held while gaps are looked at; mended is where the log ended when everything was read that fills a gap, by its id.
+	// mending is held while gaps are looked at; proofs are how far those have got that are filled, by their ids.
 	mending sync.Mutex
-	mended  map[string]syncline.Seq
+	proofs  map[string]*proof
+	// provers are those who look at sources and targets for it; mendGaps ends after them.
+	provers sync.WaitGroup
 
 	refusals chan struct{} // buffered by one: a capture whose source refused a run leaves a note, tellRefused takes it
 
@@ -100,7 +102,7 @@ func Open(ctx context.Context, o Options) (d *Daemon, err error) {
 	redis.LogTo(o.Logger)
 	d = &Daemon{o: o, log: o.Logger, registry: prometheus.NewRegistry(), started: time.Now(),
 		changes: make(chan *change), over: make(chan struct{}), housework: make(chan struct{}, 1), refusals: make(chan struct{}, 1), verifier: newVerifier(),
-		mended: make(map[string]syncline.Seq), unheard: make(map[string]bool), indexes: make(map[string]*search.Directory)}
+		proofs: make(map[string]*proof), unheard: make(map[string]bool), indexes: make(map[string]*search.Directory)}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, d.Close())

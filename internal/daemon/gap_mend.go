@@ -2,7 +2,6 @@ package daemon
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -42,6 +41,7 @@ func gapDelay(before int) time.Duration {
 func (d *Daemon) mendGaps(ctx context.Context) {
 	tick := time.NewTicker(mendEvery)
 	defer tick.Stop()
+	defer d.provers.Wait()
 	for {
 		select {
 		case <-ctx.Done():
@@ -100,6 +100,7 @@ func (d *Daemon) mend(ctx context.Context, now time.Time) error {
 			return err
 		}
 		if g.Status == state.GapClosed {
+			delete(d.proofs, g.ID)
 			d.log.Info("gap is closed: what was missing is at the targets", "gap", g.ID, "source", g.Source, "route", g.Route, "attempts", g.Attempts)
 		}
 	}
@@ -167,7 +168,7 @@ func (d *Daemon) mendRoute(ctx context.Context, s *source, g *state.Gap, now tim
 		g.Status, g.Next = state.GapOpen, now.Add(gapDelay(g.Attempts))
 		return st.Err
 	case g.Status == state.GapFilling:
-		return d.filled(ctx, s, g, []*route{r})
+		return d.prove(ctx, s, g, []*route{r}, now)
 	case !lost: // an operator has begun it anew
 		g.Status, g.Error = state.GapFilling, ""
 		return nil
@@ -246,7 +247,7 @@ func (d *Daemon) mendSource(ctx context.Context, s *source, g *state.Gap, now ti
 		}
 	}
 	if g.Status == state.GapFilling {
-		return d.filled(ctx, s, g, routes)
+		return d.prove(ctx, s, g, routes, now)
 	}
 	if err := d.mayMend(ctx, s); err != nil {
 		return err
@@ -281,54 +282,4 @@ func runsOf(g *state.Gap, run *state.RunRow) bool {
 		return strings.HasPrefix(run.ID, fmt.Sprintf("%s%s-%d-", refillPrefix, strings.TrimPrefix(g.ID, "gap-"), g.Attempts))
 	}
 	return run.Kind == syncline.RunFull && slices.Equal(run.Routes, []string{g.Route})
-}
-
-// filled closes a gap once what was read for it is at the targets. While a target is down it waits.
-func (d *Daemon) filled(ctx context.Context, s *source, g *state.Gap, routes []*route) error {
-	g.Error = ""
-	for _, r := range routes {
-		known, err := d.state.Route(ctx, state.Slice{Route: r.id})
-		if err != nil {
-			return err
-		}
-		if known.Placing { // it has yet to ask for its records
-			return syncline.Errorf(syncline.Transient, "gap_waits", "route %s is %s and has not begun", r.id, r.apply.Status().State)
-		}
-	}
-	open, err := d.state.OpenRuns(ctx, s.system.Name)
-	if err != nil {
-		return err
-	}
-	for i := range open {
-		if runsOf(g, &open[i]) {
-			return nil
-		}
-	}
-	latest, err := d.state.Runs(ctx, s.system.Name, len(s.system.Capture.Entities)*len(d.set().routes)+100)
-	if err != nil {
-		return err
-	}
-	for i := range latest {
-		if r := &latest[i]; runsOf(g, r) && r.Status == state.RunFailed && r.Created.After(g.Created) {
-			g.Status, g.Next = state.GapOpen, time.Now().Add(gapDelay(g.Attempts))
-			return errors.New(r.Error)
-		}
-	}
-	bounds, err := s.log.Bounds(ctx)
-	if err != nil {
-		return err
-	}
-	end, seen := d.mended[g.ID]
-	if !seen {
-		end = bounds.Last
-		d.mended[g.ID] = end
-	}
-	for _, r := range routes {
-		if st := r.apply.Status(); st.Cursor.Seq <= end {
-			return syncline.Errorf(syncline.Transient, "gap_waits", "route %s is %s and has not come to the end of what was read", r.id, st.State)
-		}
-	}
-	delete(d.mended, g.ID)
-	g.Status, g.Error = state.GapClosed, ""
-	return nil
 }
