@@ -104,6 +104,7 @@ var kinds = map[string]kind{
 	"bench":           benchmark,
 
 	"internal/logtest":    support,
+	"internal/polltest":   support,
 	"internal/memlog":     support,
 	"internal/memsource":  support,
 	"internal/memtarget":  support,

@@ -3,28 +3,33 @@ package daemon
 import (
 	"syncline"
 	"syncline/internal/config"
+	"syncline/internal/pgsource"
 	"syncline/internal/poll"
 	"syncline/internal/sqlite"
 )
 
 // dialects are the databases that can be polled.
-var dialects = map[config.Type]func(*config.System) poll.Dialect{
-	config.TypeSQLite: func(sys *config.System) poll.Dialect { return sqlite.NewPoller(sys.Name, sys.SQLite.Path, nil) },
+var dialects = map[config.Type]func(*Daemon, *config.System) (poll.Dialect, error){
+	config.TypePostgres: func(d *Daemon, sys *config.System) (poll.Dialect, error) {
+		return pgsource.NewPoller(sys.Name, sys.Postgres.URL.Reveal(), d.log)
+	},
+	config.TypeSQLite: func(_ *Daemon, sys *config.System) (poll.Dialect, error) {
+		return sqlite.NewPoller(sys.Name, sys.SQLite.Path, nil), nil
+	},
 }
 
 // polledSource returns what opens a source that is polled.
 func polledSource(d *Daemon, s *source) (func() (syncline.Source, error), error) {
-	dialect := dialects[s.system.Type]
-	if dialect == nil {
-		return nil, syncline.Errorf(syncline.Fatal, "not_available", "system %s: capture mode poll is not available in this version", s.system.Name)
-	}
 	o := poll.Options{Name: s.system.Name, Memory: d.state, Snapshot: s.system.Capture.Initial, InitialRoutes: s.initial, Logger: d.log}
 	for _, e := range s.system.Capture.Entities {
 		o.Entities = append(o.Entities, polledEntity(e))
 	}
 	return func() (syncline.Source, error) {
 		o := o
-		o.Dialect = dialect(s.system)
+		var err error
+		if o.Dialect, err = dialects[s.system.Type](d, s.system); err != nil {
+			return nil, err
+		}
 		return poll.New(o), nil
 	}, nil
 }

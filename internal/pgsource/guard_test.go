@@ -274,7 +274,7 @@ func TestWaitsForASlotInUse(t *testing.T) {
 	done := make(chan error)
 	go func() { done <- p.tryOpen() }()
 	// The second one is refused by the server at least once before the first lets go.
-	poll(t, func() bool {
+	await(t, func() bool {
 		return d.text("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'syncline' AND query LIKE 'START_REPLICATION%' AND state <> 'active' AND datname = current_database()") != "0"
 	})
 	if err := first.Close(); err != nil {
@@ -287,8 +287,8 @@ func TestWaitsForASlotInUse(t *testing.T) {
 	wantEvents(t, p.events(2), "created t [] [1,null]", "created t [] [2,null]")
 }
 
-// poll waits until ready.
-func poll(t testing.TB, ready func() bool) {
+// await waits until ready.
+func await(t testing.TB, ready func() bool) {
 	t.Helper()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()

@@ -97,7 +97,7 @@ func (d *db) slotOf() string { return "s_" + d.text("SELECT current_database()")
 // released waits until nobody uses the slot: the server notices a moment late that a connection is gone.
 func (d *db) released() {
 	d.t.Helper()
-	poll(d.t, func() bool {
+	await(d.t, func() bool {
 		return d.text("SELECT count(*) FROM pg_replication_slots WHERE slot_name = $1 AND active", d.slotOf()) == "0"
 	})
 }

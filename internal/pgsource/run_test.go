@@ -45,7 +45,7 @@ func (p *tape) snapshotTaken() {
 	p.t.Helper()
 	ctx := deadline(p.t)
 	p.src.takeRequests()
-	poll(p.t, func() bool {
+	await(p.t, func() bool {
 		if p.src.stream.open {
 			p.t.Fatal("inside a transaction")
 		}
@@ -146,7 +146,7 @@ func TestLateVisibility(t *testing.T) {
 		d.exec("SELECT pg_reload_conf()")
 	}
 	defer reset()
-	poll(t, func() bool { return d.text("SHOW synchronous_standby_names") == "nobody" })
+	await(t, func() bool { return d.text("SHOW synchronous_standby_names") == "nobody" })
 	hanging, conn := make(chan error, 1), d.connect()
 	go func() { _, err := conn.Exec(context.Background(), "UPDATE t SET v = 'new'"); hanging <- err }()
 	p.events(1)

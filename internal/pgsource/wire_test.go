@@ -33,7 +33,7 @@ func TestStatusGoesOnWithoutNext(t *testing.T) {
 	d.exec("INSERT INTO t SELECT i, repeat('x', 400) FROM generate_series(1, $1::int) i", rows)
 	pid := d.text("SELECT active_pid FROM pg_replication_slots WHERE slot_name = $1", d.slotOf())
 	until := time.Now().Add(3 * time.Second)
-	poll(t, func() bool { return time.Now().After(until) })
+	await(t, func() bool { return time.Now().After(until) })
 	p.events(rows + 1)
 	if now := d.text("SELECT active_pid FROM pg_replication_slots WHERE slot_name = $1", d.slotOf()); now != pid {
 		t.Errorf("walsender %s, was %s", now, pid)
@@ -66,7 +66,7 @@ func TestConfirmsOnlyWhatItIsTold(t *testing.T) {
 	last := p.log[len(p.log)-1].Position
 	p.src.Confirm(last)
 	p.src.Confirm(syncline.Position{Epoch: firstEpoch, Commit: 1})
-	poll(t, func() bool { return d.confirmed() == lsn(last.Commit) })
+	await(t, func() bool { return d.confirmed() == lsn(last.Commit) })
 }
 
 // TestIdleSourceFollowsTheWAL: another database of the server is busy. The position moves by keepalives, at most once per
@@ -95,7 +95,7 @@ func TestIdleSourceFollowsTheWAL(t *testing.T) {
 		t.Errorf("%d markers in %s, want at most %d", markers, time.Since(begun), limit)
 	}
 	p.src.Confirm(p.log[len(p.log)-1].Position)
-	poll(t, func() bool { return d.confirmed() >= target })
+	await(t, func() bool { return d.confirmed() >= target })
 	if d.confirmed() <= start {
 		t.Error("the slot did not move")
 	}

@@ -81,6 +81,10 @@ type Horizon struct {
 	// Xmin is the lowest number of a transaction that was not over, Xmax the first that was not given out; both 0 where transactions
 	// have no numbers. The rows of every read that comes later show all transactions below Xmin.
 	Xmin, Xmax uint64
+	// Prepared: transactions are open of which it is not known when they began.
+	Prepared bool
+	// Line tells the histories of one database apart, before and after a failover or a restore; "" = nobody knows.
+	Line string
 	// Blind says why Oldest may miss a transaction; "" = it does not.
 	Blind string
 }

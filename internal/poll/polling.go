@@ -63,10 +63,14 @@ func (s *Source) beginPoll(ctx context.Context, p *polling) (err error) {
 		return nil
 	}
 	p.began = s.checkpoint.Entities[p.entity.Name].Progress
+	if p.horizon, err = s.opt.Dialect.Horizon(ctx); err != nil {
+		return err
+	}
+	if p.began.lost(p.horizon) {
+		s.log.Warn("the database has another history than it had: the entity is read from its beginning", "entity", p.entity.Name)
+		p.began = Progress{}
+	}
 	if p.before = p.began.Mark; p.before == nil {
-		if p.horizon, err = s.opt.Dialect.Horizon(ctx); err != nil {
-			return err
-		}
 		if p.before, err = p.table.Newest(ctx, p.horizon.Clock); err != nil {
 			return err
 		}

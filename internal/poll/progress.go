@@ -26,6 +26,8 @@ type Progress struct {
 	Since uint64 `json:"since,omitempty"`
 	// Clock is the latest that the database's clock ever was, in microseconds.
 	Clock int64 `json:"clock,omitempty"`
+	// Line is the history of the database that this is about.
+	Line string `json:"line,omitempty"`
 	// Past are the polls that open transactions may have begun before, the oldest first.
 	Past []past `json:"past,omitempty"`
 }
@@ -42,7 +44,7 @@ type past struct {
 // Reached returns the progress of a poll that asked for the horizon and then read whatever is new up to the watermark. It may have read
 // more; the next poll begins there. before is the highest watermark that was seen before the horizon; nil = none.
 func (p Progress) Reached(h Horizon, before, mark []string) Progress {
-	now := Progress{Mark: mark, Clock: max(p.Clock, h.Clock.UnixMicro())}
+	now := Progress{Mark: mark, Line: h.Line, Clock: max(p.Clock, h.Clock.UnixMicro())}
 	if back := now.Clock - h.Clock.UnixMicro(); back > margin.Microseconds() {
 		now.Past = p.Past
 		return now // until the clock is where it was, new watermarks may be below those that were read
@@ -64,6 +66,9 @@ func (p Progress) Reached(h Horizon, before, mark []string) Progress {
 		if o.At <= began.UnixMicro() && o.Next <= h.Xmin {
 			from = i
 		}
+	}
+	if h.Prepared {
+		from = min(from, 0) // what the last poll went back to is far enough: by then they were open, or had not begun
 	}
 	if from < 0 { // it began before anything was read
 		now.Past = thin(now.Past)
@@ -95,4 +100,9 @@ func (p Progress) ranges(numbered bool) (again, fresh Range) {
 		again.Since = p.Since
 	}
 	return again, fresh
+}
+
+// lost reports whether the database is not in the history that this is about: it may lack what was read.
+func (p Progress) lost(h Horizon) bool {
+	return p.Line != "" && h.Line != "" && p.Line != h.Line || p.Since > h.Xmax && h.Xmax > 0
 }

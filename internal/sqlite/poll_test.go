@@ -1,0 +1,80 @@
+package sqlite
+
+import (
+	"database/sql"
+	"fmt"
+	"path/filepath"
+	"sort"
+	"strings"
+	"testing"
+	"time"
+
+	"syncline/internal/poll"
+	"syncline/internal/polltest"
+)
+
+// pollable is a database file that is polled.
+type pollable struct {
+	path string
+	db   *sql.DB
+}
+
+func newPollable(t testing.TB) polltest.Database {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "shop.db")
+	db, err := sql.Open("sqlite", "file:"+path+"?_pragma=busy_timeout(10000)&_pragma=journal_mode(wal)&_pragma=synchronous(off)")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	return &pollable{path, db}
+}
+
+func (p *pollable) Dialect(testing.TB) poll.Dialect { return NewPoller("shop", p.path, nil) }
+
+func (p *pollable) Exec(t testing.TB, statements ...string) {
+	t.Helper()
+	for _, s := range statements {
+		if _, err := p.db.ExecContext(t.Context(), s); err != nil {
+			t.Fatalf("%s: %v", s, err)
+		}
+	}
+}
+
+func (p *pollable) Rows(t testing.TB, query string) []string {
+	t.Helper()
+	var list []string
+	rows, err := p.db.QueryContext(t.Context(), "SELECT * FROM ("+query+")")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	names, err := rows.Columns()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for rows.Next() {
+		values, into := make([]any, len(names)), make([]any, len(names))
+		for i := range values {
+			into[i] = &values[i]
+		}
+		if err := rows.Scan(into...); err != nil {
+			t.Fatal(err)
+		}
+		texts := make([]string, len(values))
+		for i, v := range values {
+			if at, ok := v.(time.Time); ok {
+				v = at.Format(time.DateTime)
+			}
+			texts[i] = fmt.Sprint(v)
+		}
+		list = append(list, strings.Join(texts, "|"))
+	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
+	sort.Strings(list)
+	return list
+}
+
+func TestPoller(t *testing.T) { polltest.Test(t, polltest.Harness{New: newPollable}) }
