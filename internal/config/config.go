@@ -106,9 +106,11 @@ type Audit struct {
 
 // Health says how it is judged how everything is.
 type Health struct {
-	// Window is how far back the rates of a report look, Every how often the health is checked.
+	// Window is how far back the rates of a report look.
 	Window time.Duration `json:"window"`
-	Every  time.Duration `json:"every"`
+	// Every is how often the health is checked where no schedule does that; where it is 0, Cron says when.
+	Every time.Duration `json:"every,omitempty"`
+	Cron  string        `json:"cron,omitempty"`
 	health.Thresholds
 	// Canary is nil for none.
 	Canary *Canary `json:"canary,omitempty"`

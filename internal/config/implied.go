@@ -6,7 +6,7 @@ import "time"
 const healthSchedule = "health"
 
 // implied adds the schedules that nobody has to write down: a polled entity is asked for what is new, and for what is gone where that is
-// declared, unless a schedule of its own does.
+// declared, unless a schedule of its own does; and the health is checked.
 func (l *loader) implied() {
 	for _, sys := range l.cfg.Systems {
 		if sys.Capture == nil || sys.Capture.Mode != ModePoll {
@@ -25,6 +25,14 @@ func (l *loader) implied() {
 			}
 		}
 	}
+	for _, other := range l.schedules {
+		if other.Do.Health {
+			return
+		}
+	}
+	h := &l.cfg.Health
+	l.cfg.Schedules = append(l.cfg.Schedules, &Schedule{ID: healthSchedule, Cron: h.Cron, Every: h.Every, Timezone: "UTC", Misfire: "skip", Overlap: "skip",
+		Do: Do{Health: true}, Enabled: true, Implicit: true})
 }
 
 // maxImpliedJitter bounds how far polls of many entities are spread.

@@ -1,11 +1,13 @@
 package config
 
 import (
+	"errors"
 	"strconv"
 	"strings"
 	"time"
 
 	"syncline/internal/health"
+	"syncline/internal/timetable"
 )
 
 func (l *loader) healthSection(v value) {
@@ -13,7 +15,7 @@ func (l *loader) healthSection(v value) {
 	th := &c.Thresholds
 	seen := l.object(v, "health", fields{
 		"window":         func(v value) { l.duration(v, &c.Window, time.Minute) },
-		"every":          func(v value) { l.duration(v, &c.Every, 10*time.Second) },
+		"every":          l.healthEvery,
 		"healthy":        func(v value) { l.bounds(v, &th.Healthy) },
 		"warning":        func(v value) { l.bounds(v, &th.Warning) },
 		"failed_tasks":   func(v value) { l.count(v, &th.FailedTasks) },
@@ -32,6 +34,25 @@ func (l *loader) healthSection(v value) {
 		if th.Warning.Success > th.Healthy.Success || th.Warning.Failed < th.Healthy.Failed || th.Warning.Conflicts < th.Healthy.Conflicts {
 			l.report(at, BadValue, "", "what is a warning must allow all that is healthy")
 		}
+	}
+}
+
+// healthEvery reads an interval or a cron expression.
+func (l *loader) healthEvery(v value) {
+	c := &l.cfg.Health
+	text, ok := l.text(v)
+	if !ok {
+		return
+	}
+	if len(strings.Fields(text)) == 1 && !strings.HasPrefix(text, "@") {
+		l.duration(v, &c.Every, 10*time.Second)
+		return
+	}
+	c.Every, c.Cron = 0, text
+	_, err := timetable.New(timetable.Spec{Cron: text})
+	var wrong *timetable.Error
+	if errors.As(err, &wrong) {
+		l.timingProblem(v, text, wrong)
 	}
 }
 

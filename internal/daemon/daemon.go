@@ -255,7 +255,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 	house.Go(func() { d.keepHouse(routeCtx) })
 	house.Go(func() { d.watchRisks(routeCtx) })
 	house.Go(func() { d.watch(routeCtx) })
-	house.Go(func() { d.checkHealth(routeCtx) })
+	house.Go(func() { d.countAtStart(routeCtx) })
 	house.Go(func() { d.mendGaps(routeCtx) })
 	house.Go(func() { d.sendCanaries(routeCtx) })
 	house.Go(func() { d.tellRefused(routeCtx) })

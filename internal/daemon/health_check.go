@@ -3,11 +3,13 @@ package daemon
 import (
 	"context"
 	"encoding/json"
+	"strings"
 	"sync"
 	"time"
 
 	"syncline/internal/health"
 	"syncline/internal/ops"
+	"syncline/internal/schedule"
 	"syncline/internal/state"
 )
 
@@ -24,7 +26,7 @@ type checked struct {
 	counts health.Input
 }
 
-// CheckHealth makes a report and keeps it in short, for metrics, alerts and the history. Schedules call it.
+// CheckHealth makes a report and keeps it in short, for metrics, alerts and the history.
 func (d *Daemon) CheckHealth(ctx context.Context) (health.Report, error) {
 	now := time.Now()
 	c := &d.set().config.Health
@@ -84,32 +86,37 @@ func (e engine) HealthChecks(ctx context.Context, after string, limit int) ([]op
 	return list, next, nil
 }
 
-// checkHealth checks the health again and again, as the configuration says, and soon after the start. A check that fails is told, and done
-// at the next time.
-func (d *Daemon) checkHealth(ctx context.Context) {
-	tick := time.NewTicker(watchEvery)
-	defer tick.Stop()
-	level, last := health.Healthy, time.Time{}
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case now := <-tick.C:
-			if now.Sub(last) < d.set().config.Health.Every {
-				continue
-			}
-			last = now
+// scheduledHealth checks the health, and tells the log of a level that was not there at the check before.
+func (d *Daemon) scheduledHealth(ctx context.Context, _ schedule.Work) (schedule.Outcome, error) {
+	before, _, err := d.state.Health(ctx, "", 1)
+	if err != nil {
+		return schedule.Outcome{}, err
+	}
+	r, err := d.CheckHealth(ctx)
+	if err != nil {
+		return schedule.Outcome{}, err
+	}
+	short := ops.Summarize(&r)
+	if was := health.Healthy; len(before) > 0 && before[0].Level != string(r.Level) || len(before) == 0 && r.Level != was {
+		if len(before) > 0 {
+			was = health.Level(before[0].Level)
 		}
-		r, err := d.CheckHealth(ctx)
-		if err != nil {
-			if ctx.Err() == nil {
-				d.log.Warn("health cannot be checked", "err", err)
-			}
-			continue
-		}
-		if r.Level != level {
-			d.log.Info("health has changed", "level", r.Level, "was", level, "reasons", ops.Summarize(&r).Reasons)
-			level = r.Level
-		}
+		d.log.Info("health has changed", "level", r.Level, "was", was, "reasons", short.Reasons)
+	}
+	return schedule.Outcome{Counts: map[string]int64{"completed": r.Tasks.Completed, "failed": r.Tasks.Failed, "conflict": r.Tasks.Conflict, "late": r.Lag.Late},
+		Note: strings.Join(append([]string{string(r.Level)}, short.Reasons...), ", ")}, nil
+}
+
+// countAtStart has metrics and alerts know the rates before the first check is due.
+func (d *Daemon) countAtStart(ctx context.Context) {
+	now := time.Now()
+	in := health.Input{From: now.Add(-d.set().config.Health.Window), To: now}
+	if err := d.count(ctx, &in); err != nil {
+		return // the first check says what is wrong
+	}
+	d.checked.mu.Lock()
+	defer d.checked.mu.Unlock()
+	if d.checked.at.IsZero() {
+		d.checked.at, d.checked.counts = now, in
 	}
 }

@@ -22,7 +22,8 @@ import (
 // scheduleKinds are the kinds of work that schedules have done.
 func (d *Daemon) scheduleKinds() map[string]schedule.Kind {
 	return map[string]schedule.Kind{
-		schedule.KindSync: {Do: d.scheduledSync, Resumes: true},
+		schedule.KindSync:   {Do: d.scheduledSync, Resumes: true},
+		schedule.KindHealth: {Do: d.scheduledHealth, Resumes: true},
 	}
 }
 
