@@ -135,7 +135,7 @@ func newRoot() *cobra.Command {
 		routesCommand(g),
 		rulesCommand(g),
 		tasksCommand(g), statsCommand(g), conflictsCommand(g),
-		healthCommand(g), lagCommand(g),
+		healthCommand(g), lagCommand(g), alertsCommand(g),
 		syncCommand(g),
 		schedulesCommand(g),
 		explainCommand(g),

@@ -58,6 +58,9 @@ var builtIns = []builtIn{
 		map[Language]string{English: "`syncline schedules` shows when it ran last", Chinese: "运行 `syncline schedules` 查看上次执行时间"}},
 }
 
+// IsBuiltIn reports whether a rule of this id is built in.
+func IsBuiltIn(id string) bool { return builtInOf(id) != nil }
+
 func builtInOf(id string) *builtIn {
 	for i := range builtIns {
 		if builtIns[i].spec.Name == id {

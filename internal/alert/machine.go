@@ -43,7 +43,13 @@ type Instance struct {
 }
 
 // Key tells instances apart.
-func (i *Instance) Key() string { return i.Rule + " " + labelText(i.Labels) }
+func (i *Instance) Key() string { return i.Rule + " " + LabelText(i.Labels) }
+
+// Firing reports whether the condition has held for long enough.
+func (i *Instance) Firing() bool { return i.State == stateFiring }
+
+// Active reports whether the condition holds.
+func (i *Instance) Active() bool { return i.State != stateOver }
 
 // Flapping reports whether it is told of less often.
 func (i *Instance) Flapping() bool { return len(i.Changes) >= flapChanges }
@@ -100,7 +106,7 @@ func Step(was map[string]Instance, in Input) Output {
 			out.Messages = append(out.Messages, message(&Rule{Spec: Spec{Name: rule, Severity: Info}}, Withdrawn, gone, 0, in.Now))
 		}
 	}
-	slices.SortStableFunc(out.Messages, func(a, b Message) int { return bySeverity(a.Severity, b.Severity) })
+	slices.SortStableFunc(out.Messages, func(a, b Message) int { return BySeverity(a.Severity, b.Severity) })
 	return out
 }
 
@@ -111,7 +117,7 @@ func (r *Rule) update(list []*Instance, in *Input) ([]*Instance, error) {
 		return list, fmt.Errorf("evaluate %s: %w", r.Name, err)
 	}
 	for _, i := range list {
-		key := labelText(i.Labels)
+		key := LabelText(i.Labels)
 		f, ok := holds[key]
 		delete(holds, key)
 		switch {

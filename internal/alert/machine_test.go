@@ -61,7 +61,7 @@ func (w *world) after(d time.Duration, signals ...Signal) string {
 	for _, m := range out.Messages {
 		var about []string
 		for _, a := range m.Alerts {
-			about = append(about, labelText(a.Labels))
+			about = append(about, LabelText(a.Labels))
 		}
 		lines = append(lines, fmt.Sprintf("%s %s [%s] of %d", m.What, m.Rule, strings.Join(about, "; "), m.Firing))
 	}
@@ -230,7 +230,8 @@ func TestTheClockIsSetBack(t *testing.T) {
 // TestWhereAConditionHolds: it is looked at for each part that its signals are about; a signal of the whole counts for every part.
 func TestWhereAConditionHolds(t *testing.T) {
 	signals := []Signal{lag("a", 500), lag("b", 10), {Name: "lag_events", Labels: map[string]string{"route": "a"}, Value: 7},
-		{Name: "log_disk_free_ratio", Value: 0.05}, {Name: "failed_tasks", Labels: map[string]string{"rule": "x"}, Value: 2}}
+		{Name: "log_disk_free_ratio", Value: 0.05}, {Name: "failed_tasks", Labels: map[string]string{"rule": "x"}, Value: 2},
+		{Name: "health", Value: 2}, {Name: "health", Labels: map[string]string{"system": "s"}, Value: 2}, {Name: "health", Labels: map[string]string{"route": "a"}, Value: 1}}
 	for when, want := range map[string]string{
 		"lag_seconds > 300":                                    "[route=a]",
 		"lag_seconds > 300 && lag_events < 5":                  "[]",
@@ -240,6 +241,8 @@ func TestWhereAConditionHolds(t *testing.T) {
 		"lag_seconds > 300 || failed_tasks > 1":                "[route=a rule=x]",
 		"lag_events == nil && lag_seconds > 0":                 "[route=b]",
 		"canary_seconds > 1":                                   "[]",
+		"health >= 2":                                          "[ system=s]",
+		"health >= 1 && lag_seconds > 300":                     "[route=a]",
 		`let slow = lag_seconds > 300; slow && route in ["a"]`: "[route=a]",
 	} {
 		s := lagging

@@ -86,6 +86,16 @@ func Names() []string {
 	return slices.Compact(names)
 }
 
+// Labels lists the labels that an alert can have.
+func Labels() []string {
+	var names []string
+	for _, k := range kinds {
+		names = append(names, k.Labels...)
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
 func known(name string) *Kind {
 	for i := range kinds {
 		if kinds[i].Name == name {
@@ -128,7 +138,7 @@ type found struct {
 }
 
 // evaluate returns where the condition holds, by the text of the labels. It is evaluated for each set of labels that the named signals
-// have; one with fewer labels counts for all that have those, too.
+// have, but for those that another of the signals has more of: there, the one with fewer labels counts for all that have those, too.
 func (r *Rule) evaluate(signals []Signal) (map[string]found, error) {
 	var named []*Signal
 	for i := range signals {
@@ -140,8 +150,10 @@ func (r *Rule) evaluate(signals []Signal) (map[string]found, error) {
 	holds := make(map[string]found)
 	looked := make(map[string]bool)
 	for _, s := range named {
-		id := labelText(s.Labels)
-		if looked[id] || slices.ContainsFunc(named, func(o *Signal) bool { return len(o.Labels) > len(s.Labels) && within(s.Labels, o.Labels) }) {
+		id := LabelText(s.Labels)
+		if looked[id] || slices.ContainsFunc(named, func(o *Signal) bool {
+			return o.Name != s.Name && len(o.Labels) > len(s.Labels) && within(s.Labels, o.Labels)
+		}) {
 			continue
 		}
 		looked[id] = true
@@ -187,8 +199,8 @@ func within(labels, others map[string]string) bool {
 	return true
 }
 
-// labelText is one text for each set of labels.
-func labelText(labels map[string]string) string {
+// LabelText is one text for each set of labels.
+func LabelText(labels map[string]string) string {
 	var b strings.Builder
 	for i, name := range slices.Sorted(maps.Keys(labels)) {
 		if i > 0 {
@@ -209,8 +221,8 @@ func plain(s string) string {
 	}, s)
 }
 
-// bySeverity orders the most severe first.
-func bySeverity(a, b Severity) int {
+// BySeverity orders the most severe first.
+func BySeverity(a, b Severity) int {
 	order := []Severity{Critical, Warning, Info}
 	return cmp.Compare(slices.Index(order, a), slices.Index(order, b))
 }

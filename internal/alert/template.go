@@ -203,7 +203,7 @@ func view(m *Message, language Language, host string, place *time.Location) *Vie
 	}
 	for i := range m.Alerts {
 		a := &m.Alerts[i]
-		one := AlertView{Labels: labelText(a.Labels), Since: instant(a.Since, place), Flapping: a.Flapping}
+		one := AlertView{Labels: LabelText(a.Labels), Since: instant(a.Since, place), Flapping: a.Flapping}
 		end := m.At
 		if a.Ended != nil {
 			end = *a.Ended

@@ -81,6 +81,7 @@ type Daemon struct {
 	}
 
 	readings readings
+	alerting alerting
 
 	watched watched // what routes are seen to do
 	checked checked // what the last health check has counted
@@ -117,6 +118,9 @@ func Open(ctx context.Context, o Options) (d *Daemon, err error) {
 		return d, err
 	}
 	if err := d.loadPauses(ctx); err != nil {
+		return d, err
+	}
+	if err := d.loadAlerts(ctx); err != nil {
 		return d, err
 	}
 	d.current.Store(&set{config: o.Config})
@@ -260,7 +264,9 @@ func (d *Daemon) Run(ctx context.Context) error {
 	house.Go(func() { d.sendCanaries(routeCtx) })
 	house.Go(func() { d.tellRefused(routeCtx) })
 	house.Go(func() { d.keepVerifying(routeCtx) })
-	house.Go(func() { notices.run(routeCtx, d.logConflicts) })
+	house.Go(func() { notices.run(routeCtx, d.tellConflicts) })
+	house.Go(func() { d.watchAlerts(routeCtx) })
+	house.Go(func() { d.deliverAlerts(routeCtx) })
 	for ended := false; !ended; {
 		select {
 		case c := <-d.changes:

@@ -62,6 +62,7 @@ func (e engine) Status(ctx context.Context) (ops.Status, error) {
 		s.Systems = append(s.Systems, one)
 	}
 	s.Pauses, err = e.Pauses(ctx)
+	s.Warnings = append(s.Warnings, e.deliveryWarnings()...)
 	return s, err
 }
 

@@ -37,6 +37,7 @@ func (d *Daemon) CheckHealth(ctx context.Context) (health.Report, error) {
 	d.checked.mu.Lock()
 	d.checked.at, d.checked.counts = now, in
 	d.checked.mu.Unlock()
+	note(d.alerting.look)
 	if err := d.present(ctx, &in); err != nil {
 		return health.Report{}, err
 	}

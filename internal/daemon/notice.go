@@ -118,6 +118,12 @@ func wholeRule(part string) string {
 	return rule
 }
 
+// tellConflicts tells of conflicts that wait for a person: the log, and the alerts, which look at once.
+func (d *Daemon) tellConflicts(list []newConflicts) {
+	d.logConflicts(list)
+	note(d.alerting.look)
+}
+
 // logConflicts tells the log of conflicts that wait for a person.
 func (d *Daemon) logConflicts(list []newConflicts) {
 	for _, c := range list {

@@ -50,7 +50,7 @@ func plan(was, now *config.Config, f facts) ops.Plan {
 	p := ops.Plan{Settings: plannedFields(changes.Settings), Systems: plannedChanges(changes.Systems), Rules: plannedChanges(changes.Rules), Schedules: plannedChanges(changes.Schedules),
 		Sources: []ops.PlannedEffect{}, Routes: []ops.PlannedEffect{}, Restart: []string{}, Empty: changes.Empty()}
 	for _, field := range changes.Settings {
-		if !slices.Contains(changeable, field.Path) {
+		if section, _, _ := strings.Cut(field.Path, "."); !slices.Contains(changeable, field.Path) && !slices.Contains(changeable, section) {
 			p.Restart = append(p.Restart, field.Path)
 		}
 	}
@@ -81,8 +81,8 @@ func plan(was, now *config.Config, f facts) ops.Plan {
 	return p
 }
 
-// changeable are the settings that another process is not needed for.
-var changeable = []string{"log.retain", "log.max_bytes", "log.on_full", "audit.retain"}
+// changeable are the settings, and whole sections of them, that another process is not needed for.
+var changeable = []string{"channels", "alerts", "log.retain", "log.max_bytes", "log.on_full", "audit.retain"}
 
 func find(routes []*route, id string) *route {
 	for _, rt := range routes {

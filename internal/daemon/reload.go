@@ -105,6 +105,8 @@ func (d *Daemon) carryOut(ctx context.Context, c *change, captures, routes *crew
 		d.log.Error("pushed events are taken as before", "err", err) // newSet has seen that it can be done
 	}
 	d.current.Store(now)
+	note(d.alerting.look)
+	note(d.alerting.mail)
 	for _, r := range now.routes {
 		r.apply.SetPaused(len(d.pausesOf(r)) > 0)
 	}

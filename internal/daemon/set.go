@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"syncline"
+	"syncline/internal/alert"
 	"syncline/internal/apply"
 	"syncline/internal/capture"
 	"syncline/internal/config"
@@ -22,6 +23,9 @@ type set struct {
 	applied ops.AppliedConfig
 	sources []*source
 	routes  []*route
+	// alerts are the rules that look at signals; they belong to the goroutine of watchAlerts. channels are whom they tell, by name.
+	alerts   []*alert.Rule
+	channels map[string]*channel
 }
 
 // source is a system that is captured, as its configuration says.
@@ -94,6 +98,13 @@ func (d *Daemon) newSet(ctx context.Context, c *config.Config, was *set) (*set, 
 			return made, fmt.Errorf("source %s: %w", sys.Name, err)
 		}
 		made.sources = append(made.sources, s)
+	}
+	var err error
+	if made.alerts, err = alertRules(c); err != nil {
+		return made, err
+	}
+	if made.channels, err = newChannels(ctx, c, was); err != nil {
+		return made, err
 	}
 	return made, d.newRoutes(made, was)
 }

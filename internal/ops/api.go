@@ -119,6 +119,7 @@ func (a *api) register(mux *http.ServeMux, o Options) ([]byte, map[string]*opera
 	add(h, op(h, "retry-tasks", "POST", "/v1/tasks/retry", "Try all chosen pending tasks now"), a.retryAll)
 	add(h, op(h, "cancel-tasks", "POST", "/v1/tasks/cancel", "Give all chosen pending tasks up"), a.cancelAll)
 	a.registerHealth(h)
+	a.registerAlerts(h)
 	a.registerPauses(h)
 	a.registerSyncs(h)
 	a.registerTokens(h)

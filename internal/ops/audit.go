@@ -28,7 +28,7 @@ const (
 
 // told are the fields of a request, in its body or its query, that the audit log keeps. None of them holds a value of a record. Of keys it
 // keeps how many they are.
-var told = []string{"action", "code", "dry_run", "entities", "entity", "expires", "field", "force", "from", "id", "ids", "kind", "max_percent", "max_repair", "name", "rate", "repair", "role",
+var told = []string{"action", "code", "dry_run", "entities", "entity", "expires", "field", "for_seconds", "force", "from", "id", "ids", "kind", "max_percent", "max_repair", "name", "rate", "repair", "role",
 	"route", "routes", "rule", "rules", "sample", "source", "sources", "status", "strategy", "system", "systems", "target", "targets", "to", "until"}
 
 // given are the fields of a body with values of records: the audit log keeps that they were there.

@@ -13,6 +13,7 @@ import (
 // Engine is what the API shows and steers. Its methods are called at once by many requests; they do not block on a target
 // or a source. An error of class rejected is the caller's fault, one that wraps state.ErrNotFound names what does not exist.
 type Engine interface {
+	Alerts
 	Schedules
 	// Status tells how the process and its systems are. The summary of the routes is left to the API.
 	Status(context.Context) (Status, error)

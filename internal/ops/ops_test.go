@@ -59,6 +59,7 @@ type fake struct {
 	lag    health.LagReport
 	checks []HealthCheck
 
+	alerting   fakeAlerts
 	statsQuery StatsQuery
 	sync       SyncRequest
 	missing    MissingRequest

@@ -21,6 +21,11 @@ var least = map[string]access.Role{
 
 	"publish-events": access.Publisher,
 
+	"alert-channels":   access.Viewer,
+	"alert-history":    access.Viewer,
+	"alert-rules":      access.Viewer,
+	"alert-silences":   access.Viewer,
+	"alerts":           access.Viewer,
 	"config":           access.Viewer,
 	"conflict":         access.Viewer,
 	"conflicts":        access.Viewer,
@@ -60,6 +65,7 @@ var least = map[string]access.Role{
 	"cancel-task":         access.Operator,
 	"cancel-tasks":        access.Operator,
 	"cancel-verification": access.Operator,
+	"end-silence":         access.Operator,
 	"pause":               access.Operator,
 	"resolve-conflict":    access.Operator,
 	"resolve-conflicts":   access.Operator,
@@ -67,9 +73,11 @@ var least = map[string]access.Role{
 	"resume-system":       access.Operator,
 	"retry-task":          access.Operator,
 	"retry-tasks":         access.Operator,
+	"silence-alerts":      access.Operator,
 	"start-replay":        access.Operator,
 	"start-sync":          access.Operator,
 	"start-verification":  access.Operator,
+	"test-channel":        access.Operator,
 	"try-rule":            access.Operator, // with it, what a rule hashes can be guessed
 	"unpause":             access.Operator,
 	"pause-schedule":      access.Operator,
