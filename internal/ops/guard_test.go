@@ -86,7 +86,11 @@ func TestWhoMayDoWhat(t *testing.T) {
 	if len(ops) < 20 {
 		t.Fatalf("only %d operations are described", len(ops))
 	}
+	walked := 0
 	for pattern, id := range ops {
+		if walked++; walked%30 == 0 { // a server answers only so many requests whose token does not count with why
+			url = serveOn(t, Options{Engine: &fake{}, Store: store, Rate: 1_000_000})
+		}
 		method, path, _ := strings.Cut(pattern, " ")
 		allowed, ok := everybody[id]
 		switch {
