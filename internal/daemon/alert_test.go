@@ -85,6 +85,8 @@ func alertConfig(t *testing.T, dir string, fires bool, channels string) *config.
 		compare = "<"
 	}
 	return load(t, dir, head+`
+state: {url: "sqlite:$DIR/state.db"}
+log: {dir: $DIR/log}
 systems:
   crm: {type: sqlite, url: "sqlite:$DIR/crm.db", capture: {manage: true, entities: {customer: {table: customer}}}}
   dw: {type: sqlite, url: "sqlite:$DIR/dw.db"}
@@ -161,7 +163,6 @@ func TestAlertsReachTheirChannels(t *testing.T) {
 	stop()
 
 	d, step, _ = openAlerting(t, alertConfig(t, dir, true, channels))
-	step(30 * time.Second)
 	step(6 * time.Minute)
 	quiet := alertConfig(t, dir, false, channels)
 	set, err := d.newSet(t.Context(), quiet, d.set())
@@ -326,8 +327,8 @@ func TestSilencesAndTests(t *testing.T) {
 	if err != nil || len(rules) < 9 || rules[0].ID != "lag" || !rules[0].BuiltIn || !rules[0].Enabled {
 		t.Errorf("AlertRules = %+v, %v", rules, err)
 	}
-	channels, err := e.AlertChannels(ctx)
-	if err != nil || len(channels) != 1 || channels[0].Type != "webhook" || channels[0].LastSent == nil {
-		t.Errorf("AlertChannels = %+v, %v", channels, err)
-	}
+	eventually(t, "the channel is shown with what it was sent", func() bool {
+		channels, err := e.AlertChannels(ctx)
+		return err == nil && len(channels) == 1 && channels[0].Type == "webhook" && channels[0].LastSent != nil && channels[0].Waiting == 0
+	})
 }
