@@ -227,7 +227,7 @@ func printVerification(w *tabwriter.Writer, v *ops.Verification) {
 			row(w, "    %s: %s", p.Rule, n)
 		}
 		if p.Error != "" {
-			row(w, "    %s: %s: %s", p.Rule, p.Code, p.Error)
+			row(w, "    %s: %s", p.Rule, p.Error)
 		}
 		if p.Fix != "" {
 			row(w, "      fix: %s", p.Fix)

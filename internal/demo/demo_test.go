@@ -16,6 +16,7 @@ import (
 	"syncline"
 	"syncline/internal/config"
 	"syncline/internal/daemon"
+	"syncline/internal/verify"
 )
 
 // headless runs the demo and returns what it printed.
@@ -52,6 +53,11 @@ func TestHeadlessTwice(t *testing.T) {
 		}
 		if len(res.Comparisons) != 13 {
 			t.Errorf("run %d compared %d rules, want 13", run, len(res.Comparisons))
+		}
+		for _, p := range res.Verified.Parts {
+			if want := (p.Rule != "partner-orders"); (p.Phase == verify.PhaseDone && p.Equal > 0) != want {
+				t.Errorf("run %d: of rule %s %d records were verified: %s", run, p.Rule, p.Equal, p.Phase)
+			}
 		}
 		for _, c := range res.Comparisons {
 			if c.Result.Source == 0 {

@@ -44,6 +44,7 @@ type Source struct {
 	ordinal uint32
 	epoch   uint32
 	open    bool
+	listing bool // the dialect was opened to list records
 	// begun: the batch that makes the identity durable was given out, or is in the log.
 	begun bool
 	// cleared: what was noted for batches that are not in the log is discarded.
@@ -360,6 +361,6 @@ func (s *Source) wakeUp() {
 
 // Close implements syncline.Source.
 func (s *Source) Close() error {
-	s.open, s.poll, s.sweep = false, nil, nil
+	s.open, s.listing, s.poll, s.sweep = false, false, nil, nil
 	return s.opt.Dialect.Close()
 }
