@@ -149,6 +149,19 @@ func (s *Shapes) Kind(entity, column string) (syncline.Kind, bool) {
 	return k, ok
 }
 
+// Schema returns the schema that events of the entity have by now, nil where nothing is known of it, or its events do not share one.
+func (s *Shapes) Schema(entity *Entity) *syncline.Schema {
+	if n := len(s.kinds[entity.Name]); n == 0 || n > maxShared {
+		return nil
+	}
+	for _, name := range entity.Key {
+		if _, known := s.kinds[entity.Name][name]; !known {
+			return nil
+		}
+	}
+	return s.schema(&Record{Entity: entity})
+}
+
 // schema returns the schema of the record's entity.
 func (s *Shapes) schema(r *Record) *syncline.Schema {
 	id, shared := r.Entity.Name, len(s.kinds[r.Entity.Name]) <= maxShared

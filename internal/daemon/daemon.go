@@ -86,10 +86,11 @@ type Daemon struct {
 	watched watched // what routes are seen to do
 	checked checked // what the last health check has counted
 
-	mu      sync.Mutex
-	unheard map[string]bool              // routes that have not been told of a refused run
-	indexes map[string]*search.Directory // by path, once a target needs one
-	nats    *nats.Conn                   // to the embedded server, likewise
+	mu       sync.Mutex
+	unheard  map[string]bool              // routes that have not been told of a refused run
+	indexes  map[string]*search.Directory // by path, once a target needs one
+	services map[string]service           // of polled services, by system
+	nats     *nats.Conn                   // to the embedded server, likewise
 }
 
 // Open opens the log, the state store and the listener, and builds what the configuration asks for. Nothing works yet.
@@ -103,7 +104,7 @@ func Open(ctx context.Context, o Options) (d *Daemon, err error) {
 	redis.LogTo(o.Logger)
 	d = &Daemon{o: o, log: o.Logger, registry: prometheus.NewRegistry(), started: time.Now(),
 		changes: make(chan *change), over: make(chan struct{}), housework: make(chan struct{}, 1), refusals: make(chan struct{}, 1), verifier: newVerifier(),
-		proofs: make(map[string]*proof), unheard: make(map[string]bool), indexes: make(map[string]*search.Directory)}
+		proofs: make(map[string]*proof), unheard: make(map[string]bool), indexes: make(map[string]*search.Directory), services: make(map[string]service)}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, d.Close())

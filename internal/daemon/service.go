@@ -14,10 +14,30 @@ func httpSource(d *Daemon, s *source) (func() (syncline.Source, error), error) {
 	return pushSource(d, s)
 }
 
-// serviceSource returns what opens a service. Its sources share the client: how often it may be asked, and when it wants to be left alone,
-// is the same for all of them.
+// service is a client of a polled service, and what it was made of.
+type service struct {
+	of     *config.Service
+	client *httppoll.Client
+}
+
+// client returns the client of a service that everybody who asks it shares: how often it may be asked, when it wants to be left alone, and
+// what is known of its columns is the same for all of them.
+func (d *Daemon) client(sys *config.System) (*httppoll.Client, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if known, ok := d.services[sys.Name]; ok && config.Same(known.of, sys.Service) {
+		return known.client, nil
+	}
+	c, err := httppoll.NewClient(serviceClient(sys), d.log)
+	if err == nil && d.services != nil { // there is none where the configuration is only checked
+		d.services[sys.Name] = service{sys.Service, c}
+	}
+	return c, err
+}
+
+// serviceSource returns what opens a service.
 func serviceSource(d *Daemon, s *source) (func() (syncline.Source, error), error) {
-	client, err := httppoll.NewClient(serviceClient(s.system), d.log)
+	client, err := d.client(s.system)
 	if err != nil {
 		return nil, err
 	}

@@ -19,6 +19,7 @@ import (
 
 	"syncline"
 	"syncline/internal/backoff"
+	"syncline/internal/cloudevent"
 	"syncline/internal/httpclient"
 )
 
@@ -41,6 +42,25 @@ type Client struct {
 	mu sync.Mutex
 	// until is when the service may be asked again.
 	until time.Time
+	// columns are those that records have had, as the source at work knows them (cloudevent.Shapes.Append).
+	columns []byte
+}
+
+// learned takes over which columns records have had.
+func (c *Client) learned(columns []byte) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.columns = columns
+}
+
+// shapes are the columns that records have had.
+func (c *Client) shapes() (*cloudevent.Shapes, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.columns) == 0 {
+		return cloudevent.NewShapes(), nil
+	}
+	return cloudevent.ParseShapes(c.columns)
 }
 
 // NewClient returns a client. It connects to nothing.

@@ -54,7 +54,7 @@ func (w *work) search(ctx context.Context, r *run) (*syncline.Batch, error) {
 		}
 	}
 	if len(w.queue) > 0 {
-		list := w.cut()
+		list := w.cut(maxEvents)
 		b := w.answers(r, list, nil)
 		for i := range list {
 			w.answered = append(w.answered, list[i].key)

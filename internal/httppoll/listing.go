@@ -16,6 +16,8 @@ type found struct {
 	record *cloudevent.Record
 	key    syncline.Key
 	size   int // bytes, about
+	// content is a hash of it as it was written.
+	content uint64
 	// mark is what its watermark field has; marked: it has something.
 	mark   Mark
 	marked bool
@@ -25,7 +27,8 @@ type found struct {
 //
 // Where pages have numbers, a record that changes between two of them can move another one to a page that was read already: nothing
 // says so. Such a listing, unless it is a single page, is read again until a whole pass brings nothing new: then there was a pass
-// during which nothing moved. What moves on and on, through maxPasses, is unsettled: nobody knows whether all was seen.
+// during which nothing moved. What moves on and on, through maxPasses, is unsettled: nobody knows whether all was seen. Cursors are
+// believed to lead through everything, unless what is missing would be deleted for it (strict).
 type listing struct {
 	client   *Client
 	entity   *Entity
@@ -33,6 +36,9 @@ type listing struct {
 	fills    fills
 	// cache has the pages that are known, nil where each page must be had.
 	cache pageCache
+
+	// strict: a listing by cursor is read again, too.
+	strict bool
 
 	place *place
 	// pass counts the passes from 1, fresh the records that this one brought.
@@ -118,20 +124,25 @@ func (l *listing) read(what string, objects [][]byte) ([]found, error) {
 		if err != nil {
 			return nil, err
 		}
-		key, content := hashText(string(f.key)), hashText(string(raw))
-		if was, known := l.seen[key]; known && was == content {
-			continue
+		if f.content = hashText(string(raw)); l.saw(&f) {
+			list = append(list, f)
 		}
-		l.seen[key] = content
-		list = append(list, f)
 	}
 	return list, nil
+}
+
+// saw takes note of a record, and reports whether it was not known as it is.
+func (l *listing) saw(f *found) bool {
+	key := hashText(string(f.key))
+	was, known := l.seen[key]
+	l.seen[key] = f.content
+	return !known || was != f.content
 }
 
 // end decides what becomes of a listing whose last page was read.
 func (l *listing) end() {
 	switch {
-	case !l.entity.Page.By.Moves(), l.pass == 1 && l.single(), l.pass > 1 && l.fresh == 0:
+	case !l.entity.Page.By.Moves() && !l.strict, l.pass == 1 && l.single(), l.pass > 1 && l.fresh == 0:
 		l.done = true
 	case l.pass == maxPasses:
 		l.done, l.unsettled = true, true

@@ -26,8 +26,8 @@ const (
 )
 
 // Moves reports whether a record that changes while the pages are read can move others from one page to another, so that a single
-// reading may not see them all.
-func (b By) Moves() bool { return b == ByNumber || b == ByOffset }
+// reading may not see them all. Behind most links are numbers.
+func (b By) Moves() bool { return b == ByNumber || b == ByOffset || b == ByLink }
 
 // Paging says how a listing is cut into pages.
 type Paging struct {
@@ -110,7 +110,7 @@ func (pl *place) fill(f fills) {
 	case ByNumber, ByOffset:
 		f["page"] = fill{strconv.Itoa(pl.page), true}
 	case ByCursor:
-		if pl.next != "" {
+		if delete(f, "cursor"); pl.next != "" { // a pass begins without one
 			f["cursor"] = fill{pl.next, pl.number}
 		}
 	}
@@ -168,7 +168,7 @@ func (pl *place) take(t turn) (more bool, err error) {
 		return false, nil
 	}
 	pl.print = t.print
-	if !p.By.Moves() {
+	if p.By == ByCursor || p.By == ByLink {
 		h := hashText(pl.next)
 		if pl.seen[h] {
 			return false, endless("the listing leads back to a page that was read")

@@ -47,6 +47,10 @@ func (s *Source) StartRun(r syncline.Run) error {
 			return err
 		}
 	}
+	if r.From != "" {
+		return syncline.Errorf(syncline.Rejected, "from_unsupported", "%s/%s cannot be read from a key on: the service lists in an order of its own", s.o.Name, r.Entity).
+			WithFix("leave --from-key out, or name the records with --key")
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if slices.ContainsFunc(s.requests, func(o run) bool { return o.ID == r.ID }) {
@@ -59,6 +63,25 @@ func (s *Source) StartRun(r syncline.Run) error {
 		Reset: r.Reset, Force: r.Force})
 	s.signal()
 	return nil
+}
+
+// Pace implements syncline.RunPacer. How many rows there are on a page is the service's business: Rows bounds chunks only.
+func (s *Source) Pace(id string, p syncline.Pace) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.paces[id] = p
+	s.signal()
+}
+
+// pace is how the run is to be read; paced is false where nobody said.
+func (s *Source) pace(r *run) (p syncline.Pace, paced bool) {
+	if r.Kind == syncline.RunKeys {
+		return p, false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p, paced = s.paces[r.ID]
+	return p, paced
 }
 
 // takeRequests adds what StartRun was asked for.
@@ -75,25 +98,48 @@ func (s *Source) takeRequests() {
 }
 
 // due returns the run to work on next, nil where none is. Questions for single records come first, then looks, which are short, then
-// sweeps and copies, in turns where there are several; within each, the oldest. An entity has one look or sweep at a time, and none
+// sweeps and copies, in turns where there are several; within each, the oldest. An entity has one look and one sweep at a time, and neither
 // before its first copy is whole.
 func (s *Source) due() *run {
 	var best *run
-	busy := map[string]bool{} // entities with a run before this one that it must wait for
+	busy := map[string]bool{} // what has a run before this one that it must wait for
 	for i := range s.checkpoint.Runs {
 		r := &s.checkpoint.Runs[i]
-		exclusive := r.Kind == syncline.RunPoll || r.Kind == syncline.RunSweep || r.copies() && !s.ready(r.Entity)
-		if exclusive && busy[r.Entity] {
+		for _, lock := range s.locks(r) {
+			if busy[lock] {
+				r = nil
+				break
+			}
+		}
+		if r == nil {
 			continue
 		}
-		if exclusive {
-			busy[r.Entity] = true
+		for _, lock := range s.locks(r) {
+			busy[lock] = true
+		}
+		if p, paced := s.pace(r); paced && !p.End && r.Number >= p.Upto {
+			continue
 		}
 		if best == nil || rank(r) < rank(best) || rank(r) == rank(best) && s.last(r) < s.last(best) {
 			best = r
 		}
 	}
 	return best
+}
+
+// locks are what the run has for itself.
+func (s *Source) locks(r *run) []string {
+	switch {
+	case r.Kind == syncline.RunKeys:
+		return nil
+	case !s.ready(r.Entity):
+		return []string{r.Entity + " look", r.Entity + " sweep"}
+	case r.Kind == syncline.RunPoll:
+		return []string{r.Entity + " look"}
+	case r.Kind == syncline.RunSweep:
+		return []string{r.Entity + " sweep"}
+	}
+	return nil
 }
 
 func rank(r *run) int {
@@ -125,6 +171,9 @@ func (s *Source) finish(r *run, b *syncline.Batch) {
 	s.checkpoint.Done = append(s.checkpoint.Done, r.ID)
 	s.checkpoint.Done = s.checkpoint.Done[max(0, len(s.checkpoint.Done)-maxDone):]
 	delete(s.works, r.ID)
+	s.mu.Lock()
+	delete(s.paces, r.ID)
+	s.mu.Unlock()
 	s.checkpoint.Runs = slices.DeleteFunc(s.checkpoint.Runs, func(o run) bool { return o.ID == r.ID })
 }
 

@@ -55,6 +55,8 @@ type Source struct {
 	// works are the runs that have begun since the source was opened, by their ids.
 	works map[string]*work
 	step  int64
+	// beside is for a source that is not opened.
+	beside *beside
 	// caches are the pages that looks have read, by entity.
 	caches map[string]pageCache
 
@@ -63,6 +65,7 @@ type Source struct {
 	settled   uint64
 	requests  []run
 	warnings  map[string]string
+	paces     map[string]syncline.Pace
 	// wake has room for one signal: StartRun and Confirm send, Next receives, nobody closes.
 	wake chan struct{}
 }
@@ -98,8 +101,8 @@ type progress struct {
 }
 
 var (
-	_ syncline.RunReader = (*Source)(nil)
-	_ syncline.Checker   = (*Source)(nil)
+	_ syncline.RunPacer = (*Source)(nil)
+	_ syncline.Checker  = (*Source)(nil)
 )
 
 // NewSource returns a source that is to be opened.
@@ -111,7 +114,7 @@ func NewSource(o SourceOptions) *Source {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	s := &Source{o: o, log: o.Logger.With("system", o.Name), entities: make(map[string]*Entity), works: make(map[string]*work),
-		caches: make(map[string]pageCache), warnings: make(map[string]string), wake: make(chan struct{}, 1)}
+		caches: make(map[string]pageCache), warnings: make(map[string]string), paces: make(map[string]syncline.Pace), wake: make(chan struct{}, 1)}
 	for i := range o.Entities {
 		e := o.Entities[i]
 		e.parsed = cloudevent.Entity{Name: e.Name, Key: e.Key, Version: e.Version}
@@ -176,6 +179,7 @@ func (s *Source) readCheckpoint(data []byte) error {
 			return unreadable(err)
 		}
 		s.shapes = shapes
+		s.o.Client.learned(s.checkpoint.Shapes)
 	}
 	return nil
 }
@@ -280,6 +284,7 @@ func (s *Source) Next(ctx context.Context) (*syncline.Batch, error) {
 // seal adds what every batch carries.
 func (s *Source) seal(b *syncline.Batch) (*syncline.Batch, error) {
 	s.checkpoint.Shapes = s.shapes.Append(nil)
+	s.o.Client.learned(s.checkpoint.Shapes)
 	data, err := json.Marshal(s.checkpoint)
 	if err != nil {
 		return nil, fmt.Errorf("write checkpoint: %w", err)

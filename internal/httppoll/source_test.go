@@ -170,7 +170,7 @@ func TestACrashAtAnyBatch(t *testing.T) {
 
 // TestRecordsThatMove between pages while they are read are not missed, and none of them is told to be gone.
 func TestRecordsThatMove(t *testing.T) {
-	for _, by := range []By{ByNumber, ByOffset} {
+	for _, by := range []By{ByNumber, ByOffset, ByLink} {
 		t.Run(string(by), func(t *testing.T) {
 			s := newShop(t, by)
 			for id := 1; id <= 9; id++ {

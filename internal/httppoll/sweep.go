@@ -34,7 +34,7 @@ func (w *work) sweep(ctx context.Context, r *run) (b *syncline.Batch, more bool,
 	}
 	n := min(len(w.gone), maxEvents)
 	list := w.gone[:n]
-	w.gone = w.gone[n:]
+	w.gone, w.asked = w.gone[n:], max(w.asked-n, 0)
 	b, err = w.vanish(ctx, r, list)
 	return b, true, err
 }
@@ -43,8 +43,7 @@ func (w *work) sweep(ctx context.Context, r *run) (b *syncline.Batch, more bool,
 func (w *work) look(ctx context.Context, r *run) error {
 	s := w.s
 	if w.list.unsettled {
-		return syncline.Errorf(syncline.Transient, "api_unsettled", "the listing of %s at %s moves while its pages are read, so that nobody can say what is gone", r.Entity, s.o.Client.base.Host).
-			WithFix("sweep when less is written, ask for larger pages (page.size), or for an order that does not change (by id)")
+		return unsettled(s.o.Client, r.Entity)
 	}
 	total := 0
 	for after, more := syncline.Key(""), true; more; {
@@ -66,6 +65,11 @@ func (w *work) look(ctx context.Context, r *run) error {
 		w.gone = nil
 	}
 	return err
+}
+
+func unsettled(c *Client, entity string) error {
+	return syncline.Errorf(syncline.Transient, "api_unsettled", "the listing of %s at %s moves while its pages are read, so that nobody can say what is gone", entity, c.base.Host).
+		WithFix("do it when less is written, ask for larger pages (page.size), or for an order that does not change (by id)")
 }
 
 // verify asks for a few of the missing records: those that are there are not gone.

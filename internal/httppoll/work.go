@@ -3,6 +3,7 @@ package httppoll
 import (
 	"bytes"
 	"context"
+	"slices"
 	"strings"
 	"time"
 
@@ -60,6 +61,7 @@ func (s *Source) work(r *run) *work {
 		}
 	}
 	w.list = w.entity.list(s.o.Client, w.since, cache)
+	w.list.strict = r.Kind == syncline.RunSweep && w.entity.Get == nil
 	if r.Place != nil {
 		w.list.place.resume(r.Place)
 		w.mark, w.resumed = r.Mark, true
@@ -74,6 +76,12 @@ func (w *work) step(ctx context.Context) (*syncline.Batch, error) {
 	if w.entity == nil { // it left the configuration
 		b := r.chunk()
 		b.Chunk.Failed = "entity_unknown: source " + w.s.o.Name + " has no entity " + r.Entity + " any more"
+		w.s.finish(r, b)
+		return b, nil
+	}
+	if p, _ := w.s.pace(r); p.End {
+		b := r.chunk()
+		b.Chunk.Reset, b.Chunk.Events = false, r.Events
 		w.s.finish(r, b)
 		return b, nil
 	}
@@ -150,10 +158,10 @@ func (w *work) note(list []found) {
 	}
 }
 
-// cut takes as much of the queue as fits into a batch.
-func (w *work) cut() []found {
+// cut takes as much of the queue as fits into a batch, most records at most.
+func (w *work) cut(most int) []found {
 	n, size := 0, 0
-	for n < len(w.queue) && n < maxEvents && (n == 0 || size < maxBytes) {
+	for n < len(w.queue) && n < most && (n == 0 || size < maxBytes) {
 		size += w.queue[n].size
 		n++
 	}
@@ -195,7 +203,11 @@ const hashBytes = 16
 
 // copied returns the next chunk of a copy. The first one of an entity is what is known of it from then on.
 func (w *work) copied(ctx context.Context, r *run) (*syncline.Batch, error) {
-	list := w.cut()
+	most := maxEvents
+	if p, paced := w.s.pace(r); paced && p.Rows > 0 {
+		most = min(most, p.Rows)
+	}
+	list := w.cut(most)
 	w.learn(list)
 	b := r.chunk()
 	if len(w.queue) == 0 && w.list.pass == 1 && !w.list.done {
@@ -238,11 +250,12 @@ func (s *Source) remember(ctx context.Context, entity string, seen []poll.Seen) 
 
 // told returns what has become of the next records since they were seen last, nil where nothing has.
 func (w *work) told(ctx context.Context, r *run) (*syncline.Batch, error) {
-	list := w.cut()
+	list := w.cut(maxEvents)
 	if w.first && !w.entity.Compare {
 		return nil, nil
 	}
 	w.learn(list)
+	w.outdate(list)
 	known, err := w.known(ctx, list)
 	if err != nil {
 		return nil, err
@@ -269,6 +282,32 @@ func (w *work) told(ctx context.Context, r *run) (*syncline.Batch, error) {
 		}
 	}
 	return w.tell(ctx, r, events, noted)
+}
+
+// outdate takes from the other runs of the entity what they have read of these records before: it is older, and would go back behind what
+// is told now. A sweep has seen them.
+func (w *work) outdate(list []found) {
+	keys := make(map[syncline.Key]bool, len(list))
+	for i := range list {
+		keys[list[i].key] = true
+	}
+	for _, o := range w.s.works {
+		if o == w || o.entity != w.entity || o.list == nil {
+			continue
+		}
+		o.queue = slices.DeleteFunc(o.queue, func(f found) bool { return keys[f.key] })
+		for i := range list {
+			o.list.saw(&list[i])
+		}
+		asked := o.gone[:o.asked]
+		o.asked -= len(asked)
+		for _, one := range asked {
+			if !keys[one.Key] {
+				o.asked++
+			}
+		}
+		o.gone = slices.DeleteFunc(o.gone, func(one poll.Seen) bool { return keys[one.Key] })
+	}
 }
 
 func (w *work) known(ctx context.Context, list []found) (map[syncline.Key]poll.Seen, error) {
