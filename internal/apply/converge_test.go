@@ -72,7 +72,7 @@ func (w writers) append(e statement) {
 // TestTwoSourcesConverge: with last_write_wins the records do not depend on the order in which two sources are heard, on crashes, on
 // answers that are lost, or on a target that loses its tail.
 func TestTwoSourcesConverge(t *testing.T) {
-	for seed := range uint64(30) {
+	for seed := range uint64(12) { // internal/sim looks at thousands
 		for _, noTransactions := range []bool{false, true} {
 			t.Run(fmt.Sprint(seed, " ", noTransactions), func(t *testing.T) {
 				rng := rand.New(rand.NewPCG(seed, 7))
