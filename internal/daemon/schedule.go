@@ -23,6 +23,7 @@ import (
 func (d *Daemon) scheduleKinds() map[string]schedule.Kind {
 	return map[string]schedule.Kind{
 		schedule.KindSync:   {Do: d.scheduledSync, Resumes: true},
+		schedule.KindVerify: {Do: d.scheduledVerification, Resumes: true},
 		schedule.KindHealth: {Do: d.scheduledHealth, Resumes: true},
 	}
 }
@@ -107,7 +108,14 @@ func (d *Daemon) scheduledSync(ctx context.Context, w schedule.Work) (schedule.O
 	} else if err != nil {
 		return schedule.Outcome{}, err
 	}
-	return d.awaitRun(ctx, w.Run)
+	out, err := d.awaitRun(ctx, w.Run)
+	if src := d.source(w.System); errors.Is(context.Cause(ctx), schedule.ErrRemoved) && src != nil && w.Mode == schedule.Full {
+		end := state.Steering{Cancelled: true, By: "syncline", Reason: schedule.ErrRemoved.Msg}
+		if err := src.capture.Steer(context.WithoutCancel(ctx), w.Run, end); err != nil {
+			d.log.Warn("a sync whose schedule is gone goes on", "run", w.Run, "err", err)
+		}
+	}
+	return out, err
 }
 
 // routesTo names the routes of an entity to the targets of a sync; nil = all.
@@ -148,6 +156,8 @@ func (d *Daemon) awaitRun(ctx context.Context, id string) (schedule.Outcome, err
 			return out, nil
 		case row.Status == state.RunFailed:
 			return out, runError(row.Error)
+		case row.Status == state.RunCancelled:
+			return out, syncline.Errorf(syncline.Rejected, "sync_cancelled", "%s cancelled it: %s", row.By, row.Reason)
 		}
 		select {
 		case <-ctx.Done():

@@ -49,13 +49,18 @@ func (e engine) StartVerification(ctx context.Context, q ops.VerificationRequest
 	return e.Verification(ctx, job.id)
 }
 
-// startVerification is what the API, schedules and the continuous mode begin a verification with.
+// startVerification is what the API and the continuous mode begin a verification with.
 func (d *Daemon) startVerification(ctx context.Context, spec verify.Spec) (*verification, error) {
+	return d.startVerificationAs(ctx, "verify-"+uuid.NewString(), spec)
+}
+
+// startVerificationAs does the same under an id of the caller's, so that it finds it again.
+func (d *Daemon) startVerificationAs(ctx context.Context, id string, spec verify.Spec) (*verification, error) {
 	parts, err := d.verified(spec.Rules)
 	if err != nil {
 		return nil, err
 	}
-	job := &verification{id: "verify-" + uuid.NewString(), spec: spec, created: time.Now(), parts: parts, cancelled: make(chan struct{})}
+	job := &verification{id: id, spec: spec, created: time.Now(), parts: parts, cancelled: make(chan struct{})}
 	text, err := json.Marshal(spec)
 	if err != nil {
 		return nil, err

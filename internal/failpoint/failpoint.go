@@ -29,3 +29,9 @@ var Reload = []string{
 	"daemon.reload.note",
 	"daemon.reload.begin",
 }
+
+// Schedule are those of a run of a schedule: after it was noted and before it was asked for, and before its result is written down.
+var Schedule = []string{
+	"schedule.begun",
+	"schedule.done",
+}

@@ -143,8 +143,9 @@ func (w *Worker) recover(ctx context.Context, p *Plan, row *state.Schedule, now 
 
 // Why a run is stopped before its end.
 var (
-	errLost    = errors.New("another process has taken the run over")
-	errRemoved = syncline.Errorf(syncline.Rejected, "schedule_removed", "the schedule was taken out of the configuration")
+	errLost = errors.New("another process has taken the run over")
+	// ErrRemoved is the cause of the context of a run whose schedule is gone: what it has begun elsewhere is to end, too.
+	ErrRemoved = syncline.Errorf(syncline.Rejected, "schedule_removed", "the schedule was taken out of the configuration")
 )
 
 // start carries a run out beside the loop.
@@ -218,7 +219,7 @@ func (w *Worker) writeEnd(ctx context.Context, p *Plan, id string, goesOn, cut b
 	switch {
 	case why == nil:
 		one.Status = state.ScheduleDone
-	case cut || errors.Is(why, errRemoved):
+	case cut || errors.Is(why, ErrRemoved):
 		one.Status, one.Code, one.Error = state.ScheduleInterrupted, "schedule_interrupted", "the process ended while it ran"
 		if !cut {
 			one.Code, one.Error = syncline.CodeOf(why), why.Error()
@@ -267,7 +268,7 @@ func (w *Worker) retire(ctx context.Context, row state.Schedule) error {
 	w.mu.Unlock()
 	switch {
 	case busy != nil:
-		busy.stop(errRemoved)
+		busy.stop(ErrRemoved)
 		return nil // its end has this looked at again
 	case row.Run != "" && row.Owner != w.o.Instance && row.Lease.After(w.o.Now()):
 		return nil
@@ -278,7 +279,7 @@ func (w *Worker) retire(ctx context.Context, row state.Schedule) error {
 		}
 		if err == nil {
 			was := row
-			one.Ended, one.Status, one.Code, one.Error = instant(w.o.Now()), state.ScheduleInterrupted, errRemoved.Code, errRemoved.Error()
+			one.Ended, one.Status, one.Code, one.Error = instant(w.o.Now()), state.ScheduleInterrupted, ErrRemoved.Code, ErrRemoved.Error()
 			row.Run, row.Owner, row.Lease = "", "", time.Time{}
 			if err := w.change(ctx, was, row, one); err != nil {
 				return err
