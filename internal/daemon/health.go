@@ -123,7 +123,7 @@ func (d *Daemon) healthOf(ctx context.Context, r *route, now time.Time) (health.
 	for _, rule := range r.rules {
 		one.Rules = append(one.Rules, rule.ID)
 	}
-	one.ErrorCode, one.ErrorClass, one.ErrorText = errorOf(st.Err)
+	one.ErrorCode, one.ErrorClass, one.ErrorText, one.ErrorFix = errorOf(st.Err)
 	if st.Cursor.Seq == 0 { // it has not begun since the process did
 		known, err := d.state.Route(ctx, state.Slice{Route: r.id})
 		if err != nil {
@@ -135,18 +135,18 @@ func (d *Daemon) healthOf(ctx context.Context, r *route, now time.Time) (health.
 	return one, nil
 }
 
-func errorOf(err error) (code, class, text string) {
+func errorOf(err error) (code, class, text, fix string) {
 	if err == nil {
-		return "", "", ""
+		return "", "", "", ""
 	}
-	return syncline.CodeOf(err), syncline.ClassOf(err).String(), err.Error()
+	return syncline.CodeOf(err), syncline.ClassOf(err).String(), err.Error(), syncline.FixOf(err)
 }
 
 func (d *Daemon) sourceHealth(ctx context.Context, s *source, now time.Time) health.Source {
 	st := s.capture.Status()
 	one := health.Source{Name: s.system.Name, Type: string(s.system.Type), State: string(st.State), Since: st.Since, Quiet: unheardFor(&st, now),
 		Stopped: st.State == capture.StateHalted || st.State == capture.StateStopped, Degraded: st.State == capture.StateDegraded}
-	one.ErrorCode, one.ErrorClass, one.ErrorText = errorOf(st.Err)
+	one.ErrorCode, one.ErrorClass, one.ErrorText, one.ErrorFix = errorOf(st.Err)
 	if b, err := s.log.Bounds(ctx); err == nil {
 		one.LogBytes = b.Bytes
 	}

@@ -74,8 +74,8 @@ func (a *assessment) source(s *Source) {
 	switch {
 	case s.Stopped:
 		say(Recommendation{Level: Critical, Kind: "source_stopped", Error: s.ErrorCode, Class: s.ErrorClass,
-			Text:    fmt.Sprintf("source %s has stopped (%s): nothing of it is captured. %s", s.Name, s.ErrorCode, s.ErrorText),
-			Command: "syncline resume --system " + s.Name})
+			Text:    fmt.Sprintf("source %s has stopped (%s): nothing of it is captured. %s", s.Name, s.ErrorCode, told(s.ErrorText, s.ErrorFix)),
+			Command: named(s.ErrorFix, "syncline resume --system "+s.Name)})
 	case s.Degraded:
 		say(Recommendation{Level: lasting(age, a.th), Kind: "source_degraded", Error: s.ErrorCode, Class: s.ErrorClass,
 			Text:    fmt.Sprintf("source %s does not answer (%s) since %s; it is tried again", s.Name, s.ErrorCode, s.Since.UTC().Format(time.RFC3339)),
@@ -127,8 +127,8 @@ func (a *assessment) route(r *Route) {
 	case r.Stopped:
 		one.Breaker = BreakerOpen
 		say(Recommendation{Level: Critical, Kind: "route_stopped", Error: r.ErrorCode, Class: r.ErrorClass,
-			Text:    fmt.Sprintf("route %s has stopped (%s): nothing reaches %s. %s", r.ID, r.ErrorCode, r.Target, r.ErrorText),
-			Command: "syncline resume " + r.ID})
+			Text:    fmt.Sprintf("route %s has stopped (%s): nothing reaches %s. %s", r.ID, r.ErrorCode, r.Target, told(r.ErrorText, r.ErrorFix)),
+			Command: named(r.ErrorFix, "syncline resume "+r.ID)})
 	case r.Degraded:
 		one.Breaker = BreakerOpen
 		say(Recommendation{Level: lasting(age, a.th), Kind: "route_degraded", Error: r.ErrorCode, Class: r.ErrorClass,

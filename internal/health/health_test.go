@@ -336,3 +336,17 @@ func TestCanariesAge(t *testing.T) {
 		}
 	}
 }
+
+// What has stopped is got going by what its error says, not by trying again.
+func TestCommandsOfErrors(t *testing.T) {
+	for fix, want := range map[string]string{
+		"": "syncline resume crm",
+		"find out who dropped it; then `syncline resume --system crm --accept-gap` goes on": "syncline resume --system crm --accept-gap",
+		"restore it; else `syncline sync SYSTEM/ENTITY --route crm`":                        "syncline resume crm",
+		"`ALTER TABLE x` at the target":                                                     "syncline resume crm",
+	} {
+		if got := named(fix, "syncline resume crm"); got != want {
+			t.Errorf("named(%q) = %q, want %q", fix, got, want)
+		}
+	}
+}

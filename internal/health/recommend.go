@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"syncline"
@@ -123,4 +124,22 @@ func bytes(n int64) string {
 // Lost reports whether what is needed of the source is gone.
 func (r *Risk) Lost() bool {
 	return r.Slot != "" && (r.SlotState == string(syncline.SlotMissing) || r.SlotState == string(syncline.SlotLost))
+}
+
+// told is an error with the way out of it.
+func told(text, fix string) string {
+	if fix == "" {
+		return text
+	}
+	return text + ". " + fix
+}
+
+// named is the command that the way out names, else another one.
+func named(fix, otherwise string) string {
+	if _, rest, ok := strings.Cut(fix, "`syncline "); ok {
+		if command, _, ok := strings.Cut(rest, "`"); ok && command == strings.ToLower(command) { // capital letters stand for what is to be put in
+			return "syncline " + command
+		}
+	}
+	return otherwise
 }

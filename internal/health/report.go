@@ -32,8 +32,8 @@ type Route struct {
 	// State is the route's own word for itself; Since when it began.
 	State string
 	Since time.Time
-	// ErrorCode, ErrorClass and ErrorText say why it does not work; "" where it does.
-	ErrorCode, ErrorClass, ErrorText string
+	// ErrorCode, ErrorClass and ErrorText say why it does not work, ErrorFix the way out; "" where it does.
+	ErrorCode, ErrorClass, ErrorText, ErrorFix string
 	// Paused: an operator holds it back. Stopped: it waits for a person. Degraded: it tries on.
 	Paused, Stopped, Degraded bool
 	// Still is for how long it has had something to do and has not got on; 0 where it does.
@@ -53,8 +53,8 @@ type Source struct {
 	Name, Type string
 	State      string
 	Since      time.Time
-	// ErrorCode, ErrorClass and ErrorText say why it does not work; "" where it does.
-	ErrorCode, ErrorClass, ErrorText string
+	// ErrorCode, ErrorClass and ErrorText say why it does not work, ErrorFix the way out; "" where it does.
+	ErrorCode, ErrorClass, ErrorText, ErrorFix string
 	// Stopped: it waits for a person. Degraded: it tries on.
 	Stopped, Degraded bool
 	// Quiet is for how long nothing was heard of it, where it speaks by itself; nil where it does not, or is not open.
