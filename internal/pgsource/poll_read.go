@@ -20,7 +20,9 @@ func (t *polled) Read(ctx context.Context, r poll.Range) (page poll.Page, err er
 	if rows == 0 {
 		rows = firstRows
 	}
-	rows = min(rows, r.Rows)
+	if rows = min(rows, r.Rows); r.Bytes == 0 {
+		rows = r.Rows
+	}
 	width := len(t.schema.Columns)
 	columns := slices.Clone(t.sent)
 	if r.KeysOnly {
@@ -30,9 +32,9 @@ func (t *polled) Read(ctx context.Context, r poll.Range) (page poll.Page, err er
 		columns = append(columns, pgoutput.Column{Index: width, Kind: syncline.KindText})
 	}
 	size := 0
-	err = readRows(ctx, t.p.probe.sql.PgConn(), t.selects(r, rows+1), pgoutput.NewLayout(columns, width+1, nil), func(values []syncline.Value, n int) error {
+	err = readRows(ctx, t.p.probe.sql.PgConn(), t.selects(r, rows), pgoutput.NewLayout(columns, width+1, nil), func(values []syncline.Value, n int) error {
 		size += n
-		if len(page.Rows) == rows {
+		if rows > 0 && len(page.Rows) == rows {
 			page.More = true
 			return nil
 		}
@@ -48,7 +50,9 @@ func (t *polled) Read(ctx context.Context, r poll.Range) (page poll.Page, err er
 	if err != nil {
 		return poll.Page{}, t.p.refused("read", t.e, err)
 	}
-	if n := len(page.Rows); n > 0 && !r.KeysOnly {
+	if n := len(page.Rows); r.Bytes == 0 {
+		return page, nil
+	} else if n > 0 && !r.KeysOnly {
 		t.p.rows[t.e.Name] = max(1, min(4*rows, r.Bytes/(size/n+1)))
 	} else if n > 0 {
 		t.p.rows[t.e.Name] = max(rows, firstRows)
@@ -65,7 +69,7 @@ func texts(list [][]byte) []string {
 }
 
 // selects is the statement for rows of the range: the columns and, where it is asked for, whether the row is above Mark.
-func (t *polled) selects(r poll.Range, limit int) string {
+func (t *polled) selects(r poll.Range, rows int) string {
 	columns := slices.Clone(t.read)
 	if r.KeysOnly {
 		columns = slices.DeleteFunc(columns, func(name string) bool { return !slices.Contains(t.key, name) })
@@ -106,8 +110,11 @@ func (t *polled) selects(r poll.Range, limit int) string {
 		// A row has the lower 32 bits of its transaction's number. Those of old, frozen rows can look as if they were new.
 		where = append(where, fmt.Sprintf("((xmin::text::int8 - %d) & 4294967295) < pg_snapshot_xmax(pg_current_snapshot())::text::int8 - %d", r.Since&0xFFFFFFFF, r.Since))
 	}
-	return fmt.Sprintf("SELECT %s FROM %s WHERE %s ORDER BY %s LIMIT %d", strings.Join(columns, ", "), t.from, strings.Join(where, " AND "),
-		strings.Join(order, ", "), limit)
+	sql := fmt.Sprintf("SELECT %s FROM %s WHERE %s ORDER BY %s", strings.Join(columns, ", "), t.from, strings.Join(where, " AND "), strings.Join(order, ", "))
+	if rows > 0 {
+		sql += fmt.Sprintf(" LIMIT %d", rows+1)
+	}
+	return sql
 }
 
 // lowered is the first column of a watermark less the overlap, as SQL.
@@ -128,6 +135,21 @@ func constants(values []string) string {
 		list[i] = literal(text)
 	}
 	return strings.Join(list, ", ")
+}
+
+// Place implements poll.Table.
+func (t *polled) Place(key syncline.Key) (poll.Place, bool) {
+	parts := keyParts(t.schema, key)
+	return poll.Place{Key: texts(parts)}, parts != nil
+}
+
+// Estimate implements poll.Table: it is what the planner thinks of a table.
+func (t *polled) Estimate(ctx context.Context) (n int64, err error) {
+	if !t.numbered {
+		return -1, nil
+	}
+	err = t.p.probe.sql.QueryRow(ctx, "SELECT greatest(sum(reltuples), -1)::int8 FROM pg_class WHERE oid = $1 OR oid IN (SELECT relid FROM pg_partition_tree($1) WHERE isleaf)", t.t.oid).Scan(&n)
+	return n, t.p.refused("estimate the rows", t.e, err)
 }
 
 // Lookup implements poll.Table. A key that cannot be of the columns' types makes the statement fail; then each is asked for by itself.

@@ -65,6 +65,10 @@ type Table interface {
 	Read(ctx context.Context, r Range) (Page, error)
 	// Lookup reads records by their keys, at most LookupKeys.
 	Lookup(ctx context.Context, keys []syncline.Key) (Answer, error)
+	// Place is where the record of the key stands, or would; ok is false where it cannot be one of the table.
+	Place(key syncline.Key) (place Place, ok bool)
+	// Estimate tells about how many rows there are, -1 where it would take long to find out.
+	Estimate(ctx context.Context) (int64, error)
 }
 
 // LookupKeys bounds the keys of a Lookup.
@@ -105,7 +109,7 @@ type Range struct {
 	After *Place
 	// Mark asks for each row whether it is above this watermark; nil = it is not asked.
 	Mark []string
-	// Rows is how many are wanted at most, Bytes about how many of values.
+	// Rows is how many are wanted at most, Bytes about how many of values; 0 = as many as there are.
 	Rows, Bytes int
 }
 

@@ -12,6 +12,7 @@ import (
 var (
 	_ syncline.Lister    = (*Source)(nil)
 	_ syncline.KeyLister = (*Source)(nil)
+	_ syncline.Sizer     = (*Source)(nil)
 )
 
 // listed returns what the entity is read from as it is now, by a connection that List has opened. It is used by sources that are not opened
@@ -136,5 +137,17 @@ func (s *Source) Keys(ctx context.Context, entity string, each func(syncline.Key
 	return err
 }
 
-// Estimate implements syncline.Lister: no dialect says.
-func (s *Source) Estimate(context.Context, string) (int64, error) { return -1, nil }
+// Estimate implements syncline.Lister.
+func (s *Source) Estimate(ctx context.Context, entity string) (int64, error) {
+	_, t, err := s.listed(ctx, entity)
+	if err != nil {
+		return 0, err
+	}
+	return t.Estimate(ctx)
+}
+
+// Size implements syncline.Sizer.
+func (s *Source) Size(ctx context.Context, entity string) (int64, error) {
+	defer s.Close() //nolint:errcheck // it was only read
+	return s.Estimate(ctx, entity)
+}

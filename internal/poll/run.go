@@ -25,6 +25,8 @@ type run struct {
 	Reset  bool           `json:"reset,omitempty"`
 	Force  bool           `json:"force,omitempty"`
 	Empty  bool           `json:"empty,omitempty"`
+	// From leaves out the records up to this key.
+	From syncline.Key `json:"from,omitempty"`
 	// Silent takes note of what there is, and nothing else: it has no chunks.
 	Silent bool `json:"silent,omitempty"`
 	// Number is the last chunk, After the place that it ended at.
@@ -57,15 +59,37 @@ func (s *Source) StartRun(r syncline.Run) error {
 			return err
 		}
 	}
+	if parts, known := s.keyParts[r.Entity]; known && r.From != "" {
+		if err := syncline.CheckKeys(r.Entity, []syncline.Key{r.From}, parts); err != nil {
+			return err
+		}
+	}
 	if slices.ContainsFunc(s.requests, func(o run) bool { return o.ID == r.ID }) {
 		return nil
 	}
 	if len(s.requests) >= maxRequests {
 		return syncline.Errorf(syncline.Transient, "runs_exhausted", "source %s: %d runs wait already", s.opt.Name, maxRequests)
 	}
-	s.requests = append(s.requests, run{ID: r.ID, Kind: r.Kind, Entity: r.Entity, Keys: slices.Clone(r.Keys), Routes: slices.Clone(r.Routes), Reset: r.Reset, Force: r.Force})
+	s.requests = append(s.requests, run{ID: r.ID, Kind: r.Kind, Entity: r.Entity, Keys: slices.Clone(r.Keys), Routes: slices.Clone(r.Routes), Reset: r.Reset, Force: r.Force,
+		From: r.From})
 	s.wakeUp()
 	return nil
+}
+
+// Pace implements syncline.RunPacer. Polls and sweeps do not heed it: they are short.
+func (s *Source) Pace(id string, p syncline.Pace) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.paces[id] = p
+	s.wakeUp()
+}
+
+// paceOf is how a run is to be read; due is false where it has to wait.
+func (s *Source) paceOf(r *run) (p syncline.Pace, due bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p, paced := s.paces[r.ID]
+	return p, !paced || p.End || r.Number < p.Upto
 }
 
 // takeRequests adds what StartRun was asked for, unless it is known.
@@ -92,12 +116,17 @@ func (s *Source) ready(entity string) bool {
 // before everything else of it.
 func (s *Source) chunkRun() int {
 	next := -1
+	waits := make(map[string]bool) // entities that are being made ready
 	for i := range s.checkpoint.Runs {
-		switch r := &s.checkpoint.Runs[i]; {
-		case r.polls():
-		case r.Kind == syncline.RunKeys && (s.ready(r.Entity) || s.entities[r.Entity] == nil):
+		r := &s.checkpoint.Runs[i]
+		if r.polls() || waits[r.Entity] {
+			continue
+		}
+		if r.Kind == syncline.RunKeys && (s.ready(r.Entity) || s.entities[r.Entity] == nil) {
 			return i
-		case next < 0:
+		}
+		waits[r.Entity] = r.initial()
+		if _, due := s.paceOf(r); due && next < 0 {
 			next = i
 		}
 	}
@@ -109,6 +138,9 @@ func (s *Source) end(at int) {
 	c := &s.checkpoint
 	c.Done = append(c.Done, c.Runs[at].ID)
 	c.Done = c.Done[max(0, len(c.Done)-maxDone):]
+	s.mu.Lock()
+	delete(s.paces, c.Runs[at].ID)
+	s.mu.Unlock()
 	c.Runs = slices.Delete(c.Runs, at, at+1)
 }
 
@@ -155,16 +187,24 @@ func (s *Source) chunk(ctx context.Context, at int) (*syncline.Batch, error) {
 	}
 	next := *r
 	b := &syncline.Batch{}
+	pace, _ := s.paceOf(r)
 	next.Number++
 	if !r.Silent {
 		b.Chunk = &syncline.Chunk{Run: r.ID, Kind: r.Kind, Number: next.Number, Entity: r.Entity, Routes: r.Routes, First: next.Number == 1, Reset: r.Reset,
-			EmptyBefore: r.Empty}
+			EmptyBefore: r.Empty, Cut: r.From != ""}
 	}
 	var last bool
-	if r.Kind == syncline.RunKeys {
+	switch {
+	case pace.End && r.Kind == syncline.RunFull:
+		last, b.Chunk.Cut = true, true
+	case r.Kind == syncline.RunKeys:
 		last, err = s.readKeys(ctx, t, &next, b)
-	} else {
-		last, err = s.readRows(ctx, e, t, &next, b)
+	default:
+		most := s.opt.PageRows
+		if pace.Rows > 0 {
+			most = min(most, pace.Rows)
+		}
+		last, err = s.readRows(ctx, e, t, &next, b, most)
 	}
 	if err != nil {
 		return s.failedChunk(at, err)
@@ -198,13 +238,20 @@ func (s *Source) failedChunk(at int, err error) (*syncline.Batch, error) {
 }
 
 // readRows adds the next rows of the entity, in the order of their keys. A record that says it is deleted is none.
-func (s *Source) readRows(ctx context.Context, e *Entity, t Table, r *run, b *syncline.Batch) (last bool, err error) {
+func (s *Source) readRows(ctx context.Context, e *Entity, t Table, r *run, b *syncline.Batch, most int) (last bool, err error) {
 	if r.initial() && r.Start == nil {
 		if r.Start, err = s.startOf(ctx, e, t); err != nil {
 			return false, err
 		}
 	}
-	ask := Range{ByKey: true, After: r.After, Rows: s.opt.PageRows, Bytes: pageBytes}
+	if r.From != "" && r.After == nil {
+		from, ok := t.Place(r.From)
+		if !ok {
+			return false, syncline.Errorf(syncline.Rejected, "bad_key", "the key to begin behind is none of %s", r.Entity)
+		}
+		r.After = &from
+	}
+	ask := Range{ByKey: true, After: r.After, Rows: most, Bytes: pageBytes}
 	if r.initial() {
 		ask.Mark = r.Start.Mark
 	}

@@ -60,6 +60,7 @@ type Source struct {
 	settled   uint64
 	requests  []run
 	keyParts  map[string]int // of each entity's key
+	paces     map[string]syncline.Pace
 	warnings  map[string][]string
 	// wake has room for one signal: StartRun and Confirm send, Next receives, nobody closes.
 	wake chan struct{}
@@ -92,7 +93,7 @@ type entityState struct {
 }
 
 var (
-	_ syncline.RunReader = (*Source)(nil)
+	_ syncline.RunPacer  = (*Source)(nil)
 	_ syncline.Checker   = (*Source)(nil)
 	_ syncline.Describer = (*Source)(nil)
 )
@@ -109,7 +110,7 @@ func New(opt Options) *Source {
 		opt.Logger = slog.New(slog.DiscardHandler)
 	}
 	s := &Source{opt: opt, log: opt.Logger.With("system", opt.Name), entities: make(map[string]*Entity), readers: make(map[string]*reader),
-		keyParts: make(map[string]int), warnings: make(map[string][]string), wake: make(chan struct{}, 1)}
+		keyParts: make(map[string]int), paces: make(map[string]syncline.Pace), warnings: make(map[string][]string), wake: make(chan struct{}, 1)}
 	for i := range opt.Entities {
 		s.entities[opt.Entities[i].Name] = &opt.Entities[i]
 	}

@@ -42,7 +42,7 @@ func Test(t *testing.T, h Harness) {
 		"changes": testChanges, "pages": testPages, "equal watermarks": testEqual, "ahead": testAhead, "no watermark": testNoWatermark,
 		"query": testQuery, "flags": testFlags, "sweep": testSweep, "sweep refused": testSweepRefused, "runs": testRuns, "crashes": testCrashes,
 		"first copy": testFirstCopy, "changed configuration": testOtherKey, "errors": testErrors, "nulls": testNulls, "late commits": testLate,
-		"lost memory": testLostMemory, "list": testList, "without compare": testBlind, "random": testRandom,
+		"lost memory": testLostMemory, "list": testList, "without compare": testBlind, "random": testRandom, "pace": testPace,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, h) })
 	}

@@ -270,3 +270,36 @@ func testErrors(t *testing.T, h Harness) {
 	f.open()
 	want(t, "of the one that is back", f.poll("loose"), "created 1|1|true")
 }
+
+// testPace: a run waits where it is told to, begins behind a key, and is given up; a poll goes on meanwhile.
+func testPace(t *testing.T, h Harness) {
+	f := begun(t, h, item)
+	for i := range 30 {
+		f.db.Exec(t, insert(i+1, "x", 100+i))
+	}
+	f.poll("item")
+	f.src.Pace("paced", syncline.Pace{Upto: 1, Rows: 3})
+	if err := f.src.StartRun(syncline.Run{ID: "paced", Kind: syncline.RunFull, Entity: "item", From: "10"}); err != nil {
+		t.Fatal(err)
+	}
+	b := f.next()
+	if c := b.Chunk; c == nil || c.Run != "paced" || len(b.Events) != 3 || !c.Cut || c.Last || text(b.Events[0].Row()) != "11|x|2026-01-01 00:01:50" {
+		t.Fatalf("the first chunk: %+v, %q", c, told([]*syncline.Batch{b}))
+	}
+	f.append(true)
+	f.db.Exec(t, insert(40, "y", 200))
+	want(t, "a poll beside a run that waits", f.poll("item"), "created 40|y|2026-01-01 00:03:20")
+	f.src.Pace("paced", syncline.Pace{Upto: 2, Rows: 3})
+	if b := f.next(); b.Chunk == nil || b.Chunk.Number != 2 || len(b.Events) != 3 {
+		t.Errorf("the second chunk: %+v", b.Chunk)
+	}
+	f.append(true)
+	f.crash()
+	f.src.Pace("paced", syncline.Pace{End: true})
+	if b := f.next(); b.Chunk == nil || b.Chunk.Number != 3 || !b.Chunk.Last || !b.Chunk.Cut || len(b.Events) > 0 {
+		t.Errorf("the last chunk: %+v", b.Chunk)
+	}
+	if err := f.src.StartRun(syncline.Run{ID: "x", Kind: syncline.RunFull, Entity: "item", From: "1,2"}); syncline.CodeOf(err) != "bad_key" {
+		t.Errorf("a run from a key of two parts: %v", err)
+	}
+}

@@ -221,7 +221,7 @@ func (t *polled) Read(ctx context.Context, r poll.Range) (page poll.Page, err er
 	keys, marks := n+len(t.mark), n
 	bytes := 0
 	err = eachStored(ctx, t.p.db, query, args, width, func(stored []any) bool {
-		if len(page.Rows) == r.Rows || bytes > r.Bytes {
+		if r.Rows > 0 && len(page.Rows) == r.Rows || r.Bytes > 0 && bytes > r.Bytes {
 			page.More = true
 			return false
 		}
@@ -289,8 +289,11 @@ func (t *polled) selects(r poll.Range) (query string, args []any, width int) {
 	default:
 		compare(order, ">", slices.Concat(after.Mark, after.Key))
 	}
-	args = append(args, r.Rows+1)
-	return "SELECT " + list + " FROM " + t.from + " WHERE " + strings.Join(where, " AND ") + " ORDER BY " + strings.Join(order, ", ") + " LIMIT ?", args, width
+	query = "SELECT " + list + " FROM " + t.from + " WHERE " + strings.Join(where, " AND ") + " ORDER BY " + strings.Join(order, ", ")
+	if r.Rows > 0 {
+		query, args = query+" LIMIT ?", append(args, r.Rows+1)
+	}
+	return query, args, width
 }
 
 // Lookup implements poll.Table.
@@ -299,6 +302,21 @@ func (t *polled) Lookup(ctx context.Context, keys []syncline.Key) (poll.Answer, 
 		return eachStored(ctx, t.p.db, query, args, len(t.types), f)
 	})
 	return poll.Answer{Rows: found.rows, Absent: found.absent, Refused: found.refused}, classify(err, "read records of %s", t.e.Name)
+}
+
+// Place implements poll.Table.
+func (t *polled) Place(key syncline.Key) (poll.Place, bool) {
+	_, stored, ok := t.behind(key)
+	return poll.Place{Key: encodeAll(stored)}, ok
+}
+
+// Estimate implements poll.Table. It counts up to mostCounted rows.
+func (t *polled) Estimate(ctx context.Context) (n int64, err error) {
+	err = t.p.db.QueryRowContext(ctx, "SELECT count(*) FROM (SELECT 1 FROM "+t.from+" LIMIT ?)", mostCounted+1).Scan(&n)
+	if n > mostCounted {
+		n = -1
+	}
+	return n, classify(err, "count the rows of %s", t.e.Name)
 }
 
 func pick(names []string, which []int) []string {
