@@ -46,7 +46,7 @@ type field struct {
 	b    *bench
 	name string
 	src  *pgx.Conn
-	// base is what Syncline is measured against. Both are nil until they are made.
+	// base is what Syncline is measured against, nil where that is nothing. Both are nil until they are made.
 	base     side
 	syncline *program
 	mark     int
@@ -123,6 +123,9 @@ func execAll(ctx context.Context, c *pgx.Conn, statements ...string) error {
 
 // sides returns both; who comes first alternates.
 func (f *field) sides(round int) []side {
+	if f.base == nil {
+		return []side{f.syncline}
+	}
 	if round%2 == 1 {
 		return []side{f.syncline, f.base}
 	}
@@ -192,7 +195,11 @@ func (f *field) level(ctx context.Context) error {
 
 // settle clears away what writing has left, at both servers: a measurement must not pay for what came before it.
 func (f *field) settle(ctx context.Context) error {
-	for _, c := range []*pgx.Conn{f.src, f.base.copy(), f.syncline.copy()} {
+	conns := []*pgx.Conn{f.src}
+	for _, s := range f.sides(0) {
+		conns = append(conns, s.copy())
+	}
+	for _, c := range conns {
 		if err := execAll(ctx, c, "VACUUM ANALYZE account", "CHECKPOINT"); err != nil {
 			return err
 		}

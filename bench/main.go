@@ -28,6 +28,7 @@ var measurements = []struct {
 	{"inserts", (*bench).inserts, true},
 	{"copy", (*bench).copies, true},
 	{"latency", (*bench).latency, true},
+	{"backfill", (*bench).backfill, true},
 	{"steps", (*bench).steps, true},
 	{"conflicts", (*bench).conflicts, true},
 	{"refused", (*bench).refused, true},
