@@ -86,7 +86,7 @@ func (s *Source) startChunk(ctx context.Context, p *progress, t *table) error {
 	case c == nil:
 		s.runs.conn = conn
 	default:
-		s.chunk = c
+		s.chunk, s.runs.keys = c, p.Kind == syncline.RunKeys
 	}
 	return err
 }

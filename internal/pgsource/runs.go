@@ -16,7 +16,9 @@ const maxRequests = 1024
 // runQueue is what serves s.state.Runs.
 type runQueue struct {
 	retry time.Time // nothing is begun before
-	conn  *pgx.Conn // for chunks; nil until the first, and while a chunk has it
+	// keys: the last chunk that was begun was one of keys.
+	keys bool
+	conn *pgx.Conn // for chunks; nil until the first, and while a chunk has it
 }
 
 func (q *runQueue) close() {
@@ -127,19 +129,24 @@ func (s *Source) finishRun(p *progress) {
 	}
 }
 
-// nextRun is the run to serve now: one of keys first, because routes wait for it.
+// nextRun is the run to serve now: one of keys first, because routes wait for it. Where both wait they take turns: routes can ask for keys as
+// fast as they are answered.
 func (s *Source) nextRun() *progress {
-	var first *progress
+	var keys, other *progress
 	for _, p := range s.state.Runs {
-		if p.Kind == syncline.RunKeys {
-			if p.waiting {
-				return p
+		switch {
+		case p.Kind == syncline.RunKeys:
+			if keys == nil && p.waiting {
+				keys = p
 			}
-		} else if first == nil && s.due(p) {
-			first = p
+		case other == nil && s.due(p):
+			other = p
 		}
 	}
-	return first
+	if keys == nil || s.runs.keys && other != nil {
+		return other
+	}
+	return keys
 }
 
 // Pace implements syncline.RunPacer.

@@ -126,3 +126,27 @@ func testFrom(t *testing.T, h Harness) {
 		t.Errorf("a run behind a key with too many parts: %v, want bad_key", err)
 	}
 }
+
+// testTurns: a run of all records ends although keys are asked for as fast as they are answered.
+func testTurns(t *testing.T, h Harness) {
+	ctx, sys := deadline(t), h.New(t)
+	r := record(ctx, t, sys, 3)
+	app := newApplication(sys, 3, Item, Pair)
+	r.begin(ctx, h)
+	app.fill(t, 50)
+	r.catchUp(ctx, app)
+	run := syncline.Run{ID: "all", Kind: syncline.RunFull, Entity: Item}
+	r.src.(syncline.RunPacer).Pace(run.ID, syncline.Pace{Upto: 1000, Rows: 5})
+	r.start(run)
+	ask := func(n int) {
+		r.start(syncline.Run{ID: "keys-" + strconv.Itoa(n), Kind: syncline.RunKeys, Entity: Item, Keys: []syncline.Key{"1", "2", "3"}})
+	}
+	ask(0)
+	for n := 1; !r.runEnded(run.Kind, run.Entity, run.ID); n++ {
+		if n > 300 {
+			t.Fatal("the run does not end")
+		}
+		ask(n)
+		r.next(ctx)
+	}
+}

@@ -81,6 +81,7 @@ func Run(t *testing.T, h Harness) {
 	if _, ok := src.(syncline.RunPacer); ok {
 		t.Run("pace", func(t *testing.T) { testPace(t, h) })
 		t.Run("from a key", func(t *testing.T) { testFrom(t, h) })
+		t.Run("keys and rows take turns", func(t *testing.T) { testTurns(t, h) })
 	}
 	if err := src.Close(); err != nil {
 		t.Errorf("close of a source that was never opened: %v", err)

@@ -93,21 +93,37 @@ func (s *Source) Pace(id string, p syncline.Pace) {
 	}
 }
 
-// due returns the place of the run whose turn it is and how it is to be read, -1 for none.
+// due returns the place of the run whose turn it is and how it is to be read, -1 for none: one of keys first, because routes wait for it. Where
+// both wait they take turns: routes can ask for keys as fast as they are answered.
 func (s *Source) due() (at int, p syncline.Pace) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	keys, at := -1, -1
 	for i := range s.checkpoint.Runs {
 		r := &s.checkpoint.Runs[i]
-		p, paced := s.paces[r.ID]
-		if c := s.tables[r.Entity]; r.Kind == syncline.RunKeys || r.Number > 0 && c != nil && len(c.key) == 0 {
-			p, paced = syncline.Pace{}, false
+		c := s.tables[r.Entity]
+		keyless := c != nil && len(c.key) == 0
+		if r.Kind == syncline.RunKeys {
+			if keys < 0 {
+				keys = i
+			}
+			continue
 		}
-		if !paced || p.End || r.Number < p.Upto {
-			return i, p
+		pace, paced := s.paces[r.ID]
+		if r.Number > 0 && keyless {
+			pace, paced = syncline.Pace{}, false
+		}
+		if at < 0 && (!paced || pace.End || r.Number < pace.Upto) {
+			at, p = i, pace
+		}
+		if r.started && r.Number > 0 && keyless { // its view is open
+			return i, pace
 		}
 	}
-	return -1, p
+	if keys >= 0 && (at < 0 || !s.keysLast) {
+		return keys, syncline.Pace{}
+	}
+	return at, p
 }
 
 // takeRequests adds what StartRun was asked for.
@@ -160,6 +176,7 @@ func (s *Source) contained(entity string) bool {
 // next one from the same view.
 func (s *Source) chunk(ctx context.Context, at int, p syncline.Pace) (b *syncline.Batch, keep bool, err error) {
 	r := &s.checkpoint.Runs[at]
+	s.keysLast = r.Kind == syncline.RunKeys
 	l := s.current[r.Entity]
 	keyless := l != nil && len(l.schema.Key) == 0
 	first := r.Number == 0

@@ -86,6 +86,8 @@ type Source struct {
 	reader, writer *sql.Conn
 	// view is set while a snapshot is open: within Next, and between the chunks of a copy of a table without a key.
 	view bool
+	// keysLast: the last chunk that was read was one of keys.
+	keysLast bool
 	// waiting is a chunk that stands behind the changes that Next returned last.
 	waiting *syncline.Batch
 
