@@ -35,6 +35,7 @@ var measurements = []struct {
 	{"parked", (*bench).parked, true},
 	{"transform", (*bench).transform, false},
 	{"log", (*bench).log, false},
+	{"verify", (*bench).verify, true},
 	{"idle", (*bench).idle, true},
 }
 

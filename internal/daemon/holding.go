@@ -29,21 +29,29 @@ type wish struct {
 type fitting struct {
 	*apply.Rule
 	bindings map[uint64]*apply.Binding // by the schema's fingerprint
+	// last is the schema that was asked for last, and its binding.
+	last    *syncline.Schema
+	binding *apply.Binding
 }
 
-func fit(r *apply.Rule) *fitting { return &fitting{r, make(map[uint64]*apply.Binding)} }
+func fit(r *apply.Rule) *fitting { return &fitting{Rule: r, bindings: make(map[uint64]*apply.Binding)} }
 
 // Fit binds the rule to the schema, or to one like it.
 func (f *fitting) Fit(s *syncline.Schema) (*apply.Binding, error) {
-	print := s.Fingerprint()
-	if b := f.bindings[print]; b != nil {
-		return b, nil
+	if s == f.last {
+		return f.binding, nil
 	}
-	b, err := f.Rule.Fit(s)
-	if err == nil {
+	print := s.Fingerprint()
+	b := f.bindings[print]
+	if b == nil {
+		var err error
+		if b, err = f.Rule.Fit(s); err != nil {
+			return nil, err
+		}
 		f.bindings[print] = b
 	}
-	return b, err
+	f.last, f.binding = s, b
+	return b, nil
 }
 
 // wished returns what the rule wants by the newest event that it does not pass over; nil where there is none.

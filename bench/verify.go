@@ -1,0 +1,89 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"syncline/internal/ops"
+	"syncline/internal/state"
+)
+
+// verify measures how long it takes to compare a table with its copy, record by record, where all are equal.
+func (b *bench) verify(ctx context.Context) (section, error) {
+	s := section{
+		title: "Verify",
+		how: fmt.Sprintf("A table of %s rows and its copy, both in sync, compared by `syncline verify` in full: every record of the source is looked for at the "+
+			"target, and every record of the target among those. The time is the verification's own; the CPU is Syncline's, without the two servers'.", count(b.rows)),
+		head: []string{"", "Syncline"},
+	}
+	f, err := newField(ctx, b, "verify")
+	if err != nil {
+		return s, err
+	}
+	defer f.abandon()
+	if err := execAll(ctx, f.src, fmt.Sprintf("INSERT INTO account SELECT %s FROM generate_series(1, %d) i", record, b.rows)); err != nil {
+		return s, err
+	}
+	if err := f.level(ctx); err != nil {
+		return s, err
+	}
+	if err := f.settle(ctx); err != nil {
+		return s, err
+	}
+	if err := f.syncline.start(ctx); err != nil {
+		return s, err
+	}
+	if err := f.syncline.ready(ctx); err != nil {
+		return s, err
+	}
+	var took, cpu []time.Duration
+	for range b.rounds {
+		before, err := f.syncline.usage()
+		if err != nil {
+			return s, err
+		}
+		v, err := f.syncline.verified(ctx)
+		if err != nil {
+			return s, err
+		}
+		after, err := f.syncline.usage()
+		if err != nil {
+			return s, err
+		}
+		if v.Status != state.VerificationDone || v.Total.Equal != int64(b.rows)+1 || v.Differences != 0 {
+			return s, fmt.Errorf("the verification is %s, with %d of %d records equal and %d differences", v.Status, v.Total.Equal, b.rows+1, v.Differences)
+		}
+		took, cpu = append(took, time.Duration(v.Parts[0].Seconds*float64(time.Second))), append(cpu, after.cpu-before.cpu)
+		b.say("  %s, CPU %s", milliseconds(took[len(took)-1]), milliseconds(cpu[len(cpu)-1]))
+	}
+	u, err := f.syncline.usage()
+	if err != nil {
+		return s, err
+	}
+	perMillion := func(d time.Duration) string {
+		return fmt.Sprintf("%.1f s", d.Seconds()*1e6/float64(b.rows))
+	}
+	s.rows = [][]string{
+		{"a million records, by the clock", perMillion(median(took))},
+		{"a million records, CPU", perMillion(median(cpu))},
+		{"peak memory", mebibytes(u.peak)},
+	}
+	if err := f.syncline.stop(ctx); err != nil {
+		return s, err
+	}
+	return s, f.drop(ctx)
+}
+
+// verified runs a verification to its end.
+func (p *program) verified(ctx context.Context) (ops.Verification, error) {
+	v, err := p.api.StartVerification(ctx, ops.VerificationRequest{})
+	if err != nil {
+		return v, err
+	}
+	err = wait(ctx, 10*time.Millisecond, func(ctx context.Context) (bool, error) {
+		v, err = p.api.Verification(ctx, v.ID)
+		return v.Status != state.VerificationRunning, err
+	})
+	return v, err
+}
