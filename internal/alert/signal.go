@@ -29,7 +29,7 @@ var kinds = []Kind{
 	{"canary_seconds", []string{"route"}, "how long the last canary record took to its target"},
 	{"conflicts_waiting", []string{"rule"}, "conflicts that wait for a person"},
 	{"failed_tasks", []string{"rule"}, "tasks that were given up and wait for a person"},
-	{"health", []string{"rule", "route", "system"}, "0 healthy, 1 warning, 2 critical"},
+	{"health", []string{"route", "system"}, "of the whole, of a route or of a source: 0 healthy, 1 warning, 2 critical"},
 	{"lag_events", []string{"route"}, "events in the log that the route has yet to apply"},
 	{"lag_seconds", []string{"route"}, "age of the oldest event that the route has yet to apply"},
 	{"log_bytes", []string{"system"}, "bytes of the source's log"},

@@ -22,7 +22,7 @@ var update = flag.Bool("update", false, "rewrite the golden files")
 func env(name string) (string, bool) {
 	v, ok := map[string]string{"PIM_TOKEN": "t0k3n", "SHOP_TOKEN": "t0k3n", "CRM_URL": "postgres://app:hunter2@db/crm", "SHOP_URL": "postgres://db/shop", "DW_URL": "postgres://db/dw",
 		"ERP_PASSWORD": "hunter2", "PARTNER_SECRET": "whsec_hunter2", "HASH_KEY": "hunter2hunter2hunter2",
-		"DING_URL": "https://oapi.dingtalk.com/robot/send?access_token=hunter2", "DING_SECRET": "SEChunter2", "SLACK_URL": "https://hooks.slack.com/services/T0/B0/hunter2", "EMPTY": ""}[name]
+		"DING_URL": "https://oapi.dingtalk.com/robot/send?access_token=hunter2", "DING_SECRET": "SEChunter2", "PAGER_SECRET": "whsec_hunter2", "SMTP_PASSWORD": "hunter2", "SLACK_URL": "https://hooks.slack.com/services/T0/B0/hunter2", "EMPTY": ""}[name]
 	return v, ok
 }
 
