@@ -202,6 +202,15 @@ rules:
 	rows("a 2.5, b 123456789012345678901234567890.12, d 4")
 	ask(ops.SyncRequest{}, state.RunDone, "")
 	rows("a 2.5, b 123456789012345678901234567890.12, d 4")
+	// What somebody does at the target is found and put right, through the service.
+	exec(t, db, "UPDATE article SET price = 7 WHERE id = 'a'")
+	exec(t, db, "DELETE FROM article WHERE id = 'd'")
+	exec(t, db, "INSERT INTO article (id, price) VALUES ('x', 1)")
+	v := verified(t, d, ops.VerificationRequest{Repair: "auto", MaxRepair: "10"})
+	if v.Total.Equal != 1 || v.Total.Missing != 1 || v.Total.Extra != 1 || v.Total.Different != 1 || v.Total.Repaired != 3 {
+		t.Errorf("the verification found %s", verdictIn(t, d, &v))
+	}
+	rows("a 2.5, b 123456789012345678901234567890.12, d 4")
 	stop()
 	closeDaemon(t, d)
 	if strings.Contains(logged.String(), canary) {
@@ -236,6 +245,46 @@ rules:
 		st := d.source("store").capture.Status()
 		return st.State == "halted" && syncline.CodeOf(st.Err) == "api_refused"
 	})
+}
+
+// TestAServiceIsAskedByItself: an entity is polled and swept as it says, with nobody asking for it.
+func TestAServiceIsAskedByItself(t *testing.T) {
+	ctx, dir, s := t.Context(), t.TempDir(), newStore(t)
+	t.Setenv("STORE_KEY", canary)
+	s.put("a", "1", "2026-03-01T00:00:00Z")
+	s.put("b", "2", "2026-03-01T00:00:00Z")
+	running(t, load(t, dir, head+`
+log: {dir: "$DIR/log"}
+state: {url: "sqlite:$DIR/state.db"}
+systems:
+  store:
+    type: http
+    url: "`+s.URL+`/v1"
+    allow_private: true
+    auth: {header: {X-Api-Key: "${STORE_KEY}"}}
+    rate: 1000/s
+    capture:
+      mode: poll
+      entities:
+        article: {path: /articles, query: {since: "{watermark}"}, records: data.list, key: id, watermark: changed, page: {by: cursor, param: cursor, next: next}, every: 1s, sweep: 1s}
+  dw: {type: sqlite, url: "sqlite:$DIR/dw.db"}
+rules:
+  - {id: r, from: store/article, to: dw/article, create: true}
+`))
+	db := database(t, filepath.Join(dir, "dw.db"))
+	rows := func(want string) {
+		t.Helper()
+		eventually(t, "the table has "+want, func() bool {
+			got := ""
+			err := db.QueryRowContext(ctx, "SELECT group_concat(id || price, ' ') FROM (SELECT id, price FROM article ORDER BY id)").Scan(&got)
+			return err == nil && got == want
+		})
+	}
+	rows("a1 b2")
+	s.put("a", "3", "2026-03-01T00:01:00Z")
+	s.put("c", "4", "2026-03-01T00:01:00Z")
+	s.remove("b")
+	rows("a3 c4")
 }
 
 // syncWriter is a buffer for several goroutines.

@@ -203,6 +203,9 @@ func (c *Client) status(what string, res *http.Response) error {
 	switch s := res.StatusCode; {
 	case s >= 200 && s < 300, s == http.StatusNotModified, absent(s):
 		return nil
+	case s == http.StatusForbidden && res.Header.Get("Retry-After") != "": // some say so that they are asked too often
+		return syncline.Errorf(syncline.Transient, "api_unreachable", "the service at %s answers %d to %s, for a while", c.base.Host, s, what).
+			WithFix("it is asked again then; lower rate if this goes on")
 	case s == http.StatusUnauthorized, s == http.StatusForbidden:
 		return syncline.Errorf(syncline.Fatal, "api_refused", "the service at %s answers %d to %s", c.base.Host, s, what).
 			WithFix("correct auth of system %s, then `syncline resume --system %s`", c.o.Name, c.o.Name)

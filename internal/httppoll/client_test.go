@@ -115,10 +115,14 @@ func TestAnswers(t *testing.T) {
 		"408":                   {status(408), unreachable},
 		"401":                   {status(401), want{"api_refused", syncline.Fatal, 1}},
 		"403":                   {status(403), want{"api_refused", syncline.Fatal, 1}},
-		"404":                   {status(404), misasked},
-		"410":                   {status(410), misasked},
-		"400":                   {status(400), misasked},
-		"405":                   {status(405), misasked},
+		"403 for a while": {func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Retry-After", "0")
+			w.WriteHeader(http.StatusForbidden)
+		}, unreachable},
+		"404": {status(404), misasked},
+		"410": {status(410), misasked},
+		"400": {status(400), misasked},
+		"405": {status(405), misasked},
 		"a redirect": {func(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, "http://elsewhere.example/"+canary, http.StatusFound)
 		}, misasked},
@@ -296,4 +300,41 @@ func TestBadURLs(t *testing.T) {
 			t.Errorf("NewClient(%s): %v, want %s", u, err, want)
 		}
 	}
+}
+
+// FuzzAnswer: whatever a service answers becomes records or an error.
+func FuzzAnswer(f *testing.F) {
+	f.Add("application/json", []byte(`{"items": [{"id": 1, "at": "2026-01-01T00:00:00Z", "n": 1e3}], "next": "x", "more": true}`))
+	f.Add("text/html", []byte("<html>"))
+	f.Add("", []byte(`{"items": [null, 1, [], {"id": "\ud83d"}], "next": 1.50}`))
+	c, err := NewClient(Options{Name: "shop", URL: "https://shop.example"}, nil)
+	if err != nil {
+		f.Fatal(err)
+	}
+	e := NewSource(SourceOptions{Client: c, Entities: []Entity{{Name: "order", Key: []string{"id"}, Records: "items", Watermark: "at",
+		Page: Paging{By: ByCursor, Next: "next", More: "more"}}}}).entities["order"]
+	f.Fuzz(func(t *testing.T, contentType string, body []byte) {
+		json, err := readJSON(contentType, body)
+		if err != nil {
+			return
+		}
+		a := &answer{status: http.StatusOK, body: json}
+		if err := c.list("the listing", e.Records, a); err != nil {
+			return
+		}
+		place := e.Page.begin()
+		_, _ = place.take(e.Page.turn(a))
+		for i, raw := range a.records {
+			got, err := e.read(c, "the listing", i, raw)
+			if err != nil {
+				continue
+			}
+			if got.marked {
+				got.mark.back(DefaultOverlap)
+			}
+			if got.key == "" {
+				t.Errorf("a record without a key: %s", raw)
+			}
+		}
+	})
 }

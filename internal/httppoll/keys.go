@@ -42,35 +42,44 @@ func (w *work) answer(ctx context.Context, r *run) (*syncline.Batch, error) {
 
 // search looks for the records in the listing. Those that are not in it are absent once it was read to its end.
 func (w *work) search(ctx context.Context, r *run) (*syncline.Batch, error) {
+	if w.wanted == nil {
+		w.wanted = setOf(r.Keys)
+	}
 	if !w.list.done {
 		list, err := w.list.next(ctx)
 		if err != nil {
 			return nil, err
 		}
 		for _, f := range list {
-			if slices.Contains(r.Keys, f.key) {
-				w.queue = append(w.queue, f)
+			if _, wanted := w.wanted[f.key]; wanted {
+				w.queue, w.wanted[f.key] = append(w.queue, f), true
 			}
 		}
 	}
 	if len(w.queue) > 0 {
-		list := w.cut(maxEvents)
-		b := w.answers(r, list, nil)
-		for i := range list {
-			w.answered = append(w.answered, list[i].key)
-		}
-		return b, nil
+		return w.answers(r, w.cut(maxEvents), nil), nil
 	}
 	if !w.list.done {
 		return nil, nil
 	}
-	missing := slices.DeleteFunc(slices.Clone(r.Keys), func(k syncline.Key) bool { return slices.Contains(w.answered, k) })
-	if w.list.unsettled {
-		missing = nil // nobody can say that they are not there
+	var missing []syncline.Key
+	for _, k := range r.Keys {
+		if !w.wanted[k] && !w.list.unsettled { // else nobody can say that it is not there
+			missing = append(missing, k)
+		}
 	}
 	b := w.answers(r, nil, missing)
 	w.s.finish(r, b)
 	return b, nil
+}
+
+// setOf returns the keys with false for each: it was not found.
+func setOf(keys []syncline.Key) map[syncline.Key]bool {
+	set := make(map[syncline.Key]bool, len(keys))
+	for _, k := range keys {
+		set[k] = false
+	}
+	return set
 }
 
 // answers makes a chunk of what was found of keys.

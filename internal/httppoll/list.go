@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"math/rand/v2"
-	"slices"
 	"strconv"
 
 	"syncline"
@@ -103,8 +102,9 @@ func (s *Source) named(ctx context.Context, e *Entity, keys []syncline.Key) (lis
 		}
 		return list, nil
 	}
+	wanted := setOf(keys)
 	err = s.whole(ctx, e, func(f found) {
-		if slices.Contains(keys, f.key) {
+		if _, ok := wanted[f.key]; ok {
 			list = append(list, f)
 		}
 	})

@@ -8,7 +8,7 @@ import (
 
 const (
 	// maxDone bounds how many ended runs a checkpoint remembers.
-	maxDone = 256
+	maxDone = 32
 	// maxRequests bounds the runs that wait for Next to see them.
 	maxRequests = 1024
 )

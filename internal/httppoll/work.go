@@ -34,8 +34,8 @@ type work struct {
 	// gone is what a sweep has found, once it has looked.
 	gone   []poll.Seen
 	looked bool
-	// answered are the keys that were found in the listing.
-	answered []syncline.Key
+	// wanted are the keys that are looked for in the listing, true for those that were found.
+	wanted map[syncline.Key]bool
 	// asked is how many of them the service was asked for one by one.
 	asked int
 }
@@ -61,7 +61,7 @@ func (s *Source) work(r *run) *work {
 		}
 	}
 	w.list = w.entity.list(s.o.Client, w.since, cache)
-	w.list.strict = r.Kind == syncline.RunSweep && w.entity.Get == nil
+	w.list.strict = w.entity.Get == nil && (r.Kind == syncline.RunSweep || r.Kind == syncline.RunKeys)
 	if r.Place != nil {
 		w.list.place.resume(r.Place)
 		w.mark, w.resumed = r.Mark, true
