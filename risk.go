@@ -50,18 +50,20 @@ type SourceRisk struct {
 	LagBytes int64
 	// Lag is how long what was written takes until it is confirmed, as the system sees it; 0 where it has not measured that lately.
 	Lag time.Duration
+	// Over: it is more than an operator has allowed. A Source leaves it alone.
+	Over bool
 	// HeldChanges is how many changes a change table holds.
 	HeldChanges int64
 }
 
 // AtRisk reports whether something was lost that the source needs, or is about to be: less than a tenth of what the system may keep in
-// all is left.
+// all is left, or more is kept than is allowed.
 func (r SourceRisk) AtRisk() bool {
 	switch r.State {
 	case SlotMissing, SlotLost, SlotUnreserved:
 		return true
 	}
-	return r.SafeBytes != nil && *r.SafeBytes < (*r.SafeBytes+r.HeldBytes)/10
+	return r.Over || r.SafeBytes != nil && *r.SafeBytes < (*r.SafeBytes+r.HeldBytes)/10
 }
 
 // Gap is what a log goes on without: changes that its source cannot bring any more, or that it was decided to give up. A Source that is

@@ -16,6 +16,8 @@ type admission struct {
 	runs map[string]*admitted
 	// live is when a change of the stream was appended last.
 	live time.Time
+	// spill: nothing is read but changes, because their source may not keep them for long.
+	spill bool
 	// unapplied is what all runs have in the log that is not applied, in bytes.
 	unapplied int
 }
@@ -191,6 +193,9 @@ func (a *admission) paces(now time.Time) (tell []paced, again time.Time) {
 	}
 	for id, r := range a.runs {
 		to, at := r.pace(now, now.Sub(a.live) < liveFor, a.unapplied)
+		if a.spill {
+			to.Upto, at = r.given, time.Time{}
+		}
 		if !at.IsZero() {
 			sooner(at)
 		}

@@ -193,6 +193,24 @@ func (c *Capture) Reopen(k Kind) {
 	}
 }
 
+// Spill has the changes that the source's system holds brought into the log before anything else, until it is called with false.
+func (c *Capture) Spill(on bool) {
+	c.mu.Lock()
+	was := c.admission.spill
+	c.admission.spill = on
+	c.spillLocked()
+	c.mu.Unlock()
+	if was != on {
+		c.noteSteer()
+	}
+}
+
+func (c *Capture) spillLocked() {
+	if s, ok := c.source.(Spiller); ok {
+		s.Spill(c.admission.spill)
+	}
+}
+
 // Drop closes the source, without waiting for the log to take what it gave, and opens one at the log's end. It does not wait for that.
 func (c *Capture) Drop() {
 	select {

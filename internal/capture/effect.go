@@ -18,6 +18,12 @@ type Staller interface {
 	Stall(err error)
 }
 
+// Spiller is a Source that reads something before its stream, or beside it, where it is not told how (RunPacer). While it is to spill, it
+// brings the changes that its system holds as fast as it can, and nothing else. Spill does not block and is safe beside Next.
+type Spiller interface {
+	Spill(on bool)
+}
+
 // Warner is a Source that knows of changes which it will not bring. Warnings does not block and is safe beside Next.
 type Warner interface {
 	Warnings() []string
@@ -45,6 +51,7 @@ func (c *Capture) open(ctx context.Context) (last syncline.Position, born bool, 
 	}
 	c.mu.Lock()
 	c.source = source // from here on it is told of every run that is requested
+	c.spillLocked()
 	c.status.Position = end.Position
 	c.mu.Unlock()
 	if err := c.startRuns(ctx, end); err != nil {
@@ -182,7 +189,7 @@ func (c *Capture) close() {
 	clear(c.runs)
 	clear(c.sifts)
 	clear(c.unsifted)
-	c.admission = admission{live: c.admission.live}
+	c.admission = admission{live: c.admission.live, spill: c.admission.spill}
 	c.owed = nil // the next source gets every open run
 	c.mu.Unlock()
 	if err := source.Close(); err != nil {

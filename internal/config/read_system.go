@@ -220,10 +220,16 @@ func (l *loader) capture(s *systemSource, v value) {
 		known["publication"] = func(v value) {
 			l.name(v, &c.Publication, publicationName, "letters, digits and _, at most 63, not beginning with a digit")
 		}
+		c.Heartbeat, c.WALBudget = defaultHeartbeat, defaultBudget()
+		known["heartbeat"] = func(v value) { l.duration(v, &c.Heartbeat, time.Second) }
+		known["wal_budget"] = func(v value) { l.walBudget(v, c.WALBudget) }
 	}
 	known["entities"] = func(v value) { l.entities(s, v) }
 	seen := l.object(v, "capture of a system of type "+string(s.Type), known, nil)
 	l.need(v, seen, "capture of "+s.Name, "entities")
+	if at, ok := seen["wal_budget"]; ok {
+		l.mayRelease(c, at)
+	}
 }
 
 func (l *loader) entities(s *systemSource, v value) {

@@ -164,6 +164,9 @@ type Capture struct {
 	// Slot and Publication are set for PostgreSQL.
 	Slot        string `json:"slot,omitempty"`
 	Publication string `json:"publication,omitempty"`
+	// Heartbeat and WALBudget, likewise: how often an idle source writes a heartbeat at most, and how much WAL the server may hold for it.
+	Heartbeat time.Duration `json:"heartbeat,omitempty"`
+	WALBudget *WALBudget    `json:"wal_budget,omitempty"`
 	// Initial copies the entities of rules that start full at the first start.
 	Initial  bool      `json:"initial"`
 	Entities []*Entity `json:"entities"` // in the order of the file

@@ -66,7 +66,7 @@ func postgresSource(d *Daemon, s *source) (func() (syncline.Source, error), erro
 		return polledSource(d, s)
 	}
 	o := pgsource.Options{Name: s.system.Name, URL: s.system.Postgres.URL.Reveal(), Slot: c.Slot, Publication: c.Publication, Manage: c.Manage,
-		Snapshot: "never", InitialRoutes: s.initial, Logged: s.logged, Logger: d.log}
+		Snapshot: "never", InitialRoutes: s.initial, Heartbeat: c.Heartbeat, Logged: s.logged, Logger: d.log}
 	if c.Initial {
 		o.Snapshot = "initial"
 	}

@@ -79,6 +79,9 @@ func (e engine) sourceStatus(ctx context.Context, src *source, one *ops.SystemSt
 	one.Log = &ops.LogStatus{First: uint64(bounds.First), Last: uint64(bounds.Last), Bytes: bounds.Bytes, Position: st.Position.String(), Commit: st.Position.Commit,
 		Captured: st.Events, Rate: src.tally.perSecond(time.Now())}
 	one.Risk = riskStatus(src)
+	if w := src.walWarning.Load(); w != nil && *w != "" {
+		one.Warnings = append(slices.Clip(one.Warnings), *w)
+	}
 	return nil
 }
 

@@ -115,7 +115,7 @@ func (d *Daemon) keep(ctx context.Context, s *source, round bool) error {
 		}
 	}
 	below := min(cursor, bounds.Last)
-	if !full {
+	if !full && !s.spilling.Load() { // what the source's server holds needs the room more
 		old, err := d.firstYounger(ctx, s, bounds, time.Now().Add(-d.set().config.Log.Retain))
 		if err != nil {
 			return err

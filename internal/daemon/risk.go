@@ -84,6 +84,7 @@ func (d *Daemon) askRisk(ctx context.Context, s *source) {
 		if bounds, err := s.log.Bounds(ctx); r.State == syncline.SlotMissing && err == nil && bounds.Last <= 1 {
 			r.State = syncline.SlotNone // it is yet to be made
 		}
+		d.watchBudget(ctx, s, &r, time.Now())
 		next.risk, next.at = r, time.Now()
 	}
 	s.asked.Store(next)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -50,6 +51,12 @@ type stream struct {
 	capture   *capture.Capture
 	// refused: the log was too full for a batch since it was last looked after.
 	refused atomic.Bool
+	// wal watches the budget of what its system holds, under walMu. walWarning is what status says of it, spilling that its changes have to
+	// be in the log soon.
+	walMu      sync.Mutex
+	wal        walWatch
+	walWarning atomic.Pointer[string]
+	spilling   atomic.Bool
 	// gap is what its log goes on without; nil = nothing.
 	gap atomic.Pointer[syncline.Gap]
 	// asked is what its system has told of what it keeps; nil = nothing yet.

@@ -173,6 +173,9 @@ func readRows(ctx context.Context, c *pgconn.PgConn, sql string, l *pgoutput.Lay
 // copyRows returns the copier's next chunk; nil when it has ended.
 func (s *Source) copyRows(ctx context.Context) (*syncline.Batch, error) {
 	c := s.copier
+	if s.spill.Load() && c.mode.empty && len(s.cutRuns()) == 0 {
+		return nil, s.cutCopy(ctx)
+	}
 	select {
 	case p, ok := <-c.parts:
 		if !ok {
@@ -188,6 +191,14 @@ func (s *Source) copyRows(ctx context.Context) (*syncline.Batch, error) {
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
+}
+
+// cutCopy gives the first copy up where it stands: the stream begins, and what is left is read beside it.
+func (s *Source) cutCopy(ctx context.Context) error {
+	s.log.Warn("the first copy waits: the server holds too much WAL, and its changes come first")
+	s.copier.close()
+	s.copier = nil
+	return s.setFloor(ctx)
 }
 
 // chunkBatch makes the run's next chunk. The caller has moved the run's progress on.

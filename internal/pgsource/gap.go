@@ -87,3 +87,6 @@ func (s *Source) endGap(ctx context.Context) error {
 func (s *Source) heir(state string) checkpoint {
 	return checkpoint{Format: checkpointFormat, Identity: s.identity, State: state, Runs: s.state.Runs, Finished: s.state.Finished}
 }
+
+// Spill implements capture.Spiller: the first copy gives way to the stream. How other runs are read is told by Pace.
+func (s *Source) Spill(on bool) { s.spill.Store(on) }

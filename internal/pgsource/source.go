@@ -116,6 +116,7 @@ type Source struct {
 	listing *listing // of a source that is not opened, see List
 
 	confirmed atomic.Uint64 // a position of the epoch
+	spill     atomic.Bool   // the stream comes first
 	// looked is when Next last looked whether the tables are the same.
 	looked time.Time
 
