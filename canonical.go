@@ -57,8 +57,11 @@ func plain(s []byte) int {
 			return -1
 		}
 	}
-	if point < 0 {
+	switch point {
+	case -1:
 		return 0
+	case len(s) - 1: // "7." says what "7" does
+		return -1
 	}
 	return len(s) - 1 - point
 }
