@@ -28,6 +28,8 @@ const (
 const (
 	keepConflicts = 30 * 24 * time.Hour
 	maxConflicts  = 1_000_000
+	// keepPolls is for how long polls are remembered that were done. What schedules asked for is in their history for longer.
+	keepPolls = 24 * time.Hour
 	// keepGaps is for how long gaps are remembered that are closed.
 	keepGaps = 30 * 24 * time.Hour
 )
@@ -54,6 +56,9 @@ func (d *Daemon) keepHouse(ctx context.Context) {
 			}
 			if err := d.state.TrimConflicts(ctx, trimmed.Add(-keepConflicts), maxConflicts); err != nil && ctx.Err() == nil {
 				d.log.Warn("decided conflicts are not removed", "err", err)
+			}
+			if err := d.state.TrimPolls(ctx, trimmed.Add(-keepPolls)); err != nil && ctx.Err() == nil {
+				d.log.Warn("polls that were done are not forgotten", "err", err)
 			}
 			if err := d.state.TrimGaps(ctx, trimmed.Add(-keepGaps)); err != nil && ctx.Err() == nil {
 				d.log.Warn("gaps that are closed are not forgotten", "err", err)

@@ -39,7 +39,7 @@ func (w *Worker) carryOut(ctx context.Context, p *Plan, row *state.Schedule, to 
 		w.forget(begun)
 		return err
 	}
-	if d.Passed != "" || d.Cause == CauseLate {
+	if first := len(runs) == 1 && runs[0].Missed == d.Missed; d.Passed != "" && first || now.Sub(d.Due) > grace && d.Begin && d.Cause == CauseLate {
 		w.log.Warn("occurrences of a schedule have passed", "schedule", p.ID, "missed", d.Missed, "due", d.Due, "begun", d.Begin)
 	}
 	if begun != "" {
@@ -51,7 +51,7 @@ func (w *Worker) carryOut(ctx context.Context, p *Plan, row *state.Schedule, to 
 
 // begin makes a run that this process is to carry out.
 func (w *Worker) begin(p *Plan, row *state.Schedule, now time.Time) state.ScheduleRun {
-	one := state.ScheduleRun{ID: "schedule-" + uuid.NewString(), Schedule: p.ID, Work: p.Work.String(), Started: instant(now), Status: state.ScheduleRunning, Counts: "{}"}
+	one := state.ScheduleRun{ID: state.ScheduledRun + uuid.NewString(), Schedule: p.ID, Work: p.Work.String(), Started: instant(now), Status: state.ScheduleRunning, Counts: "{}"}
 	row.Run, row.Owner, row.Lease = one.ID, w.o.Instance, instant(now.Add(leaseTime))
 	w.mu.Lock()
 	w.fresh[one.ID] = true

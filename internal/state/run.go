@@ -98,8 +98,19 @@ func (s *Store) Run(ctx context.Context, id string) (RunRow, error) {
 // minute.
 const ReadRun = "keys-"
 
-// Runs returns the latest runs of the source, or of all for "", the newest first; of the routes' own reading only what is not done
-// or has failed.
+// ScheduledRun begins the id of a run that a schedule asked for, and of the schedule's run.
+const ScheduledRun = "schedule-"
+
+// TrimPolls forgets polls and sweeps that were done before this time: nothing in the log refers to them, and there can be many a minute.
+func (s *Store) TrimPolls(ctx context.Context, before time.Time) error {
+	return s.write(ctx, "trim polls", func(ctx context.Context, w *writer) error {
+		_, err := w.exec(ctx, sqlTrimPolls, micros(before))
+		return err
+	})
+}
+
+// Runs returns the latest runs of the source, or of all for "", the newest first; of the routes' own reading, and of polls of schedules, only
+// what is not done or has failed.
 func (s *Store) Runs(ctx context.Context, source string, limit int) ([]RunRow, error) {
 	if source == "" {
 		return s.runs(ctx, sqlAllRuns, limit)

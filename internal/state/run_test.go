@@ -126,6 +126,42 @@ func TestRunsLeaveOutWhatRoutesHaveRead(t *testing.T) {
 	}
 }
 
+// TestPollsOfSchedules: those that were done are in the schedules' history, and not listed; after a while they are forgotten.
+func TestPollsOfSchedules(t *testing.T) {
+	s := openNew(t)
+	for _, r := range []RunRow{
+		{Run: syncline.Run{ID: ScheduledRun + "done", Kind: syncline.RunPoll}, Status: RunDone},
+		{Run: syncline.Run{ID: ScheduledRun + "failed", Kind: syncline.RunSweep}, Status: RunFailed},
+		{Run: syncline.Run{ID: ScheduledRun + "full", Kind: syncline.RunFull}, Status: RunDone},
+		{Run: syncline.Run{ID: "asked", Kind: syncline.RunSweep}, Status: RunDone},
+	} {
+		must(t, s.AddRun(t.Context(), "crm", r.Run))
+		must(t, s.UpdateRun(t.Context(), r))
+	}
+	want := func(ids ...string) {
+		t.Helper()
+		list, err := s.Runs(t.Context(), "", 10)
+		must(t, err)
+		var got []string
+		for _, r := range list {
+			got = append(got, r.ID)
+		}
+		if diff := cmp.Diff(ids, got); diff != "" {
+			t.Errorf("Runs (-want +got):\n%s", diff)
+		}
+	}
+	want("asked", ScheduledRun+"full", ScheduledRun+"failed")
+	must(t, s.TrimPolls(t.Context(), time.Now().Add(-time.Hour)))
+	if _, err := s.Run(t.Context(), ScheduledRun+"done"); err != nil {
+		t.Errorf("a poll of now is forgotten: %v", err)
+	}
+	must(t, s.TrimPolls(t.Context(), time.Now().Add(time.Hour)))
+	if _, err := s.Run(t.Context(), ScheduledRun+"done"); !errors.Is(err, ErrNotFound) {
+		t.Errorf("Run of what is forgotten = %v, want ErrNotFound", err)
+	}
+	want(ScheduledRun+"full", ScheduledRun+"failed")
+}
+
 // TestTrimRuns: what has not ended stays, however old.
 func TestTrimRuns(t *testing.T) {
 	s := openNew(t)

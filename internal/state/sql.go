@@ -156,9 +156,11 @@ const (
 		scanned, seq, held, cancelled, reason, by`
 	sqlAddRun = `INSERT INTO run (` + runColumns + `) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, 0, '', ?, ?, ?, ?, ?, ?, ?, 0, 0, 0, 0, '', '')
 		ON CONFLICT (id) DO UPDATE SET status = excluded.status, error = '', updated = excluded.updated WHERE run.status = 'failed'`
-	sqlRun       = `SELECT ` + runColumns + ` FROM run WHERE id = ?`
-	sqlOpenRun   = `SELECT ` + runColumns + ` FROM run WHERE source = ? AND status IN ('requested', 'running') ORDER BY n`
-	worthListing = `NOT (status = 'done' AND id LIKE '` + ReadRun + `%')`
+	sqlRun     = `SELECT ` + runColumns + ` FROM run WHERE id = ?`
+	sqlOpenRun = `SELECT ` + runColumns + ` FROM run WHERE source = ? AND status IN ('requested', 'running') ORDER BY n`
+	// Kinds 4 and 5 are polls and sweeps.
+	worthListing = `NOT (status = 'done' AND (id LIKE '` + ReadRun + `%' OR kind IN (4, 5) AND id LIKE '` + ScheduledRun + `%'))`
+	sqlTrimPolls = `DELETE FROM run WHERE kind IN (4, 5) AND status = 'done' AND updated < ?`
 	sqlRuns      = `SELECT ` + runColumns + ` FROM run WHERE source = ? AND ` + worthListing + ` ORDER BY n DESC LIMIT ?`
 	sqlAllRuns   = `SELECT ` + runColumns + ` FROM run WHERE ` + worthListing + ` ORDER BY n DESC LIMIT ?`
 	sqlRunsPage  = `SELECT ` + runColumns + ` FROM run WHERE ` + worthListing + ` AND n < (SELECT n FROM run WHERE id = ?) ORDER BY n DESC LIMIT ?`
