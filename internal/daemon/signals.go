@@ -26,6 +26,8 @@ func (d *Daemon) signalParts() map[string]signalPart {
 type readings struct {
 	mu   sync.Mutex
 	last map[string][]alert.Signal
+	// failing are the parts that could not be read the last time.
+	failing map[string]bool
 }
 
 // signals are what is known now. A part that cannot be read says what it said last: that something is not known is no reason to call
@@ -37,13 +39,16 @@ func (d *Daemon) signals(ctx context.Context) []alert.Signal {
 	var all []alert.Signal
 	for _, name := range slices.Sorted(maps.Keys(parts)) {
 		list, err := parts[name](ctx)
+		if d.readings.last == nil {
+			d.readings.last, d.readings.failing = make(map[string][]alert.Signal), make(map[string]bool)
+		}
 		if err != nil {
-			d.log.Warn("signals cannot be read: those read last are used", "part", name, "err", err)
+			if !d.readings.failing[name] && ctx.Err() == nil {
+				d.log.Warn("signals cannot be read: those read last are used", "part", name, "err", err)
+			}
 			list = d.readings.last[name]
 		}
-		if d.readings.last == nil {
-			d.readings.last = make(map[string][]alert.Signal)
-		}
+		d.readings.failing[name] = err != nil
 		d.readings.last[name] = list
 		all = append(all, list...)
 	}

@@ -35,3 +35,11 @@ var Schedule = []string{
 	"schedule.begun",
 	"schedule.done",
 }
+
+// Alert are those of a message: before and after it is saved, and before and after a channel is told.
+var Alert = []string{
+	"daemon.alert.save",
+	"daemon.alert.saved",
+	"daemon.alert.deliver",
+	"daemon.alert.delivered",
+}

@@ -72,9 +72,9 @@ func (d *DingTalk) Send(ctx context.Context, m *Message) (Answer, error) {
 	if err != nil {
 		return "", fmt.Errorf("write the message: %w", err)
 	}
-	res, body, err := d.endpoint.post(ctx, d.signed(), document)
+	r, err := d.endpoint.post(ctx, d.signed(), document)
 	if err == nil {
-		err = d.endpoint.status(res, body)
+		err = d.endpoint.status(r)
 	}
 	if err != nil {
 		return "", err
@@ -84,8 +84,8 @@ func (d *DingTalk) Send(ctx context.Context, m *Message) (Answer, error) {
 		Code    *int   `json:"errcode"`
 		Message string `json:"errmsg"`
 	}
-	if err := json.Unmarshal(body, &answer); err != nil || answer.Code == nil {
-		return "", syncline.Errorf(syncline.Rejected, "channel_rejected", "%s answered %d without an errcode%s", host, res.StatusCode, said(body)).
+	if err := json.Unmarshal(r.body, &answer); err != nil || answer.Code == nil {
+		return "", syncline.Errorf(syncline.Rejected, "channel_rejected", "%s answered %d without an errcode%s", host, r.status, said(r.body)).
 			WithFix("check that the channel's URL is that of a DingTalk robot")
 	}
 	switch text := said([]byte(answer.Message)); *answer.Code {

@@ -65,21 +65,28 @@ func newEndpoint(raw string, timeout time.Duration, allowPrivate bool) (*endpoin
 	return &endpoint{u, httpclient.New(httpclient.Options{AllowPrivate: allowPrivate, PerHost: 1, Timeout: timeout})}, nil
 }
 
-// post sends the document and returns the answer with the beginning of its body.
-func (e *endpoint) post(ctx context.Context, to *url.URL, document []byte) (*http.Response, []byte, error) {
+// reply is an answer, with the beginning of its body.
+type reply struct {
+	status int
+	header http.Header
+	body   []byte
+}
+
+// post sends the document.
+func (e *endpoint) post(ctx context.Context, to *url.URL, document []byte) (*reply, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, to.String(), bytes.NewReader(document))
 	if err != nil {
-		return nil, nil, syncline.Errorf(syncline.Fatal, "url_invalid", "no request can be made to %s", e.url.Host)
+		return nil, syncline.Errorf(syncline.Fatal, "url_invalid", "no request can be made to %s", e.url.Host)
 	}
 	req.Header.Set("Content-Type", "application/json; charset=utf-8")
 	req.Header.Set("User-Agent", "syncline")
 	res, err := e.client.Do(req)
 	if err != nil {
-		return nil, nil, e.failed(ctx, err)
+		return nil, e.failed(ctx, err)
 	}
+	defer res.Body.Close()                                     //nolint:errcheck // nothing is lost
 	body, _ := io.ReadAll(io.LimitReader(res.Body, maxAnswer)) // what came of it is judged by its status
-	res.Body.Close()                                           //nolint:errcheck // nothing is lost
-	return res, body, nil
+	return &reply{res.StatusCode, res.Header, body}, nil
 }
 
 func (e *endpoint) failed(ctx context.Context, err error) error {
@@ -97,15 +104,15 @@ func (e *endpoint) failed(ctx context.Context, err error) error {
 }
 
 // status is what an answer's status says; nil for 200 to 299.
-func (e *endpoint) status(res *http.Response, body []byte) error {
-	switch code := res.StatusCode; {
+func (e *endpoint) status(r *reply) error {
+	switch code := r.status; {
 	case code >= 200 && code < 300:
 		return nil
 	case code == http.StatusRequestTimeout, code == http.StatusTooManyRequests, code >= 500:
-		return retryable(syncline.Errorf(syncline.Transient, "channel_unavailable", "%s answered %d%s", e.url.Host, code, said(body)),
-			httpclient.RetryAfter(res.Header.Get("Retry-After"), time.Now()))
+		return retryable(syncline.Errorf(syncline.Transient, "channel_unavailable", "%s answered %d%s", e.url.Host, code, said(r.body)),
+			httpclient.RetryAfter(r.header.Get("Retry-After"), time.Now()))
 	default:
-		return syncline.Errorf(syncline.Rejected, "channel_rejected", "%s answered %d%s", e.url.Host, code, said(body)).
+		return syncline.Errorf(syncline.Rejected, "channel_rejected", "%s answered %d%s", e.url.Host, code, said(r.body)).
 			WithFix("check the URL and the secret of the channel, then `syncline alerts test` it")
 	}
 }

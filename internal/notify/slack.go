@@ -34,12 +34,12 @@ func (s *Slack) Send(ctx context.Context, m *Message) (Answer, error) {
 	if err != nil {
 		return "", fmt.Errorf("write the message: %w", err)
 	}
-	res, body, err := s.endpoint.post(ctx, s.endpoint.url, document)
+	r, err := s.endpoint.post(ctx, s.endpoint.url, document)
 	if err == nil {
-		err = s.endpoint.status(res, body)
+		err = s.endpoint.status(r)
 	}
 	if err != nil {
 		return "", err
 	}
-	return Answer(fmt.Sprintf("%s answered %d%s", s.endpoint.url.Host, res.StatusCode, said(body))), nil
+	return Answer(fmt.Sprintf("%s answered %d%s", s.endpoint.url.Host, r.status, said(r.body))), nil
 }
