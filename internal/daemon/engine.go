@@ -264,7 +264,7 @@ func (e engine) startSync(ctx context.Context, as string, req ops.SyncRequest) (
 	if src == nil || src.system.Capture.Entity(req.Entity) == nil {
 		return "", noSuch("unknown_entity", "captured entity", req.Source+"/"+req.Entity, names{e.set()}.entities())
 	}
-	if err := checkSync(src, &req); err != nil {
+	if err := checkSync(&req); err != nil {
 		return "", err
 	}
 	if len(req.To) > 0 {

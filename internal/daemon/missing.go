@@ -10,7 +10,6 @@ import (
 
 	"syncline"
 	"syncline/internal/apply"
-	"syncline/internal/config"
 	"syncline/internal/ops"
 	"syncline/internal/state"
 )
@@ -147,7 +146,7 @@ func (e engine) sourceKeys(ctx context.Context, src *source, entity string) (*ke
 	set := &keySet{seed: maphash.MakeSeed()}
 	err := e.asked(src, func(s syncline.Source) error {
 		lister, ok := s.(syncline.KeyLister)
-		if !ok || src.system.Capture.Mode == config.ModePush {
+		if !ok {
 			return syncline.Errorf(syncline.Rejected, "not_available", "source %s cannot list its keys", src.system.Name).WithFix("have deletions sent as events, or declare a sweep")
 		}
 		return lister.Keys(ctx, entity, func(k syncline.Key) error {

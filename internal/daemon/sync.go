@@ -10,7 +10,6 @@ import (
 	"syncline"
 	"syncline/internal/apply"
 	"syncline/internal/capture"
-	"syncline/internal/config"
 	"syncline/internal/expression"
 	"syncline/internal/ops"
 	"syncline/internal/state"
@@ -49,7 +48,7 @@ func (e engine) routesTo(src *source, entity string, to []string) ([]string, err
 func someOnly(req *ops.SyncRequest) bool { return req.Where != "" || req.FromKey != "" }
 
 // checkSync refuses what does not go together.
-func checkSync(src *source, req *ops.SyncRequest) error {
+func checkSync(req *ops.SyncRequest) error {
 	chosen := someOnly(req) || req.Rate > 0
 	switch {
 	case len(req.To) > 0 && len(req.Routes) > 0:
@@ -57,9 +56,6 @@ func checkSync(src *source, req *ops.SyncRequest) error {
 	case chosen && (len(req.Keys) > 0 || req.Kind == "incremental" || req.Kind == "sweep"):
 		return syncline.Errorf(syncline.Rejected, "sync_contradictory", "where, from_key and rate are for a sync of all records, and neither for one of named keys nor for one that asks for what is new").
 			WithFix("leave the keys out, or where, from_key and rate")
-	case req.FromKey != "" && src.system.Capture.Mode == config.ModePoll:
-		return syncline.Errorf(syncline.Rejected, "not_available", "a polled source is read in the order of its watermark, and not from a key on").
-			WithFix("choose the records with where")
 	}
 	return nil
 }
