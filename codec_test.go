@@ -114,6 +114,19 @@ func TestStoredBatchesStayReadable(t *testing.T) {
 	}
 }
 
+// TestAChunkSaysThatItIsCut also to builds that read nothing of it.
+func TestAChunkSaysThatItIsCut(t *testing.T) {
+	for _, cut := range []bool{false, true} {
+		data, err := AppendBatch(nil, &Batch{Source: "crm", Chunk: &Chunk{Run: "r", Kind: RunFull, Number: 1, Entity: "order", Last: true, Cut: cut}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if b, err := DecodeBatch(data); err != nil || b.Chunk.Cut != cut || !b.Chunk.Last {
+			t.Errorf("a chunk with Cut %v is read as %+v, %v", cut, b.Chunk, err)
+		}
+	}
+}
+
 func TestStub(t *testing.T) {
 	b := stubs()
 	keyed, keyless := &b.Events[1], &b.Events[2]

@@ -253,3 +253,94 @@ func TestDeleteMissingSparesWhatIsNew(t *testing.T) {
 }
 
 func over(s ops.Sync) bool { return s.Over() }
+
+// TestASyncForARouteThatStands: its rows wait in the log, another route is not held up, and whoever waits for it is told.
+func TestASyncForARouteThatStands(t *testing.T) {
+	l := newLibrary(t, 300)
+	spoil := `UPDATE item SET body = 'spoiled'`
+	l.report.exec(spoil)
+	l.copies.exec(spoil)
+	l.cli(exitOK, "pause", "target", "report", "--reason", "a test")
+	_, talk := l.cli(exitFailed, "sync", "full", "shop/item", "--wait")
+	if !strings.Contains(talk, "wait there: route item-report is paused") {
+		t.Errorf("sync --wait for a route that is paused: %s", talk)
+	}
+	eventually(t, "the other route has applied it", func(context.Context) error {
+		if n := l.count(l.copies, "body = 'text'"); n != 300 {
+			return fmt.Errorf("%d rows are right", n)
+		}
+		return nil
+	})
+	if n := l.count(l.report, "body = 'text'"); n != 0 {
+		t.Errorf("the paused route has applied %d rows", n)
+	}
+	l.cli(exitOK, "resume", "target", "report")
+	eventually(t, "the route has applied it", func(context.Context) error {
+		if n := l.count(l.report, "body = 'text'"); n != 300 {
+			return fmt.Errorf("%d rows are right", n)
+		}
+		return nil
+	})
+}
+
+// TestASyncOfATableWithoutAKey replaces what the target has, and is never of some records.
+func TestASyncOfATableWithoutAKey(t *testing.T) {
+	src, dst := newShelf(t, "shop.db"), newShelf(t, "report.db")
+	src.exec(`CREATE TABLE item (id INTEGER, ver INTEGER)`)
+	src.exec(`INSERT INTO item VALUES (1, 1), (2, 2)`)
+	p := newProgram(t, fmt.Sprintf(`
+systems:
+  shop: {type: sqlite, url: "sqlite:%s", capture: {manage: true, entities: {item: {table: item}}}}
+  report: {type: sqlite, url: "sqlite:%s"}
+rules:
+  - {id: item, from: shop/item, to: report/item, create: true}
+`, src.path, dst.path))
+	p.start()
+	p.ready()
+	src.equals(dst)
+	for _, args := range [][]string{{"--where", "after.ver == 1"}, {"--from-key", "1"}} {
+		if _, talk := p.command(exitFailed, append([]string{"sync", "full", "shop/item", "--server", p.url()}, args...)...); !strings.Contains(talk, "sync_keyless") {
+			t.Errorf("sync full %v of a table without a key: %s", args, talk)
+		}
+	}
+	if _, talk := p.command(exitFailed, "sync", "full", "shop/item", "--server", p.url(), "--delete-missing", "--dry-run"); !strings.Contains(talk, "not_available") {
+		t.Errorf("--delete-missing of a table without a key: %s", talk)
+	}
+}
+
+// TestASyncOfATwoWayRule changes nothing where both sides agree, and nothing is missing on either.
+func TestASyncOfATwoWayRule(t *testing.T) {
+	f := newTwoSides(t)
+	f.program.start()
+	f.program.ready()
+	f.onErp(`INSERT INTO client VALUES (500, 'of erp', 7, 'b', '2026-01-01T00:00:00Z', 'erp')`)
+	agree := func() {
+		t.Helper()
+		eventually(t, "both sides agree", func(ctx context.Context) error {
+			var crm, erp string
+			if err := f.crm.QueryRow(ctx, `SELECT string_agg(id || ' ' || name || ' ' || trim_scale(stock), ', ' ORDER BY id) FROM customer`).Scan(&crm); err != nil {
+				return err
+			}
+			if err := f.erp.QueryRowContext(ctx, `SELECT group_concat(number || ' ' || label || ' ' || stock, ', ') FROM (SELECT * FROM client ORDER BY number)`).Scan(&erp); err != nil {
+				return err
+			}
+			if crm != erp {
+				return fmt.Errorf("%s and %s", crm, erp)
+			}
+			return nil
+		})
+	}
+	agree()
+	for _, of := range []string{"crm/customer", "erp/client"} {
+		f.program.command(exitOK, "sync", "full", of, "--server", f.program.url(), "--wait")
+		agree()
+		out, _ := f.program.command(exitOK, "sync", "full", of, "--server", f.program.url(), "--delete-missing", "--dry-run")
+		if !strings.Contains(out, "two-way rule") {
+			t.Errorf("--delete-missing of %s: %s", of, out)
+		}
+	}
+	var erp int
+	if err := f.erp.QueryRowContext(t.Context(), `SELECT count(*) FROM client WHERE label IN ('start', 'of erp')`).Scan(&erp); err != nil || erp != stocks+1 {
+		t.Errorf("%d records of %d, %v", erp, stocks+1, err)
+	}
+}

@@ -82,16 +82,26 @@ func TestAChangedRuleKeepsItsCursorAndMarksTheTargetMixed(t *testing.T) {
 	b.again(func(*Options) {})
 	mixed(true, "changed rules, later")
 
+	cut := false
 	copied := func(run string, first, last bool) {
 		b.commit++
 		b.store1(&syncline.Batch{Source: "crm", Position: syncline.Position{Epoch: 1, Commit: b.commit}, Txns: []syncline.Txn{{}},
-			Chunk:  &syncline.Chunk{Run: run, Kind: syncline.RunFull, Number: 1, Entity: "customer", First: first, Last: last},
+			Chunk:  &syncline.Chunk{Run: run, Kind: syncline.RunFull, Number: 1, Entity: "customer", First: first, Last: last, Cut: cut},
 			Events: []syncline.Event{{Op: syncline.OpSnapshot, Schema: customers, After: record(1, "a", "x")}}})
 		b.mustDrain()
 	}
 	copied("cut", true, false)
 	copied("sync", false, true)
 	mixed(true, "the end of a copy whose beginning was not seen")
+	cut = true
+	copied("some", true, true)
+	mixed(true, "a copy of some records")
+	cut = false
+	copied("given up", true, false)
+	cut = true
+	copied("given up", false, true)
+	mixed(true, "a copy that was given up")
+	cut = false
 	copied("sync", true, false)
 	mixed(true, "half a copy")
 	copied("sync", false, true)

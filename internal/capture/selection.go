@@ -20,7 +20,7 @@ func CompileWhere(text string) (*expression.Program, error) {
 	p, err := expression.Compile(text)
 	if err != nil {
 		return nil, syncline.Errorf(syncline.Rejected, "where_invalid", "the condition of the sync: %w", err).
-			WithFix("write an expression of the rule language that is true or false, for example status == \"open\"")
+			WithFix("write an expression of the rule language that is true or false, for example after.status == \"open\"")
 	}
 	return p, nil
 }
