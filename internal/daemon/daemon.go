@@ -80,8 +80,9 @@ type Daemon struct {
 		list []state.Pause // a copy of the state store's
 	}
 
-	readings readings
-	alerting alerting
+	readings      readings
+	verifiedRules verifiedRules
+	alerting      alerting
 
 	watched watched // what routes are seen to do
 	checked checked // what the last health check has counted

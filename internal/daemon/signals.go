@@ -19,6 +19,7 @@ func (d *Daemon) signalParts() map[string]signalPart {
 		"health":    d.healthSignals,
 		"schedules": d.scheduleSignals,
 		"sources":   d.sourceSignals,
+		"verify":    d.verifySignals,
 	}
 }
 

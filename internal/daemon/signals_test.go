@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"syncline/internal/alert"
+	"syncline/internal/ops"
 )
 
 // TestSignalsAreDescribed: each signal that a part gives is one that rules can name, with the labels that it may have.
@@ -50,3 +51,55 @@ func TestSignalsOutliveAFailure(t *testing.T) {
 		t.Errorf("signals = %v, want those of before: %v", after, before)
 	}
 }
+
+// TestSignalsOfVerifications: a rule's differences are those of its last whole verification, also one from before the start, and not of one
+// that looked at a few records.
+func TestSignalsOfVerifications(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	crm, dw := database(t, filepath.Join(dir, "crm.db")), database(t, filepath.Join(dir, "dw.db"))
+	exec(t, crm, `CREATE TABLE customer (id INTEGER PRIMARY KEY, name TEXT, stock INTEGER); INSERT INTO customer VALUES (1, 'Ann', 1), (2, 'Bea', 2)`)
+	c := load(t, dir, mirrored)
+	d, stop := runningUntil(t, c)
+	holds(t, dw, parties, "1 Ann 1", "2 Bea 2")
+	differ := func(d *Daemon) (found []float64) {
+		t.Helper()
+		list, err := d.verifySignals(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range list {
+			if s.Name == "verify_differences" && s.Labels["rule"] == "customer" {
+				found = append(found, s.Value)
+			}
+		}
+		return found
+	}
+	expect := func(d *Daemon, what string, want ...float64) {
+		t.Helper()
+		if got := differ(d); !slices.Equal(got, want) {
+			t.Errorf("%s: verify_differences = %v, want %v", what, got, want)
+		}
+	}
+	expect(d, "before any")
+	exec(t, dw, `UPDATE party SET name = 'Other' WHERE id = 1; DELETE FROM party WHERE id = 2`)
+	verified(t, d, ops.VerificationRequest{})
+	expect(d, "after one", 2)
+	verified(t, d, ops.VerificationRequest{Sample: 1})
+	expect(d, "after a sample", 2)
+	stop()
+	again, err := Open(t.Context(), Options{Config: c})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer closeDaemon(t, again)
+	expect(again, "after a restart", 2)
+}
+
+const mirrored = head + `
+systems:
+  crm: {type: sqlite, url: "sqlite:$DIR/crm.db", capture: {manage: true, entities: {customer: {table: customer}}}}
+  dw: {type: sqlite, url: "sqlite:$DIR/dw.db"}
+rules:
+  - {id: customer, from: crm/customer, to: dw/party, create: true}
+`
