@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"syncline"
+	"syncline/internal/config"
 	"syncline/internal/ops"
 	"syncline/internal/state"
 )
@@ -170,7 +171,7 @@ rules:
 			t.Fatal(err)
 		}
 		eventually(t, "the run ends", func() bool {
-			list, err := client.Syncs(ctx)
+			list, _, err := d.Engine().Syncs(ctx, "", 100)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -285,6 +286,69 @@ rules:
 	s.put("c", "4", "2026-03-01T00:01:00Z")
 	s.remove("b")
 	rows("a3 c4")
+}
+
+// TestAPolledServiceFollowsItsConfiguration: another token, another entity and another request count from the moment they are applied on.
+func TestAPolledServiceFollowsItsConfiguration(t *testing.T) {
+	ctx, dir, s := t.Context(), t.TempDir(), newStore(t)
+	t.Setenv("STORE_KEY", canary)
+	t.Setenv("OLD_KEY", "old")
+	s.put("a", "1", "2026-03-01T00:00:00Z")
+	s.put("b", "2", "2026-03-01T00:00:01Z")
+	text := func(key, entities, rules string) string {
+		return head + `
+systems:
+  store:
+    type: http
+    url: "` + s.URL + `/v1"
+    allow_private: true
+    auth: {header: {X-Api-Key: "${` + key + `}"}}
+    rate: 1000/s
+    capture: {mode: poll, entities: {` + entities + `}}
+  dw: {type: sqlite, url: "sqlite:dw.db"}
+rules:` + rules
+	}
+	const (
+		article = `article: {path: /articles, query: {since: "{watermark}"}, records: data.list, key: id, watermark: changed, page: {by: cursor, param: cursor, next: next}, every: 1h}`
+		price   = `, price: {path: /articles, records: data.list, key: id, page: {by: cursor, param: cursor, next: next}, every: 1h}`
+		rule    = "\n  - {id: r, from: store/article, to: dw/article, create: true}"
+		second  = "\n  - {id: p, from: store/price, to: dw/price, create: true}"
+	)
+	first := text("OLD_KEY", article, rule)
+	d, err := Open(ctx, Options{Config: read(t, dir, first), Files: []config.File{{Name: "syncline.yaml", Text: []byte(first)}}, Dir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer closeDaemon(t, d)
+	defer run(t, d)()
+	eventually(t, "the old token halts the system", func() bool { return syncline.CodeOf(d.source("store").capture.Status().Err) == "api_refused" })
+
+	apply := func(text string) {
+		t.Helper()
+		if _, err := d.Apply(ctx, Application{By: "test", Files: []config.File{{Name: "syncline.yaml", Text: []byte(text)}}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	count := func(table string, want int) {
+		t.Helper()
+		db := database(t, filepath.Join(dir, "dw.db"))
+		eventually(t, fmt.Sprintf("%s has %d records", table, want), func() bool {
+			n := 0
+			return db.QueryRowContext(ctx, "SELECT count(*) FROM "+table).Scan(&n) == nil && n == want
+		})
+	}
+	apply(text("STORE_KEY", article, rule))
+	count("article", 2)
+	apply(text("STORE_KEY", article+price, rule+second))
+	count("price", 2)
+	s.put("c", "3", "2026-03-01T00:00:02Z")
+	for _, entity := range []string{"article", "price"} {
+		if _, err := d.Engine().StartSync(ctx, ops.SyncRequest{Source: "store", Entity: entity, Kind: "incremental"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	count("article", 3)
+	count("price", 3)
 }
 
 // syncWriter is a buffer for several goroutines.

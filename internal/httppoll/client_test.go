@@ -288,6 +288,21 @@ func TestFollow(t *testing.T) {
 	}
 }
 
+// TestPrivateAddresses are not asked without the operator's word.
+func TestPrivateAddresses(t *testing.T) {
+	asked := false
+	server := httptest.NewTLSServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked = true }))
+	defer server.Close()
+	c, err := NewClient(Options{Name: "shop", URL: server.URL}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, _ := (&Request{Path: "/orders"}).build(c.base, fills{})
+	if _, err := c.ask(t.Context(), "the listing of order", r); syncline.CodeOf(err) != "address_refused" || syncline.ClassOf(err) != syncline.Fatal || asked {
+		t.Errorf("a private address: %v, want a fatal address_refused", err)
+	}
+}
+
 func TestBadURLs(t *testing.T) {
 	for u, want := range map[string]string{
 		"http://shop.example":          "url_insecure",

@@ -2,7 +2,9 @@ package httppoll
 
 import (
 	"fmt"
+	"io"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
@@ -614,5 +616,89 @@ func TestAskedInAnotherWay(t *testing.T) {
 		if err := NewSource(r.o).Open(t.Context(), []byte(checkpoint), syncline.Position{}); syncline.CodeOf(err) != want {
 			t.Errorf("a checkpoint %q: %v, want %s", checkpoint, err, want)
 		}
+	}
+}
+
+// TestNothingGoesElsewhere: neither a redirect nor a next page at another host is asked for, so that nobody there learns who asks.
+func TestNothingGoesElsewhere(t *testing.T) {
+	asked := 0
+	thief := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		asked++
+		fmt.Fprint(w, `{"items": []}`)
+	}))
+	defer thief.Close()
+	for name, tt := range map[string]struct {
+		by     By
+		answer http.HandlerFunc
+		want   string
+	}{
+		"a redirect": {ByNone, func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, thief.URL+r.URL.Path, http.StatusTemporaryRedirect)
+		}, "api_request_bad"},
+		"a link": {ByLink, func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Link", "<"+thief.URL+">; rel=next")
+			fmt.Fprint(w, `{"items": [{"id": 7, "updated_at": "2026-03-01T00:00:09Z"}]}`)
+		}, "api_elsewhere"},
+	} {
+		s := newShop(t, tt.by)
+		s.put(1, "first", 1)
+		r := newReader(t, s, s.entity())
+		if _, err := r.end("snapshot-order"); err != nil {
+			t.Fatal(err)
+		}
+		s.before = func(w http.ResponseWriter, r *http.Request) bool {
+			tt.answer(w, r)
+			return true
+		}
+		c, err := r.run(syncline.Run{Kind: syncline.RunPoll})
+		if err != nil || !strings.HasPrefix(c.Failed, tt.want+": ") || asked != 0 {
+			t.Errorf("%s: %v, %+v, %d requests elsewhere, want %s", name, err, c, asked, tt.want)
+		}
+	}
+}
+
+// TestAPostedListing: what the service is asked with can stand in a body.
+func TestAPostedListing(t *testing.T) {
+	var bodies []string
+	service := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		if bodies = append(bodies, r.Method+" "+string(body)); strings.Contains(string(body), `"after":17`) {
+			fmt.Fprint(w, `{"hits": [{"id": 2, "seq": 12}], "page": {"end": null}}`)
+			return
+		}
+		fmt.Fprint(w, `{"hits": [{"id": 1, "seq": 11}], "page": {"end": 17}}`)
+	}))
+	defer service.Close()
+	s := &shop{Server: service, by: ByCursor}
+	e := Entity{Name: "order", Key: []string{"id"}, List: Request{Path: "/search", Method: http.MethodPost, Body: `{"since": "{watermark}", "after": "{cursor}", "size": "{size}"}`},
+		Records: "hits", Watermark: "seq", Overlap: Overlap{Amount: 5}, Page: Paging{By: ByCursor, Next: "page.end", Size: 50}, Compare: true}
+	r := newReader(t, s, e)
+	if _, err := r.end("snapshot-order"); err != nil {
+		t.Fatal(err)
+	}
+	r.look(syncline.RunPoll)
+	want := []string{`POST {"size":50}`, `POST {"after":17,"size":50}`, `POST {"since":7,"size":50}`, `POST {"after":17,"since":7,"size":50}`}
+	if !slices.Equal(bodies, want) {
+		t.Errorf("asked %q, want %q", bodies, want)
+	}
+}
+
+// TestCheck tells before anything runs whether the service answers as it is expected to.
+func TestCheck(t *testing.T) {
+	s := newShop(t, ByNone)
+	s.put(1, "first", 1)
+	e := s.entity()
+	wrong := s.entity()
+	wrong.Name, wrong.Watermark = "wrong", "attributes.updated_at"
+	gone := s.entity()
+	gone.Name, gone.Records = "gone", "data"
+	r := newReader(t, s, e)
+	r.o.Entities = []Entity{e, wrong, gone}
+	var got []string
+	for _, f := range NewSource(r.o).Check(t.Context()) {
+		got = append(got, f.Level+" "+f.Code)
+	}
+	if want := []string{"fail api_answer_bad", "ok ", "fail watermark_missing"}; !slices.Equal(got, want) {
+		t.Errorf("Check = %q, want %q", got, want)
 	}
 }
