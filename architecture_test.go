@@ -87,6 +87,7 @@ var kinds = map[string]kind{
 	"internal/script":   connector,
 	"internal/search":   connector,
 	"internal/sqlite":   connector,
+	"internal/trace":    connector,
 	"internal/webhook":  connector,
 
 	"internal/jetlog": eventLog,

@@ -66,6 +66,7 @@ func (s *Session) apply(ctx context.Context, p *plan) applied {
 // settled gives the machine the outcome. An error ends the session.
 func (s *Session) settled(ctx context.Context, done applied) error {
 	now := s.r.o.Now()
+	s.r.trace(&done, now)
 	if done.err != nil {
 		if syncline.ClassOf(done.err) != syncline.Rejected {
 			s.r.unanswered = done.plan.to

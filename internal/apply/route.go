@@ -98,7 +98,8 @@ type Route struct {
 	refusals refusals // belongs to the goroutine of Run, as skews does
 	skews    skews
 
-	paused atomic.Bool // see SetPaused
+	paused atomic.Bool                    // see SetPaused
+	traced atomic.Pointer[func(*Attempt)] // see SetTraced
 
 	// unanswered is where the last batch would have ended that the target did not answer for; without a Log there is none. A target
 	// that can be opened again may still not answer, and some are not even asked. It belongs to the goroutine of Run.

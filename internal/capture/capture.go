@@ -9,6 +9,7 @@ import (
 	"math"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"syncline"
@@ -87,6 +88,8 @@ type Status struct {
 type Capture struct {
 	o   Options // Open and Derive need mu
 	log *slog.Logger
+
+	traced atomic.Pointer[Traced] // see SetTraced
 
 	wake  chan struct{} // buffered by one: Resume leaves a note, Run takes it
 	renew chan struct{} // likewise, of Reopen
@@ -173,6 +176,18 @@ func (c *Capture) Resume() {
 	case c.wake <- struct{}{}:
 	default:
 	}
+}
+
+// Traced is told of a batch that was appended. It must not block, nor keep the batch.
+type Traced func(seq syncline.Seq, b *syncline.Batch, began, end time.Time)
+
+// SetTraced has f told of every batch that is appended from now on; nil = nobody.
+func (c *Capture) SetTraced(f Traced) {
+	if f == nil {
+		c.traced.Store(nil)
+		return
+	}
+	c.traced.Store(&f)
 }
 
 // Kind says which source is opened, and what is derived of its events. The fields are those of Options.

@@ -200,6 +200,11 @@ func (c *Capture) close() {
 // append stores the batch, rows that are too large for the log as stubs. It touches nothing that changes meanwhile.
 func (c *Capture) append(ctx context.Context, b *syncline.Batch) error {
 	failpoint.Hit("capture.append.before")
+	traced := c.traced.Load()
+	var began time.Time
+	if traced != nil {
+		began = c.o.Now()
+	}
 	seq, err := c.o.Log.Append(ctx, b)
 	if syncline.CodeOf(err) == "log_batch_too_large" {
 		seq, err = c.appendSmaller(ctx, b, err)
@@ -208,6 +213,9 @@ func (c *Capture) append(ctx context.Context, b *syncline.Batch) error {
 		return err
 	}
 	failpoint.Hit("capture.append.after")
+	if traced != nil {
+		(*traced)(seq, b, began, c.o.Now())
+	}
 	if c.o.Appended != nil {
 		c.o.Appended(seq, len(b.Events))
 	}

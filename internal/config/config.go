@@ -19,11 +19,13 @@ import (
 // Config is a whole, valid configuration: every default is filled in, every reference resolved, every path absolute if the
 // configuration's own path was.
 type Config struct {
-	Log     Log       `json:"log"`
-	State   State     `json:"state"`
-	HTTP    HTTP      `json:"http"`
-	Audit   Audit     `json:"audit"`
-	Health  Health    `json:"health"`
+	Log    Log    `json:"log"`
+	State  State  `json:"state"`
+	HTTP   HTTP   `json:"http"`
+	Audit  Audit  `json:"audit"`
+	Health Health `json:"health"`
+	// Traces is nil where none are sent.
+	Traces  *Traces   `json:"traces,omitempty"`
 	Systems []*System `json:"systems"` // in the order of the file
 	Rules   []*Rule   `json:"rules"`   // in the order of the file
 	// Channels are where alerts are sent, in the order of the file.
@@ -114,6 +116,14 @@ type Health struct {
 	health.Thresholds
 	// Canary is nil for none.
 	Canary *Canary `json:"canary,omitempty"`
+}
+
+// Traces say where to tell how changes went.
+type Traces struct {
+	// Endpoint is the URL of a collector.
+	Endpoint Secret `json:"endpoint"`
+	// Ratio is the share of what is told.
+	Ratio float64 `json:"ratio"`
 }
 
 // Canary is a mark that is sent through sources and routes to see how long it takes.

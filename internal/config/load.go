@@ -121,6 +121,7 @@ func (l *loader) document(v value) {
 		"http":      l.single("http", l.httpSection),
 		"audit":     l.single("audit", l.auditSection),
 		"health":    l.single("health", l.healthSection),
+		"traces":    l.single("traces", l.tracesSection),
 		"systems":   l.systemsSection,
 		"rules":     l.rulesSection,
 		"channels":  l.channelsSection,

@@ -111,6 +111,16 @@ func (l *loader) checkCanary() {
 	}
 }
 
+func (l *loader) tracesSection(v value) {
+	c := &Traces{Ratio: 0.01}
+	l.cfg.Traces = c
+	seen := l.object(v, "traces", fields{
+		"endpoint": func(v value) { l.url(v, &c.Endpoint, "http", "https") },
+		"ratio":    func(v value) { l.percent(v, &c.Ratio) },
+	}, nil)
+	l.need(v, seen, "traces", "endpoint")
+}
+
 // count reads a number of things.
 func (l *loader) count(v value, dst *int64) {
 	n := int(*dst)

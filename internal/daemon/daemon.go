@@ -24,6 +24,7 @@ import (
 	"syncline/internal/schedule"
 	"syncline/internal/search"
 	"syncline/internal/state"
+	"syncline/internal/trace"
 )
 
 // Options configure a Daemon. Config is required.
@@ -83,6 +84,9 @@ type Daemon struct {
 	readings      readings
 	verifiedRules verifiedRules
 	alerting      alerting
+
+	tracer *trace.Tracer  // nil where no traces are sent; it and traced belong to Open, then Run
+	traced *config.Traces // what tracer was made of
 
 	watched watched // what routes are seen to do
 	checked checked // what the last health check has counted
@@ -147,6 +151,7 @@ func Open(ctx context.Context, o Options) (d *Daemon, err error) {
 		return d, err
 	}
 	d.registerMetrics()
+	d.retrace(ctx, made)
 	return d, nil
 }
 
@@ -315,6 +320,7 @@ func (d *Daemon) Close() error {
 			errs = append(errs, s.feed.Close(), s.log.Close())
 		}
 	}
+	d.endTraces(context.Background())
 	if d.nats != nil {
 		d.nats.Close()
 	}

@@ -82,7 +82,7 @@ func plan(was, now *config.Config, f facts) ops.Plan {
 }
 
 // changeable are the settings, and whole sections of them, that another process is not needed for.
-var changeable = []string{"health", "channels", "alerts", "log.retain", "log.max_bytes", "log.on_full", "audit.retain"}
+var changeable = []string{"health", "traces", "channels", "alerts", "log.retain", "log.max_bytes", "log.on_full", "audit.retain"}
 
 func find(routes []*route, id string) *route {
 	for _, rt := range routes {

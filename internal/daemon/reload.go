@@ -110,6 +110,7 @@ func (d *Daemon) carryOut(ctx context.Context, c *change, captures, routes *crew
 	for _, r := range now.routes {
 		r.apply.SetPaused(len(d.pausesOf(r)) > 0)
 	}
+	d.retrace(ctx, now)
 	begin(now, was)
 	d.schedules.Set(plans)
 	for s, kind := range kinds {
