@@ -155,7 +155,30 @@ func routeNotes(r *ops.RouteStatus) (list []string) {
 	default:
 		list = append(list, "since "+instant(r.Since))
 	}
-	return list
+	return slices.Concat(list, verifiedNotes(r.Verified))
+}
+
+// verifiedNotes tell what comparing the rules' targets has come to.
+func verifiedNotes(list []ops.Verified) (notes []string) {
+	for _, v := range list {
+		switch {
+		case v.LatelySeconds > 0:
+			notes = append(notes, fmt.Sprintf("verified: %s: %.2f %% of %s records in the last %s, %d different", v.Rule, 100*v.Share, thousands(v.Records),
+				time.Duration(v.LatelySeconds*float64(time.Second)).Round(time.Minute), v.Differences))
+		case v.At != nil && v.Differences > 0:
+			notes = append(notes, fmt.Sprintf("warning: %s: %d of %s records differ since %s: `syncline verify show %s`", v.Rule, v.Differences, thousands(v.Records),
+				instant(*v.At), v.Verification))
+		}
+	}
+	return notes
+}
+
+// thousands writes a number so that it can be read.
+func thousands(n int64) string {
+	if n >= 1_000_000 {
+		return fmt.Sprintf("%.1f M", float64(n)/1e6)
+	}
+	return fmt.Sprint(n)
 }
 
 func notes(f *ops.Fault, warnings []string) (notes []string) {

@@ -87,6 +87,7 @@ func (l *loader) rule(v value) {
 		"enabled":   func(v value) { l.boolean(v, &r.Enabled) },
 		"group":     func(v value) { r.group = v; l.name(v, &r.Group, ruleName, "letters, digits, ., _ and -") },
 		"conflict":  func(v value) { l.conflict(v, r) },
+		"verify":    func(v value) { l.verify(v, r) },
 	}, nil)
 	what := "the rule"
 	if r.ID != "" {

@@ -81,9 +81,8 @@ type Daemon struct {
 		list []state.Pause // a copy of the state store's
 	}
 
-	readings      readings
-	verifiedRules verifiedRules
-	alerting      alerting
+	readings readings
+	alerting alerting
 
 	tracer *trace.Tracer  // nil where no traces are sent; it and traced belong to Open, then Run
 	traced *config.Traces // what tracer was made of

@@ -167,6 +167,9 @@ func (e engine) routeStatus(ctx context.Context, r *route) (ops.RouteStatus, err
 	if one.Counts, latency, err = e.state.Totals(ctx, state.Slice{Route: r.id}); err != nil {
 		return one, err
 	}
+	if one.Verified, err = e.verifiedOf(ctx, r); err != nil {
+		return one, err
+	}
 	one.LatencyP50, one.LatencyP99 = latency.Quantile(0.5).Seconds(), latency.Quantile(0.99).Seconds()
 	return one, nil
 }

@@ -30,6 +30,8 @@ const (
 	maxConflicts  = 1_000_000
 	// keepPolls is for how long polls are remembered that were done. What schedules asked for is in their history for longer.
 	keepPolls = 24 * time.Hour
+	// keepVerifications is for how long verifications are remembered that are over.
+	keepVerifications = 30 * 24 * time.Hour
 	// keepGaps is for how long gaps are remembered that are closed.
 	keepGaps = 30 * 24 * time.Hour
 )
@@ -53,6 +55,9 @@ func (d *Daemon) keepHouse(ctx context.Context) {
 			trimmed = time.Now()
 			if err := d.state.TrimAudit(ctx, trimmed.Add(-d.set().config.Audit.Retain)); err != nil && ctx.Err() == nil {
 				d.log.Warn("audit log cannot be trimmed", "err", err)
+			}
+			if err := d.state.TrimVerifications(ctx, trimmed.Add(-keepVerifications)); err != nil && ctx.Err() == nil {
+				d.log.Warn("old verifications are kept", "err", err)
 			}
 			if err := d.state.TrimConflicts(ctx, trimmed.Add(-keepConflicts), maxConflicts); err != nil && ctx.Err() == nil {
 				d.log.Warn("decided conflicts are not removed", "err", err)

@@ -167,6 +167,11 @@ func (e engine) CancelVerification(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
+	var spec verify.Spec
+	if err := json.Unmarshal(v.Spec, &spec); err == nil && spec.Mode == verify.Continuous {
+		return syncline.Errorf(syncline.Rejected, "verification_continuous", "verification %s goes on as long as its rule says so", id).
+			WithFix("set verify.continuous of rule %s to false, and apply the configuration", spec.Rules[0])
+	}
 	job := e.verifier.job(id)
 	if job == nil || v.Status != state.VerificationRunning {
 		return syncline.Errorf(syncline.Rejected, "verification_over", "verification %s is %s", id, v.Status)

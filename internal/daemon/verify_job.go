@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"sync"
 	"time"
@@ -67,13 +68,18 @@ func (d *Daemon) keepVerifying(ctx context.Context) {
 	}
 	for i := range open {
 		job, err := reopened(&open[i])
-		if err == nil {
+		switch {
+		case err != nil:
+		case job.spec.Mode != verify.Continuous:
 			err = d.verifier.add(job)
+		case !d.comparesSteadily(job.spec.Rules[0]):
+			d.endSteady(ctx, job.spec.Rules[0])
 		}
 		if err != nil {
 			d.log.Error("a verification does not go on", "verification", open[i].ID, "err", err)
 		}
 	}
+	workers.Go(func() { d.keepComparing(ctx) })
 	room := make(chan struct{}, verifyAtOnce) // each job puts one in and takes it out
 	for {
 		select {
@@ -137,14 +143,16 @@ func (j *verification) publish(i int, p *verify.Part) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.parts[i] = *p
-	j.parts[i].Samples, j.parts[i].Notes = slices.Clone(p.Samples), slices.Clone(p.Notes)
+	j.parts[i].Samples, j.parts[i].Notes, j.parts[i].Recent = slices.Clone(p.Samples), slices.Clone(p.Notes), slices.Clone(p.Recent)
 }
 
 // carryOutVerification works on the parts one after the other. When ctx ends, the next start goes on; when it is cancelled, nobody does.
 func (d *Daemon) carryOutVerification(ctx context.Context, job *verification) {
 	working, stop := context.WithCancel(ctx)
 	defer stop()
-	defer d.verifier.forget(job.id)
+	if job.spec.Mode != verify.Continuous { // whose next round is soon
+		defer d.verifier.forget(job.id)
+	}
 	over := make(chan struct{})
 	defer close(over)
 	go func() {
@@ -187,7 +195,11 @@ func (d *Daemon) carryOutVerification(ctx context.Context, job *verification) {
 	for _, p := range job.progress() {
 		sum.Add(&p.Tally)
 	}
-	d.log.Info("verification is over", "verification", job.id, "status", status, "records", sum.Source, "differences", sum.Differences(), "repaired", sum.Repaired)
+	level := slog.LevelInfo
+	if job.spec.Mode == verify.Continuous && sum.Differences() == 0 {
+		level = slog.LevelDebug
+	}
+	d.log.Log(ctx, level, "verification is over", "verification", job.id, "status", status, "records", sum.Source, "differences", sum.Differences(), "repaired", sum.Repaired)
 }
 
 // sleep waits, and reports whether ctx did not end meanwhile.
@@ -246,6 +258,7 @@ func (d *Daemon) verifyPart(ctx context.Context, job *verification, i int, part 
 		now := time.Now()
 		part.Ended = &now
 		job.publish(i, part)
+		d.noteVerified(ctx, job, part)
 		if err := d.saveVerification(ctx, job, state.VerificationRunning, nil); err != nil && ctx.Err() == nil {
 			d.log.Warn("the progress of a verification cannot be noted", "verification", job.id, "err", err)
 		}
@@ -280,11 +293,15 @@ func (d *Daemon) verifyOnce(ctx context.Context, job *verification, i int, part 
 	v.spec, v.part, v.pace.rate = &job.spec, part, job.spec.Rate
 	v.resumed = part.Phase != verify.PhaseWaiting
 	part.Again()
-	saved, worked := time.Now(), time.Now()
+	saved, worked, compared := time.Now(), time.Now(), part.Tally.Source
 	v.show = func(ctx context.Context) error {
 		now := time.Now()
 		part.Seconds += now.Sub(worked).Seconds()
 		worked = now
+		if job.spec.Mode == verify.Continuous {
+			part.Compared(part.Tally.Source-compared, now)
+			compared = part.Tally.Source
+		}
 		job.publish(i, part)
 		if d.route(part.Route) != r {
 			return errChanged
@@ -333,6 +350,9 @@ func (v *verifying) work(ctx context.Context, job *verification) error {
 		p.Enter(verify.PhaseSource)
 	}
 	if p.Phase == verify.PhaseSource {
+		if p.After == "" { // it begins, also again
+			p.Tally, p.Samples = verify.Tally{}, nil
+		}
 		var err error
 		switch v.spec.Mode {
 		case verify.Named:

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"syncline"
@@ -116,11 +117,11 @@ func (v *verifying) listed(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("list the source: %w", err)
 		}
-		if err := v.page(ctx, b); err != nil {
+		if err := v.whole(ctx, b); err != nil || next == "" {
 			return err
 		}
 		v.part.After = next
-		if err := v.show(ctx); err != nil || next == "" {
+		if err := v.show(ctx); err != nil {
 			return err
 		}
 		if err := v.pace.rest(ctx, len(b.Events)); err != nil {
@@ -139,7 +140,7 @@ func (v *verifying) sampled(ctx context.Context) error {
 	for from := 0; from < len(b.Events); from += largestPage {
 		page := *b
 		page.Events = b.Events[from:min(from+largestPage, len(b.Events))]
-		if err := v.page(ctx, &page); err != nil {
+		if err := v.whole(ctx, &page); err != nil {
 			return err
 		}
 		if err := v.show(ctx); err != nil {
@@ -164,6 +165,17 @@ func nextPage(limit int, b *syncline.Batch) int {
 		return limit
 	}
 	return max(min(4*limit, largestPage, pageBytes*len(b.Events)/size), 1)
+}
+
+// whole compares a page, or counts nothing of it: it is compared again.
+func (v *verifying) whole(ctx context.Context, b *syncline.Batch) error {
+	was, found := *v.part, len(v.found)
+	was.Samples, was.Notes = slices.Clone(was.Samples), slices.Clone(was.Notes)
+	err := v.page(ctx, b)
+	if err != nil {
+		*v.part, v.found = was, v.found[:found]
+	}
+	return err
 }
 
 // page compares the records of a listing. What differs at first sight is looked at closely.
@@ -264,11 +276,6 @@ func (v *verifying) look(ctx context.Context, list []candidate) error {
 		}
 		for i := range findings {
 			v.count(&findings[i])
-		}
-		if len(list) > 0 {
-			if err := v.show(ctx); err != nil {
-				return err
-			}
 		}
 	}
 	return nil

@@ -8,7 +8,6 @@ import (
 	"github.com/google/uuid"
 
 	"syncline"
-	"syncline/internal/ops"
 	"syncline/internal/state"
 	"syncline/internal/verify"
 )
@@ -27,10 +26,8 @@ func (v *verifying) limit() (l verify.Limit, declared bool) {
 	if v.spec.MaxRepair != nil {
 		return *v.spec.MaxRepair, true
 	}
-	for _, r := range v.r.rules {
-		if r.Verify != nil && r.Verify.MaxRepair != nil && ops.OfRule(r.ID, v.rule.ID) {
-			return *r.Verify.MaxRepair, true
-		}
+	if r := v.d.set().config.Rule(wholeRule(v.rule.ID)); r != nil && r.Verify != nil && r.Verify.MaxRepair != nil {
+		return *r.Verify.MaxRepair, true
 	}
 	return verify.DefaultLimit, false
 }

@@ -174,7 +174,7 @@ func tamper(t *testing.T, d *Daemon, id string, changes ...syncline.Change) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	order := syncline.Order{Epoch: 1, Seq: bounds.Last, Index: 1 << 20}
+	order := syncline.Order{Epoch: 1, Seq: bounds.Last, Index: 1 << 18}
 	if g, ok := target.(syncline.Guarded); ok {
 		if order.Epoch, err = g.LogEpoch(ctx, object, r.source.log.ID(), false); err != nil {
 			t.Fatal(err)
@@ -187,8 +187,14 @@ func tamper(t *testing.T, d *Daemon, id string, changes ...syncline.Change) {
 	for i := range changes {
 		changes[i].Object, changes[i].Order = object, order
 	}
-	if _, err := target.Apply(ctx, &syncline.Write{Changes: changes, Cursor: cursor, Commit: func(context.Context, syncline.Result) error { return nil }}); err != nil {
+	res, err := target.Apply(ctx, &syncline.Write{Changes: changes, Cursor: cursor, Commit: func(context.Context, syncline.Result) error { return nil }})
+	if err != nil {
 		t.Fatal(err)
+	}
+	for i, o := range res.Outcomes {
+		if o != syncline.OutcomeApplied {
+			t.Fatalf("change %d of a record behind the rule's back has outcome %d", i, o)
+		}
 	}
 }
 

@@ -192,6 +192,24 @@ type RouteStatus struct {
 	// Latencies are from the source's commit to the target's, in seconds.
 	LatencyP50 float64 `json:"latency_p50_seconds"`
 	LatencyP99 float64 `json:"latency_p99_seconds"`
+	// Verified is what is known of the rules' targets from comparing them; empty = nothing.
+	Verified []Verified `json:"verified,omitempty" nullable:"false"`
+}
+
+// Verified is what comparing a rule's target with its source has come to.
+type Verified struct {
+	Rule string `json:"rule"`
+	// Records is how many the source had, Differences how many differ.
+	Records     int64 `json:"records" doc:"How many records the source had."`
+	Differences int64 `json:"differences" doc:"How many records differ, by the last verification of all records or the one that is under way."`
+	// At is when the last verification of all records ended.
+	At           *time.Time `json:"at,omitempty" doc:"When the last verification of all records ended."`
+	Verification string     `json:"verification,omitempty"`
+	// Lately is how many records were compared in the last LatelySeconds, and Share how large a part of all that is; 0 where the rule is not
+	// compared all the time.
+	Lately        int64   `json:"lately" doc:"How many records were compared lately, of a rule that is compared all the time."`
+	LatelySeconds float64 `json:"lately_seconds"`
+	Share         float64 `json:"share" doc:"How large a part of all records that is, from 0 to 1."`
 }
 
 // Place is a cursor: everything below (Seq, Index) of the log is done.

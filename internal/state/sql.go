@@ -176,7 +176,13 @@ const (
 	sqlVerifications     = `SELECT ` + verificationColumns + ` FROM verification WHERE (? = 0 OR n < ?) ORDER BY n DESC LIMIT ?`
 	sqlSaveDifference    = `INSERT INTO difference (verification, rule, record_key, source_key, kind, fields, state) VALUES (?, ?, ?, ?, ?, ?, ?)
 		ON CONFLICT (verification, rule, record_key) DO UPDATE SET source_key = excluded.source_key, kind = excluded.kind, fields = excluded.fields, state = excluded.state`
-	sqlDifferences       = `SELECT n, rule, record_key, source_key, kind, fields, state FROM difference WHERE verification = ? AND n > ? ORDER BY n LIMIT ?`
+	sqlDifferences         = `SELECT n, rule, record_key, source_key, kind, fields, state FROM difference WHERE verification = ? AND n > ? ORDER BY n LIMIT ?`
+	sqlRestartVerification = `UPDATE verification SET status = ?, spec = ?, progress = ?, updated = ? WHERE id = ?`
+	sqlForgetDifferences   = `DELETE FROM difference WHERE verification = ?`
+	sqlVerified            = `SELECT rule, verification, records, differences, unsettled, at FROM verified`
+	sqlSetVerified         = `INSERT INTO verified (rule, verification, records, differences, unsettled, at) VALUES (?, ?, ?, ?, ?, ?)
+		ON CONFLICT (rule) DO UPDATE SET verification = excluded.verification, records = excluded.records, differences = excluded.differences,
+		unsettled = excluded.unsettled, at = excluded.at`
 	sqlTrimDifferences   = `DELETE FROM difference WHERE verification IN (SELECT id FROM verification WHERE status <> 'running' AND updated < ?)`
 	sqlTrimVerifications = `DELETE FROM verification WHERE status <> 'running' AND updated < ?`
 

@@ -138,3 +138,48 @@ func (s *Store) TrimVerifications(ctx context.Context, before time.Time) error {
 		return err
 	})
 }
+
+// BeginAgain has a verification begin anew, as it was asked to: what it found before is forgotten. One that is not known begins.
+func (s *Store) BeginAgain(ctx context.Context, v Verification) error {
+	now := micros(time.Now())
+	return s.write(ctx, "begin verification "+v.ID, func(ctx context.Context, w *writer) error {
+		if _, err := w.exec(ctx, sqlForgetDifferences, v.ID); err != nil {
+			return err
+		}
+		if _, err := w.exec(ctx, sqlAddVerification, v.ID, v.Status, string(v.Spec), string(v.Progress), now, now); err != nil {
+			return err
+		}
+		_, err := w.exec(ctx, sqlRestartVerification, v.Status, string(v.Spec), string(v.Progress), now, v.ID)
+		return err
+	})
+}
+
+// Verified is what the last verification of a rule came to that compared everything.
+type Verified struct {
+	// Rule is a rule's, or that of its part for one entity.
+	Rule, Verification              string
+	Records, Differences, Unsettled int64
+	At                              time.Time
+}
+
+// SetVerified notes what a verification of a rule came to.
+func (s *Store) SetVerified(ctx context.Context, v Verified) error {
+	return s.write(ctx, "note verification of "+v.Rule, func(ctx context.Context, w *writer) error {
+		_, err := w.exec(ctx, sqlSetVerified, v.Rule, v.Verification, v.Records, v.Differences, v.Unsettled, micros(v.At))
+		return err
+	})
+}
+
+// Verified returns what is known of all rules.
+func (s *Store) Verified(ctx context.Context) ([]Verified, error) {
+	var list []Verified
+	err := s.read(ctx, "read what was verified", func(rows *sql.Rows) error {
+		var v Verified
+		var at int64
+		err := rows.Scan(&v.Rule, &v.Verification, &v.Records, &v.Differences, &v.Unsettled, &at)
+		v.At = fromMicros(at)
+		list = append(list, v)
+		return err
+	}, sqlVerified)
+	return list, err
+}

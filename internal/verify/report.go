@@ -146,6 +146,9 @@ type Part struct {
 	Error string `json:"error,omitempty"`
 	Fix   string `json:"fix,omitempty"`
 
+	// Recent is how many records were compared minute by minute, of a part that is compared all the time.
+	Recent []Minute `json:"recent,omitempty"`
+
 	Started *time.Time `json:"started,omitempty"`
 	Ended   *time.Time `json:"ended,omitempty"`
 	// Seconds is how long it has worked, without the time that nobody did.
@@ -208,4 +211,34 @@ func (p *Part) Fail(err error) {
 // Blame says why something was not done.
 func (p *Part) Blame(err error) {
 	p.Code, p.Error, p.Fix = syncline.CodeOf(err), err.Error(), syncline.FixOf(err)
+}
+
+// Minute is how many records were compared in a minute.
+type Minute struct {
+	At      time.Time `json:"at"`
+	Records int64     `json:"records"`
+}
+
+// Lately is the time of which a part that is compared all the time tells.
+const Lately = 15 * time.Minute
+
+// Compared notes that records were compared now.
+func (p *Part) Compared(records int64, now time.Time) {
+	at := now.Truncate(time.Minute)
+	if n := len(p.Recent); n > 0 && p.Recent[n-1].At.Equal(at) {
+		p.Recent[n-1].Records += records
+	} else {
+		p.Recent = append(p.Recent, Minute{at, records})
+	}
+	p.Recent = slices.DeleteFunc(p.Recent, func(m Minute) bool { return now.Sub(m.At) > Lately })
+}
+
+// RecentRecords is how many records were compared lately, each as often as it was.
+func (p *Part) RecentRecords(now time.Time) (n int64) {
+	for _, m := range p.Recent {
+		if now.Sub(m.At) <= Lately {
+			n += m.Records
+		}
+	}
+	return n
 }

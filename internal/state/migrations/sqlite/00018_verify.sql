@@ -23,3 +23,13 @@ CREATE TABLE difference (
     state        TEXT NOT NULL,
     UNIQUE (verification, rule, record_key)
 );
+
+-- What the last verification of a rule came to that compared everything.
+CREATE TABLE verified (
+    rule         TEXT PRIMARY KEY,
+    verification TEXT   NOT NULL,
+    records      BIGINT NOT NULL,
+    differences  BIGINT NOT NULL,
+    unsettled    BIGINT NOT NULL,
+    at           BIGINT NOT NULL
+);

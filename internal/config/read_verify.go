@@ -1,0 +1,46 @@
+package config
+
+import (
+	"syncline"
+	"syncline/internal/verify"
+)
+
+// steadyRate is how many records a second are compared all the time where no number is given: it costs about a hundredth of a core.
+const steadyRate = 1000
+
+// verify reads how a rule's target is compared.
+func (l *loader) verify(v value, r *ruleSource) {
+	r.Verify = &Verify{}
+	l.object(v, "verify", fields{
+		"continuous": func(v value) { l.continuous(v, &r.Verify.Rate) },
+		"repair": func(v value) {
+			choose(&l.decoder, v, &r.Verify.Repair, nil, verify.RepairOff, verify.RepairPlan, verify.RepairAuto)
+		},
+		"max_repair": func(v value) {
+			text, _, ok := l.scalar(v, "a share or a number of records")
+			if !ok {
+				return
+			}
+			limit, err := verify.ParseLimit(text)
+			if err != nil {
+				l.report(v, BadValue, syncline.FixOf(err), "%s must be a share or a number of records", v.path)
+				return
+			}
+			r.Verify.MaxRepair = &limit
+		},
+	}, nil)
+}
+
+// continuous is true, false, or a number of records a second.
+func (l *loader) continuous(v value, rate *int) {
+	text, _, ok := l.scalar(v, "true, false or a number of records a second")
+	switch {
+	case !ok:
+	case text == "true":
+		*rate = steadyRate
+	case text == "false":
+		*rate = 0
+	default:
+		l.integer(v, rate, 1, 1_000_000)
+	}
+}
