@@ -73,7 +73,7 @@ rules:
 		_, _ = p.client().StartSync(ctx, ops.SyncRequest{Source: "shop", Entity: "item", Kind: kind}) // it may be killed meanwhile
 	}
 	failpoints := []string{"capture.append.before", "capture.append.after", "capture.confirm.after"}
-	for n := range 9 {
+	for n := range 6 {
 		p.start(fmt.Sprintf("SYNCLINE_FAILPOINT=%s:%d", failpoints[n%3], 2+n))
 		died := make(chan struct{})
 		go func() {
@@ -90,7 +90,7 @@ rules:
 			ask([]string{"incremental", "sweep", "full"}[asked%3])
 			select {
 			case <-died:
-			case <-time.After(20 * time.Millisecond):
+			case <-time.After(200 * time.Millisecond):
 				continue
 			}
 			break
@@ -98,10 +98,10 @@ rules:
 	}
 	p.start()
 	p.ready()
+	ask("incremental")
+	ask("sweep")
 	db := openSQLite(t, filepath.Join(p.dir, "dw.db"))
 	eventually(t, "the table is as the service", func(ctx context.Context) error {
-		ask("incremental")
-		ask("sweep")
 		rows, err := db.QueryContext(ctx, "SELECT id, n FROM item")
 		if err != nil {
 			return err
