@@ -192,6 +192,9 @@ func (e engine) TestChannel(ctx context.Context, name string) (ops.ChannelTest, 
 	if ctx.Err() != nil {
 		return ops.ChannelTest{}, ctx.Err()
 	}
+	if err == nil {
+		e.retryChannel(name)
+	}
 	e.log.Info("a channel was tried", "channel", name, "by", ops.CallerName(ctx), "err", err)
 	return ops.ChannelTest{Channel: name, Delivered: err == nil, Answer: answer, Error: fault(err), Seconds: time.Since(now).Seconds()}, nil
 }

@@ -31,6 +31,8 @@ type channelState struct {
 	attempts int
 	nextTry  time.Time
 	err      error
+	// now: something has changed, so that the first is tried without waiting any longer.
+	now bool
 	// sent is when the last was delivered since the start.
 	sent time.Time
 }
@@ -83,7 +85,25 @@ func (d *Daemon) due(name string, waiting int, now time.Time) bool {
 	defer d.alerting.mu.Unlock()
 	st := d.channelLocked(name)
 	st.waiting = waiting
-	return !now.Before(st.nextTry)
+	return st.now || !now.Before(st.nextTry)
+}
+
+// retryChannel has what waits for the channel tried now.
+func (d *Daemon) retryChannel(name string) {
+	d.alerting.mu.Lock()
+	d.channelLocked(name).now = true
+	d.alerting.mu.Unlock()
+	note(d.alerting.mail)
+}
+
+// hurried reports whether the first message is to be tried although its time has not come, once.
+func (d *Daemon) hurried(name string) bool {
+	d.alerting.mu.Lock()
+	defer d.alerting.mu.Unlock()
+	st := d.channelLocked(name)
+	now := st.now
+	st.now = false
+	return now
 }
 
 func (d *Daemon) channelLocked(name string) *channelState {
@@ -97,10 +117,14 @@ func (d *Daemon) channelLocked(name string) *channelState {
 
 // deliver sends what waits for the channel, until there is nothing more, or something is not taken that will be tried again.
 func (d *Daemon) deliver(ctx context.Context, name string) {
+	hurried := d.hurried(name)
 	for ctx.Err() == nil {
 		list, err := d.state.Undelivered(ctx, name, 1)
 		if err != nil || len(list) == 0 {
 			return
+		}
+		if hurried {
+			list[0].NextTry, hurried = time.Time{}, false
 		}
 		if !d.deliverOne(ctx, name, &list[0]) {
 			return

@@ -106,7 +106,11 @@ func (d *Daemon) carryOut(ctx context.Context, c *change, captures, routes *crew
 	}
 	d.current.Store(now)
 	note(d.alerting.look)
-	note(d.alerting.mail)
+	for name, ch := range now.channels {
+		if was.channels[name] != ch {
+			d.retryChannel(name)
+		}
+	}
 	for _, r := range now.routes {
 		r.apply.SetPaused(len(d.pausesOf(r)) > 0)
 	}
