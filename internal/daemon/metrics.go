@@ -27,7 +27,7 @@ func desc(name, help string, labels ...string) *prometheus.Desc {
 }
 
 func (d *Daemon) registerMetrics() {
-	d.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), newHealthMetrics(d), newScheduleMetrics(d), &metrics{e: engine{d},
+	d.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), newHealthMetrics(d), newAlertMetrics(d), newScheduleMetrics(d), &metrics{e: engine{d},
 		captured:   desc("captured_events_total", "Events appended to the log since the process began.", "source"),
 		underived:  desc("underived_events_total", "Events of which type_when or priority could not be evaluated, since the process began.", "source", "entity", "reason"),
 		logBytes:   desc("log_bytes", "Size of the source's log.", "source"),

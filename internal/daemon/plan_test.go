@@ -198,3 +198,30 @@ func effects(b *strings.Builder, what string, list []ops.PlannedEffect) {
 		}
 	}
 }
+
+// TestAPlanOfAlerts: channels and alerts change without a restart and touch no route; secrets are told to differ, and not shown.
+func TestAPlanOfAlerts(t *testing.T) {
+	dir := t.TempDir()
+	t.Setenv("A_URL", "https://hooks.slack.com/services/hunter2")
+	t.Setenv("B_URL", "https://hooks.slack.com/services/hunter3")
+	alerts := planned + `
+channels:
+  chat: {type: slack, url: "${A_URL}"}
+alerts:
+  - {id: late, when: lag_seconds > 60}
+`
+	p := plan(read(t, dir, alerts), read(t, dir, strings.NewReplacer("A_URL", "B_URL", "> 60", "> 90", "type: slack,", "type: slack, language: zh,").Replace(alerts)), facts{})
+	if len(p.Restart) > 0 || len(p.Routes) > 0 || p.Untouched != 4 || p.Empty {
+		t.Errorf("restart %v, routes %+v, untouched %d, empty %v", p.Restart, p.Routes, p.Untouched, p.Empty)
+	}
+	want := []ops.PlannedField{{Path: "channels.chat.url", Was: "[redacted]", Now: "[redacted]"}, {Path: "channels.chat.language", Was: "en", Now: "zh"},
+		{Path: "alerts.late.when", Was: "lag_seconds > 60", Now: "lag_seconds > 90"}}
+	if diff := cmp.Diff(want, p.Settings); diff != "" {
+		t.Errorf("settings (-want +got):\n%s", diff)
+	}
+	for _, f := range plan(read(t, dir, planned), read(t, dir, alerts), facts{}).Settings {
+		if strings.Contains(f.Now, "hunter") {
+			t.Errorf("the plan shows %+v", f)
+		}
+	}
+}
