@@ -195,3 +195,43 @@ func TestRunEndsTheWait(t *testing.T) {
 		}
 	})
 }
+
+// A route that is stopped while a batch waits for more does not write it, and the next one does: nothing is lost, and nothing is done twice.
+func TestABatchThatFillsOutlivesAStop(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		target := announcer{memtarget.NewRecorder(), make(chan time.Time, 10)}
+		b := newBench(t, func(o *Options) {
+			o.Limits.MaxWait, o.Now, o.Log = time.Hour, time.Now, silent{o.Log}
+			o.Open = func(context.Context) (syncline.Target, error) { return target, nil }
+		})
+		_ = b.s.Close()
+		b.append(created(1, "a", ""), created(2, "b", ""))
+		run := func() (stop func()) {
+			ctx, cancel := context.WithCancel(t.Context())
+			stopped := make(chan error, 1) // sent to once, when the route has stopped
+			go func() { stopped <- b.route.Run(ctx, t.Context()) }()
+			return func() {
+				cancel()
+				if err := <-stopped; err != nil {
+					t.Error(err)
+				}
+			}
+		}
+		stop := run()
+		synctest.Wait() // it waits for what follows
+		stop()
+		if len(target.wrote) > 0 {
+			t.Error("a batch was written that had room and time")
+		}
+		stop = run()
+		select {
+		case <-target.wrote:
+		case <-time.After(2 * time.Hour):
+			t.Error("the batch was not written after the stop")
+		}
+		stop()
+		if n := len(target.wrote); n > 0 {
+			t.Errorf("it was written %d times more", n)
+		}
+	})
+}

@@ -2,7 +2,10 @@ package ops
 
 import (
 	"context"
+	"io"
+	"net/http"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -98,5 +101,30 @@ func TestASyncIsFollowed(t *testing.T) {
 	})
 	if want := []string{"running", "done", "done"}; err != nil || !slices.Equal(seen, want) {
 		t.Errorf("FollowSync saw %v, %v, want %v", seen, err, want)
+	}
+}
+
+// TestTheEventsOfASync: one for each change, until nothing more becomes of it.
+func TestTheEventsOfASync(t *testing.T) {
+	f := &fake{syncs: []state.RunRow{{Run: syncline.Run{ID: "r", Kind: syncline.RunFull}, Status: state.RunDone, Rows: 5, Scanned: 5}}}
+	_, url := serve(t, f)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	get := func(path string) (int, string, string) {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, url+path, nil)
+		must(t, err)
+		res, err := http.DefaultClient.Do(req)
+		must(t, err)
+		defer res.Body.Close() //nolint:errcheck // it was read
+		body, err := io.ReadAll(res.Body)
+		must(t, err)
+		return res.StatusCode, res.Header.Get("Content-Type"), string(body)
+	}
+	status, media, body := get("/v1/syncs/r/events")
+	if status != 200 || media != "text/event-stream" || strings.Count(body, "event: sync\n") != 1 || !strings.Contains(body, `"scanned":5`) {
+		t.Errorf("the events of a sync that is over: %d %s\n%s", status, media, body)
+	}
+	if status, _, body := get("/v1/syncs/nobody/events"); status < 400 {
+		t.Errorf("the events of no sync: %d\n%s", status, body)
 	}
 }
