@@ -112,7 +112,7 @@ func (f *field) live(ctx context.Context, over func(context.Context) (bool, erro
 	}()
 	committed, seen, err := f.follow(ctx, f.syncline, backfillRate)
 	stop()
-	<-watched // that it was stopped is no error
+	_ = <-watched // that it was stopped is no error
 	if err != nil {
 		return nil, err
 	}

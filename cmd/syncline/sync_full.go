@@ -84,6 +84,10 @@ func (f *fullSync) run(g *globals, cmd *cobra.Command, of string) error {
 	if err != nil {
 		return err
 	}
+	if route, anew := strings.CutPrefix(id, "start-"); anew && f.wait {
+		fmt.Fprintf(cmd.ErrOrStderr(), "route %s had lost its place and begins anew: `syncline sync list` tells how far it is\n", route) //nolint:errcheck // talk
+		f.wait = false
+	}
 	if !f.wait {
 		return g.print(cmd, map[string]string{"id": id}, func(w *tabwriter.Writer) { row(w, "%s", id) })
 	}
@@ -192,9 +196,12 @@ func barLine(s *ops.Sync) string {
 	if s.Left != nil {
 		fmt.Fprintf(&l, ", %s left", (time.Duration(*s.Left) * time.Second).String())
 	}
-	if s.Over() {
-		for _, r := range s.Behind {
-			fmt.Fprintf(&l, ", %s (%s) still applies", r.Route, r.State)
+	for _, r := range s.Behind {
+		switch {
+		case s.Over() && r.State == ops.RouteRunning:
+			fmt.Fprintf(&l, ", %s still applies", r.Route)
+		case r.State != ops.RouteRunning:
+			fmt.Fprintf(&l, ", waits for %s (%s)", r.Route, r.State)
 		}
 	}
 	return l.String()

@@ -344,3 +344,44 @@ func TestASyncOfATwoWayRule(t *testing.T) {
 		t.Errorf("%d records of %d, %v", erp, stocks+1, err)
 	}
 }
+
+// TestASyncWaitsWhereNoRouteWorks: the log is not filled with rows that nobody takes.
+func TestASyncWaitsWhereNoRouteWorks(t *testing.T) {
+	const rows = 30_000
+	l := newLibrary(t, 1)
+	for _, target := range []string{"report", "copies"} {
+		l.cli(exitOK, "pause", "target", target, "--reason", "a test")
+	}
+	l.shop.exec(`WITH RECURSIVE n(id) AS (SELECT 2 UNION ALL SELECT id + 1 FROM n WHERE id < ?) INSERT INTO item SELECT id, id, ? FROM n`, rows, strings.Repeat("x", 1000))
+	captured := func(n int64) {
+		t.Helper()
+		eventually(t, "changes are captured", func(context.Context) error {
+			if got := l.system("shop").Log.Captured; got < n {
+				return fmt.Errorf("%d events", got)
+			}
+			return nil
+		})
+	}
+	captured(rows)
+	id := l.sync()
+	l.becomes(id, "under way", func(s ops.Sync) bool { return s.Rows > 2000 })
+	before := l.system("shop").Log.Captured
+	for n := range int64(100) {
+		l.shop.exec(`UPDATE item SET ver = ver + 1 WHERE id = 1`)
+		captured(before + n + 1)
+	}
+	s, err := l.client().Sync(t.Context(), id)
+	if err != nil || s.Over() || s.Rows >= rows {
+		t.Errorf("a sync for routes that are paused: %+v, %v, want it to wait", s, err)
+	}
+	if out, _ := l.cli(exitOK, "sync", "show", id); !strings.Contains(out, "waits for item-report (paused)") {
+		t.Errorf("sync show: %s", out)
+	}
+	for _, target := range []string{"report", "copies"} {
+		l.cli(exitOK, "resume", "target", target)
+	}
+	if s := l.becomes(id, "over", over); s.Status != "done" {
+		t.Errorf("the sync at its end: %+v", s)
+	}
+	l.shop.equals(l.report)
+}

@@ -147,7 +147,8 @@ func (d *Daemon) estimate(ctx context.Context, src *source, run *syncline.Run) i
 }
 
 // applied returns the entry of the source's log below which the slowest of the routes has applied everything. Routes that have stopped are not
-// waited for while another works: their part of a run waits in the log.
+// waited for while another works: their part of a run waits in the log. Where none works the run waits, for the log would be filled with rows
+// that are old once somebody takes them.
 func (d *Daemon) applied(stream *stream, entity string, only []string) syncline.Seq {
 	s := d.set()
 	if s == nil {
@@ -158,11 +159,9 @@ func (d *Daemon) applied(stream *stream, entity string, only []string) syncline.
 		if r.source.stream != stream || !r.wants(entity, only) {
 			continue
 		}
-		switch st := r.apply.Status(); st.State {
-		case apply.RouteRunning:
+		if st := r.apply.Status(); st.State == apply.RouteRunning {
 			working = min(working, st.Cursor.Seq)
-		case apply.RouteHalted, apply.RouteNeedsSync:
-		default:
+		} else {
 			others = min(others, st.Cursor.Seq)
 		}
 	}
