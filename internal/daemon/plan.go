@@ -174,6 +174,12 @@ func planSource(was, now *config.System) (ops.PlannedEffect, bool) {
 	if fewer := beyond(was.Capture, now.Capture); len(fewer) > 0 {
 		e.Data = append(e.Data, strings.Join(fewer, ", ")+": not captured any more; what is in the log stays")
 	}
+	if was.Capture.Mode != now.Capture.Mode {
+		e.Data = append(e.Data, "another capture mode than before is not taken for the same source: it halts; give it a name of its own")
+	}
+	if anew := polledAnew(was.Capture, now.Capture); len(anew) > 0 {
+		e.Data = append(e.Data, strings.Join(anew, ", ")+": read in another way: everything is read and compared with what was seen last")
+	}
 	if was.Type != now.Type || !config.Same(was.Postgres, now.Postgres) || !config.Same(was.SQLite, now.SQLite) {
 		e.Data = append(e.Data, "another database than before is not taken for the same one: the source halts")
 	}

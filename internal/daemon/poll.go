@@ -1,6 +1,8 @@
 package daemon
 
 import (
+	"slices"
+
 	"syncline"
 	"syncline/internal/config"
 	"syncline/internal/pgsource"
@@ -49,4 +51,19 @@ func flagOf(f *config.Flag) *poll.Flag {
 		return nil
 	}
 	return &poll.Flag{Field: f.Field, Value: f.Value}
+}
+
+// polledAnew names the entities that are polled from another place than before, or in another order: they are read from their beginning.
+func polledAnew(was, now *config.Capture) []string {
+	var names []string
+	for _, e := range now.Entities {
+		old := was.Entity(e.Name)
+		if e.Poll == nil || old == nil || old.Poll == nil {
+			continue
+		}
+		if e.Table != old.Table || e.Poll.Query != old.Poll.Query || !slices.Equal(e.Key, old.Key) || !slices.Equal(e.Poll.Watermark, old.Poll.Watermark) {
+			names = append(names, e.Name)
+		}
+	}
+	return names
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"syncline/internal/config"
 	"syncline/internal/ops"
 	"syncline/internal/state"
 )
@@ -173,6 +174,57 @@ func TestPolledDatabase(t *testing.T) {
 		t.Errorf("a full sync: %+v", r)
 	}
 	p.arrives("6|f", "7|g")
+	stop()
+	closeDaemon(t, p.d)
+}
+
+// TestPollingThatChanges: another watermark and another key are planned and applied while the daemon works; nothing is lost by it.
+func TestPollingThatChanges(t *testing.T) {
+	dir := t.TempDir()
+	text := head + `
+log: {dir: log}
+state: {url: "sqlite:state.db"}
+systems:
+  shop: {type: sqlite, path: shop.db, capture: {mode: poll, entities: {sale: {watermark: changed, every: 1h}}}}
+  report: {type: sqlite, path: report.db}
+rules:
+  - {id: sales, from: shop/sale, to: report/sale, create: true}
+`
+	p := &polledShop{T: t, entity: "sale", shop: database(t, filepath.Join(dir, "shop.db"))}
+	exec(t, p.shop, `CREATE TABLE sale (id INTEGER PRIMARY KEY, name TEXT, changed DATETIME NOT NULL DEFAULT (strftime('%Y-%m-%d %H:%M:%f', 'now')))`)
+	exec(t, p.shop, "INSERT INTO sale (id, name) VALUES (1, 'a')")
+	var err error
+	if p.d, err = Open(t.Context(), Options{Config: read(t, dir, text), Files: []config.File{{Name: "syncline.yaml", Text: []byte(text)}}, Dir: dir}); err != nil {
+		t.Fatal(err)
+	}
+	stop := run(t, p.d)
+	p.report = database(t, filepath.Join(dir, "report.db"))
+	p.arrives("1|a")
+	apply := func(edit ...string) string {
+		t.Helper()
+		text = strings.NewReplacer(edit...).Replace(text)
+		applied, err := p.d.Apply(t.Context(), Application{By: "test", Files: []config.File{{Name: "syncline.yaml", Text: []byte(text)}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return fmt.Sprintf("%+v", applied)
+	}
+	if got := apply("watermark: changed", "watermark: id"); !strings.Contains(got, "sale: read in another way") {
+		t.Errorf("applied: %s", got)
+	}
+	exec(t, p.shop, "INSERT INTO sale (id, name) VALUES (2, 'b')")
+	if r := p.sync(ops.SyncRequest{Kind: "incremental"}); r.Rows != 1 {
+		t.Errorf("a poll by another watermark: %+v", r)
+	}
+	p.arrives("1|a", "2|b")
+	if got := apply("watermark: id", "deleted: {field: name, value: gone}"); !strings.Contains(got, "sale: read in another way") {
+		t.Errorf("applied: %s", got)
+	}
+	exec(t, p.shop, "UPDATE sale SET name = 'gone' WHERE id = 1")
+	if r := p.sync(ops.SyncRequest{Kind: "incremental"}); r.Rows != 1 {
+		t.Errorf("a poll without a watermark: %+v", r)
+	}
+	p.arrives("2|b")
 	stop()
 	closeDaemon(t, p.d)
 }

@@ -243,7 +243,9 @@ func TestProgressReadsLittleAgain(t *testing.T) {
 
 // TestClockThatGoesBack: until the clock is where it was, everything is read again; so it is after a failover.
 func TestClockThatGoesBack(t *testing.T) {
-	at := func(s int64) Horizon { return Horizon{Clock: time.Unix(s, 0), Open: true, Xmin: 10, Xmax: 10, Line: "1"} }
+	at := func(s int64) Horizon {
+		return Horizon{Clock: time.Unix(s, 0), Open: true, Xmin: 10, Xmax: 10, Line: "1"}
+	}
 	p := Progress{}
 	for s := int64(1000); s < 1100; s += 20 {
 		p = p.Reached(at(s), p.Mark, []string{fmt.Sprint(s)})
