@@ -89,7 +89,9 @@ func (d *Daemon) mend(ctx context.Context, now time.Time) error {
 			return err
 		}
 		if err != nil {
-			g.Error = err.Error()
+			if g.Error = err.Error(); syncline.FixOf(err) != "" {
+				g.Error += ": " + syncline.FixOf(err)
+			}
 		}
 		if *g == was {
 			continue

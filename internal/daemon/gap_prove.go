@@ -175,7 +175,8 @@ func (d *Daemon) removeVanished(ctx context.Context, s *source, routes []*route)
 			for _, t := range there.Targets {
 				if t.Missing > leastVanished && t.Percent > vanishedPercent {
 					err = syncline.Errorf(syncline.Rejected, "missing_too_many", "the source does not have %d of the %d records of %s/%s: they are not removed by themselves",
-						t.Missing, t.Records, t.Target, t.Object)
+						t.Missing, t.Records, t.Target, t.Object).WithFix("see that the source is the right one and whole; then `syncline sync full %s/%s --delete-missing --max-delete %.0f`",
+						s.system.Name, e.Name, min(t.Percent+1, 100))
 				}
 			}
 		}

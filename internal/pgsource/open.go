@@ -99,6 +99,15 @@ func (s *Source) beginAt(sl *slot) {
 
 // openAgain goes on where the log ends.
 func (s *Source) openAgain(ctx context.Context) error {
+	// A server that went back in time has no slot either: a backup leaves them out.
+	end, err := s.walEnd(ctx)
+	if err != nil {
+		return err
+	}
+	if end < lsn(s.pos.Commit) {
+		return syncline.Errorf(syncline.Fatal, "source_behind", "source %s: the server's WAL ends at %s, before the log's end at %s: the server lost changes that it had sent",
+			s.opt.Name, end, lsn(s.pos.Commit)).WithFix("the server was restored or lost its tail: bring the newer one back; or %s", s.acceptGap())
+	}
 	sl, err := s.findSlot(ctx)
 	if err != nil {
 		return err
@@ -109,14 +118,6 @@ func (s *Source) openAgain(ctx context.Context) error {
 	if sl.confirmed > lsn(s.pos.Commit) {
 		return syncline.Errorf(syncline.Fatal, "slot_ahead", "source %s: slot %s stands at %s, beyond the log's end at %s: the changes between were given to somebody else",
 			s.opt.Name, s.opt.Slot, sl.confirmed, lsn(s.pos.Commit)).WithFix("find out who read from it; then %s", s.acceptGap())
-	}
-	end, err := s.walEnd(ctx)
-	if err != nil {
-		return err
-	}
-	if end < lsn(s.pos.Commit) {
-		return syncline.Errorf(syncline.Fatal, "source_behind", "source %s: the server's WAL ends at %s, before the log's end at %s: the server lost changes that it had sent",
-			s.opt.Name, end, lsn(s.pos.Commit)).WithFix("the server was restored or lost its tail: bring the newer one back; or %s", s.acceptGap())
 	}
 	if err := s.ensurePublications(ctx); err != nil {
 		return err
