@@ -6,6 +6,7 @@ import (
 
 	"syncline"
 	"syncline/internal/cloudevent"
+	"syncline/internal/poll"
 )
 
 // answer returns the next answers of a run for single records.
@@ -32,7 +33,10 @@ func (w *work) answer(ctx context.Context, r *run) (*syncline.Batch, error) {
 			break
 		}
 	}
-	b := w.answers(r, list, absent)
+	b, err := w.answers(ctx, r, list, absent)
+	if err != nil {
+		return nil, err
+	}
 	r.Keys = slices.Clone(r.Keys[len(keys):])
 	if len(r.Keys) == 0 {
 		w.s.finish(r, b)
@@ -57,7 +61,7 @@ func (w *work) search(ctx context.Context, r *run) (*syncline.Batch, error) {
 		}
 	}
 	if len(w.queue) > 0 {
-		return w.answers(r, w.cut(maxEvents), nil), nil
+		return w.answers(ctx, r, w.cut(maxEvents), nil)
 	}
 	if !w.list.done {
 		return nil, nil
@@ -68,9 +72,11 @@ func (w *work) search(ctx context.Context, r *run) (*syncline.Batch, error) {
 			missing = append(missing, k)
 		}
 	}
-	b := w.answers(r, nil, missing)
-	w.s.finish(r, b)
-	return b, nil
+	b, err := w.answers(ctx, r, nil, missing)
+	if err == nil {
+		w.s.finish(r, b)
+	}
+	return b, err
 }
 
 // setOf returns the keys with false for each: it was not found.
@@ -83,15 +89,17 @@ func setOf(keys []syncline.Key) map[syncline.Key]bool {
 }
 
 // answers makes a chunk of what was found of keys.
-func (w *work) answers(r *run, list []found, absent []syncline.Key) *syncline.Batch {
+func (w *work) answers(ctx context.Context, r *run, list []found, absent []syncline.Key) (*syncline.Batch, error) {
 	w.learn(list)
 	b := r.chunk()
+	var seen []poll.Seen
 	add := func(e syncline.Event, op syncline.Op) {
 		e.Op, e.Ordinal = op, uint32(len(b.Events)+1)
 		b.Events = append(b.Events, e)
 	}
 	for i := range list {
 		e := w.event(&list[i])
+		seen = append(seen, w.seen(&list[i], &e))
 		if !w.entity.Deleted.Is(e.Schema, e.After) {
 			add(e, syncline.OpRepair)
 		} else if gone, ok := w.s.keyed(w.entity, list[i].key); ok {
@@ -103,7 +111,10 @@ func (w *work) answers(r *run, list []found, absent []syncline.Key) *syncline.Ba
 			add(e, syncline.OpAbsent)
 		}
 	}
-	return b
+	if !w.entity.Compare || len(seen) == 0 {
+		return b, nil
+	}
+	return b, w.notice(ctx, seen)
 }
 
 // keyed returns the event of a record of which there is only the key; ok is false where it is certainly none of the entity: a target

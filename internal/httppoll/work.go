@@ -223,11 +223,37 @@ func (w *work) copied(ctx context.Context, r *run) (*syncline.Batch, error) {
 		e.Op, e.Ordinal = syncline.OpSnapshot, uint32(len(b.Events)+1)
 		b.Events = append(b.Events, e)
 	}
-	if !w.first || !w.entity.Compare {
+	switch {
+	case !w.entity.Compare:
 		return b, nil
+	case !w.first:
+		return b, w.notice(ctx, known)
 	}
 	w.s.advance(1)
 	return b, w.s.remember(ctx, w.entity.Name, known)
+}
+
+// notice takes note that there are records which no look has told of: only so are they known to be gone, should they go before one does.
+// What they hold is not noted: to others it is still news.
+func (w *work) notice(ctx context.Context, seen []poll.Seen) error {
+	keys := make([]syncline.Key, len(seen))
+	for i := range seen {
+		keys[i] = seen[i].Key
+	}
+	known, err := w.s.o.Memory.Known(ctx, w.s.o.Name, w.entity.Name, keys)
+	if err != nil {
+		return err
+	}
+	var news []poll.Seen
+	for _, one := range seen {
+		if _, is := known[one.Key]; !is && one.State == poll.Live {
+			news = append(news, poll.Seen{Key: one.Key, State: poll.Live})
+		}
+	}
+	if len(news) > 0 {
+		w.s.advance(1)
+	}
+	return w.s.remember(ctx, w.entity.Name, news)
 }
 
 // advance moves the position to the next batch, of so many events.
