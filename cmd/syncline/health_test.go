@@ -48,6 +48,7 @@ func sickness() health.Report {
 			route("late", func(r *health.Route) { r.Canary = &silent }),
 			route("bad", func(r *health.Route) { r.Tasks = health.Tasks{Failed: 9}; r.Execution = &slow }),
 		},
+		Differing: []health.Differing{{Rule: "bad", Target: "dw", Records: 3}}, Schedules: []health.Schedule{{ID: "nightly", Missed: 1}, {ID: "poll/crm/lead", Failed: 2}},
 		Waiting: []health.Waiting{{Route: "bad", Target: "dw", Rule: "bad", Status: "failed", Class: "rejected", Code: "target_refused", Tasks: 30},
 			{Route: "bad", Target: "dw", Rule: "bad", Status: "failed", Tasks: 1}, {Route: "bad", Target: "dw", Rule: "bad", Status: "conflict", Tasks: 20}},
 	}, &th)
@@ -65,7 +66,7 @@ func TestRecommendedCommandsCanBeRun(t *testing.T) {
 		}
 	}
 	for _, kind := range []string{"rates", "source_stopped", "source_degraded", "source_silent", "slot_lost", "slot_at_risk", "route_stopped", "route_degraded",
-		"route_stalled", "route_rates", "late", "log_disk", "failed_tasks", "open_conflicts", "slow", "canary_late"} {
+		"route_stalled", "route_rates", "late", "log_disk", "failed_tasks", "open_conflicts", "slow", "canary_late", "differences", "schedule_missed", "schedule_failed"} {
 		if !kinds[kind] {
 			t.Errorf("nothing recommends what to do with %s", kind)
 		}

@@ -101,12 +101,39 @@ func (d *Daemon) present(ctx context.Context, in *health.Input) error {
 	if in.Waiting, err = d.waiting(ctx); err != nil {
 		return err
 	}
+	if err := d.others(ctx, in); err != nil {
+		return err
+	}
 	free, measured, err := d.logs.FreeShare()
 	if err != nil {
 		return err
 	}
 	if measured {
 		in.DiskFree = &free
+	}
+	return nil
+}
+
+// others adds what verifications and schedules have found.
+func (d *Daemon) others(ctx context.Context, in *health.Input) error {
+	verified, err := d.verifySignals(ctx)
+	if err != nil {
+		return err
+	}
+	for _, s := range verified {
+		if rule := d.set().config.Rule(s.Labels["rule"]); rule != nil && s.Name == "verify_differences" && s.Value > 0 {
+			in.Differing = append(in.Differing, health.Differing{Rule: rule.ID, Target: rule.To.System, Records: int64(s.Value)})
+		}
+	}
+	known, err := d.schedules.List(ctx)
+	if err != nil {
+		return err
+	}
+	for i := range known {
+		s := health.Schedule{ID: known[i].Plan.ID, Missed: missed(&known[i]), Failed: known[i].Standing.Failures}
+		if s.Missed > 0 || s.Failed > 0 {
+			in.Schedules = append(in.Schedules, s)
+		}
 	}
 	return nil
 }

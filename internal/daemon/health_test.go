@@ -23,6 +23,7 @@ import (
 	"syncline/internal/health"
 	"syncline/internal/memsource"
 	"syncline/internal/memtarget"
+	"syncline/internal/ops"
 	"syncline/internal/testserver"
 )
 
@@ -383,17 +384,31 @@ rules:
 	}
 }
 
-// TestATargetThatDropsWhatItTakesLooksWell: a target whose trigger leaves rows out says that all went well, so that no count can know
-// better. Only reading the target again tells (syncline verify).
-func TestATargetThatDropsWhatItTakesLooksWell(t *testing.T) {
+// TestATargetThatDropsWhatItTakesIsFoundByAVerification: a target whose trigger leaves rows out says that all went well, so that no count
+// knows better. Once a verification has looked at what is there, the report tells.
+func TestATargetThatDropsWhatItTakesIsFoundByAVerification(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	dw := database(t, filepath.Join(dir, "report.db"))
-	exec(t, dw, `CREATE TABLE sale (id INTEGER PRIMARY KEY); CREATE TRIGGER away BEFORE INSERT ON sale BEGIN SELECT RAISE(IGNORE); END`)
-	d := running(t, load(t, dir, strings.Replace(pushed, ", create: true", "", 1)+"health: {disk_free: 0%}\n"))
-	accept(t, d, 1)
-	eventually(t, "the route takes it for applied", func() bool { r := report(t, d); return r.Tasks.Completed == 1 })
-	if r := report(t, d); r.Level != health.Healthy || number(t, dw, "SELECT count(*) FROM sale") != 0 {
-		t.Errorf("report = %s %+v", r.Level, r.Recommendations)
+	crm, dw := database(t, filepath.Join(dir, "crm.db")), database(t, filepath.Join(dir, "dw.db"))
+	exec(t, crm, `CREATE TABLE customer (id INTEGER PRIMARY KEY, name TEXT); INSERT INTO customer VALUES (1, 'a'), (2, 'b'), (3, 'c')`)
+	exec(t, dw, `CREATE TABLE customer (id INTEGER PRIMARY KEY, name TEXT);
+		CREATE TRIGGER away BEFORE INSERT ON customer WHEN NEW.id > 1 BEGIN SELECT RAISE(IGNORE); END`)
+	d := running(t, load(t, dir, head+`
+health: {disk_free: 0%}
+systems:
+  crm: {type: sqlite, url: "sqlite:$DIR/crm.db", capture: {manage: true, entities: {customer: {table: customer}}}}
+  dw: {type: sqlite, url: "sqlite:$DIR/dw.db"}
+rules:
+  - {id: customer, from: crm/customer, to: dw/customer}
+`))
+	eventually(t, "the route takes it for applied", func() bool { r := report(t, d); return r.Tasks.Completed == 3 })
+	if r := report(t, d); r.Level != health.Healthy || number(t, dw, "SELECT count(*) FROM customer") != 1 {
+		t.Errorf("before: report = %s %+v", r.Level, r.Recommendations)
+	}
+	verified(t, d, ops.VerificationRequest{})
+	r := report(t, d)
+	if one, ok := found(&r, "differences"); !ok || one.Rule != "customer" || one.Target != "dw" || one.Count != 2 || one.Command != "syncline verify --repair customer" ||
+		r.Level != health.Warning {
+		t.Errorf("after: report = %s %+v", r.Level, r.Recommendations)
 	}
 }

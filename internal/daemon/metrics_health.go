@@ -16,6 +16,8 @@ type healthMetrics struct {
 	failed, late, keys, still, breaker, canary      *prometheus.Desc
 	quiet, slotHeld, slotSafe, slotLag, risk, quota *prometheus.Desc
 	diskFree                                        *prometheus.Desc
+	// told are those of verifications, by the signal's name.
+	told map[string]*prometheus.Desc
 }
 
 func newHealthMetrics(d *Daemon) *healthMetrics {
@@ -37,7 +39,11 @@ func newHealthMetrics(d *Daemon) *healthMetrics {
 		slotLag:     desc("slot_lag_bytes", "How much was written behind what the source has confirmed.", "source"),
 		risk:        desc("slot_at_risk", "1 where something that the source needs was lost, or is about to be.", "source"),
 		quota:       desc("log_limit_bytes", "How large each source's log may be: its share of log.max_bytes, or of half the disk where that is less."),
-		diskFree:    desc("log_disk_free_ratio", "Share of the logs' disk that is free; missing where that cannot be measured."),
+		told: map[string]*prometheus.Desc{
+			"verify_differences": desc("verify_differences", "Records that differ by the rule's last whole verification.", "rule"),
+			"verify_age_seconds": desc("verify_age_seconds", "How long ago the rule's last whole verification ended.", "rule"),
+		},
+		diskFree: desc("log_disk_free_ratio", "Share of the logs' disk that is free; missing where that cannot be measured."),
 	}
 }
 
@@ -45,6 +51,9 @@ func newHealthMetrics(d *Daemon) *healthMetrics {
 func (m *healthMetrics) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{m.level, m.routeLevel, m.sourceLevel, m.ratio, m.checked, m.failed, m.late, m.keys, m.still, m.breaker, m.canary, m.quiet, m.slotHeld,
 		m.slotSafe, m.slotLag, m.risk, m.quota, m.diskFree} {
+		ch <- d
+	}
+	for _, d := range m.told {
 		ch <- d
 	}
 }
@@ -75,6 +84,11 @@ func (m *healthMetrics) Collect(ch chan<- prometheus.Metric) {
 	}
 	if limit, err := m.d.limit(ctx); err == nil {
 		gauge(m.quota, float64(limit))
+	}
+	if list, err := m.d.verifySignals(ctx); err == nil {
+		for _, s := range list {
+			gauge(m.told[s.Name], s.Value, s.Labels["rule"])
+		}
 	}
 	m.routes(gauge, &r)
 	m.sources(gauge, &r)

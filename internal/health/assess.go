@@ -30,9 +30,7 @@ func Assess(in *Input, th *Thresholds) Report {
 	a.disk()
 	a.waiting()
 	a.slow()
-	for _, more := range in.More {
-		a.say(more)
-	}
+	a.others()
 	slices.SortStableFunc(r.Recommendations, func(x, y Recommendation) int { return cmp.Compare(y.Level.Number(), x.Level.Number()) })
 	return r
 }

@@ -14,7 +14,7 @@ import (
 type Recommendation struct {
 	// Level is how bad it is for the whole; healthy for what needs looking after and is no trouble by itself.
 	Level Level  `json:"level" enum:"healthy,warning,critical"`
-	Kind  string `json:"kind" doc:"What is wrong, in a word that does not change: rates, source_stopped, source_degraded, source_silent, slot_lost, slot_at_risk, route_stopped, route_degraded, route_stalled, route_rates, late, log_disk, failed_tasks, open_conflicts, slow, canary_late."`
+	Kind  string `json:"kind" doc:"What is wrong, in a word that does not change: rates, source_stopped, source_degraded, source_silent, slot_lost, slot_at_risk, route_stopped, route_degraded, route_stalled, route_rates, late, log_disk, failed_tasks, open_conflicts, slow, canary_late, differences, schedule_missed, schedule_failed."`
 	// What it is about, as far as it is about one.
 	Source string `json:"source,omitempty"`
 	Route  string `json:"route,omitempty"`
@@ -72,6 +72,23 @@ func (a *assessment) merged(status string) []Waiting {
 	}
 	slices.SortStableFunc(list, func(x, y Waiting) int { return int(min(max(y.Tasks-x.Tasks, -1), 1)) })
 	return list[:min(len(list), mostListed)]
+}
+
+// others recommends what to do about what verifications and schedules have found.
+func (a *assessment) others() {
+	for _, d := range a.in.Differing {
+		a.say(Recommendation{Level: Warning, Kind: "differences", Rule: d.Rule, Target: d.Target, Count: d.Records,
+			Text:    fmt.Sprintf("%d records of rule %s differ at %s, by its last verification", d.Records, d.Rule, d.Target),
+			Command: "syncline verify --repair " + d.Rule})
+	}
+	for _, s := range a.in.Schedules {
+		one := Recommendation{Level: Warning, Kind: "schedule_failed", Count: s.Failed, Command: "syncline schedules history " + s.ID,
+			Text: fmt.Sprintf("schedule %s: its last run failed, %d in a row", s.ID, s.Failed)}
+		if s.Failed == 0 {
+			one.Kind, one.Count, one.Text = "schedule_missed", s.Missed, fmt.Sprintf("schedule %s: %d runs did not come when they were due", s.ID, s.Missed)
+		}
+		a.say(one)
+	}
 }
 
 // slow recommends something about routes whose batches take long.

@@ -20,8 +20,9 @@ type Input struct {
 	Waiting []Waiting
 	// DiskFree is the share of the logs' disk that is free; nil where that cannot be measured.
 	DiskFree *float64
-	// More is what others have found.
-	More []Recommendation
+	// Differing are the rules whose last whole verification found differences, Schedules those of whose runs something went wrong.
+	Differing []Differing
+	Schedules []Schedule
 }
 
 // Route is what is known of a route.
@@ -72,6 +73,18 @@ type Waiting struct {
 	// Class and Code are the error's.
 	Class, Code string
 	Tasks       int64
+}
+
+// Differing is a rule whose target does not hold what it makes of its source.
+type Differing struct {
+	Rule, Target string
+	Records      int64
+}
+
+// Schedule is timed work, with how many runs have not come, or failed, since the last that was done.
+type Schedule struct {
+	ID             string
+	Missed, Failed int64
 }
 
 // Risk is what a source's system keeps for us, and what may become of it.
