@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -80,6 +81,13 @@ func (b *bench) works(hold chan struct{}, fail error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.hold, b.fail = hold, fail
+}
+
+// runs are those whose work has begun.
+func (b *bench) runs() []string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.Clone(b.begun)
 }
 
 // start has a new worker work with these schedules.
@@ -234,8 +242,8 @@ func TestRestart(t *testing.T) {
 				if c.want != c.then {
 					close(b.hold)
 					synctest.Wait()
-					if len(b.begun) != 2 || b.begun[0] != b.begun[1] {
-						b.Errorf("work began for %v, want one run twice", b.begun)
+					if len(b.runs()) != 2 || b.runs()[0] != b.runs()[1] {
+						b.Errorf("work began for %v, want one run twice", b.runs())
 					}
 				}
 				b.want("a", c.then)
@@ -413,8 +421,8 @@ func TestTwoInstances(t *testing.T) {
 		go func() { defer close(done); second.Run(ctx) }()
 		defer func() { stop(); <-done; b.close() }()
 		b.wait(9 * time.Minute)
-		if row := b.row("a"); len(b.begun) != 1 || row.Lease.Before(time.Now()) {
-			b.Fatalf("runs begun: %v with a lease to %s, want one whose lease is kept up", b.begun, row.Lease)
+		if row := b.row("a"); len(b.runs()) != 1 || row.Lease.Before(time.Now()) {
+			b.Fatalf("runs begun: %v with a lease to %s, want one whose lease is kept up", b.runs(), row.Lease)
 		}
 		// Whoever has it stops saying so: its lease ends.
 		stuck := b.row("a")
@@ -426,12 +434,12 @@ func TestTwoInstances(t *testing.T) {
 			b.Fatal(err)
 		}
 		b.wait(25 * time.Second)
-		if len(b.begun) != 1 {
-			b.Errorf("a run was taken over before its lease had ended: %v", b.begun)
+		if len(b.runs()) != 1 {
+			b.Errorf("a run was taken over before its lease had ended: %v", b.runs())
 		}
 		b.wait(20 * time.Second)
-		if row := b.row("a"); len(b.begun) != 2 || b.begun[1] != stuck.Run || row.Owner == "three" {
-			b.Errorf("after the lease has ended: %v at %q, want the same run with another owner", b.begun, row.Owner)
+		if row := b.row("a"); len(b.runs()) != 2 || b.runs()[1] != stuck.Run || row.Owner == "three" {
+			b.Errorf("after the lease has ended: %v at %q, want the same run with another owner", b.runs(), row.Owner)
 		}
 		close(hold)
 		b.wait(time.Second)
