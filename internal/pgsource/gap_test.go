@@ -217,6 +217,41 @@ func TestAGapBehindAServerThatGaveUpTheSlot(t *testing.T) {
 	wantEvents(t, p.events(1), "created t [] [2,null]")
 }
 
+// TestTheFirstCopyGivesWay: while the server holds too much, changes come before the rest of the copy, and that comes after.
+func TestTheFirstCopyGivesWay(t *testing.T) {
+	d := newDB(t, oneTable, "INSERT INTO t SELECT generate_series(1, 100)")
+	o := d.options("t")
+	o.ChunkRows = 10
+	p := record(t, o)
+	p.until(func() bool { return len(p.log) > 0 && p.log[len(p.log)-1].Chunk != nil })
+	d.exec("INSERT INTO t VALUES (1000)")
+	p.src.Spill(true)
+	p.src.Pace("initial.t", syncline.Pace{Upto: 1})
+	p.events(1)
+	chunks := 0
+	for _, b := range p.log {
+		if b.Chunk != nil {
+			chunks++
+		}
+	}
+	if chunks > 2 {
+		t.Errorf("%d chunks of the copy came before the change", chunks)
+	}
+	p.src.Spill(false)
+	p.src.Pace("initial.t", syncline.Pace{Upto: 1 << 20})
+	p.copied()
+	keys := map[string]bool{}
+	for _, b := range p.log {
+		for i := range b.Events {
+			k, _ := b.Events[i].Key()
+			keys[string(k)] = true
+		}
+	}
+	if len(keys) != 101 {
+		t.Errorf("%d records arrived of 101", len(keys))
+	}
+}
+
 // typed runs the statements that stand in a fix before what is to be done with our own command.
 func typed(d *db, fix string) {
 	d.t.Helper()
