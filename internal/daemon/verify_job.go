@@ -3,7 +3,6 @@ package daemon
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -480,9 +479,4 @@ func (v *verifying) fill(ctx context.Context) error {
 		}
 		limit = nextPage(limit, b)
 	}
-}
-
-// verifySides compares both sides of a two-way rule.
-func (d *Daemon) verifySides(context.Context, *verification, int, *verify.Part, *route) error {
-	return errors.ErrUnsupported
 }

@@ -45,6 +45,8 @@ type verifying struct {
 	resumed bool
 
 	found []state.Difference
+	// resend is set for a two-way rule, whose records are repaired in another way.
+	resend func(context.Context, []state.Difference) error
 	// show tells of progress; it saves it now and then.
 	show func(ctx context.Context) error
 	pace pacer

@@ -67,7 +67,7 @@ func (v *verifying) repair(ctx context.Context, job *verification) error {
 				some = append(some, d)
 			}
 		}
-		if err := v.send(ctx, some); err != nil {
+		if err := v.resent(ctx, some); err != nil {
 			return err
 		}
 		if err := v.save(ctx, job); err != nil {
@@ -84,6 +84,14 @@ func (v *verifying) repair(ctx context.Context, job *verification) error {
 		p.Note(fmt.Sprintf("the rule computes keys, so that %d extra records cannot be asked for: delete them at the target, or by a full sync that deletes what is missing", unknown))
 	}
 	return nil
+}
+
+// resent is send, or what a two-way rule does instead.
+func (v *verifying) resent(ctx context.Context, list []state.Difference) error {
+	if v.resend == nil || len(list) == 0 {
+		return v.send(ctx, list)
+	}
+	return v.resend(ctx, list)
 }
 
 // send has the records read again for the route, waits until it has applied them, and looks at each again.
@@ -135,7 +143,12 @@ func (v *verifying) sendKeys(ctx context.Context, list []candidate) error {
 			keys = append(keys, c.key)
 		}
 	}
-	err := v.askFor(ctx, "repair-"+uuid.NewString(), keys, []string{v.r.id}, found)
+	bounds, err := v.r.source.log.Bounds(ctx)
+	if err != nil {
+		return err
+	}
+	found.upTo = bounds.Last
+	err = v.askFor(ctx, "repair-"+uuid.NewString(), keys, []string{v.r.id}, found)
 	if err == nil {
 		err = v.passes(ctx, found.upTo)
 	}

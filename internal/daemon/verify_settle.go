@@ -299,6 +299,15 @@ func newer(events []occurrence, upTo syncline.Seq) bool {
 // ask has the source tell of the candidates through the log, and collects what the log says of them up to the last answer.
 func (v *verifying) ask(ctx context.Context, list []candidate) (*evidence, error) {
 	found := &evidence{events: make(map[syncline.Key][]occurrence), refused: make(map[syncline.Key]bool)}
+	bounds, err := v.r.source.log.Bounds(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return v.askAfter(ctx, list, bounds.Last, found)
+}
+
+// askAfter is ask for what stands behind an entry.
+func (v *verifying) askAfter(ctx context.Context, list []candidate, after syncline.Seq, found *evidence) (*evidence, error) {
 	var keys []syncline.Key
 	for _, c := range list {
 		if _, dup := found.events[c.key]; !dup {
@@ -306,24 +315,21 @@ func (v *verifying) ask(ctx context.Context, list []candidate) (*evidence, error
 			keys = append(keys, c.key)
 		}
 	}
+	found.upTo = after
 	return found, v.askFor(ctx, state.ReadRun+"verify-"+uuid.NewString(), keys, []string{verifyRoute}, found)
 }
 
-// askFor has the source read the keys for the routes, and collects what the log says of them up to the last answer.
+// askFor has the source read the keys for the routes, and collects what the log says of them, from behind
+// found.upTo to the last answer.
 func (v *verifying) askFor(ctx context.Context, id string, keys []syncline.Key, routes []string, found *evidence) error {
 	slices.Sort(keys)
-	bounds, err := v.r.source.log.Bounds(ctx)
-	if err != nil {
-		return err
-	}
-	found.upTo = bounds.Last
 	runs := make(map[string]bool)
 	if err := v.request(ctx, syncline.Run{ID: id, Kind: syncline.RunKeys, Entity: v.rule.Entity, Keys: keys, Routes: routes}, runs, found); err != nil || len(runs) == 0 {
 		return err
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, settlePatience, &behindError{fmt.Sprintf("source %s does not answer", v.r.source.system.Name)})
 	defer cancel()
-	w, err := v.r.logFrom(ctx, bounds.Last+1)
+	w, err := v.r.logFrom(ctx, found.upTo+1)
 	if err != nil {
 		return err
 	}
@@ -447,6 +453,11 @@ func (v *verifying) collect(e *syncline.Entry, found *evidence) (*syncline.Chunk
 type behindError struct{ why string }
 
 func (e *behindError) Error() string { return e.why }
+
+func isBehind(err error) bool {
+	behind := (*behindError)(nil)
+	return errors.As(err, &behind)
+}
 
 // passes waits until the route has done everything up to the entry.
 func (v *verifying) passes(ctx context.Context, upTo syncline.Seq) error {
