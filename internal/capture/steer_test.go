@@ -186,3 +186,27 @@ func TestACancelledRunEnds(t *testing.T) {
 		t.Errorf("the last chunk is %+v, want it last and cut", last)
 	}
 }
+
+// TestAConditionThatNoLongerFits: a column that the condition needs goes in the middle of the run.
+func TestAConditionThatNoLongerFits(t *testing.T) {
+	p, err := newSelection(&syncline.Run{Where: "after.id > 1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	events := func(s *syncline.Schema) *syncline.Batch {
+		b := &syncline.Batch{Chunk: &syncline.Chunk{Run: "r"}}
+		for i := range int64(3) {
+			b.Events = append(b.Events, syncline.Event{Op: syncline.OpSnapshot, Schema: s, After: []syncline.Value{syncline.Int(i + 1)}})
+		}
+		return b
+	}
+	b := events(schema)
+	if err := p.sift(b); err != nil || len(b.Events) != 2 {
+		t.Errorf("sift leaves %d events, %v, want 2", len(b.Events), err)
+	}
+	renamed := &syncline.Schema{Entity: "customer", Key: []int{0}, Version: -1, Columns: []syncline.Column{{Name: "number", Kind: syncline.KindInt}}}
+	b = events(renamed)
+	if err := p.sift(b); syncline.CodeOf(err) != "where_failed" || len(b.Events) != 3 {
+		t.Errorf("sift of rows without the column leaves %d events, %v, want where_failed and all", len(b.Events), err)
+	}
+}
