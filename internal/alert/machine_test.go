@@ -225,6 +225,9 @@ func TestTheClockIsSetBack(t *testing.T) {
 	expect(t, "over", w.after(time.Minute, lag("a", 5)), "resolved lagging [route=a] of 0")
 	w.after(time.Minute, lag("a", 500))
 	expect(t, "fires", w.after(2*time.Minute, lag("a", 500)), "firing lagging [route=a] of 1")
+	w.after(0, lag("a", 500), lag("b", 500))
+	w.after(-100*time.Hour, lag("a", 500), lag("b", 500))
+	expect(t, "what was about to fire does", w.after(time.Minute, lag("a", 500), lag("b", 500)), "firing lagging [route=b] of 2")
 }
 
 // TestWhereAConditionHolds: it is looked at for each part that its signals are about; a signal of the whole counts for every part.
@@ -343,4 +346,44 @@ func TestWhatWasToldIsTrueInTheEnd(t *testing.T) {
 			rt.Fatalf("in the end (-true +told):\n%s", diff)
 		}
 	})
+}
+
+// TestBuiltInRules: each fires for what it is for, and only for that.
+func TestBuiltInRules(t *testing.T) {
+	bad := map[string]Signal{
+		"health-critical":    {Name: "health", Value: 2},
+		"lag":                lag("a", 301),
+		"failed-tasks":       {Name: "failed_tasks", Labels: map[string]string{"rule": "r"}, Value: 1},
+		"conflicts":          {Name: "conflicts_waiting", Labels: map[string]string{"rule": "r"}, Value: 1},
+		"breaker-open":       {Name: "breaker_open", Labels: map[string]string{"route": "a"}, Value: 1},
+		"slot-at-risk":       {Name: "slot_at_risk", Labels: map[string]string{"system": "s"}, Value: 1},
+		"log-disk":           {Name: "log_disk_free_ratio", Value: 0.09},
+		"verify-differences": {Name: "verify_differences", Labels: map[string]string{"rule": "r"}, Value: 1},
+		"schedule-failed":    {Name: "schedule_failed", Labels: map[string]string{"schedule": "s"}, Value: 1},
+		"schedule-missed":    {Name: "schedule_missed", Labels: map[string]string{"schedule": "s"}, Value: 1},
+	}
+	specs := BuiltIn(5*time.Minute, 0.1)
+	for _, s := range specs {
+		signal, ok := bad[s.Name]
+		if !ok {
+			t.Errorf("nobody tries the built-in rule %s", s.Name)
+			continue
+		}
+		w := newWorld(t, specs...)
+		w.after(0, signal)
+		w.after(2*time.Minute, signal)
+		if len(w.told) != 1 || w.told[0].Rule != s.Name || w.told[0].Severity != s.Severity {
+			t.Errorf("%s: told %+v", s.Name, w.told)
+		}
+		w = newWorld(t, specs...)
+		for name, fine := range bad {
+			if fine.Value = 0; name == "log-disk" {
+				fine.Value = 0.1
+			}
+			w.after(2*time.Minute, fine)
+		}
+		if len(w.told) > 0 {
+			t.Errorf("where all is well was told %+v", w.told)
+		}
+	}
 }

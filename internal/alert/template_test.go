@@ -96,6 +96,13 @@ func TestOwnTemplates(t *testing.T) {
 	if text, err := own.Text(&m, "h", time.UTC); err != nil || text.Subject != "warning lag" || !strings.Contains(text.Body, "规则:lag") {
 		t.Errorf("text = %q, %v", text, err)
 	}
+	lines, err := NewTemplate(English, "{{.Rule}}\r\nBcc: {{.Host}}\n", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text, err := lines.Text(&m, "h", time.UTC); err != nil || text.Subject != "lag Bcc: h" {
+		t.Errorf("a subject of several lines = %q, %v", text.Subject, err)
+	}
 	for _, wrong := range []string{"{{.Nothing}}", "{{.Rule", "{{nosuch .}}", `{{range .Alerts}}{{.Secret}}{{end}}`, `{{define "x"}}{{template "x"}}{{end}}{{template "x"}}`,
 		`{{range .Alerts}}{{range $.Alerts}}{{printf "%1000000d" 1}}{{end}}{{end}}`} {
 		if _, err := NewTemplate(English, "", wrong); err == nil {

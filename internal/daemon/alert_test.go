@@ -443,3 +443,30 @@ func TestSilencesAndTests(t *testing.T) {
 		return err == nil && len(channels) == 1 && channels[0].Type == "webhook" && channels[0].LastSent != nil && channels[0].Waiting == 0
 	})
 }
+
+// TestAConflictIsTold: a built-in alert finds what it is for, without being written down, soon after it happens.
+func TestAConflictIsTold(t *testing.T) {
+	dir := t.TempDir()
+	crm, dw := database(t, filepath.Join(dir, "crm.db")), database(t, filepath.Join(dir, "dw.db"))
+	exec(t, crm, `CREATE TABLE customer (id INTEGER PRIMARY KEY, name TEXT, stock INTEGER); INSERT INTO customer VALUES (1, 'Ann', 1)`)
+	hook := newListener(t)
+	t.Setenv("ALERT_SECRET", alertSecret)
+	d, _ := runningUntil(t, load(t, dir, conflicts+`
+channels:
+  hook: {type: webhook, url: "`+hook.URL+`", secret: "${ALERT_SECRET}", allow_private: true}
+alerts:
+  - {id: health-critical, enabled: false}
+  - {id: log-disk, enabled: false}
+`))
+	holds(t, dw, parties, "1 Ann 1")
+	exec(t, dw, `UPDATE party SET name = 'Theirs' WHERE id = 1`)
+	exec(t, crm, `UPDATE customer SET name = 'Ours' WHERE id = 1`)
+	eventually(t, "somebody is told of the conflict", func() bool { return len(hook.texts()) > 0 })
+	if got := hook.texts()[0]; !strings.HasPrefix(got, "alert.firing conflicts ") {
+		t.Errorf("the channel got %q", got)
+	}
+	list, err := engine{d}.Alerts(t.Context())
+	if err != nil || len(list) != 1 || list[0].Labels["rule"] != "customer" || list[0].Values["conflicts_waiting"] != 1 {
+		t.Errorf("Alerts = %+v, %v", list, err)
+	}
+}
