@@ -265,8 +265,8 @@ func (c *Capture) record(ctx context.Context, b *syncline.Batch) error {
 	c.mu.Unlock()
 	if b.Chunk.Last {
 		level := slog.LevelInfo
-		if strings.HasPrefix(row.ID, state.ReadRun) {
-			level = slog.LevelDebug // a route's own reading: like an event
+		if strings.HasPrefix(row.ID, state.ReadRun) || row.Kind == syncline.RunPoll && row.Rows == 0 {
+			level = slog.LevelDebug // a route's own reading, or a poll of nothing new: like an event
 		}
 		if row.Status == state.RunFailed {
 			c.log.Warn("run failed", "run", row.ID, "entity", row.Entity, "rows", row.Rows, "err", row.Error)
