@@ -13,8 +13,13 @@ import (
 
 // What the target has and no rule makes. A record belongs to the rules that write its object: it is extra only if none of them makes it.
 
-// extraKeys is how many records that nobody was seen to make are looked at at once.
-const extraKeys = 500
+const (
+	// extraKeys is how many records that nobody was seen to make are looked at at once.
+	extraKeys = 500
+	// keptKeys is how many of them are kept until the listing is over. A target may hold a snapshot for as long as it is listed, so that
+	// nothing else is done meanwhile unless there are more.
+	keptKeys = 100_000
+)
 
 // extras lists the target's records and looks at those that were not seen among what the rule makes. others are the other rules that
 // write the object.
@@ -32,12 +37,15 @@ func (v *verifying) extras(ctx context.Context, others []*verifying) error {
 	var some []syncline.Row
 	count := 0
 	flush := func() error {
-		if len(some) == 0 {
-			return nil
+		for len(some) > 0 {
+			n := min(extraKeys, len(some))
+			if err := v.unseen(ctx, some[:n], others); err != nil {
+				return err
+			}
+			some = some[n:]
 		}
-		err := v.unseen(ctx, some, others)
 		some = nil
-		return err
+		return nil
 	}
 	err = scanner.Scan(ctx, v.rule.Object, schema, func(r syncline.Row) error {
 		if verify.Kept(schema, r.Values) {
@@ -48,15 +56,12 @@ func (v *verifying) extras(ctx context.Context, others []*verifying) error {
 			if err := v.show(ctx); err != nil {
 				return err
 			}
-			if err := v.pace.rest(ctx, largestPage); err != nil {
-				return err
-			}
 		}
 		k, ok := r.Key()
 		if !ok || v.seen.Has(k) || slices.ContainsFunc(others, func(o *verifying) bool { return o.seen.Has(k) }) {
 			return nil
 		}
-		if some = append(some, r); len(some) >= extraKeys {
+		if some = append(some, r); len(some) >= keptKeys {
 			return flush()
 		}
 		return nil
@@ -64,7 +69,10 @@ func (v *verifying) extras(ctx context.Context, others []*verifying) error {
 	if err != nil {
 		return fmt.Errorf("list the target: %w", err)
 	}
-	return flush()
+	if err := flush(); err != nil {
+		return err
+	}
+	return v.pace.rest(ctx, count)
 }
 
 // unseen looks at records of the target that nobody was seen to make: they came meanwhile, or are extra.
