@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -112,7 +113,9 @@ func (f *field) live(ctx context.Context, over func(context.Context) (bool, erro
 	}()
 	committed, seen, err := f.follow(ctx, f.syncline, backfillRate)
 	stop()
-	_ = <-watched // that it was stopped is no error
+	if failed := <-watched; err == nil && !errors.Is(failed, context.Canceled) {
+		err = failed
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -86,8 +86,11 @@ rules:
 	eventually(t, "what is missing is removed", func(ctx context.Context) error {
 		for name := range tables {
 			var n int
-			if err := dst.QueryRow(ctx, "SELECT count(*) FROM "+name).Scan(&n); err != nil || n != 40 {
-				return fmt.Errorf("%s has %d records, %v", name, n, err)
+			if err := dst.QueryRow(ctx, "SELECT count(*) FROM "+name).Scan(&n); err != nil {
+				return err
+			}
+			if n != 40 {
+				return fmt.Errorf("%s has %d records", name, n)
 			}
 		}
 		return nil
