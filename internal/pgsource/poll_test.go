@@ -1,6 +1,7 @@
 package pgsource
 
 import (
+	"context"
 	"sort"
 	"strings"
 	"testing"
@@ -50,8 +51,13 @@ func (p *pollable) Exec(t testing.TB, statements ...string) {
 
 func execOn(t testing.TB, conn *pgx.Conn, statements ...string) {
 	t.Helper()
+	execOnWith(t.Context(), t, conn, statements...)
+}
+
+func execOnWith(ctx context.Context, t testing.TB, conn *pgx.Conn, statements ...string) {
+	t.Helper()
 	for _, s := range statements {
-		if _, err := conn.Exec(t.Context(), s); err != nil {
+		if _, err := conn.Exec(ctx, s); err != nil {
 			t.Fatalf("%s: %v", s, err)
 		}
 	}
@@ -98,4 +104,54 @@ func begin(t testing.TB, db polltest.Database) polltest.Txn {
 
 func TestPoller(t *testing.T) {
 	polltest.Test(t, polltest.Harness{New: newPollable, Begin: begin})
+}
+
+// TestPollerWithoutRights: SELECT is all that it needs; that it cannot see when others began is told, and what it must not read halts it.
+func TestPollerWithoutRights(t *testing.T) {
+	p := newPollable(t).(*pollable)
+	p.Exec(t, "CREATE TABLE item (id int PRIMARY KEY, at timestamptz NOT NULL DEFAULT now())", "CREATE INDEX ON item (at)", "INSERT INTO item VALUES (1)",
+		"DROP ROLE IF EXISTS reader", "CREATE ROLE reader LOGIN", "GRANT SELECT ON item TO reader", "CREATE TABLE secret (id int PRIMARY KEY)",
+		"CREATE VIEW shown AS SELECT id, at FROM item", "GRANT SELECT ON shown TO reader")
+	t.Cleanup(func() {
+		ctx := context.Background() // the test's own is over
+		c, err := pgx.Connect(ctx, p.url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer hangUp(c)
+		execOnWith(ctx, t, c, "DROP OWNED BY reader", "DROP ROLE reader")
+	})
+	codes := func(e poll.Entity) (list []string) {
+		t.Helper()
+		d, err := NewPoller("shop", strings.Replace(p.url, "postgres@", "reader@", 1), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range poll.New(poll.Options{Name: "shop", Entities: []poll.Entity{e}, Dialect: d}).Check(t.Context()) {
+			if f.Level != "ok" {
+				list = append(list, f.Code)
+				if f.Fix == "" {
+					t.Errorf("%s has no fix", f.Code)
+				}
+			}
+		}
+		return list
+	}
+	for _, test := range []struct {
+		entity poll.Entity
+		want   string
+	}{
+		{poll.Entity{Table: "item", Watermark: []string{"at"}}, "poll_blind"},
+		{poll.Entity{Table: "shown", Key: []string{"id"}, Watermark: []string{"at"}}, "poll_blind"},
+		{poll.Entity{Query: "SELECT * FROM secret", Key: []string{"id"}}, "poll_blind privilege_missing"},
+	} {
+		test.entity.Name, test.entity.Compare = "item", true
+		if got := strings.Join(codes(test.entity), " "); got != test.want {
+			t.Errorf("%s%s: %s, want %s", test.entity.Table, test.entity.Query, got, test.want)
+		}
+	}
+	p.Exec(t, "GRANT pg_read_all_stats TO reader")
+	if got := codes(poll.Entity{Name: "item", Table: "item", Watermark: []string{"at"}, Compare: true}); len(got) > 0 {
+		t.Errorf("with pg_read_all_stats: %q", got)
+	}
 }

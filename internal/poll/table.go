@@ -130,6 +130,9 @@ func (s *Source) Check(ctx context.Context) (out []syncline.Finding) {
 	for _, name := range s.names() {
 		e := s.entities[name]
 		t, err := s.table(ctx, e)
+		if err == nil { // rights are asked for by whoever reads
+			_, err = t.Read(ctx, Range{ByKey: true, Rows: 1, Bytes: 1})
+		}
 		if err != nil {
 			out = append(out, syncline.Failure(err, ""))
 			continue
