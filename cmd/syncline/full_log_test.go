@@ -232,7 +232,7 @@ func testFullLogReleases(t *testing.T, pg *testserver.Postgres) {
 	eventually(t, "the cache is filled by itself", s.differ)
 	eventually(t, "what has gone from the source goes from the cache, and the gap is closed", func(ctx context.Context) error {
 		if n, err := s.cache.Exists(ctx, "item:10").Result(); n != 0 || err != nil {
-			return fmt.Errorf("item:10 is there, %v", err)
+			return errors.Join(err, fmt.Errorf("the cache has %d of item:10", n))
 		}
 		if g := s.program.routes()["item-cache"].Gap; g != nil {
 			return fmt.Errorf("the gap is %+v", g)

@@ -70,3 +70,24 @@ func TestShowATask(t *testing.T) {
 		}
 	}
 }
+
+// TestGapsAreTold: what is missing, why, what is being done, and what that waits for.
+func TestGapsAreTold(t *testing.T) {
+	since := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+	next := since.Add(time.Minute)
+	for _, test := range []struct {
+		gap  *ops.DeclaredGap
+		want []string
+	}{
+		{nil, nil},
+		{&ops.DeclaredGap{Status: "declared", Reason: "wal_budget", By: "policy", Since: since, From: "1/70/0", Next: &next},
+			[]string{"gap: changes from 1/70/0 to where the stream begins again are missing (wal_budget, by policy, since " + instant(since) + "); goes on at " + instant(next)}},
+		{&ops.DeclaredGap{Status: "filling", Reason: "needs_sync", By: "policy", Since: since, FromSeq: 4, ToSeq: 9, Attempts: 2, Error: "gap_waits: route r is degraded"},
+			[]string{"gap: entries 4 to 9 of the log are missing (needs_sync, by policy, since " + instant(since) + "); the records are being read again",
+				"try 2: gap_waits: route r is degraded"}},
+	} {
+		if diff := cmp.Diff(test.want, gapNotes(test.gap)); diff != "" {
+			t.Errorf("notes (-want +got):\n%s", diff)
+		}
+	}
+}
