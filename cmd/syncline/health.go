@@ -144,6 +144,10 @@ func printLag(w *tabwriter.Writer, r *health.LagReport) {
 	}
 	row(w, "")
 	t := &r.Total
+	if t.Routes == 0 {
+		row(w, "no route is behind")
+		return
+	}
 	row(w, "%d of %d routes are behind, by %d events; the oldest is %s old, the mean %s", t.Routes, len(r.Routes), t.Events, ops.Seconds(t.MaxSeconds),
 		ops.Seconds(t.MeanSeconds))
 	alert := ""

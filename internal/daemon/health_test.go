@@ -79,10 +79,7 @@ rules:
 	})
 	exec(t, dw, `UPDATE party SET name = 'theirs' WHERE id <= 7`)
 	exec(t, crm, `UPDATE customer SET name = 'ours' WHERE id <= 7; UPDATE "order" SET total = -id WHERE id <= 12; UPDATE "order" SET total = total + 1 WHERE id > 12`)
-	store := database(t, filepath.Join(dir, "syncline-data", "state.db"))
-	if d.set().config.State.Path != filepath.Join(dir, "syncline-data", "state.db") {
-		store = database(t, d.set().config.State.Path)
-	}
+	store := database(t, d.set().config.State.Path)
 	eventually(t, "what is refused is parked", func() bool {
 		lag, err := d.Engine().Lag(t.Context())
 		return err == nil && lag.Total.Events == 0 && number(t, store, "SELECT count(*) FROM task WHERE status = 'failed'") == 12 &&
