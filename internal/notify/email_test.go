@@ -14,6 +14,7 @@ import (
 	"mime"
 	"net"
 	"net/mail"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -145,6 +146,13 @@ func (m *mailServer) serve(conn net.Conn) {
 	}
 }
 
+// got is what the server was told and took so far.
+func (m *mailServer) got() (commands, mails []string, secured bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Clone(m.commands), slices.Clone(m.mails), m.secured
+}
+
 func (m *mailServer) options(pool *x509.CertPool) EmailOptions {
 	return EmailOptions{Server: m.Addr().String(), TLS: "starttls", From: "Syncline <sync@example.com>", To: []string{"ops@example.com", "值班 <oncall@example.com>"},
 		Roots: pool, Timeout: 5 * time.Second, AllowPrivate: true}
@@ -185,16 +193,17 @@ func TestEmail(t *testing.T) {
 			if answer, err := sendMail(t, o, &evil); err != nil || answer != "127.0.0.1 took the mail" {
 				t.Fatalf("Send = %q, %v", answer, err)
 			}
-			if len(server.mails) != 1 || server.secured != c.secured {
-				t.Fatalf("the server got %d mails, over TLS: %v", len(server.mails), server.secured)
+			commands, mails, secured := server.got()
+			if len(mails) != 1 || secured != c.secured {
+				t.Fatalf("the server got %d mails, over TLS: %v", len(mails), secured)
 			}
-			for _, command := range server.commands {
+			for _, command := range commands {
 				if strings.HasPrefix(command, "MAIL") && command != "MAIL FROM:<sync@example.com> BODY=8BITMIME" || strings.HasPrefix(command, "RCPT") &&
 					command != "RCPT TO:<ops@example.com>" && command != "RCPT TO:<oncall@example.com>" {
 					t.Errorf("the server got the command %q", command)
 				}
 			}
-			got, err := mail.ReadMessage(strings.NewReader(server.mails[0]))
+			got, err := mail.ReadMessage(strings.NewReader(mails[0]))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -212,7 +221,7 @@ func TestEmail(t *testing.T) {
 			if want := strings.ReplaceAll(evil.Body, "\n", "\r\n") + "\r\n"; err != nil || string(body) != want {
 				t.Errorf("body = %q, %v, want %q", body, err, want)
 			}
-			for line := range strings.SplitSeq(server.mails[0], "\r\n") {
+			for line := range strings.SplitSeq(mails[0], "\r\n") {
 				if len(line) > 998 {
 					t.Errorf("a line has %d characters", len(line))
 				}
@@ -247,10 +256,11 @@ func TestMailServersThatRefuse(t *testing.T) {
 			if syncline.CodeOf(err) != c.code || syncline.ClassOf(err) != c.class || strings.Contains(err.Error(), "hunter") {
 				t.Errorf("Send = %v (%s), want %s %s", err, syncline.ClassOf(err), c.class, c.code)
 			}
-			if len(server.mails) > 0 {
+			commands, mails, _ := server.got()
+			if len(mails) > 0 {
 				t.Errorf("the server got mail")
 			}
-			for _, command := range server.commands {
+			for _, command := range commands {
 				if c.code == "channel_insecure" && strings.HasPrefix(command, "AUTH") {
 					t.Errorf("the password was sent in plain text")
 				}
@@ -267,11 +277,12 @@ func TestMailGoesOnlyWhereItMay(t *testing.T) {
 	if _, err := sendMail(t, o, &news); syncline.CodeOf(err) != "address_refused" {
 		t.Errorf("a private address: %v", err)
 	}
-	if len(server.commands) > 0 {
-		t.Errorf("it was spoken to: %q", server.commands)
+	if commands, _, _ := server.got(); len(commands) > 0 {
+		t.Errorf("it was spoken to: %q", commands)
 	}
 	o = server.options(nil)
-	if _, err := sendMail(t, o, &news); err == nil || len(server.mails) > 0 {
+	_, err := sendMail(t, o, &news)
+	if _, mails, _ := server.got(); err == nil || len(mails) > 0 {
 		t.Errorf("an unknown certificate: %v", err)
 	}
 	silent, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
