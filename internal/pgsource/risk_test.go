@@ -3,6 +3,7 @@ package pgsource
 import (
 	"net/url"
 	"testing"
+	"time"
 
 	"syncline"
 	"syncline/internal/testserver"
@@ -83,4 +84,25 @@ func TestRiskOfASlotThatIsGivenUp(t *testing.T) {
 		}
 	}
 	t.Errorf("the slot was never lost: %+v", d.risk(o))
+}
+
+// TestAnIdleSlotHoldsLittle: nothing happens in the captured database while others of the server write. What the server holds for the slot does
+// not grow with that.
+func TestAnIdleSlotHoldsLittle(t *testing.T) {
+	d, other := newDB(t, oneTable), newDB(t)
+	o := d.options("t")
+	o.Heartbeat = 20 * time.Millisecond
+	p := record(t, o)
+	p.copied()
+	const written = 8_000_000
+	before := d.text("SELECT restart_lsn FROM pg_replication_slots WHERE slot_name = $1", d.slotOf())
+	other.exec("SELECT pg_logical_emit_message(true, 'x', repeat('x', 1000000)) FROM generate_series(1, 8)")
+	p.until(func() bool {
+		p.src.Confirm(p.log[len(p.log)-1].Position)
+		other.exec("CHECKPOINT") // it writes which transactions are running, from which a slot knows that it may move
+		return d.risk(o).HeldBytes < written/4
+	})
+	if moved := d.text("SELECT restart_lsn - $2::pg_lsn FROM pg_replication_slots WHERE slot_name = $1", d.slotOf(), before); moved == "0" {
+		t.Error("the slot holds what it held")
+	}
 }
