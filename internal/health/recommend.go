@@ -120,6 +120,8 @@ func (r *Risk) recommend() []Recommendation {
 		one.Text = fmt.Sprintf("the server has no slot %s any more: changes since then are not kept for us", r.Slot)
 	case r.SlotState == string(syncline.SlotLost):
 		one.Text = fmt.Sprintf("the server has given up the WAL of slot %s: what was not captured yet cannot be read from it any more", r.Slot)
+	case r.AtRisk && r.SafeBytes == nil && r.SlotState != string(syncline.SlotUnreserved):
+		one.Kind, one.Text = "slot_at_risk", fmt.Sprintf("slot %s holds %s of WAL, more than wal_budget.limit allows", r.Slot, bytes(r.HeldBytes))
 	case r.AtRisk:
 		one.Kind, one.Text = "slot_at_risk", fmt.Sprintf("slot %s holds %s of WAL, and the server is about to remove what is needed", r.Slot, bytes(r.HeldBytes))
 	case r.SlotState == string(syncline.SlotExtended):

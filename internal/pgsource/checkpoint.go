@@ -88,7 +88,7 @@ func (c *checkpoint) encode() []byte {
 func decodeCheckpoint(b []byte) (c checkpoint, err error) {
 	if err := json.Unmarshal(b, &c); err != nil || c.Format != checkpointFormat || c.State != stateIntent && c.State != stateCreated {
 		return c, syncline.Errorf(syncline.Fatal, "checkpoint_unknown", "the log's checkpoint was not written by this version's PostgreSQL source").
-			WithFix("use the version of syncline that wrote the log, or " + newLog)
+			WithFix("use the version of syncline that wrote the log; or `syncline resume --system SYSTEM --accept-gap` goes on behind a gap and has every record read again")
 	}
 	c.Runs = slices.DeleteFunc(c.Runs, func(p *progress) bool { return p == nil })
 	return c, nil

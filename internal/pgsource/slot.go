@@ -11,9 +11,6 @@ import (
 	"syncline"
 )
 
-// newLog is the way out of a log that cannot be continued.
-const newLog = "begin a new log for this source (docs/operations.md, Begin new logs)"
-
 // slotPoll is how often a slot that somebody uses is tried again.
 const slotPoll = 100 * time.Millisecond
 
