@@ -17,7 +17,9 @@ func TestAttemptsAreTold(t *testing.T) {
 	var got []string
 	tell := func(a *Attempt) {
 		text := fmt.Sprintf("%d.%d-%d.%d", a.From.Seq, a.From.Index, a.To.Seq, a.To.Index)
-		a.Events(func(seq syncline.Seq, index int, e *syncline.Event) { text += fmt.Sprintf(" %d.%d:%s", seq, index, e.Op) })
+		a.Events(func(seq syncline.Seq, index int, e *syncline.Event) {
+			text += fmt.Sprintf(" %d.%d:%s", seq, index, e.Op)
+		})
 		if a.Err != nil {
 			text += " " + syncline.ClassOf(a.Err).String()
 		}
