@@ -93,8 +93,8 @@ func (b *Batch) EventID(i int) string {
 	if e.Meta != nil && e.Meta.ID != "" {
 		return e.Meta.ID
 	}
-	buf := make([]byte, 0, len(b.Source)+32)
-	buf = append(buf, b.Source...)
+	var room [64]byte // most ids fit
+	buf := append(room[:0], b.Source...)
 	buf = append(buf, '/')
 	if b.Chunk != nil {
 		buf = append(buf, b.Chunk.Run...)

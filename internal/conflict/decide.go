@@ -3,7 +3,6 @@ package conflict
 import (
 	"crypto/sha256"
 	"encoding/binary"
-	"slices"
 
 	"syncline"
 	"syncline/internal/expression"
@@ -287,7 +286,7 @@ func (d *deciding) agree() Verdict {
 	if d.ours == nil {
 		return d.remove(syncline.OutcomeApplied)
 	}
-	values := slices.Clone(d.ours)
+	values := d.copyOf(d.ours)
 	if d.r.detects(Data) {
 		if d.theirs == nil && !d.fresh && d.shadow.gone < 0 { // they removed it, and the event changes nothing
 			d.heard(nil)

@@ -45,6 +45,21 @@ type encoder struct {
 	// sources and stamps are those that are referred to, in the order of their numbers. Stamps are numbered in the shadow.
 	sources []string
 	stamps  []int
+	// block is where stored forms are kept: they come by the thousand.
+	block []byte
+}
+
+// formBlock is the size of a block.
+const formBlock = 32 << 10
+
+// keep copies the stored form to a place of its own.
+func (e *encoder) keep() []byte {
+	if cap(e.block)-len(e.block) < len(e.b) {
+		e.block = make([]byte, 0, max(len(e.b), min(2*cap(e.block)+len(e.b), formBlock)))
+	}
+	start := len(e.block)
+	e.block = append(e.block, e.b...)
+	return e.block[start:len(e.block):len(e.block)]
 }
 
 // encode returns the stored form, without the stamps that nothing refers to. names are those of the columns.
@@ -95,7 +110,7 @@ func (e *encoder) encode(s *shadow, names []syncline.Column) []byte {
 	for i := range s.others {
 		last = e.known(s.others[i].name, &s.others[i].known, last)
 	}
-	return slices.Clone(e.b)
+	return e.keep()
 }
 
 // source returns the source's number.

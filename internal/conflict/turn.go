@@ -30,6 +30,23 @@ type Turn struct {
 
 	in  decoder
 	out encoder
+	// room is for the rows of the next decisions, which come by the thousand.
+	room []syncline.Value
+}
+
+// roomRows is for how many rows there is room at a time.
+const roomRows = 64
+
+// copyOf returns a row of its own with the same values.
+func (t *Turn) copyOf(row []syncline.Value) []syncline.Value {
+	n := len(row)
+	if len(t.room) < n {
+		t.room = make([]syncline.Value, n*roomRows)
+	}
+	out := t.room[:n:n]
+	t.room = t.room[n:]
+	copy(out, row)
+	return out
 }
 
 // answers are what was found out about a column.

@@ -65,8 +65,9 @@ type transaction struct {
 	made []string
 	// xid is the transaction's own id, where rows are tagged with it.
 	xid uint32
-	// block holds what is kept of rows beside their values.
-	block []byte
+	// block holds what is kept of rows beside their values, values has room for those of the next rows.
+	block  []byte
+	values []syncline.Value
 }
 
 // commitError is an error of Write.Commit, which goes back as it is.

@@ -217,7 +217,7 @@ func (x *transaction) withShadow(schema *syncline.Schema, op syncline.ChangeOp, 
 		// Everything but the key is left alone.
 		values = x.w.Changes[i].Row.Values
 	}
-	out := make([]syncline.Value, len(schema.Columns)+1)
+	out := x.places(len(schema.Columns) + 1)
 	copy(out, values)
 	if op == 0 {
 		for j := range schema.Columns {

@@ -141,6 +141,16 @@ func (x *transaction) tagged(shadow []byte, recallable bool) []byte {
 	return x.block[start:len(x.block):len(x.block)]
 }
 
+// places returns room for a row, out of that for many.
+func (x *transaction) places(n int) []syncline.Value {
+	if len(x.values) < n {
+		x.values = make([]syncline.Value, n*rowBlock)
+	}
+	out := x.values[:n:n]
+	x.values = x.values[n:]
+	return out
+}
+
 // room makes sure of space in the block and returns where it begins.
 func (x *transaction) room(n int) int {
 	if cap(x.block)-len(x.block) < n {
