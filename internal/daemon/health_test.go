@@ -371,7 +371,7 @@ rules:
 		t.Errorf("it took %s until a dropped slot was named", took)
 	}
 	r := report(t, d)
-	if one, ok := found(&r, "source_stopped"); !ok || one.Error != "slot_missing" || one.Class != "fatal" || one.Command != "syncline resume --system crm" || r.Level != health.Critical {
+	if one, ok := found(&r, "source_stopped"); !ok || one.Error != "slot_missing" || one.Class != "fatal" || one.Command != "syncline resume --system crm --accept-gap" || r.Level != health.Critical {
 		t.Errorf("report = %s, %+v", r.Level, r.Recommendations)
 	}
 	d.askRisks(t.Context())
