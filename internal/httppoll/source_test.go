@@ -293,6 +293,32 @@ func TestSweepsThatAreRefused(t *testing.T) {
 	r.same(s)
 }
 
+// TestDeletedRecordsDoNotCount: those that say they are deleted do not make the records that are gone look few.
+func TestDeletedRecordsDoNotCount(t *testing.T) {
+	s := newShop(t, ByNone)
+	for id := 1; id <= 80; id++ {
+		text := "live"
+		if id > 30 {
+			text = "removed"
+		}
+		s.put(id, text, 1)
+	}
+	e := s.entity()
+	removed := "removed"
+	e.Deleted = &poll.Flag{Field: "text", Value: &removed}
+	r := newReader(t, s, e)
+	if _, err := r.end("snapshot-order"); err != nil {
+		t.Fatal(err)
+	}
+	for id := 1; id <= 25; id++ {
+		s.remove(id)
+	}
+	c, err := r.run(syncline.Run{Kind: syncline.RunSweep})
+	if err != nil || !strings.HasPrefix(c.Failed, "sweep_refused: shop/order: 25 of 30 ") {
+		t.Errorf("most are gone: %v, %+v, want sweep_refused", err, c)
+	}
+}
+
 // TestASweepAsksForWhatIsMissing where the service can be asked for one record: a listing that leaves some out deletes none of them.
 func TestASweepAsksForWhatIsMissing(t *testing.T) {
 	s := newShop(t, ByNone)

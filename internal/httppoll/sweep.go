@@ -45,7 +45,7 @@ func (w *work) look(ctx context.Context, r *run) error {
 	if w.list.unsettled {
 		return unsettled(s.o.Client, r.Entity)
 	}
-	total := 0
+	total := 0 // of the records that targets have
 	for after, more := syncline.Key(""), true; more; {
 		list, err := s.o.Memory.After(ctx, s.o.Name, r.Entity, after, sweepPage)
 		if err != nil {
@@ -53,8 +53,9 @@ func (w *work) look(ctx context.Context, r *run) error {
 		}
 		more = len(list) == sweepPage
 		for _, one := range list {
-			after = one.Key
-			total++
+			if after = one.Key; one.State == poll.Live {
+				total++
+			}
 			if _, here := w.list.seen[hashText(string(one.Key))]; !here {
 				w.gone = append(w.gone, one)
 			}
