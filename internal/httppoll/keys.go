@@ -91,6 +91,7 @@ func setOf(keys []syncline.Key) map[syncline.Key]bool {
 // answers makes a chunk of what was found of keys.
 func (w *work) answers(ctx context.Context, r *run, list []found, absent []syncline.Key) (*syncline.Batch, error) {
 	w.learn(list)
+	w.outdate(list, absent)
 	b := r.chunk()
 	var seen []poll.Seen
 	add := func(e syncline.Event, op syncline.Op) {

@@ -139,6 +139,14 @@ func (l *listing) saw(f *found) bool {
 	return !known || was != f.content
 }
 
+// exists takes note that there is the record, which is given out all the same once a page has it.
+func (l *listing) exists(k syncline.Key) {
+	key := hashText(string(k))
+	if _, known := l.seen[key]; !known {
+		l.seen[key] = 0
+	}
+}
+
 // end decides what becomes of a listing whose last page was read.
 func (l *listing) end() {
 	switch {

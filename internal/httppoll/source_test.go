@@ -3,6 +3,7 @@ package httppoll
 import (
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -530,6 +531,54 @@ func TestAFarFuture(t *testing.T) {
 	s.put(3, "new", 9)
 	r.look(syncline.RunPoll, "created 3")
 	r.same(s)
+}
+
+// TestACopyBesideLooks brings every record, for it may be for other routes than what is told meanwhile, and none as it was before that.
+func TestACopyBesideLooks(t *testing.T) {
+	for _, by := range []By{ByNone, ByNumber} {
+		s := newShop(t, by)
+		for id := 1; id <= 9; id++ {
+			s.put(id, "first", id)
+		}
+		e := s.entity()
+		e.Watermark, e.List.Query = "", nil
+		e.Get, e.GetRecord = &Request{Path: "/orders/{key}"}, "data"
+		r := newReader(t, s, e)
+		if _, err := r.end("snapshot-order"); err != nil {
+			t.Fatal(err)
+		}
+		copied := len(r.log)
+		r.source.Pace("copy", syncline.Pace{Upto: 1, Rows: 1})
+		if err := r.source.StartRun(syncline.Run{ID: "copy", Kind: syncline.RunFull, Entity: "order", Routes: []string{"b"}}); err != nil {
+			t.Fatal(err)
+		}
+		if b, err := r.next(false); err != nil || b.Chunk == nil || len(b.Events) != 1 { // the rest of the page waits
+			t.Fatal(b, err)
+		}
+		s.remove(2)
+		s.put(3, "second", 3)
+		if _, err := r.run(syncline.Run{Kind: syncline.RunKeys, Keys: []syncline.Key{"2", "3"}, Routes: []string{"a"}}); err != nil {
+			t.Fatal(err)
+		}
+		r.look(syncline.RunPoll, "updated 3")
+		r.source.Pace("copy", syncline.Pace{Upto: 1000})
+		if _, err := r.end("copy"); err != nil {
+			t.Fatal(err)
+		}
+		got := map[string]string{}
+		for _, b := range r.log[copied:] {
+			for i := range b.Events {
+				if k, _ := b.Events[i].Key(); b.Chunk != nil && b.Chunk.Run == "copy" {
+					got[string(k)] = b.Events[i].Row().Field("text").Text()
+				}
+			}
+		}
+		want := map[string]string{"1": "first", "3": "second", "4": "first", "5": "first", "6": "first", "7": "first", "8": "first", "9": "first"}
+		if !maps.Equal(got, want) {
+			t.Errorf("%s: the copy brought %v, want %v", by, got, want)
+		}
+		r.same(s)
+	}
 }
 
 // TestACopyGoesOn where its pages were in the log when it was cut, and begins anew where the service does not know the place any more.

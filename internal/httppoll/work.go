@@ -281,7 +281,7 @@ func (w *work) told(ctx context.Context, r *run) (*syncline.Batch, error) {
 		return nil, nil
 	}
 	w.learn(list)
-	w.outdate(list)
+	w.outdate(list, nil)
 	known, err := w.known(ctx, list)
 	if err != nil {
 		return nil, err
@@ -310,29 +310,35 @@ func (w *work) told(ctx context.Context, r *run) (*syncline.Batch, error) {
 	return w.tell(ctx, r, events, noted)
 }
 
-// outdate takes from the other runs of the entity what they have read of these records before: it is older, and would go back behind what
-// is told now. A sweep has seen them.
-func (w *work) outdate(list []found) {
-	keys := make(map[syncline.Key]bool, len(list))
+// outdate puts these records in the place of what the other runs of the entity have read of them before: that is older, and would go back
+// behind what is told now. Those that are absent have none. A copy still brings each record, for it may be for other routes than those that
+// are told now. A sweep has seen them.
+func (w *work) outdate(list []found, absent []syncline.Key) {
+	is, gone := make(map[syncline.Key]*found, len(list)), setOf(absent)
 	for i := range list {
-		keys[list[i].key] = true
+		is[list[i].key] = &list[i]
 	}
 	for _, o := range w.s.works {
 		if o == w || o.entity != w.entity || o.list == nil {
 			continue
 		}
-		o.queue = slices.DeleteFunc(o.queue, func(f found) bool { return keys[f.key] })
+		o.queue = slices.DeleteFunc(o.queue, func(f found) bool { _, absent := gone[f.key]; return absent })
+		for i := range o.queue {
+			if now := is[o.queue[i].key]; now != nil {
+				o.queue[i] = *now
+			}
+		}
 		for i := range list {
-			o.list.saw(&list[i])
+			o.list.exists(list[i].key)
 		}
 		asked := o.gone[:o.asked]
 		o.asked -= len(asked)
 		for _, one := range asked {
-			if !keys[one.Key] {
+			if is[one.Key] == nil {
 				o.asked++
 			}
 		}
-		o.gone = slices.DeleteFunc(o.gone, func(one poll.Seen) bool { return keys[one.Key] })
+		o.gone = slices.DeleteFunc(o.gone, func(one poll.Seen) bool { return is[one.Key] != nil })
 	}
 }
 
