@@ -198,9 +198,6 @@ func (e *Entity) one(ctx context.Context, c *Client, key syncline.Key) (*found, 
 	if err != nil {
 		return nil, err
 	}
-	if got.key != key {
-		// 01 and 1 are one record to some services: the answer is about the record that they mean.
-		return &got, nil
-	}
+	// Its key may be another one: 01 and 1 are one record to some services, and the answer is about the record that they mean.
 	return &got, nil
 }

@@ -50,7 +50,7 @@ func (s *Source) pollStep(ctx context.Context) (*syncline.Batch, error) {
 	return s.ended(&p.run, p.events, err)
 }
 
-// begin asks for what has to be known before the first page is read.
+// beginPoll asks for what has to be known before the first page is read.
 func (s *Source) beginPoll(ctx context.Context, p *polling) (err error) {
 	if p.entity == nil {
 		return syncline.Errorf(syncline.Rejected, "entity_unknown", "source %s has no entity %s any more", s.opt.Name, p.run.Entity)

@@ -144,7 +144,7 @@ func (s *Source) end(at int) {
 	c.Runs = slices.Delete(c.Runs, at, at+1)
 }
 
-// endOf is the index of the run of this id.
+// indexOf is the index of the run of this id.
 func (s *Source) indexOf(id string) int {
 	return slices.IndexFunc(s.checkpoint.Runs, func(r run) bool { return r.ID == id })
 }
