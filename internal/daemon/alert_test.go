@@ -270,6 +270,49 @@ func TestARefusedMessageIsGivenUp(t *testing.T) {
 	}
 }
 
+// TestAStoreThatFailsHoldsDeliveryUp: a message whose outcome cannot be noted is not sent again at once, nor is one that cannot be read
+// looked for without a pause; who asks sees why. Once the store is well, everything is delivered.
+func TestAStoreThatFailsHoldsDeliveryUp(t *testing.T) {
+	for name, c := range map[string]struct {
+		breaks, mends string
+		answer, sent  int
+	}{
+		"delivered unnoted": {`CREATE TRIGGER full BEFORE UPDATE ON alert_delivery BEGIN SELECT RAISE(ABORT, 'full'); END`, `DROP TRIGGER full`, http.StatusOK, 2},
+		"refused unnoted":   {`CREATE TRIGGER full BEFORE UPDATE ON alert_delivery BEGIN SELECT RAISE(ABORT, 'full'); END`, `DROP TRIGGER full`, http.StatusForbidden, 1},
+		"unreadable":        {`UPDATE alert_message SET message = '{' || message`, `UPDATE alert_message SET message = substr(message, 2)`, http.StatusOK, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir, ctx := t.TempDir(), t.Context()
+			customersToTell(t, dir)
+			hook := newListener(t)
+			hook.set(c.answer)
+			d := open(t, alertConfig(t, dir, true, `
+  hook: {type: webhook, url: "`+hook.URL+`", secret: "${ALERT_SECRET}", allow_private: true}
+`))
+			defer closeDaemon(t, d)
+			m := alert.Message{ID: "one", At: time.Now(), What: alert.Firing, Rule: "disk", Severity: alert.Critical, Alerts: []alert.Alert{}, Channels: []string{"hook"}}
+			if err := d.state.SaveAlerts(ctx, nil, nil, []alert.Message{m}); err != nil {
+				t.Fatal(err)
+			}
+			db := database(t, filepath.Join(dir, "state.db"))
+			exec(t, db, c.breaks)
+			before := time.Now()
+			if d.deliver(ctx, "hook"); d.due("hook", 1, before) {
+				t.Error("it is tried again at once")
+			}
+			if list := d.deliveryWarnings(); len(list) != 1 {
+				t.Errorf("warnings = %q", list)
+			}
+			exec(t, db, c.mends)
+			hook.set(http.StatusOK)
+			d.deliver(ctx, "hook")
+			if got := hook.texts(); len(got) != c.sent || len(d.deliveryWarnings()) != 0 {
+				t.Errorf("the channel got %q, warnings %q", got, d.deliveryWarnings())
+			}
+		})
+	}
+}
+
 // waitingFor is the delivery that waits for the channel, put off.
 func waitingFor(t *testing.T, d *Daemon, channel string, until time.Time) *state.Delivery {
 	t.Helper()

@@ -35,6 +35,8 @@ type channelState struct {
 	now bool
 	// sent is when the last was delivered since the start.
 	sent time.Time
+	// stuck is how often in a row the state store did not give a message, or did not take what came of one.
+	stuck int
 }
 
 // deliverAlerts delivers what waits, until ctx ends: for each channel in order and for itself, so that one which does not answer holds up
@@ -120,6 +122,10 @@ func (d *Daemon) deliver(ctx context.Context, name string) {
 	hurried := d.hurried(name)
 	for ctx.Err() == nil {
 		list, err := d.state.Undelivered(ctx, name, 1)
+		if err != nil && ctx.Err() == nil {
+			d.log.Warn("what waits for a channel cannot be read", "channel", name, "err", err)
+			d.putOff(name, time.Time{}, err)
+		}
 		if err != nil || len(list) == 0 {
 			return
 		}
@@ -175,10 +181,24 @@ func (d *Daemon) deliverOne(ctx context.Context, name string, u *state.Undeliver
 	// It is known what came of it, whether or not the daemon ends just now.
 	if saveErr := d.state.EndDelivery(context.WithoutCancel(ctx), &done); saveErr != nil {
 		d.log.Warn("what came of a delivery cannot be noted: it may be repeated", "channel", name, "err", saveErr)
+		d.putOff(name, done.NextTry, saveErr)
 		return false
 	}
 	d.noteDelivery(name, &done, err)
 	return done.Status != state.DeliveryWaiting
+}
+
+// putOff has the channel wait because of the state store, the longer the more often, and at least until then. The store does not know of a
+// wait that it did not take: without this one the same message would be sent again at once.
+func (d *Daemon) putOff(name string, until time.Time, err error) {
+	d.alerting.mu.Lock()
+	defer d.alerting.mu.Unlock()
+	st := d.channelLocked(name)
+	st.stuck++
+	st.err = err
+	if st.nextTry = time.Now().Add(backoff.Delay(deliverLow, deliverHigh, st.stuck)); st.nextTry.Before(until) {
+		st.nextTry = until
+	}
 }
 
 // noteDelivery keeps what came of an attempt for who asks.
@@ -186,7 +206,7 @@ func (d *Daemon) noteDelivery(name string, done *state.Delivery, err error) {
 	d.alerting.mu.Lock()
 	defer d.alerting.mu.Unlock()
 	st := d.channelLocked(name)
-	st.nextTry, st.attempts = done.NextTry, done.Attempts
+	st.nextTry, st.attempts, st.stuck = done.NextTry, done.Attempts, 0
 	switch {
 	case done.Status == state.DeliverySent:
 		st.sent, st.err, st.attempts = done.Updated, nil, 0
