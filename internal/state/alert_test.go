@@ -69,6 +69,9 @@ func TestAlertsAndTheirMessages(t *testing.T) {
 	if page, _, err := s.Told(ctx, ToldFilter{}); err != nil || len(page) != 0 {
 		t.Errorf("after a trim: %+v, %v", page, err)
 	}
+	if got, err := s.UndeliveredCounts(ctx); err != nil || len(got) != 0 {
+		t.Errorf("after a trim there wait %v, %v", got, err)
+	}
 }
 
 // TestAChannelThatTakesNothing: what waits for it is bounded, the newest stay, and what was given up is seen.

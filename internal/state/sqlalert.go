@@ -22,7 +22,7 @@ const (
 	sqlMessages      = `SELECT n, message FROM alert_message WHERE true`
 	sqlDeliveries    = `SELECT ` + deliveryColumns + ` FROM alert_delivery WHERE message BETWEEN ? AND ? ORDER BY message, channel`
 	sqlTrimMessages  = `DELETE FROM alert_message WHERE at < ? OR n <= (SELECT max(n) FROM alert_message) - ?`
-	sqlTrimDelivered = `DELETE FROM alert_delivery WHERE message < (SELECT COALESCE(min(n), 0) FROM alert_message)`
+	sqlTrimDelivered = `DELETE FROM alert_delivery WHERE message NOT IN (SELECT n FROM alert_message)`
 
 	silenceColumns  = `n, id, rule, labels, reason, author, since, until`
 	sqlAddSilence   = `INSERT INTO alert_silence (id, rule, labels, reason, author, since, until) VALUES (?, ?, ?, ?, ?, ?, ?)`
