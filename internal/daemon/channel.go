@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"time"
 
@@ -19,19 +20,21 @@ import (
 type channel struct {
 	*config.Channel
 	template *alert.Template
-	// post delivers a message, and returns what was answered.
-	post func(ctx context.Context, m *alert.Message, text alert.Text) (string, error)
+	post     post
 }
 
+// post delivers a message, and returns what was answered.
+type post func(ctx context.Context, m *alert.Message, text alert.Text) (string, error)
+
 // newChannels makes what the configuration tells people with, and takes over what is as it was.
-func newChannels(ctx context.Context, c *config.Config, was *set) (map[string]*channel, error) {
+func newChannels(ctx context.Context, c *config.Config, was *set, log *slog.Logger) (map[string]*channel, error) {
 	made := make(map[string]*channel, len(c.Channels))
 	for _, one := range c.Channels {
 		if old := was.channels[one.Name]; old != nil && config.Same(old.Channel, one) {
 			made[one.Name] = old
 			continue
 		}
-		ch, err := newChannel(ctx, one)
+		ch, err := newChannel(ctx, one, log)
 		if err != nil {
 			return nil, fmt.Errorf("channel %s: %w", one.Name, err)
 		}
@@ -41,38 +44,38 @@ func newChannels(ctx context.Context, c *config.Config, was *set) (map[string]*c
 }
 
 // channels makes each type's way to deliver.
-var channels = map[config.ChannelType]func(context.Context, *config.Channel) (func(context.Context, *alert.Message, alert.Text) (string, error), error){
+var channels = map[config.ChannelType]func(context.Context, *config.Channel, *slog.Logger) (post, error){
 	config.ChannelWebhook: webhookChannel,
-	config.ChannelEmail: func(_ context.Context, c *config.Channel) (func(context.Context, *alert.Message, alert.Text) (string, error), error) {
+	config.ChannelEmail: func(_ context.Context, c *config.Channel, log *slog.Logger) (post, error) {
 		e, err := notify.NewEmail(notify.EmailOptions{Server: c.Email.Server, TLS: string(c.Email.TLS), User: c.Email.User, Password: c.Email.Password.Reveal(),
-			From: c.Email.From, To: c.Email.To, Timeout: c.Timeout, AllowPrivate: c.AllowPrivate})
+			From: c.Email.From, To: c.Email.To, Timeout: c.Timeout, AllowPrivate: c.AllowPrivate, Logger: log.With("channel", c.Name)})
 		return notified(e, err)
 	},
-	config.ChannelSlack: func(_ context.Context, c *config.Channel) (func(context.Context, *alert.Message, alert.Text) (string, error), error) {
+	config.ChannelSlack: func(_ context.Context, c *config.Channel, _ *slog.Logger) (post, error) {
 		s, err := notify.NewSlack(notify.SlackOptions{URL: c.URL.Reveal(), Timeout: c.Timeout, AllowPrivate: c.AllowPrivate})
 		return notified(s, err)
 	},
-	config.ChannelDingTalk: func(_ context.Context, c *config.Channel) (func(context.Context, *alert.Message, alert.Text) (string, error), error) {
+	config.ChannelDingTalk: func(_ context.Context, c *config.Channel, _ *slog.Logger) (post, error) {
 		t, err := notify.NewDingTalk(notify.DingTalkOptions{URL: c.URL.Reveal(), Secret: c.Secret.Reveal(), Keyword: c.Keyword, Timeout: c.Timeout,
 			AllowPrivate: c.AllowPrivate})
 		return notified(t, err)
 	},
 }
 
-func newChannel(ctx context.Context, c *config.Channel) (*channel, error) {
+func newChannel(ctx context.Context, c *config.Channel, log *slog.Logger) (*channel, error) {
 	ch := &channel{Channel: c}
 	var err error
 	if ch.template, err = alert.NewTemplate(c.Language, c.Subject, c.Body); err != nil {
 		return nil, err
 	}
-	ch.post, err = channels[c.Type](ctx, c)
+	ch.post, err = channels[c.Type](ctx, c, log)
 	return ch, err
 }
 
 func notified(to interface {
 	Send(context.Context, *notify.Message) (notify.Answer, error)
 }, err error,
-) (func(context.Context, *alert.Message, alert.Text) (string, error), error) {
+) (post, error) {
 	return func(ctx context.Context, m *alert.Message, text alert.Text) (string, error) {
 		answer, err := to.Send(ctx, &notify.Message{ID: m.ID, At: m.At, Subject: text.Subject, Body: text.Body})
 		return string(answer), err
@@ -93,7 +96,7 @@ type webhookData struct {
 	Body    string `json:"body"`
 }
 
-func webhookChannel(ctx context.Context, c *config.Channel) (func(context.Context, *alert.Message, alert.Text) (string, error), error) {
+func webhookChannel(ctx context.Context, c *config.Channel, _ *slog.Logger) (post, error) {
 	t, err := webhook.Open(ctx, webhook.Options{URL: c.URL.Reveal(), Secrets: []string{c.Secret.Reveal()}, Timeout: c.Timeout, Concurrency: 1, AllowPrivate: c.AllowPrivate})
 	if err != nil {
 		return nil, err

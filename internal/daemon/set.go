@@ -110,7 +110,7 @@ func (d *Daemon) newSet(ctx context.Context, c *config.Config, was *set) (*set, 
 	if made.alerts, err = alertRules(c); err != nil {
 		return made, err
 	}
-	if made.channels, err = newChannels(ctx, c, was); err != nil {
+	if made.channels, err = newChannels(ctx, c, was, d.log); err != nil {
 		return made, err
 	}
 	return made, d.newRoutes(made, was)

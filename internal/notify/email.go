@@ -8,6 +8,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"log/slog"
 	"mime"
 	"net"
 	"net/mail"
@@ -43,12 +44,17 @@ type EmailOptions struct {
 	Roots        *x509.CertPool
 	Timeout      time.Duration // 0 = 15 s
 	AllowPrivate bool
+	// Logger is told of recipients that a server refused; nil = nobody is.
+	Logger *slog.Logger
 }
 
 // NewEmail checks the options. It connects to nothing.
 func NewEmail(o EmailOptions) (*Email, error) {
 	if o.Timeout == 0 {
 		o.Timeout = defaultTimeout
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	e := &Email{opts: o}
 	var err error
@@ -75,20 +81,37 @@ func invalidMail(what string) error {
 	return syncline.Errorf(syncline.Fatal, "channel_invalid", "%s", what).WithFix("correct the channel in the configuration")
 }
 
-// Send delivers a message. Where the server has taken it for some of the recipients only, it has not been delivered.
+// Send delivers a message. It has been delivered where the server has taken it for one of the recipients at least: a former colleague's
+// address keeps an alert from nobody else. The others are logged and part of the answer; the message is not tried again for them, not even
+// where the server refused them for the moment only, because those who have it would get it once more.
 func (e *Email) Send(ctx context.Context, m *Message) (Answer, error) {
 	ctx, cancel := context.WithTimeout(ctx, e.opts.Timeout)
 	defer cancel()
-	if err := e.send(ctx, m); err != nil {
+	refused, err := e.send(ctx, m)
+	if err != nil {
 		return "", e.failed(ctx, err)
 	}
-	return Answer(e.host + " took the mail"), nil
+	answer := e.host + " took the mail"
+	for _, r := range refused {
+		e.opts.Logger.Warn("a recipient of a mail was refused: only the others get it", "server", e.opts.Server, "recipient", r.to, "message", m.ID, "answer", r.answer())
+		answer += ", not for " + r.to + " (" + r.answer() + ")"
+	}
+	return Answer(answer), nil
 }
 
-func (e *Email) send(ctx context.Context, m *Message) (err error) {
+// refusal is what a server says to a recipient whom it does not take mail for.
+type refusal struct {
+	to    string
+	reply *textproto.Error
+}
+
+func (r refusal) answer() string { return fmt.Sprintf("%d%s", r.reply.Code, said([]byte(r.reply.Msg))) }
+
+// send returns whom the mail was not taken for.
+func (e *Email) send(ctx context.Context, m *Message) (refused []refusal, err error) {
 	conn, err := httpclient.Dialer(e.opts.AllowPrivate).DialContext(ctx, "tcp", e.opts.Server)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer conn.Close() //nolint:errcheck // what counts is the server's word
 	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
@@ -96,49 +119,69 @@ func (e *Email) send(ctx context.Context, m *Message) (err error) {
 	if e.opts.TLS == "tls" {
 		secured := tls.Client(conn, e.tls())
 		if err := secured.HandshakeContext(ctx); err != nil {
-			return err
+			return nil, err
 		}
 		conn = secured
 	}
 	c, err := smtp.NewClient(conn, e.host)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer c.Close() //nolint:errcheck // as above
 	if e.opts.TLS == "starttls" {
 		if ok, _ := c.Extension("STARTTLS"); !ok {
-			return syncline.Errorf(syncline.Rejected, "channel_insecure", "%s offers no STARTTLS", e.opts.Server).
+			return nil, syncline.Errorf(syncline.Rejected, "channel_insecure", "%s offers no STARTTLS", e.opts.Server).
 				WithFix("tls: tls where the port expects TLS from the start; tls: none for a relay in the local network")
 		}
 		if err := c.StartTLS(e.tls()); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	if e.opts.User != "" {
 		if err := c.Auth(smtp.PlainAuth("", e.opts.User, e.opts.Password, e.host)); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	if err := c.Mail(e.from.Address); err != nil {
-		return err
+		return nil, err
 	}
-	for _, to := range e.to {
-		if err := c.Rcpt(to.Address); err != nil {
-			return err
-		}
+	if refused, err = e.recipients(c); err != nil {
+		return nil, err
 	}
 	w, err := c.Data()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if _, err := w.Write(e.write(m)); err != nil {
-		return err
+		return nil, err
 	}
 	if err := w.Close(); err != nil {
-		return err
+		return nil, err
 	}
 	_ = c.Quit() // the server has the mail
-	return nil
+	return refused, nil
+}
+
+// recipients names the recipients, and returns those that were refused. Where all were, that is an error: one that may be over soon, if
+// any of them is.
+func (e *Email) recipients(c *smtp.Client) (refused []refusal, err error) {
+	for _, to := range e.to {
+		var reply *textproto.Error
+		if err := c.Rcpt(to.Address); errors.As(err, &reply) {
+			refused = append(refused, refusal{to.Address, reply})
+		} else if err != nil {
+			return nil, err
+		}
+	}
+	if len(refused) < len(e.to) {
+		return refused, nil
+	}
+	for _, r := range refused {
+		if r.reply.Code < 500 {
+			return nil, r.reply
+		}
+	}
+	return nil, refused[0].reply
 }
 
 func (e *Email) tls() *tls.Config {

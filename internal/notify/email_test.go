@@ -2,6 +2,7 @@ package notify
 
 import (
 	"bufio"
+	"cmp"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -10,6 +11,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"io"
+	"log/slog"
 	"math/big"
 	"mime"
 	"net"
@@ -31,7 +33,7 @@ type mailServer struct {
 	implicit bool
 	offers   []string
 	login    string
-	// answers are given instead, by the first word of a command.
+	// answers are given instead, by a command or its first word.
 	answers map[string]string
 
 	mu       sync.Mutex
@@ -94,7 +96,7 @@ func (m *mailServer) serve(conn net.Conn) {
 		m.commands = append(m.commands, line)
 		m.mu.Unlock()
 		word, _, _ := strings.Cut(line, " ")
-		switch answer := m.answers[word]; {
+		switch answer := cmp.Or(m.answers[line], m.answers[word]); {
 		case answer != "":
 			say(answer)
 		case word == "EHLO":
@@ -264,6 +266,38 @@ func TestMailServersThatRefuse(t *testing.T) {
 				if c.code == "channel_insecure" && strings.HasPrefix(command, "AUTH") {
 					t.Errorf("the password was sent in plain text")
 				}
+			}
+		})
+	}
+}
+
+// TestARefusedRecipientKeepsMailFromNobodyElse: the others get it, and it is said who does not. Where all are refused, one who may be taken
+// later decides.
+func TestARefusedRecipientKeepsMailFromNobodyElse(t *testing.T) {
+	const ops, oncall = "RCPT TO:<ops@example.com>", "RCPT TO:<oncall@example.com>"
+	for name, c := range map[string]struct {
+		answers map[string]string
+		answer  Answer
+		code    string
+	}{
+		"the first":          {map[string]string{ops: "550 5.1.1 no such user"}, "127.0.0.1 took the mail, not for ops@example.com (550: 5.1.1 no such user)", ""},
+		"the last, for now":  {map[string]string{oncall: "452 4.2.2 full"}, "127.0.0.1 took the mail, not for oncall@example.com (452: 4.2.2 full)", ""},
+		"all, one for now":   {map[string]string{ops: "550 5.1.1 no such user", oncall: "450 4.2.0 later"}, "", "channel_unavailable"},
+		"all, and for good":  {map[string]string{ops: "550 5.1.1 no such user", oncall: "553 no"}, "", "channel_rejected"},
+		"one, then the body": {map[string]string{ops: "550 5.1.1 no such user", "DATA": "554 no"}, "", "channel_rejected"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			server, pool := newMailServer(t, &mailServer{answers: c.answers})
+			var log strings.Builder
+			o := server.options(pool)
+			o.TLS, o.Logger = "none", slog.New(slog.NewTextHandler(&log, nil))
+			answer, err := sendMail(t, o, &news)
+			if answer != c.answer || (err == nil) != (c.code == "") || err != nil && syncline.CodeOf(err) != c.code {
+				t.Errorf("Send = %q, %v, want %q, %s", answer, err, c.answer, c.code)
+			}
+			_, mails, _ := server.got()
+			if delivered := c.code == ""; (len(mails) == 1) != delivered || strings.Contains(log.String(), "recipient=") != delivered {
+				t.Errorf("the server got %d mails, the log has %q", len(mails), &log)
 			}
 		})
 	}
