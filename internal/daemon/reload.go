@@ -164,11 +164,13 @@ func (d *Daemon) retire(captures *crew, now, was *set) {
 			d.log.Warn("log of a source that is gone did not close cleanly", "source", s.system.Name, "err", err)
 		}
 	}
+	d.dropClients(now)
 }
 
 // abandon closes what was made for a set that is not used.
 func (d *Daemon) abandon(made, was *set, why error) error {
 	d.dismiss(made, was)
+	d.dropClients(was)
 	for _, s := range made.sources {
 		if was.source(s.system.Name) == nil {
 			if err := closeStream(s); err != nil {

@@ -30,9 +30,29 @@ func (d *Daemon) client(sys *config.System) (*httppoll.Client, error) {
 	}
 	c, err := httppoll.NewClient(serviceClient(sys), d.log)
 	if err == nil && d.services != nil { // there is none where the configuration is only checked
+		d.dropClientLocked(sys.Name)
 		d.services[sys.Name] = service{sys.Service, c}
 	}
 	return c, err
+}
+
+// dropClients forgets the clients of services that the set does not ask, or not in that way, and what they log in with.
+func (d *Daemon) dropClients(but *set) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for name, known := range d.services {
+		if s := but.source(name); s == nil || !config.Same(known.of, s.system.Service) {
+			d.dropClientLocked(name)
+		}
+	}
+}
+
+// dropClientLocked forgets a client. A source that still uses it can go on: only connections that are idle end.
+func (d *Daemon) dropClientLocked(name string) {
+	if known, ok := d.services[name]; ok {
+		known.client.Close()
+		delete(d.services, name)
+	}
 }
 
 // serviceSource returns what opens a service.

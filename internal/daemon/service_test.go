@@ -349,6 +349,19 @@ rules:` + rules
 	}
 	count("article", 3)
 	count("price", 3)
+	clients := func() int { d.mu.Lock(); defer d.mu.Unlock(); return len(d.services) }
+	if n := clients(); n != 1 {
+		t.Errorf("there are %d clients, want that of the one service", n)
+	}
+	apply(head + `
+systems:
+  shop: {type: http, capture: {mode: push, entities: {sale: {key: [id]}}}}
+  dw: {type: sqlite, url: "sqlite:dw.db"}
+rules:
+  - {id: s, from: shop/sale, to: dw/sale, create: true}`)
+	if n := clients(); n != 0 {
+		t.Errorf("%d clients are left of a service that is gone", n)
+	}
 }
 
 // syncWriter is a buffer for several goroutines.
