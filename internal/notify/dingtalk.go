@@ -62,13 +62,23 @@ func (d *DingTalk) signed() *url.URL {
 	return &to
 }
 
+// dingTalkMessage is what the robot takes: of type text here.
+type dingTalkMessage struct {
+	Type string       `json:"msgtype"`
+	Text dingTalkText `json:"text"`
+}
+
+type dingTalkText struct {
+	Content string `json:"content"`
+}
+
 // Send delivers a message.
 func (d *DingTalk) Send(ctx context.Context, m *Message) (Answer, error) {
 	content := m.Subject + "\n\n" + m.Body
 	if !strings.Contains(content, d.keyword) {
 		content = d.keyword + "\n" + content
 	}
-	document, err := json.Marshal(map[string]any{"msgtype": "text", "text": map[string]string{"content": content}})
+	document, err := json.Marshal(dingTalkMessage{"text", dingTalkText{content}})
 	if err != nil {
 		return "", fmt.Errorf("write the message: %w", err)
 	}

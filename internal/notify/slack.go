@@ -28,9 +28,14 @@ func NewSlack(o SlackOptions) (*Slack, error) {
 // slackText escapes what Slack takes for markup: a name can neither mention people nor be a link.
 var slackText = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;")
 
+// slackMessage is what a webhook takes.
+type slackMessage struct {
+	Text string `json:"text"`
+}
+
 // Send delivers a message.
 func (s *Slack) Send(ctx context.Context, m *Message) (Answer, error) {
-	document, err := json.Marshal(map[string]any{"text": "*" + slackText.Replace(strings.ReplaceAll(m.Subject, "*", "∗")) + "*\n" + slackText.Replace(m.Body)})
+	document, err := json.Marshal(slackMessage{"*" + slackText.Replace(strings.ReplaceAll(m.Subject, "*", "∗")) + "*\n" + slackText.Replace(m.Body)})
 	if err != nil {
 		return "", fmt.Errorf("write the message: %w", err)
 	}
