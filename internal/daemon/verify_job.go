@@ -39,7 +39,10 @@ type verification struct {
 
 	mu    sync.Mutex
 	parts []verify.Part // a copy of what is worked on
-	kept  int           // differences that were saved
+
+	// unsaved are what was counted and is not in the state store yet, kept is how many differences are. Both are of who carries it out.
+	unsaved []state.Difference
+	kept    int
 }
 
 // verifier carries out verifications.
@@ -181,7 +184,7 @@ func (d *Daemon) carryOutVerification(ctx context.Context, job *verification) {
 		status = state.VerificationCancelled
 	}
 	for try := 1; ; try++ { // whoever waits for its end would wait for ever
-		err := d.saveVerification(ctx, job, status, nil)
+		err := d.saveVerification(ctx, job, status)
 		if err == nil || ctx.Err() != nil {
 			break
 		}
@@ -213,12 +216,42 @@ func sleep(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-func (d *Daemon) saveVerification(ctx context.Context, job *verification, status string, found []state.Difference) error {
+// saveVerification writes down how far it is, with what was found since: counts and records are saved together.
+func (d *Daemon) saveVerification(ctx context.Context, job *verification, status string) error {
 	progress, err := json.Marshal(job.progress())
 	if err != nil {
 		return err
 	}
-	return d.state.SaveVerification(ctx, state.Verification{ID: job.id, Status: status, Progress: progress}, found)
+	keep, found := job.keep()
+	if err := d.state.SaveVerification(ctx, state.Verification{ID: job.id, Status: status, Progress: progress}, keep); err != nil {
+		return err
+	}
+	job.unsaved, job.kept = nil, job.kept+found
+	return nil
+}
+
+// keep are the unsaved that fit, and how many of them are new. What became of one that is kept always does.
+func (j *verification) keep() (keep []state.Difference, found int) {
+	for _, d := range j.unsaved {
+		if d.State == differenceFound {
+			if j.kept+found >= keepDifferences {
+				continue
+			}
+			found++
+		}
+		keep = append(keep, d)
+	}
+	return keep, found
+}
+
+// leave hands over what was found and not saved when the work on a part is cut: it was counted, and is not found again.
+func (v *verifying) leave(job *verification) {
+	job.unsaved, v.found = append(job.unsaved, v.found...), nil
+}
+
+// beginsAnew forgets what is not saved of a part that counts from nothing.
+func (j *verification) beginsAnew(part *verify.Part) {
+	j.unsaved = slices.DeleteFunc(j.unsaved, func(d state.Difference) bool { return d.Rule == part.Rule })
 }
 
 // verifyPart works on one part until it is over, or ctx ends. What does not answer is tried again; each page that was compared counts as
@@ -234,6 +267,7 @@ func (d *Daemon) verifyPart(ctx context.Context, job *verification, i int, part 
 		err := d.verifyOnce(ctx, job, i, part)
 		switch {
 		case ctx.Err() != nil:
+			job.publish(i, part) // the end of one that was cancelled is saved, with what was found
 			return
 		case err == nil:
 		case isTransient(err) && failures < verifyTries:
@@ -258,7 +292,7 @@ func (d *Daemon) verifyPart(ctx context.Context, job *verification, i int, part 
 		part.Ended = &now
 		job.publish(i, part)
 		d.noteVerified(ctx, job, part)
-		if err := d.saveVerification(ctx, job, state.VerificationRunning, nil); err != nil && ctx.Err() == nil {
+		if err := d.saveVerification(ctx, job, state.VerificationRunning); err != nil && ctx.Err() == nil {
 			d.log.Warn("the progress of a verification cannot be noted", "verification", job.id, "err", err)
 		}
 		return
@@ -289,6 +323,7 @@ func (d *Daemon) verifyOnce(ctx context.Context, job *verification, i int, part 
 		return err
 	}
 	defer v.close()
+	defer v.leave(job)
 	v.spec, v.part, v.pace.rate = &job.spec, part, job.spec.Rate
 	v.resumed = part.Phase != verify.PhaseWaiting
 	part.Again()
@@ -323,17 +358,11 @@ func (d *Daemon) verifyOnce(ctx context.Context, job *verification, i int, part 
 
 // save writes down how far the part is, with what was found since.
 func (v *verifying) save(ctx context.Context, job *verification) error {
-	found := v.found
-	if job.kept+len(found) > keepDifferences {
-		found = found[:max(0, keepDifferences-job.kept)]
+	v.leave(job)
+	if keep, _ := job.keep(); len(keep) < len(job.unsaved) {
 		v.part.Note(fmt.Sprintf("more than %d records differ: the others are counted and not kept", keepDifferences))
 	}
-	if err := v.d.saveVerification(ctx, job, state.VerificationRunning, found); err != nil {
-		return err
-	}
-	job.kept += len(found)
-	v.found = nil
-	return nil
+	return v.d.saveVerification(ctx, job, state.VerificationRunning)
 }
 
 // work goes through the phases, from the one that the part is in.
@@ -351,6 +380,7 @@ func (v *verifying) work(ctx context.Context, job *verification) error {
 	if p.Phase == verify.PhaseSource {
 		if p.After == "" { // it begins, also again
 			p.Tally, p.Samples = verify.Tally{}, nil
+			job.beginsAnew(p)
 		}
 		var err error
 		switch v.spec.Mode {

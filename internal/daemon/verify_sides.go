@@ -59,6 +59,8 @@ func (d *Daemon) verifySides(ctx context.Context, job *verification, i int, part
 	// A part that was cut begins anew: both sides are listed for each other.
 	*part = verify.Part{Rule: part.Rule, Route: part.Route, Entity: part.Entity, Object: part.Object, Estimate: part.Estimate, Started: part.Started,
 		Seconds: part.Seconds, Recent: part.Recent, Phase: verify.PhaseSource}
+	job.beginsAnew(part)
+	defer s.leave(job)
 	worked := time.Now()
 	s.show = func(context.Context) error {
 		part.Seconds += time.Since(worked).Seconds()

@@ -8,7 +8,9 @@ import (
 	"testing"
 
 	"syncline"
+	"syncline/internal/config"
 	"syncline/internal/ops"
+	"syncline/internal/state"
 	"syncline/internal/verify"
 )
 
@@ -112,5 +114,50 @@ func TestAVerificationGoesOnAfterAStop(t *testing.T) {
 	const want = "done equal=2998 missing=1 extra=1 different=1 2999:missing::found 5:different:name:found 9000:extra::found"
 	if got := verdictIn(t, d, &v); got != want {
 		t.Errorf("\n got %s\nwant %s", got, want)
+	}
+}
+
+// TestWhatWasFoundOutlivesAReload: a configuration that makes the route anew cuts the comparison; what was counted before that and not saved
+// yet is not found again, and is among the differences all the same.
+func TestWhatWasFoundOutlivesAReload(t *testing.T) {
+	dir := t.TempDir()
+	text, target := itemsIn(t, dir, 500, "")
+	files := func(text string) []config.File { return []config.File{{Name: "syncline.yaml", Text: []byte(text)}} }
+	d, err := Open(t.Context(), Options{Config: read(t, dir, text), Files: files(text), Dir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	stop := run(t, d)
+	t.Cleanup(func() { stop(); closeDaemon(t, d) })
+	eventuallyEqual(t, d, 500)
+	execute(t, target, `UPDATE item SET name = 'other' WHERE id = 5`)
+	v, err := d.Engine().StartVerification(t.Context(), ops.VerificationRequest{Rate: 200}) // a page, and a second until the next one
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "a page is compared", func() bool {
+		v, err = d.Engine().Verification(t.Context(), v.ID)
+		return err == nil && v.Total.Different == 1
+	})
+	if _, err := d.Apply(t.Context(), Application{By: "test", Files: files(strings.Replace(text, "create: true", "create: true, batch: {max_rows: 77}", 1))}); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the verification ends", func() bool {
+		v, err = d.Engine().Verification(t.Context(), v.ID)
+		return err == nil && v.Status != state.VerificationRunning
+	})
+	if got, want := verdictIn(t, d, &v), "done equal=499 different=1 5:different:name:found"; got != want {
+		t.Errorf("\n got %s\nwant %s", got, want)
+	}
+}
+
+// TestWhatIsKeptIsBounded: records beyond the bound are left out, what became of one that is kept is not.
+func TestWhatIsKeptIsBounded(t *testing.T) {
+	t.Parallel()
+	job := &verification{kept: keepDifferences - 1, unsaved: []state.Difference{
+		{Key: "1", State: differenceFound}, {Key: "2", State: differenceFound}, {Key: "3", State: differenceRepaired}}}
+	keep, found := job.keep()
+	if len(keep) != 2 || keep[0].Key != "1" || keep[1].Key != "3" || found != 1 {
+		t.Errorf("kept are %v, of which %d are new", keep, found)
 	}
 }
