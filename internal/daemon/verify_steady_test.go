@@ -161,3 +161,38 @@ func TestWhatIsKeptIsBounded(t *testing.T) {
 		t.Errorf("kept are %v, of which %d are new", keep, found)
 	}
 }
+
+// TestSteadyVerificationsTakeNoRoom: however many rules are compared all the time, others are verified.
+func TestSteadyVerificationsTakeNoRoom(t *testing.T) {
+	t.Parallel()
+	v := newVerifier()
+	for i := range maxVerifications {
+		v.hold(&verification{id: fmt.Sprint("continuous-", i), spec: verify.Spec{Mode: verify.Continuous}})
+	}
+	for i := range maxVerifications {
+		if err := v.add(&verification{id: fmt.Sprint("verify-", i), spec: verify.Spec{Mode: verify.Full}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := v.add(&verification{id: "more"}); syncline.CodeOf(err) != "verifications_exhausted" {
+		t.Errorf("one more = %v", err)
+	}
+}
+
+// TestAVerificationThatCannotGoOnFails at the next start, instead of being under way for ever.
+func TestAVerificationThatCannotGoOnFails(t *testing.T) {
+	dir := t.TempDir()
+	text, _ := itemsIn(t, dir, 1, "")
+	c := load(t, dir, text)
+	d, stop := runningUntil(t, c)
+	eventually(t, "it works", func() bool { ready, _ := d.Engine().Ready(t.Context()); return ready })
+	if err := d.state.AddVerification(t.Context(), state.Verification{ID: "verify-1", Status: state.VerificationRunning, Spec: []byte("{}"), Progress: []byte("{}")}); err != nil {
+		t.Fatal(err)
+	}
+	stop()
+	d = running(t, c)
+	eventually(t, "it fails", func() bool {
+		v, err := d.state.Verification(t.Context(), "verify-1")
+		return err == nil && v.Status == state.VerificationFailed
+	})
+}
