@@ -80,9 +80,9 @@ func (d *Daemon) startVerificationAs(ctx context.Context, id string, spec verify
 }
 
 // verified are the parts of a verification of the named rules, of all that work without any name.
-func (d *Daemon) verified(names_ []string) ([]verify.Part, error) {
+func (d *Daemon) verified(rules []string) ([]verify.Part, error) {
 	set := d.set()
-	for _, name := range names_ {
+	for _, name := range rules {
 		r := set.config.Rule(name)
 		switch {
 		case r == nil:
@@ -95,7 +95,7 @@ func (d *Daemon) verified(names_ []string) ([]verify.Part, error) {
 	for _, rt := range set.routes {
 		for i := range rt.compiled {
 			c := &rt.compiled[i]
-			if len(names_) > 0 && !slices.ContainsFunc(names_, func(name string) bool { return ops.OfRule(name, c.ID) }) {
+			if len(rules) > 0 && !slices.ContainsFunc(rules, func(name string) bool { return ops.OfRule(name, c.ID) }) {
 				continue
 			}
 			if rt.pair != nil && rt.source.system.Name != rt.rules[0].From[0].System {

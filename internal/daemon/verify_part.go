@@ -185,7 +185,7 @@ func (v *verifying) page(ctx context.Context, b *syncline.Batch) error {
 	var rows []syncline.Row
 	var ends []int // of each event's rows
 	var of []int   // the events
-	var close []candidate
+	var unequal []candidate
 	var schema *syncline.Schema
 	for i := range b.Events {
 		ev := &b.Events[i]
@@ -211,7 +211,7 @@ func (v *verifying) page(ctx context.Context, b *syncline.Batch) error {
 		case err != nil && syncline.ClassOf(err) == syncline.Transient:
 			return err
 		case err != nil: // it is parked, or will be
-			close = append(close, candidate{key: key})
+			unequal = append(unequal, candidate{key: key})
 			v.remember(binding, ev)
 			continue
 		case len(made) == 0:
@@ -245,13 +245,13 @@ func (v *verifying) page(ctx context.Context, b *syncline.Batch) error {
 			}
 			if !equal {
 				key, _ := b.Events[i].Key()
-				close = append(close, candidate{key: key})
+				unequal = append(unequal, candidate{key: key})
 				continue
 			}
 			v.equal(enriched)
 		}
 	}
-	return v.look(ctx, close)
+	return v.look(ctx, unequal)
 }
 
 // remember takes note of a record's target key although nothing is made of it: it is not one that nobody makes.

@@ -105,7 +105,7 @@ func (s *sides) both(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("read the second side: %w", err)
 		}
-		var close []syncline.Key
+		var unequal []syncline.Key
 		for i := range rows {
 			equal := got[i] != nil
 			if equal {
@@ -116,9 +116,9 @@ func (s *sides) both(ctx context.Context) error {
 				continue
 			}
 			k, _ := rows[i].Key()
-			close = append(close, k)
+			unequal = append(unequal, k)
 		}
-		return s.look(ctx, close)
+		return s.look(ctx, unequal)
 	})
 	if err != nil || s.spec.Mode == verify.Sampled {
 		return err
@@ -126,14 +126,14 @@ func (s *sides) both(ctx context.Context) error {
 	s.part.Enter(verify.PhaseTarget)
 	return s.list(ctx, 1, func(rows []syncline.Row) error {
 		s.part.Target += int64(len(rows))
-		var close []syncline.Key
+		var unequal []syncline.Key
 		for i := range rows {
 			k, _ := (syncline.Row{Schema: s.schemas[0], Values: rows[i].Values}).Key()
 			if !s.seen.Has(k) {
-				close = append(close, k)
+				unequal = append(unequal, k)
 			}
 		}
-		return s.look(ctx, close)
+		return s.look(ctx, unequal)
 	})
 }
 
