@@ -8,7 +8,7 @@ TIMEOUT ?= 15m
 build: ## the binary, as it is released
 	CGO_ENABLED=0 $(GO) build -trimpath -o syncline ./cmd/syncline
 
-servers: ## PostgreSQL, Redis, npm and promtool, from PATH or installed
+servers: ## PostgreSQL, Redis, npm, promtool and openssl, from PATH or installed
 	@./tools/servers
 
 validator: servers ## of the OpenAPI document, from npm
