@@ -40,6 +40,16 @@ func (r *reader) saw(row []syncline.Value) Seen {
 	return one
 }
 
+// marked reports whether the row has a watermark, without which polls do not see it.
+func (r *reader) marked(row []syncline.Value) bool {
+	for _, name := range r.entity.Watermark {
+		if row[r.schema.Index(name)].IsNull() {
+			return false
+		}
+	}
+	return true
+}
+
 // event returns what happened to the record; ok is false where nothing did.
 func (r *reader) event(row []syncline.Value, is Seen, was Seen, known bool) (e syncline.Event, ok bool) {
 	if known && was.State == is.State && was.Hash != nil && bytes.Equal(was.Hash, is.Hash) {

@@ -267,16 +267,43 @@ func (s *Source) readRows(ctx context.Context, e *Entity, t Table, r *run, b *sy
 		if one.State == Live && !r.Silent {
 			b.Events = append(b.Events, syncline.Event{Op: syncline.OpSnapshot, Schema: rd.schema, Ordinal: uint32(len(b.Events) + 1), After: row.Values})
 		}
-		if row.Above { // it has changed since: rules that do not want the copy want to hear of it
+		if row.Above && rd.marked(row.Values) { // it has changed since: rules that do not want the copy want to hear of it
 			one.Hash = nil
 		}
 		seen = append(seen, one)
 		r.After = &row.Place
 	}
-	if r.initial() && e.Compare {
+	switch {
+	case !e.Compare:
+	case r.initial():
 		err = s.note(ctx, e.Name, seen)
+	default:
+		err = s.notice(ctx, e.Name, seen)
 	}
 	return !page.More, err
+}
+
+// notice takes note that there are records which no poll has told of: only so does a sweep know that they are gone, should they go before
+// a poll sees them. What they hold is not noted: the run may be for some routes only, and to the others it is still news.
+func (s *Source) notice(ctx context.Context, entity string, seen []Seen) error {
+	keys := make([]syncline.Key, len(seen))
+	for i := range seen {
+		keys[i] = seen[i].Key
+	}
+	known, err := s.opt.Memory.Known(ctx, s.opt.Name, entity, keys)
+	if err != nil {
+		return err
+	}
+	var news []Seen
+	for _, one := range seen {
+		if _, is := known[one.Key]; !is && one.State == Live {
+			news = append(news, Seen{Key: one.Key, State: Live})
+		}
+	}
+	if len(news) == 0 {
+		return nil
+	}
+	return s.note(ctx, entity, news)
 }
 
 // startOf is where polls go on that begin after a copy which begins now.
@@ -315,7 +342,9 @@ func (s *Source) readKeys(ctx context.Context, t Table, r *run, b *syncline.Batc
 		ev.Schema, ev.Ordinal = rd.schema, uint32(len(b.Events)+1)
 		b.Events = append(b.Events, ev)
 	}
+	var seen []Seen
 	for _, row := range found.Rows {
+		seen = append(seen, rd.saw(row))
 		if e.Deleted.Is(rd.schema, row) {
 			add(syncline.Event{Op: syncline.OpAbsent, Before: keyOnly(rd.schema, row)})
 			continue
@@ -328,7 +357,10 @@ func (s *Source) readKeys(ctx context.Context, t Table, r *run, b *syncline.Batc
 	if found.Refused > 0 {
 		s.log.Warn("keys that are not of the table get no answer", "entity", r.Entity, "run", r.ID, "keys", found.Refused)
 	}
-	return len(r.Keys) == 0, nil
+	if e.Compare {
+		err = s.notice(ctx, e.Name, seen)
+	}
+	return len(r.Keys) == 0, err
 }
 
 // keyOnly is the row without everything but its key.

@@ -83,8 +83,8 @@ func (s *Source) sweepStep(ctx context.Context) (b *syncline.Batch, err error) {
 	return s.ended(&w.run, w.events, err)
 }
 
-// sweepKeys reads the next keys. A record that nobody knows of was missed by polls, since it came with an old watermark or with none: it
-// is read and told of.
+// sweepKeys reads the next keys. A record that nobody knows of, or only that it is there, was missed by polls, since it came with an old
+// watermark or with none: it is read and told of.
 func (s *Source) sweepKeys(ctx context.Context, w *sweeping) (*syncline.Batch, error) {
 	page, err := w.table.Read(ctx, Range{ByKey: true, KeysOnly: true, After: w.after, Rows: s.opt.PageRows, Bytes: pageBytes})
 	if err != nil {
@@ -106,8 +106,8 @@ func (s *Source) sweepKeys(ctx context.Context, w *sweeping) (*syncline.Batch, e
 		return nil, err
 	}
 	missed := slices.DeleteFunc(keys, func(k syncline.Key) bool {
-		_, is := known[k]
-		return is
+		one, is := known[k]
+		return is && (len(one.Hash) > 0 || one.State != Live)
 	})
 	var rows []Row
 	for some := range slices.Chunk(missed, LookupKeys) {

@@ -169,7 +169,7 @@ func testFlags(t *testing.T, h Harness) {
 // testNulls: rows without a watermark are warned of, and brought by a sweep.
 func testNulls(t *testing.T, h Harness) {
 	db := h.New(t)
-	db.Exec(t, "CREATE TABLE item (id INTEGER PRIMARY KEY, n INTEGER)", "INSERT INTO item VALUES (1, 1)")
+	db.Exec(t, "CREATE TABLE item (id INTEGER PRIMARY KEY, n INTEGER)", "INSERT INTO item VALUES (1, 1), (3, NULL)")
 	f := follow(t, db, poll.Entity{Name: "item", Table: "item", Watermark: []string{"n"}, Compare: true})
 	f.open()
 	f.poll("item")

@@ -102,6 +102,14 @@ func testRandom(t *testing.T, h Harness) {
 				f.start(syncline.Run{Kind: syncline.RunSweep, Entity: "item", Force: true})
 				asked++
 			},
+			"full": func(*rapid.T) {
+				f.start(syncline.Run{Kind: syncline.RunFull, Entity: "item"})
+				asked++
+			},
+			"keys": func(*rapid.T) {
+				f.start(syncline.Run{Kind: syncline.RunKeys, Entity: "item", Keys: []syncline.Key{syncline.Key(fmt.Sprint(id()))}})
+				asked++
+			},
 			"read": func(*rapid.T) {
 				if asked > 0 {
 					asked--

@@ -65,7 +65,7 @@ func testRuns(t *testing.T, h Harness) {
 	f.append(true)
 	f.crash()
 	f.db.Exec(t, "UPDATE item SET name = 'y', at = "+at(200)+" WHERE id IN (1, 20)")
-	want(t, "a poll beside the copy", f.poll("item")[:1], "created 10|x|2026-01-01 00:01:49")
+	want(t, "a poll beside the copy", f.poll("item")[:1], "created 15|x|2026-01-01 00:01:54")
 	f.until(full)
 	first, rows := 0, 0
 	for _, b := range f.log {
@@ -88,6 +88,28 @@ func testRuns(t *testing.T, h Harness) {
 			t.Errorf("run %+v: %v", r, err)
 		}
 	}
+}
+
+// testRunsBeforePolls: a record that a run has brought before any poll saw it is known: where it goes before one does, a sweep tells, and where
+// it stays, those who did not ask for the run hear of it, by a poll or by a sweep.
+func testRunsBeforePolls(t *testing.T, h Harness) {
+	f := begun(t, h, item, insert(1, "a", 100))
+	f.db.Exec(t, insert(2, "b", 101), insert(3, "c", 102), "INSERT INTO item VALUES (4, 'imported', '2020-01-01 00:00:00')")
+	want(t, "a copy", f.events(syncline.Run{Kind: syncline.RunFull, Entity: "item", Routes: []string{"r"}}), "snapshot 1|a|2026-01-01 00:01:40",
+		"snapshot 2|b|2026-01-01 00:01:41", "snapshot 3|c|2026-01-01 00:01:42", "snapshot 4|imported|2020-01-01 00:00:00")
+	f.db.Exec(t, insert(5, "e", 103))
+	want(t, "a record", f.events(syncline.Run{Kind: syncline.RunKeys, Entity: "item", Keys: []syncline.Key{"1", "5"}}), "repair 1|a|2026-01-01 00:01:40",
+		"repair 5|e|2026-01-01 00:01:43")
+	f.crash()
+	f.db.Exec(t, "DELETE FROM item WHERE id IN (2, 5)")
+	sweep := syncline.Run{Kind: syncline.RunSweep, Entity: "item"}
+	want(t, "a sweep", f.events(sweep), "deleted 2||", "deleted 5||", "updated 3|c|2026-01-01 00:01:42", "updated 4|imported|2020-01-01 00:00:00")
+	want(t, "another", f.events(sweep))
+	f.db.Exec(t, insert(6, "f", 104))
+	want(t, "another record", f.events(syncline.Run{Kind: syncline.RunKeys, Entity: "item", Keys: []syncline.Key{"6"}}), "repair 6|f|2026-01-01 00:01:44")
+	want(t, "a poll", f.poll("item"), "updated 6|f|2026-01-01 00:01:44")
+	want(t, "another poll", f.poll("item"))
+	want(t, "what a target holds", f.mirror("item"), f.db.Rows(t, "SELECT id, name, at FROM item")...)
 }
 
 // testFirstCopy: rows that change while the first copy is read are not missed by those who do not want the copy.
