@@ -194,9 +194,10 @@ func (s *Source) chunk(ctx context.Context, at int) (*syncline.Batch, error) {
 			EmptyBefore: r.Empty, Cut: r.From != ""}
 	}
 	var last bool
+	over := pace.End && !r.Silent && r.Kind != syncline.RunKeys
 	switch {
-	case pace.End && r.Kind == syncline.RunFull:
-		last, b.Chunk.Cut = true, true
+	case over:
+		last, b.Chunk.Cut, b.Chunk.Reset = true, true, false
 	case r.Kind == syncline.RunKeys:
 		last, err = s.readKeys(ctx, t, &next, b)
 	default:
@@ -213,7 +214,13 @@ func (s *Source) chunk(ctx context.Context, at int) (*syncline.Batch, error) {
 	if b.Chunk != nil {
 		b.Chunk.Last = last
 	}
-	if last {
+	switch {
+	case last && over && r.initial(): // the entity has yet to be made ready: of what was not copied is only taken note
+		rest := baseline(r.Entity)
+		rest.After, rest.Start = r.After, r.Start
+		s.end(at)
+		s.checkpoint.Runs = slices.Insert(s.checkpoint.Runs, at, rest)
+	case last:
 		if r.initial() {
 			state := s.checkpoint.Entities[r.Entity]
 			state.Ready, state.Progress = true, *r.Start
@@ -222,6 +229,9 @@ func (s *Source) chunk(ctx context.Context, at int) (*syncline.Batch, error) {
 	}
 	return s.seal(b)
 }
+
+// baseline is the run that takes note of what there is of an entity.
+func baseline(entity string) run { return run{ID: "baseline-" + entity, Entity: entity, Silent: true} }
 
 // failedChunk ends a run that cannot be done. An entity that cannot be made ready stops the source: everything of it depends on that.
 func (s *Source) failedChunk(at int, err error) (*syncline.Batch, error) {

@@ -223,7 +223,7 @@ func (s *Source) admit(ctx context.Context) error {
 		routes, wanted := s.opt.InitialRoutes[name]
 		r := run{ID: "snapshot-" + name, Kind: syncline.RunSnapshot, Entity: name, Routes: slices.Clone(routes), Empty: true}
 		if s.begun || !s.opt.Snapshot || s.opt.InitialRoutes != nil && !wanted {
-			r = run{ID: "baseline-" + name, Entity: name, Silent: true}
+			r = baseline(name)
 		}
 		first = append(first, r)
 	}

@@ -325,3 +325,42 @@ func testPace(t *testing.T, h Harness) {
 		t.Errorf("a run from a key of two parts: %v", err)
 	}
 }
+
+// testGivenUp: the first copy can be given up, before its first chunk and later; the rest is taken note of, and polls go on from there.
+func testGivenUp(t *testing.T, h Harness) {
+	for chunks := range 2 {
+		db := h.New(t)
+		db.Exec(t, table)
+		for i := range 20 {
+			db.Exec(t, insert(i+1, "x", 100+i))
+		}
+		f := follow(t, db, item)
+		f.opt.Snapshot = true
+		f.open()
+		f.src.Pace("snapshot-item", syncline.Pace{Upto: uint32(chunks), Rows: 3})
+		for range 1 + chunks { // the identity, and what is copied
+			f.next()
+		}
+		f.append(true)
+		f.src.Pace("snapshot-item", syncline.Pace{End: true})
+		if b := f.next(); b.Chunk == nil || b.Chunk.Run != "snapshot-item" || !b.Chunk.Last || !b.Chunk.Cut || len(b.Events) > 0 {
+			t.Fatalf("the last chunk: %+v, %d events", b.Chunk, len(b.Events))
+		}
+		f.append(true)
+		f.crash()
+		db.Exec(t, "UPDATE item SET name = 'y', at = "+at(200)+" WHERE id = 2")
+		from := len(f.log)
+		f.poll("item")
+		var changed []string
+		if chunks > 0 { // the record was copied as it was before
+			changed = append(changed, "updated 2|y|2026-01-01 00:03:20")
+		}
+		want(t, "of what changed before the rest was read", told(f.log[from:]), changed...)
+		db.Exec(t, insert(30, "new", 201))
+		want(t, "after that", f.poll("item"), "created 30|new|2026-01-01 00:03:21")
+		want(t, "a sweep", f.events(syncline.Run{Kind: syncline.RunSweep, Entity: "item"}))
+		if copied := len(told(f.log[:from])); copied != 3*chunks {
+			t.Errorf("%d records were copied, want %d", copied, 3*chunks)
+		}
+	}
+}
