@@ -3,10 +3,13 @@ package polltest
 
 import (
 	"context"
+	"errors"
+	"os"
 	"path/filepath"
 	"slices"
 	"sort"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -68,9 +71,34 @@ func follow(t testing.TB, db Database, entities ...poll.Entity) *follower {
 	return f
 }
 
+// newStore is the file of a state store that nothing is in. Making one takes longer than most of the tests.
+var newStore = sync.OnceValues(func() (file []byte, err error) {
+	dir, err := os.MkdirTemp("", "polltest")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	path := filepath.Join(dir, "state.db")
+	store, err := state.Open(context.Background(), state.Options{Path: path})
+	if err != nil {
+		return nil, err
+	}
+	if err := store.Close(); err != nil { // which brings everything into the one file
+		return nil, err
+	}
+	return os.ReadFile(path)
+})
+
+// remember makes a state store at the path.
 func (f *follower) remember(path string) {
 	f.t.Helper()
-	var err error
+	file, err := newStore()
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	if err := os.WriteFile(path, file, 0o600); err != nil {
+		f.t.Fatal(err)
+	}
 	if f.store, err = state.Open(context.Background(), state.Options{Path: path}); err != nil {
 		f.t.Fatal(err)
 	}
