@@ -220,9 +220,11 @@ func (a *api) status(ctx context.Context, _ *struct{}) (*reply[Status], error) {
 		return answer(ctx, a, s, err)
 	}
 	routes, err := a.engine.Routes(ctx)
-	if err == nil {
-		s.Warnings, err = a.warnings(ctx)
+	if err != nil {
+		return answer(ctx, a, s, err)
 	}
+	reach, err := a.warnings(ctx)
+	s.Warnings = append(s.Warnings, reach...)
 	s.Routes, s.Systems = summarize(routes), some(s.Systems)
 	return answer(ctx, a, s, err)
 }

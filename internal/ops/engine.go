@@ -107,7 +107,8 @@ type Status struct {
 	Routes        RouteSummary   `json:"routes"`
 	// Pauses are what is paused, whether it holds a route back or not.
 	Pauses []Pause `json:"pauses,omitempty" nullable:"false"`
-	// Warnings are what an operator should know about who can reach the API. They are left to the API, too.
+	// Warnings are what an operator should know and what is no system's or route's: channels that take no alerts, and who can reach the
+	// API, which the API adds.
 	Warnings []string `json:"warnings,omitempty" nullable:"false"`
 }
 

@@ -289,14 +289,15 @@ func TestClientReadsWhatTheEngineSays(t *testing.T) {
 		{ID: "x", State: RouteNeedsSync}, {ID: "y", State: RouteDegraded}, {ID: "z", State: RouteStarting}, {ID: "off", State: RouteDisabled},
 	}
 	systems := []SystemStatus{{Name: "crm", Type: "postgres", State: "running", Since: noon, Log: &LogStatus{First: 1, Last: 12, Bytes: 4096, Position: "1/AB/3", Commit: 0xAB, Captured: 77, Rate: 3.5}}}
-	f := &fake{status: Status{Version: "v1.2.3", Started: noon, UptimeSeconds: 60, Systems: systems}, list: routes}
+	undelivered := "alerts are not delivered through channel ops, 3 wait"
+	f := &fake{status: Status{Version: "v1.2.3", Started: noon, UptimeSeconds: 60, Systems: systems, Warnings: []string{undelivered}}, list: routes}
 	c, _ := serve(t, f)
 	ctx := t.Context()
 
 	status, err := c.Status(ctx)
 	must(t, err)
 	want := f.status
-	want.Warnings = []string{"there are no tokens: whoever can connect from this machine can do everything (syncline token create)"}
+	want.Warnings = []string{undelivered, "there are no tokens: whoever can connect from this machine can do everything (syncline token create)"}
 	want.Routes = RouteSummary{Total: 6, Running: 1, Starting: 1, Degraded: 1, Halted: 1, NeedsSync: 1, Disabled: 1, Parked: 3, LagEvents: 30, LagSeconds: 9}
 	if diff := cmp.Diff(want, status); diff != "" {
 		t.Errorf("Status (-want +got):\n%s", diff)
