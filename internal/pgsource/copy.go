@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -18,7 +20,8 @@ type copier struct {
 	mode copyMode
 	// parts is sent to and closed by the reader. One part is read ahead.
 	parts  chan part
-	err    error // valid once parts is closed
+	err    error         // valid once parts is closed
+	waits  *atomic.Int64 // Source.copying
 	cancel context.CancelFunc
 	done   sync.WaitGroup
 }
@@ -70,15 +73,17 @@ func (s *Source) startCopier(ctx context.Context, conn *pgx.Conn, runs []*progre
 		jobs = append(jobs, job{p, selectRows(t, sc, "", true, 0), sc, layout, undo})
 	}
 	reading, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	c := &copier{conn: conn, mode: mode, parts: make(chan part, 1), cancel: cancel}
+	c := &copier{conn: conn, mode: mode, parts: make(chan part, 1), waits: &s.copying, cancel: cancel}
 	c.done.Go(func() {
 		defer close(c.parts)
+		defer c.waits.Store(0)
 		for _, j := range jobs {
 			if c.err = c.read(reading, j, s.opt.ChunkRows); c.err != nil {
 				c.err = s.fault("copy "+j.schema.Table, c.err)
 				return
 			}
 		}
+		c.listen()
 		_, c.err = c.conn.Exec(reading, "COMMIT") // the tables are free before the last part is taken
 	})
 	s.copier = c
@@ -107,12 +112,16 @@ func (c *copier) read(ctx context.Context, j job, limit int) error {
 		size += n
 		return nil
 	}
+	c.listen()
 	err := readRows(ctx, c.conn.PgConn(), j.sql, j.layout, func(row []syncline.Value, n int) error {
+		c.waits.Store(0)
+		defer c.listen()
 		if j.undo.leavesOut(row) {
 			return nil
 		}
 		return add(row, n)
 	})
+	c.waits.Store(0)
 	if err != nil {
 		return err
 	}
@@ -128,6 +137,9 @@ func (c *copier) read(ctx context.Context, j job, limit int) error {
 	p.last = true
 	return send()
 }
+
+// listen notes that from now on it is the server who has to say something.
+func (c *copier) listen() { c.waits.Store(time.Now().UnixNano()) }
 
 func (c *copier) close() {
 	c.cancel()

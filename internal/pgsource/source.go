@@ -116,7 +116,9 @@ type Source struct {
 	listing *listing // of a source that is not opened, see List
 
 	confirmed atomic.Uint64 // a position of the epoch
-	spill     atomic.Bool   // the stream comes first
+	// copying is since when the copier waits for a word of the server, in Unix nanoseconds; 0 = it does not.
+	copying atomic.Int64
+	spill   atomic.Bool // the stream comes first
 	// looked is when Next last looked whether the tables are the same.
 	looked time.Time
 
@@ -204,14 +206,18 @@ func (s *Source) Confirm(p syncline.Position) {
 	}
 }
 
-// Heard is when the server was heard of last; zero while nothing is streamed, as during a copy. It is safe beside everything.
-func (s *Source) Heard() time.Time {
+// Heard is when the server was heard of last, by its stream or by the copy that goes before it, whichever is longer ago; zero while neither
+// waits for it. It is safe beside everything.
+func (s *Source) Heard() (at time.Time) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.stream == nil {
-		return time.Time{}
+	if s.stream != nil {
+		at = s.stream.wire.heard()
 	}
-	return s.stream.wire.heard()
+	s.mu.Unlock()
+	if since := s.copying.Load(); since != 0 && (at.IsZero() || at.UnixNano() > since) {
+		at = time.Unix(0, since)
+	}
+	return at
 }
 
 // Close implements syncline.Source.
