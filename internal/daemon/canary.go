@@ -44,14 +44,14 @@ func (d *Daemon) sendCanaries(ctx context.Context) {
 }
 
 // sendCanary sends one mark, and follows it until it is at every target or the next one is sent. One that gets nowhere, for whatever
-// reason, ages: that is what it is for.
+// reason, ages: that is what it is for. A target of events holds no cursor, so that nothing there could tell of it.
 func (d *Daemon) sendCanary(ctx context.Context, s *source, c *config.Canary) {
 	ctx, cancel := context.WithTimeout(ctx, c.Every)
 	defer cancel()
 	var routes []*route
 	sent := time.Now()
 	for _, r := range d.set().routes {
-		if r.source.stream == s.stream && len(d.pausesOf(r)) == 0 {
+		if r.source.stream == s.stream && !r.target.Type.Events() && len(d.pausesOf(r)) == 0 {
 			routes = append(routes, r)
 		}
 	}
@@ -127,12 +127,12 @@ func (d *Daemon) mark(ctx context.Context, s *source) (commit uint64, err error)
 	return markable.Mark(ctx)
 }
 
-// canaryOf is how long the last mark took through the route; nil where none was sent.
+// canaryOf is how long the last mark took through the route; nil where none is sent.
 func (d *Daemon) canaryOf(r *route, now time.Time) *time.Duration {
 	d.watched.mu.Lock()
 	defer d.watched.mu.Unlock()
-	w := d.watched.routes[r.id]
-	if w == nil || w.of != r || d.set().config.Health.Canary == nil {
+	w, c := d.watched.routes[r.id], d.set().config.Health.Canary
+	if w == nil || w.of != r || c == nil || !slices.Contains(c.Sources, r.source.system.Name) {
 		return nil
 	}
 	took, ok := w.canary.Takes(now)

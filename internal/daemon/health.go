@@ -122,7 +122,7 @@ func (d *Daemon) others(ctx context.Context, in *health.Input) error {
 	}
 	for _, s := range verified {
 		if rule := d.set().config.Rule(s.Labels["rule"]); rule != nil && s.Name == "verify_differences" && s.Value > 0 {
-			in.Differing = append(in.Differing, health.Differing{Rule: rule.ID, Target: rule.To.System, Records: int64(s.Value)})
+			in.Differing = append(in.Differing, health.Differing{Rule: rule.ID, Target: rule.Target(rule.From[0].System), Records: int64(s.Value)})
 		}
 	}
 	known, err := d.schedules.List(ctx)
@@ -130,9 +130,8 @@ func (d *Daemon) others(ctx context.Context, in *health.Input) error {
 		return err
 	}
 	for i := range known {
-		s := health.Schedule{ID: known[i].Plan.ID, Missed: missed(&known[i]), Failed: known[i].Standing.Failures}
-		if s.Missed > 0 || s.Failed > 0 {
-			in.Schedules = append(in.Schedules, s)
+		if missed, failed := trouble(&known[i]); missed > 0 || failed > 0 {
+			in.Schedules = append(in.Schedules, health.Schedule{ID: known[i].Plan.ID, Missed: missed, Failed: failed})
 		}
 	}
 	return nil

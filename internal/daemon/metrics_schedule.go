@@ -16,8 +16,8 @@ type scheduleMetrics struct {
 
 func newScheduleMetrics(d *Daemon) *scheduleMetrics {
 	return &scheduleMetrics{d: d,
-		missed:   desc("schedule_missed", "Occurrences of the schedule since its last run that was done of which none came.", "schedule"),
-		failures: desc("schedule_failures", "Runs of the schedule that failed or were interrupted since the last one that was done.", "schedule"),
+		missed:   desc("schedule_missed", "Occurrences of the schedule since its last run that was done of which none came; 0 while it is paused or disabled.", "schedule"),
+		failures: desc("schedule_failures", "Runs of the schedule that failed or were interrupted since the last one that was done; 0 while it is paused or disabled.", "schedule"),
 		next:     desc("schedule_next_timestamp_seconds", "When the next run is due, in Unix time; missing while the schedule is paused or disabled.", "schedule"),
 		last:     desc("schedule_last_timestamp_seconds", "When the newest run of the schedule's history began, in Unix time.", "schedule", "status"),
 	}
@@ -44,8 +44,9 @@ func (m *scheduleMetrics) Collect(ch chan<- prometheus.Metric) {
 	}
 	for i := range list {
 		s := &list[i]
-		gauge(m.missed, float64(missed(s)), s.Plan.ID)
-		gauge(m.failures, float64(s.Standing.Failures), s.Plan.ID)
+		missed, failed := trouble(s)
+		gauge(m.missed, float64(missed), s.Plan.ID)
+		gauge(m.failures, float64(failed), s.Plan.ID)
 		if !s.Due.IsZero() {
 			gauge(m.next, unix(s.Due), s.Plan.ID)
 		}

@@ -10,6 +10,7 @@ import (
 	"syncline"
 	"syncline/internal/config"
 	"syncline/internal/ops"
+	"syncline/internal/schedule"
 	"syncline/internal/state"
 )
 
@@ -111,7 +112,28 @@ schedules:
 	}
 }
 
-// TestSyncsThatFail: what the source says is in the history, with its code, and in the signals until a run is done.
+// TestTroubleOfSchedules: what was missed and what failed counts for one that is to run. Of one that is disabled or paused nothing is wrong.
+func TestTroubleOfSchedules(t *testing.T) {
+	standing := state.Schedule{Missed: 3, Failures: 2}
+	paused := standing
+	paused.Paused = true
+	for _, test := range []struct {
+		name           string
+		of             schedule.Status
+		missed, failed int64
+	}{
+		{"one that is to run", schedule.Status{Plan: &schedule.Plan{Enabled: true}, Standing: standing}, 3, 2},
+		{"with a run that is overdue", schedule.Status{Plan: &schedule.Plan{Enabled: true}, Standing: standing, Overdue: true}, 4, 2},
+		{"disabled", schedule.Status{Plan: &schedule.Plan{}, Standing: standing}, 0, 0},
+		{"paused", schedule.Status{Plan: &schedule.Plan{Enabled: true}, Standing: paused, Overdue: true}, 0, 0},
+	} {
+		if missed, failed := trouble(&test.of); missed != test.missed || failed != test.failed {
+			t.Errorf("%s: trouble = %d, %d, want %d, %d", test.name, missed, failed, test.missed, test.failed)
+		}
+	}
+}
+
+// TestSyncsThatFail: the error of a run has the code that its source gave it.
 func TestSyncsThatFail(t *testing.T) {
 	for text, want := range map[string]string{
 		"read order: table_missing: no such table: order": "table_missing no such table: order",

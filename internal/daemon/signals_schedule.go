@@ -16,16 +16,21 @@ func (d *Daemon) scheduleSignals(ctx context.Context) ([]alert.Signal, error) {
 	var list []alert.Signal
 	for i := range known {
 		labels := map[string]string{"schedule": known[i].Plan.ID}
-		list = append(list, alert.Signal{Name: "schedule_missed", Labels: labels, Value: float64(missed(&known[i]))},
-			alert.Signal{Name: "schedule_failed", Labels: labels, Value: float64(known[i].Standing.Failures)})
+		missed, failed := trouble(&known[i])
+		list = append(list, alert.Signal{Name: "schedule_missed", Labels: labels, Value: float64(missed)},
+			alert.Signal{Name: "schedule_failed", Labels: labels, Value: float64(failed)})
 	}
 	return list, nil
 }
 
-// missed counts the occurrences since the last run that was done of which none came, with one that is overdue.
-func missed(s *schedule.Status) int64 {
-	if s.Overdue {
-		return s.Standing.Missed + 1
+// trouble counts, since the schedule's last run that was done, the occurrences of which none came, with one that is overdue, and the runs that
+// failed. A schedule that is disabled or paused has none: it does what an operator wants.
+func trouble(s *schedule.Status) (missed, failed int64) {
+	switch {
+	case !s.Plan.Enabled || s.Standing.Paused:
+		return 0, 0
+	case s.Overdue:
+		return s.Standing.Missed + 1, s.Standing.Failures
 	}
-	return s.Standing.Missed
+	return s.Standing.Missed, s.Standing.Failures
 }

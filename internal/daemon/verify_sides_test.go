@@ -34,6 +34,10 @@ func TestSidesAreCompared(t *testing.T) {
 		{ops.VerificationRequest{}, "done equal=1"},
 	} {
 		v := verified(t, d, step.q)
+		r := report(t, d)
+		if one, ok := found(&r, "differences"); step.q.Keys == nil && (ok != (v.Differences > 0) || ok && (one.Rule != "customer" || one.Target != "erp")) {
+			t.Errorf("after verification %+v the report recommends %+v", step.q, one)
+		}
 		if got := verdictIn(t, d, &v); got != step.want {
 			t.Errorf("verification %+v:\n got %s\nwant %s", step.q, got, step.want)
 		}

@@ -240,7 +240,22 @@ func TestTrends(t *testing.T) {
 	}
 }
 
-// TestThePastIsBounded: an hour is kept, whatever comes.
+// TestThePastIsAnHour, however far apart the samples are.
+func TestThePastIsAnHour(t *testing.T) {
+	var r Record
+	for i := range 400 {
+		now := noon.Add(time.Duration(i) * 15 * time.Second)
+		r.Add(now, &Lag{Events: 1, Oldest: now.Add(-time.Duration(400-i) * time.Second)})
+	}
+	if p := r.Past(noon.Add(399 * 15 * time.Second)); p.Span != 3600 || p.MaxSeconds != 241 || p.MeanSeconds != 121 {
+		t.Errorf("past %+v", p)
+	}
+	if p := r.Past(noon.Add(5 * time.Hour)); p != (Past{Trend: Steady}) {
+		t.Errorf("long after that %+v", p)
+	}
+}
+
+// TestThePastIsBounded: no more than an hour is kept, whatever comes.
 func TestThePastIsBounded(t *testing.T) {
 	var r Record
 	for i := range 5000 {

@@ -24,9 +24,10 @@ type Past struct {
 }
 
 const (
-	// lagEvery is the least time between two samples, lagSamples how many are kept: an hour.
+	// lagEvery is the least time between two samples, lagSpan how far back is looked, for which lagSamples are enough.
 	lagEvery   = 10 * time.Second
-	lagSamples = 360
+	lagSpan    = time.Hour
+	lagSamples = int(lagSpan / lagEvery)
 	// trendSpan is how far back a trend looks.
 	trendSpan = 5 * time.Minute
 )
@@ -70,8 +71,13 @@ func (r *Record) Past(now time.Time) Past {
 	p := Past{Trend: Steady}
 	var sum float64
 	var recent []sample
+	kept := 0
 	for i := range r.samples {
 		s := r.samples[(r.next+i)%len(r.samples)]
+		if now.Sub(s.at) > lagSpan {
+			continue
+		}
+		kept++
 		p.Span = max(p.Span, now.Sub(s.at).Seconds())
 		p.MaxSeconds = max(p.MaxSeconds, s.seconds)
 		sum += s.seconds
@@ -79,8 +85,8 @@ func (r *Record) Past(now time.Time) Past {
 			recent = append(recent, s)
 		}
 	}
-	if len(r.samples) > 0 {
-		p.MeanSeconds = sum / float64(len(r.samples))
+	if kept > 0 {
+		p.MeanSeconds = sum / float64(kept)
 	}
 	p.PerSecond = slope(recent)
 	if len(recent) < 3 {

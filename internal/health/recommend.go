@@ -20,10 +20,12 @@ type Recommendation struct {
 	Route  string `json:"route,omitempty"`
 	Rule   string `json:"rule,omitempty"`
 	Target string `json:"target,omitempty"`
-	Error  string `json:"error,omitempty" doc:"The code of the error."`
-	Class  string `json:"class,omitempty" doc:"The class of the error."`
-	Count  int64  `json:"count,omitempty" doc:"How many tasks or events it is about."`
-	Text   string `json:"text"`
+	// Schedule is the id of timed work.
+	Schedule string `json:"schedule,omitempty"`
+	Error    string `json:"error,omitempty" doc:"The code of the error."`
+	Class    string `json:"class,omitempty" doc:"The class of the error."`
+	Count    int64  `json:"count,omitempty" doc:"How many tasks or events it is about."`
+	Text     string `json:"text"`
 	// Command is one that can be run as it is.
 	Command string `json:"command" doc:"What to run, to see more or to mend it."`
 }
@@ -82,7 +84,7 @@ func (a *assessment) others() {
 			Command: "syncline verify --repair " + d.Rule})
 	}
 	for _, s := range a.in.Schedules {
-		one := Recommendation{Level: Warning, Kind: "schedule_failed", Count: s.Failed, Command: "syncline schedules history " + s.ID,
+		one := Recommendation{Level: Warning, Kind: "schedule_failed", Schedule: s.ID, Count: s.Failed, Command: "syncline schedules history " + s.ID,
 			Text: fmt.Sprintf("schedule %s: its last run failed, %d in a row", s.ID, s.Failed)}
 		if s.Failed == 0 {
 			one.Kind, one.Count, one.Text = "schedule_missed", s.Missed, fmt.Sprintf("schedule %s: %d runs did not come when they were due", s.ID, s.Missed)

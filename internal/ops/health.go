@@ -1,9 +1,11 @@
 package ops
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"net/url"
+	"slices"
 	"strconv"
 	"time"
 
@@ -41,12 +43,12 @@ func Summarize(r *health.Report) HealthSummary {
 			continue
 		}
 		reason := one.Kind
-		for _, about := range []string{one.Source, one.Route} {
-			if about != "" {
-				reason += " " + about
-			}
+		if about := cmp.Or(one.Source, one.Route, one.Rule, one.Schedule); about != "" {
+			reason += " " + about
 		}
-		s.Reasons = append(s.Reasons, reason)
+		if !slices.Contains(s.Reasons, reason) {
+			s.Reasons = append(s.Reasons, reason)
+		}
 	}
 	return s
 }

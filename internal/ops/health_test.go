@@ -1,6 +1,7 @@
 package ops
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -31,14 +32,19 @@ func TestHealthIsServed(t *testing.T) {
 	}
 }
 
-// TestSummariesAreShort: what made the level, and no more than so much of it.
+// TestSummariesAreShort: what made the level, each thing once with what it is about, and no more than so much of it.
 func TestSummariesAreShort(t *testing.T) {
-	r := &health.Report{Recommendations: []health.Recommendation{{Level: health.Critical, Kind: "source_silent", Source: "crm"}, {Level: health.Healthy, Kind: "slow", Route: "r"}}}
-	for range 2 * maxReasons {
-		r.Recommendations = append(r.Recommendations, health.Recommendation{Level: health.Warning, Kind: "late", Route: "r"})
-	}
+	r := &health.Report{Recommendations: []health.Recommendation{{Level: health.Critical, Kind: "source_silent", Source: "crm"}, {Level: health.Healthy, Kind: "slow", Route: "r"},
+		{Level: health.Warning, Kind: "differences", Rule: "orders", Target: "dw"}, {Level: health.Warning, Kind: "schedule_missed", Schedule: "nightly"},
+		{Level: health.Warning, Kind: "log_disk"}, {Level: health.Warning, Kind: "late", Route: "r"}, {Level: health.Warning, Kind: "late", Route: "r"}}}
 	s := Summarize(r)
-	if len(s.Reasons) != maxReasons || s.Reasons[0] != "source_silent crm" || s.Reasons[1] != "late r" {
-		t.Errorf("%d reasons: %v", len(s.Reasons), s.Reasons)
+	if diff := cmp.Diff([]string{"source_silent crm", "differences orders", "schedule_missed nightly", "log_disk", "late r"}, s.Reasons); diff != "" {
+		t.Errorf("reasons (-want +got):\n%s", diff)
+	}
+	for i := range 2 * maxReasons {
+		r.Recommendations = append(r.Recommendations, health.Recommendation{Level: health.Warning, Kind: "late", Route: fmt.Sprint(i)})
+	}
+	if s := Summarize(r); len(s.Reasons) != maxReasons {
+		t.Errorf("%d reasons", len(s.Reasons))
 	}
 }

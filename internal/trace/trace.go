@@ -50,7 +50,7 @@ func Open(ctx context.Context, o Options) (*Tracer, error) {
 	if exporter == nil {
 		var err error
 		if exporter, err = otlptracehttp.New(ctx, otlptracehttp.WithEndpointURL(strings.TrimRight(o.Endpoint, "/")+"/v1/traces")); err != nil {
-			return nil, fmt.Errorf("export traces to %s: %w", o.Endpoint, err)
+			return nil, fmt.Errorf("export traces: %w", err)
 		}
 	}
 	provider := sdk.NewTracerProvider(sdk.WithBatcher(&heard{SpanExporter: exporter, log: o.Logger}), sdk.WithSampler(sdk.AlwaysSample()), sdk.WithIDGenerator(named{}),
