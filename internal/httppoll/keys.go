@@ -109,6 +109,7 @@ func (w *work) answers(ctx context.Context, r *run, list []found, absent []syncl
 	}
 	for _, k := range absent {
 		if e, ok := w.s.keyed(w.entity, k); ok {
+			seen = append(seen, poll.Seen{Key: k, State: poll.Gone})
 			add(e, syncline.OpAbsent)
 		}
 	}

@@ -233,8 +233,8 @@ func (w *work) copied(ctx context.Context, r *run) (*syncline.Batch, error) {
 	return b, w.s.remember(ctx, w.entity.Name, known)
 }
 
-// notice takes note that there are records which no look has told of: only so are they known to be gone, should they go before one does.
-// What they hold is not noted: to others it is still news.
+// notice takes note of what a run tells of records beside looks: see poll.Brought. A page that has not changed since a look read it may have
+// what is to be told again.
 func (w *work) notice(ctx context.Context, seen []poll.Seen) error {
 	keys := make([]syncline.Key, len(seen))
 	for i := range seen {
@@ -244,16 +244,13 @@ func (w *work) notice(ctx context.Context, seen []poll.Seen) error {
 	if err != nil {
 		return err
 	}
-	var news []poll.Seen
-	for _, one := range seen {
-		if _, is := known[one.Key]; !is && one.State == poll.Live {
-			news = append(news, poll.Seen{Key: one.Key, State: poll.Live})
-		}
+	note := poll.Brought(known, seen)
+	if len(note) == 0 {
+		return nil
 	}
-	if len(news) > 0 {
-		w.s.advance(1)
-	}
-	return w.s.remember(ctx, w.entity.Name, news)
+	clear(w.s.caches[w.entity.Name])
+	w.s.advance(1)
+	return w.s.remember(ctx, w.entity.Name, note)
 }
 
 // advance moves the position to the next batch, of so many events.

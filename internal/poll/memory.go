@@ -1,6 +1,7 @@
 package poll
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
@@ -49,6 +50,23 @@ const (
 	// Gone: it is not there. Memory does not keep those.
 	Gone State = 2
 )
+
+// Brought is what is to be noted where a run tells some targets how records are, and nobody else: seen are they, Gone those that are not
+// there. What a record holds is not noted, for to others it is still news, but that there is one: of what is not known a sweep could not
+// tell that it is gone. Of one that was known to be otherwise no more than that is known from then on, so that the next look tells of it
+// also where it is by then what it was.
+func Brought(known map[syncline.Key]Seen, seen []Seen) (note []Seen) {
+	for _, one := range seen {
+		was, is := known[one.Key]
+		live := is && was.State == Live
+		switch {
+		case live && (was.Hash == nil || one.State == Live && bytes.Equal(one.Hash, was.Hash)):
+		case live, one.State == Live:
+			note = append(note, Seen{Key: one.Key, State: Live})
+		}
+	}
+	return note
+}
 
 // hashBytes is the length of a hash: two records out of 2^64 would have to be alike.
 const hashBytes = 16

@@ -293,8 +293,7 @@ func (s *Source) readRows(ctx context.Context, e *Entity, t Table, r *run, b *sy
 	return !page.More, err
 }
 
-// notice takes note that there are records which no poll has told of: only so does a sweep know that they are gone, should they go before
-// a poll sees them. What they hold is not noted: the run may be for some routes only, and to the others it is still news.
+// notice takes note of what a run tells of records beside polls: see Brought.
 func (s *Source) notice(ctx context.Context, entity string, seen []Seen) error {
 	keys := make([]syncline.Key, len(seen))
 	for i := range seen {
@@ -304,16 +303,11 @@ func (s *Source) notice(ctx context.Context, entity string, seen []Seen) error {
 	if err != nil {
 		return err
 	}
-	var news []Seen
-	for _, one := range seen {
-		if _, is := known[one.Key]; !is && one.State == Live {
-			news = append(news, Seen{Key: one.Key, State: Live})
-		}
-	}
-	if len(news) == 0 {
+	note := Brought(known, seen)
+	if len(note) == 0 {
 		return nil
 	}
-	return s.note(ctx, entity, news)
+	return s.note(ctx, entity, note)
 }
 
 // startOf is where polls go on that begin after a copy which begins now.
@@ -362,6 +356,7 @@ func (s *Source) readKeys(ctx context.Context, t Table, r *run, b *syncline.Batc
 		add(syncline.Event{Op: syncline.OpRepair, After: row})
 	}
 	for _, row := range found.Absent {
+		seen = append(seen, Seen{Key: rd.key(row), State: Gone})
 		add(syncline.Event{Op: syncline.OpAbsent, Before: row})
 	}
 	if found.Refused > 0 {

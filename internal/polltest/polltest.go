@@ -46,7 +46,7 @@ func Test(t *testing.T, h Harness) {
 		"query": testQuery, "flags": testFlags, "sweep": testSweep, "sweep refused": testSweepRefused, "runs": testRuns, "crashes": testCrashes,
 		"first copy": testFirstCopy, "changed configuration": testOtherKey, "errors": testErrors, "nulls": testNulls, "late commits": testLate,
 		"lost memory": testLostMemory, "list": testList, "without compare": testBlind, "random": testRandom, "pace": testPace,
-		"runs before polls": testRunsBeforePolls, "first copy given up": testGivenUp,
+		"runs before polls": testRunsBeforePolls, "runs between polls": testRunsBetweenPolls, "first copy given up": testGivenUp,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, h) })
 	}

@@ -10,47 +10,6 @@ import (
 	"syncline/internal/poll"
 )
 
-// testSweep: what is gone is told, once, and what nobody knew of.
-func testSweep(t *testing.T, h Harness) {
-	f := begun(t, h, item)
-	for i := range 30 {
-		f.db.Exec(t, insert(i+1, "x", 100+i))
-	}
-	f.poll("item")
-	f.db.Exec(t, "DELETE FROM item WHERE id IN (3, 17)", "INSERT INTO item VALUES (99, 'imported', '2020-01-01 00:00:00')")
-	sweep := syncline.Run{Kind: syncline.RunSweep, Entity: "item"}
-	want(t, "a sweep", f.events(sweep), "created 99|imported|2020-01-01 00:00:00", "deleted 17||", "deleted 3||")
-	want(t, "another", f.events(sweep))
-	f.crash()
-	want(t, "a third, after a restart", f.events(sweep))
-	want(t, "what a target holds", f.mirror("item"), f.db.Rows(t, "SELECT id, name, at FROM item")...)
-	f.db.Exec(t, insert(3, "back", 200))
-	want(t, "one that is back", f.poll("item"), "created 3|back|2026-01-01 00:03:20")
-}
-
-// testSweepRefused: a table that seems to be emptied empties nothing, unless somebody says so.
-func testSweepRefused(t *testing.T, h Harness) {
-	f := begun(t, h, item)
-	for i := range 45 {
-		f.db.Exec(t, insert(i+1, "x", 100+i))
-	}
-	f.poll("item")
-	from := len(f.log)
-	for name, statement := range map[string]string{"half of it": "DELETE FROM item WHERE id <= 23", "all of it": "DELETE FROM item"} {
-		f.db.Exec(t, statement)
-		for range 2 {
-			if c := f.run(syncline.Run{Kind: syncline.RunSweep, Entity: "item"}); !strings.HasPrefix(c.Failed, "sweep_refused: ") || !strings.Contains(c.Failed, "--force") || c.Events > 0 {
-				t.Errorf("%s is gone: %q, %d events", name, c.Failed, c.Events)
-			}
-		}
-		want(t, name+" is gone", told(f.log[from:]))
-	}
-	if got := f.events(syncline.Run{Kind: syncline.RunSweep, Entity: "item", Force: true}); len(got) != 45 {
-		t.Errorf("a sweep that is forced tells of %d", len(got))
-	}
-	want(t, "what a target holds", f.mirror("item"))
-}
-
 // testRuns: copies beside polls, of all records and of some, and what is asked for wrongly.
 func testRuns(t *testing.T, h Harness) {
 	f := begun(t, h, item)
@@ -110,6 +69,51 @@ func testRunsBeforePolls(t *testing.T, h Harness) {
 	want(t, "a poll", f.poll("item"), "updated 6|f|2026-01-01 00:01:44")
 	want(t, "another poll", f.poll("item"))
 	want(t, "what a target holds", f.mirror("item"), f.db.Rows(t, "SELECT id, name, at FROM item")...)
+}
+
+// testRunsBetweenPolls: what a run has brought, or has said is not there, is news to the next look even where the record is again by then what polls
+// have seen of it: deleted, or as it was.
+func testRunsBetweenPolls(t *testing.T, h Harness) {
+	gone := "gone"
+	flagged := poll.Entity{Name: "item", Table: "item", Watermark: []string{"n"}, Compare: true, Deleted: &poll.Flag{Field: "state", Value: &gone}}
+	whole := flagged
+	whole.Watermark = nil
+	full := syncline.Run{Kind: syncline.RunFull, Entity: "item"}
+	keys := syncline.Run{Kind: syncline.RunKeys, Entity: "item", Keys: []syncline.Key{"1", "2"}}
+	for _, entity := range []poll.Entity{flagged, whole} {
+		for _, run := range []syncline.Run{full, keys} {
+			db := h.New(t)
+			db.Exec(t, "CREATE TABLE item (id INTEGER PRIMARY KEY, n INTEGER NOT NULL, state TEXT)", "INSERT INTO item VALUES (1, 1, 'here'), (2, 2, 'gone')")
+			f := follow(t, db, entity)
+			f.opt.Snapshot = true
+			f.open()
+			f.poll("item")
+			back := func(what string) {
+				t.Helper()
+				f.poll("item")
+				f.events(syncline.Run{Kind: syncline.RunSweep, Entity: "item"})
+				want(t, what+", and a target holds", f.mirror("item"), db.Rows(t, "SELECT id, n, state FROM item WHERE state = 'here'")...)
+				want(t, "and then", append(f.poll("item"), f.events(syncline.Run{Kind: syncline.RunSweep, Entity: "item"})...))
+			}
+			db.Exec(t, "UPDATE item SET n = 3, state = 'here' WHERE id = 2")
+			f.events(run)
+			db.Exec(t, "DELETE FROM item WHERE id = 2")
+			back("a record that was live for a while is gone")
+			db.Exec(t, "UPDATE item SET n = 4 WHERE id = 1")
+			f.events(run)
+			f.crash()
+			db.Exec(t, "UPDATE item SET n = 1 WHERE id = 1")
+			back("a record is what it was")
+			db.Exec(t, "DELETE FROM item WHERE id = 1")
+			f.events(run)
+			db.Exec(t, "INSERT INTO item VALUES (1, 1, 'here')")
+			back("a record that was deleted is back as it was")
+			db.Exec(t, "UPDATE item SET n = 5, state = 'gone' WHERE id = 1")
+			f.events(run)
+			db.Exec(t, "UPDATE item SET n = 1, state = 'here' WHERE id = 1")
+			back("a record that was flagged is back as it was")
+		}
+	}
 }
 
 // testFirstCopy: rows that change while the first copy is read are not missed by those who do not want the copy.
