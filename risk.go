@@ -73,6 +73,8 @@ type Gap struct {
 	Epoch uint32
 	// After is when the stream may begin anew; the system is freed of what it keeps for us before.
 	After time.Time
+	// Ready says why the stream may not begin anew yet, although the time has come: nobody would take what it brings. nil = it may.
+	Ready func(ctx context.Context) error
 	// Begin and End note, durably, from which position on changes are missing, and where the stream begins again. Begin is called before
 	// anything is given up. Each may be called more than once; the last word counts.
 	Begin, End func(ctx context.Context, p Position) error

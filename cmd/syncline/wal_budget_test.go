@@ -36,7 +36,7 @@ systems:
   crm:
     type: postgres
     url: %q
-    capture: {manage: true, slot: budget, publication: budget, wal_budget: {warn: 4MB, spill: 8MB, limit: 16MB, on_limit: release}, entities: {item: {table: item}}}
+    capture: {manage: true, slot: budget, publication: budget, wal_budget: {warn: 4MB, spill: 8MB, limit: 16MB, on_limit: release, release_after: 3s}, entities: {item: {table: item}}}
   dw: {type: sqlite, path: %q}
   cache: {type: redis, url: %q}
 rules:
@@ -62,9 +62,14 @@ rules:
 	}
 	eventually(t, "first copy", cached)
 	s.redis.Kill()
-	for range 5 {
-		s.write(20)
-	}
+	s.write(40)
+	eventually(t, "the cache holds half of the log", func(context.Context) error { // so that its slot would not be made again if it went now
+		if log := s.source().Log; log == nil || log.Bytes <= smallLog/2 {
+			return fmt.Errorf("the log is %+v", log)
+		}
+		return nil
+	})
+	s.write(60)
 	mustExec(t, s.src, `DELETE FROM item WHERE id = 10`)
 	slots := func(ctx context.Context) (n int, err error) {
 		err = s.src.QueryRow(ctx, `SELECT count(*) FROM pg_replication_slots WHERE slot_name = 'budget'`).Scan(&n)
@@ -83,6 +88,13 @@ rules:
 	if g := s.source().Gap; g == nil || g.Status != "declared" {
 		t.Errorf("after a restart the gap is %+v", g)
 	}
+	eventually(t, "the slot waits for room in the log", func(ctx context.Context) error {
+		n, err := slots(ctx)
+		if st := s.source(); err == nil && (n > 0 || st.Error == nil || st.Error.Code != "slot_released") {
+			err = fmt.Errorf("%d slots, %s, %+v", n, st.State, st.Error)
+		}
+		return err
+	})
 	if err := s.redis.Start(); err != nil {
 		t.Fatal(err)
 	}

@@ -19,13 +19,16 @@ type WALBudget struct {
 	Spill   int64   `json:"spill"`
 	Limit   int64   `json:"limit"`
 	OnLimit OnLimit `json:"on_limit"`
+	// ReleaseAfter is for how long the server must hold more than Limit, without any of it being taken away, before a slot is released. A source
+	// that catches up is let be: to read everything again would take longer.
+	ReleaseAfter time.Duration `json:"release_after"`
 }
 
 // defaultHeartbeat is how often an idle source writes a heartbeat at most.
 const defaultHeartbeat = 10 * time.Second
 
 func defaultBudget() *WALBudget {
-	return &WALBudget{Warn: 5e9, Spill: 10e9, Limit: 20e9, OnLimit: OnLimitHold}
+	return &WALBudget{Warn: 5e9, Spill: 10e9, Limit: 20e9, OnLimit: OnLimitHold, ReleaseAfter: 30 * time.Second}
 }
 
 // leastBudget is what a server holds for a source that keeps up.
@@ -34,10 +37,11 @@ const leastBudget = 1 << 20
 // walBudget reads the budget. One bound that is given moves those that are not, so that they stay in order.
 func (l *loader) walBudget(v value, dst *WALBudget) {
 	seen := l.object(v, "wal_budget", fields{
-		"warn":     func(v value) { l.size(v, &dst.Warn, leastBudget) },
-		"spill":    func(v value) { l.size(v, &dst.Spill, leastBudget) },
-		"limit":    func(v value) { l.size(v, &dst.Limit, leastBudget) },
-		"on_limit": func(v value) { choose(&l.decoder, v, &dst.OnLimit, nil, OnLimitHold, OnLimitRelease) },
+		"warn":          func(v value) { l.size(v, &dst.Warn, leastBudget) },
+		"spill":         func(v value) { l.size(v, &dst.Spill, leastBudget) },
+		"limit":         func(v value) { l.size(v, &dst.Limit, leastBudget) },
+		"on_limit":      func(v value) { choose(&l.decoder, v, &dst.OnLimit, nil, OnLimitHold, OnLimitRelease) },
+		"release_after": func(v value) { l.duration(v, &dst.ReleaseAfter, time.Second) },
 	}, nil)
 	given := func(key string) bool { _, ok := seen[key]; return ok }
 	if !given("spill") {

@@ -28,17 +28,28 @@ func (d *Daemon) loadGap(ctx context.Context, s *source) error {
 	}
 	for i := range list { // the newest first
 		if list[i].Route == "" {
-			s.gap.Store(d.gapOf(&list[i], list[i].Next))
+			s.gap.Store(d.gapOf(s, &list[i], list[i].Next))
 			return nil
 		}
 	}
 	return nil
 }
 
-// gapOf is the gap as the source is told of it.
-func (d *Daemon) gapOf(g *state.Gap, after time.Time) *syncline.Gap {
+// gapOf is the gap as the source is told of it. Where a slot was released because the log is full, a new one would fill up as the old one did: it
+// waits for room in the log. A gap that an operator has accepted does not: the log may have room, only not for the slowest of its routes.
+func (d *Daemon) gapOf(s *source, g *state.Gap, after time.Time) *syncline.Gap {
 	id := g.ID
-	return &syncline.Gap{Epoch: g.From.Epoch, After: after,
+	var ready func(context.Context) error
+	if g.Reason == walBudgetReason {
+		ready = func(ctx context.Context) error {
+			err := d.crowded(ctx, s)
+			if err != nil {
+				d.relieve(s)
+			}
+			return err
+		}
+	}
+	return &syncline.Gap{Ready: ready, Epoch: g.From.Epoch, After: after,
 		Begin: func(ctx context.Context, p syncline.Position) error {
 			return d.state.UpdateGap(ctx, id, func(g *state.Gap) { g.From = p })
 		},
@@ -73,7 +84,7 @@ func (d *Daemon) declareGap(ctx context.Context, s *source, reason, by string, a
 	}
 	d.log.Error("changes of the source are given up: it goes on behind a gap, and its records are read again", "source", s.system.Name, "code", reason, "by", by,
 		"from", g.From.String(), "gap", g.ID)
-	s.gap.Store(d.gapOf(&g, after))
+	s.gap.Store(d.gapOf(s, &g, after))
 	s.capture.Drop()
 	return nil
 }

@@ -17,8 +17,9 @@ import (
 )
 
 const (
-	// mendEvery is how often gaps are looked at.
+	// mendEvery is how often gaps are looked at, mendSoon while one is being filled: each look moves it on by a step.
 	mendEvery = 5 * time.Second
+	mendSoon  = time.Second
 	// gapMemory is for how long a gap counts against the next one: what is lost again and again is read again ever more rarely.
 	gapMemory = 24 * time.Hour
 	// maxGapDelay bounds the wait before what is missing is read.
@@ -39,35 +40,38 @@ func gapDelay(before int) time.Duration {
 
 // mendGaps has what is missing read anew, until it is there.
 func (d *Daemon) mendGaps(ctx context.Context) {
-	tick := time.NewTicker(mendEvery)
-	defer tick.Stop()
+	timer := time.NewTimer(mendEvery)
+	defer timer.Stop()
 	defer d.provers.Wait()
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-tick.C:
+		case <-timer.C:
 		}
-		if err := d.mend(ctx, time.Now()); err != nil && ctx.Err() == nil {
+		again, err := d.mend(ctx, time.Now())
+		if err != nil && ctx.Err() == nil {
 			d.log.Warn("gaps cannot be looked at", "err", err)
 		}
+		timer.Reset(again)
 	}
 }
 
-// mend moves every gap on by a step, if it can be.
-func (d *Daemon) mend(ctx context.Context, now time.Time) error {
+// mend moves every gap on by a step, if it can be, and returns after how long to look again.
+func (d *Daemon) mend(ctx context.Context, now time.Time) (again time.Duration, err error) {
+	again = mendEvery
 	d.mending.Lock()
 	defer d.mending.Unlock()
 	d.changing.RLock()
 	defer d.changing.RUnlock()
 	open, err := d.state.OpenGaps(ctx)
 	if err != nil {
-		return err
+		return again, err
 	}
 	for _, r := range d.set().routes {
 		noted, err := d.noteRouteGap(ctx, r, open, now)
 		if err != nil {
-			return err
+			return again, err
 		}
 		if noted != nil {
 			open = append(open, *noted)
@@ -86,7 +90,10 @@ func (d *Daemon) mend(ctx context.Context, now time.Time) error {
 			err = d.mendSource(ctx, s, g, now)
 		}
 		if err != nil && ctx.Err() != nil {
-			return err
+			return again, err
+		}
+		if g.Status == state.GapDeclared || g.Status == state.GapFilling {
+			again = mendSoon
 		}
 		if err != nil {
 			if g.Error = err.Error(); syncline.FixOf(err) != "" {
@@ -99,14 +106,14 @@ func (d *Daemon) mend(ctx context.Context, now time.Time) error {
 		if err := d.state.UpdateGap(ctx, g.ID, func(row *state.Gap) {
 			row.Status, row.Attempts, row.Next, row.Error, row.FromSeq, row.ToSeq = g.Status, g.Attempts, g.Next, g.Error, g.FromSeq, g.ToSeq
 		}); err != nil {
-			return err
+			return again, err
 		}
 		if g.Status == state.GapClosed {
 			delete(d.proofs, g.ID)
 			d.log.Info("gap is closed: what was missing is at the targets", "gap", g.ID, "source", g.Source, "route", g.Route, "attempts", g.Attempts)
 		}
 	}
-	return nil
+	return again, nil
 }
 
 // mendable reports whether what the route lacks is read again without being asked: its source can read it, and its target is to hold it.
@@ -210,6 +217,11 @@ func (d *Daemon) mayMend(ctx context.Context, s *source) error {
 	if st := s.capture.Status(); st.State != capture.StateRunning {
 		return syncline.Errorf(syncline.Transient, "gap_waits", "source %s is %s", s.system.Name, st.State)
 	}
+	return d.crowded(ctx, s)
+}
+
+// crowded says which route holds so much of the source's log that there is no room to read records again; nil = there is.
+func (d *Daemon) crowded(ctx context.Context, s *source) error {
 	bounds, err := s.log.Bounds(ctx)
 	if err != nil {
 		return err
@@ -232,7 +244,13 @@ func (d *Daemon) mayMend(ctx context.Context, s *source) error {
 
 // mendSource has every record of a source read again that has begun its stream anew.
 func (d *Daemon) mendSource(ctx context.Context, s *source, g *state.Gap, now time.Time) error {
-	if g.Status == state.GapDeclared || now.Before(g.Next) {
+	if now.Before(g.Next) {
+		return nil
+	}
+	if g.Status == state.GapDeclared {
+		if syncline.CodeOf(s.capture.Status().Err) == "slot_released" && d.crowded(ctx, s) == nil {
+			s.capture.Resume() // else it waits for up to half a minute more
+		}
 		return nil
 	}
 	var routes []*route

@@ -75,7 +75,7 @@ func TestARestoredFileGoesOnBehindAGap(t *testing.T) {
 		return err == nil && st.Systems[0].Gap != nil && st.Systems[0].Gap.Status == state.GapOpen && st.Systems[0].Gap.To != ""
 	})
 	mended := func() bool {
-		if err := d.mend(t.Context(), time.Now()); err != nil {
+		if _, err := d.mend(t.Context(), time.Now()); err != nil {
 			t.Fatal(err)
 		}
 		open, err := d.state.OpenGaps(t.Context())

@@ -94,6 +94,11 @@ func (d *Daemon) stalled(s *source, err error) {
 	if syncline.CodeOf(err) != "log_full" {
 		return
 	}
+	d.relieve(s)
+}
+
+// relieve has the source's log looked after at once, as a full one.
+func (d *Daemon) relieve(s *source) {
 	s.refused.Store(true)
 	select {
 	case d.housework <- struct{}{}:

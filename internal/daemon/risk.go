@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"syncline"
+	"syncline/internal/config"
 	"syncline/internal/ops"
 )
 
@@ -37,16 +38,34 @@ func (d *Daemon) risks(context.Context) map[string]syncline.SourceRisk {
 
 // watchRisks asks every source, again and again.
 func (d *Daemon) watchRisks(ctx context.Context) {
-	tick := time.NewTicker(riskEvery)
-	defer tick.Stop()
+	timer := time.NewTimer(riskEvery)
+	defer timer.Stop()
 	for {
 		d.askRisks(ctx)
+		timer.Reset(d.untilRisks())
 		select {
 		case <-ctx.Done():
 			return
-		case <-tick.C:
+		case <-timer.C:
 		}
 	}
+}
+
+// untilRisks is when sources are asked again: sooner where a slot may be due to be released by then.
+func (d *Daemon) untilRisks() time.Duration {
+	wait := riskEvery
+	for _, s := range d.set().sources {
+		b := s.system.Capture.WALBudget
+		if b == nil || b.OnLimit != config.OnLimitRelease {
+			continue
+		}
+		s.walMu.Lock()
+		if s.wal.level == walOver {
+			wait = min(wait, b.ReleaseAfter)
+		}
+		s.walMu.Unlock()
+	}
+	return wait
 }
 
 // askRisks asks all sources at once: one that does not answer holds up none of the others.

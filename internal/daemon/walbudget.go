@@ -10,9 +10,8 @@ import (
 )
 
 const (
-	// releaseAfter is for how long a server must hold too much, without any of it being taken away, before a slot is released. A source that
-	// catches up is let be: to read everything again would take longer.
-	releaseAfter = 30 * time.Second
+	// walBudgetReason is that of a gap for which a slot was released.
+	walBudgetReason = "wal_budget"
 	// walRelief is the share of a bound that must be reached again for the level below it: what stands at the bound would change its mind at
 	// each look.
 	walRelief = 0.9
@@ -55,7 +54,7 @@ func (w *walWatch) look(b *config.WALBudget, r *syncline.SourceRisk, now time.Ti
 	}
 	// What a transaction of the source's own holds, a new slot would wait for.
 	ours := r.LagBytes >= b.Limit/2
-	return b.OnLimit == config.OnLimitRelease && ours && r.State != syncline.SlotLost && now.Sub(w.sank) >= releaseAfter
+	return b.OnLimit == config.OnLimitRelease && ours && r.State != syncline.SlotLost && now.Sub(w.sank) >= b.ReleaseAfter
 }
 
 // warning says what is done about it, "" while nothing is.
@@ -107,7 +106,7 @@ func (d *Daemon) watchBudget(ctx context.Context, s *source, r *syncline.SourceR
 	before, err := d.gapsBefore(ctx, s.system.Name, "", now)
 	if err == nil {
 		d.changing.RLock()
-		err = d.declareGap(ctx, s, "wal_budget", byPolicy, now.Add(gapDelay(before)))
+		err = d.declareGap(ctx, s, walBudgetReason, byPolicy, now.Add(gapDelay(before)))
 		d.changing.RUnlock()
 	}
 	if err != nil && ctx.Err() == nil {

@@ -12,7 +12,7 @@ import (
 // is taken away meanwhile, and it is we who hold it.
 func TestWALBudget(t *testing.T) {
 	const mb = 1_000_000
-	hold := config.WALBudget{Warn: 100 * mb, Spill: 200 * mb, Limit: 400 * mb, OnLimit: config.OnLimitHold}
+	hold := config.WALBudget{Warn: 100 * mb, Spill: 200 * mb, Limit: 400 * mb, OnLimit: config.OnLimitHold, ReleaseAfter: 30 * time.Second}
 	release := hold
 	release.OnLimit = config.OnLimitRelease
 	type look struct {

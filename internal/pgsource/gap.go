@@ -47,6 +47,12 @@ func (s *Source) openBehindGap(ctx context.Context) error {
 		return syncline.Errorf(syncline.Transient, "slot_released", "source %s: slot %s was released; it is made anew at %s", s.opt.Name, s.opt.Slot,
 			gap.After.UTC().Format(time.RFC3339)).WithFix("`syncline resume --system %s` does not make it sooner: nothing is lost that is not recorded as the gap", s.opt.Name)
 	}
+	if gap.Ready != nil {
+		if err := gap.Ready(ctx); err != nil {
+			return syncline.Errorf(syncline.Transient, "slot_released", "source %s: slot %s was released; it is made anew once the log has room: %w", s.opt.Name, s.opt.Slot,
+				err).WithFix("see what keeps the routes from going on")
+		}
+	}
 	s.epoch = gap.Epoch + 1
 	s.pos = syncline.Position{Epoch: s.epoch}
 	s.resume, s.emitted = s.pos, s.pos

@@ -133,7 +133,7 @@ func TestARunGoesOnBehindAGap(t *testing.T) {
 	}
 }
 
-// TestReleasedSlotIsNotMadeSooner: the server is freed at once, and the slot waits for its time.
+// TestReleasedSlotIsNotMadeSooner: the server is freed at once, and the slot waits for its time, and until somebody takes what it brings.
 func TestReleasedSlotIsNotMadeSooner(t *testing.T) {
 	d := newDB(t, oneTable)
 	p := record(t, d.options("t"))
@@ -141,13 +141,26 @@ func TestReleasedSlotIsNotMadeSooner(t *testing.T) {
 	p.close()
 	var n noted
 	p.o.Gap = n.gap(1)
-	p.o.Gap.After = time.Now().Add(time.Hour)
-	err := p.tryOpen()
-	if syncline.CodeOf(err) != "slot_released" || syncline.ClassOf(err) != syncline.Transient {
-		t.Errorf("open = %v, want a transient slot_released", err)
+	refused := func(why string) {
+		t.Helper()
+		err := p.tryOpen()
+		if syncline.CodeOf(err) != "slot_released" || syncline.ClassOf(err) != syncline.Transient || !strings.Contains(err.Error(), why) {
+			t.Errorf("open = %v, want a transient slot_released with %q", err, why)
+		}
+		if got := d.text("SELECT count(*) FROM pg_replication_slots WHERE slot_name = $1", d.slotOf()); got != "0" || n.begin.Epoch != 1 {
+			t.Errorf("%s slots are left, the gap begins at %v", got, n.begin)
+		}
 	}
-	if got := d.text("SELECT count(*) FROM pg_replication_slots WHERE slot_name = $1", d.slotOf()); got != "0" || n.begin.Epoch != 1 {
-		t.Errorf("%s slots are left, the gap begins at %v", got, n.begin)
+	p.o.Gap.After = time.Now().Add(time.Hour)
+	refused("made anew at")
+	var full error = syncline.Errorf(syncline.Transient, "gap_waits", "the log is crowded")
+	p.o.Gap.After, p.o.Gap.Ready = time.Time{}, func(context.Context) error { return full }
+	refused("the log is crowded")
+	full = nil
+	p.open()
+	p.next()
+	if p.next(); n.end.Epoch != 2 {
+		t.Errorf("with room in the log the stream begins at %v", n.end)
 	}
 }
 
