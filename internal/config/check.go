@@ -61,6 +61,9 @@ func (l *loader) checkRule(r *ruleSource) {
 	if to == nil {
 		return
 	}
+	if r.continuous != nil && r.Verify.Rate > 0 {
+		l.checkComparable(*r.continuous, r.Rule, "take `continuous` out; what became of its events: `syncline tasks --rule "+r.ID+"`")
+	}
 	l.checkMarks(r, to)
 	if r.Conflict != nil {
 		l.checkConflict(r, to)

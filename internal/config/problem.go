@@ -45,6 +45,7 @@ const (
 	BadGroup        Code = "bad_group"
 	SharedObject    Code = "shared_object"
 	Cycle           Code = "cycle"
+	NotComparable   Code = "not_comparable"
 	NotAvailable    Code = "not_available"
 )
 
@@ -84,6 +85,7 @@ var Codes = []struct {
 	{BadGroup, "rules of one group must share their source and their target"},
 	{SharedObject, "rules that may overwrite each other write one object"},
 	{Cycle, "rules lead back to where they start"},
+	{NotComparable, "the rule's source cannot list its records, or its target cannot be read: nothing can be compared"},
 	{NotAvailable, "this version does not have it yet"},
 }
 

@@ -24,6 +24,7 @@ type ruleSource struct {
 	at, to, start, group value
 	from                 []value
 	ops, on, changed     *value
+	continuous           *value
 	hasStart             bool
 	conflict             *conflictSource
 	between              *betweenSource

@@ -210,6 +210,8 @@ func (l *loader) checkSchedule(s *scheduleSource) {
 			l.report(v, UnknownRule, suggestName(v.node.Value, ids), "there is no rule %q", v.node.Value)
 		case !r.Enabled:
 			l.report(v, BadValue, "enable it, or take it out", "rule %s is disabled", r.ID)
+		default:
+			l.checkComparable(v, r, "take it out")
 		}
 	}
 }

@@ -12,7 +12,7 @@ const steadyRate = 1000
 func (l *loader) verify(v value, r *ruleSource) {
 	r.Verify = &Verify{}
 	l.object(v, "verify", fields{
-		"continuous": func(v value) { l.continuous(v, &r.Verify.Rate) },
+		"continuous": func(v value) { r.continuous = &v; l.continuous(v, &r.Verify.Rate) },
 		"repair": func(v value) {
 			choose(&l.decoder, v, &r.Verify.Repair, nil, verify.RepairOff, verify.RepairPlan, verify.RepairAuto)
 		},
@@ -42,5 +42,19 @@ func (l *loader) continuous(v value, rate *int) {
 		*rate = 0
 	default:
 		l.integer(v, rate, 1, 1_000_000)
+	}
+}
+
+// checkComparable reports at v that a rule can never be compared which is to be: nobody would notice that it is not.
+func (l *loader) checkComparable(v value, r *Rule, fix string) {
+	if to := l.systems[r.To.System]; to != nil && to.Type.Events() {
+		l.report(v, NotComparable, fix, "rule %s cannot be compared: what %s was sent cannot be read there", r.ID, to.Name)
+		return
+	}
+	for _, ref := range r.From {
+		if from := l.systems[ref.System]; from != nil && from.Capture != nil && from.Capture.Mode == ModePush {
+			l.report(v, NotComparable, fix, "rule %s cannot be compared: %s is pushed, and its records cannot be listed", r.ID, from.Name)
+			return
+		}
 	}
 }
