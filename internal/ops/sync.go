@@ -79,7 +79,7 @@ func syncOf(r *state.RunRow, p Progress) Sync {
 	return s
 }
 
-// estimate fills what follows from the rows that there are about. A table that has grown is nearly done until it is.
+// estimate fills what follows from the rows that there are about. A table that has grown is nearly done until it is, nobody knows when.
 func (s *Sync) estimate() {
 	percent := 100.0
 	switch {
@@ -90,8 +90,8 @@ func (s *Sync) estimate() {
 		percent = min(float64(s.Scanned)/float64(s.Estimate)*100, 99)
 	}
 	s.Percent = &percent
-	if s.Rate > 0 {
-		left := max(float64(s.Estimate-s.Scanned), 0) / s.Rate
+	if s.Rate > 0 && s.Scanned < s.Estimate {
+		left := float64(s.Estimate-s.Scanned) / s.Rate
 		s.Left = &left
 	}
 }

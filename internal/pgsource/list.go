@@ -167,7 +167,7 @@ func wrongType(err error) bool { return strings.HasPrefix(sqlState(err), classDa
 
 // sample is a statement for about that many rows at random. A table that is not much larger is read whole.
 func (l *listing) sample(ctx context.Context, t *table, sc *syncline.Schema, rows int) (string, error) {
-	about, err := l.estimate(ctx, t)
+	about, err := l.probe.estimate(ctx, t)
 	if err != nil {
 		return "", err
 	}
@@ -192,18 +192,5 @@ func (s *Source) Estimate(ctx context.Context, entity string) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	return l.estimate(ctx, t)
-}
-
-func (l *listing) estimate(ctx context.Context, t *table) (int64, error) {
-	var about float64
-	// The planner knows the table's size in blocks now, and how many rows a block had when it was last analysed.
-	err := l.probe.sql.QueryRow(ctx, `SELECT coalesce(sum(CASE WHEN c.reltuples < 0 THEN -1 WHEN c.relpages = 0 THEN c.reltuples
-			ELSE c.reltuples / c.relpages * (pg_relation_size(c.oid) / current_setting('block_size')::int) END), -1)
-		FROM pg_class c WHERE c.relkind = 'r' AND (c.oid = $1 OR $2 AND c.oid IN (SELECT relid FROM pg_partition_tree($1) WHERE isleaf))`,
-		t.oid, t.partitioned).Scan(&about)
-	if err != nil {
-		return 0, l.probe.tableFault("estimate the rows of", t, err)
-	}
-	return int64(about), nil
+	return l.probe.estimate(ctx, t)
 }

@@ -23,11 +23,9 @@ func (s *Source) Size(ctx context.Context, entity string) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	var estimate int64
-	err = probe.sql.QueryRow(ctx, `SELECT coalesce(sum(c.reltuples) FILTER (WHERE c.relkind <> 'p'), 0)::int8 FROM pg_class c
-		WHERE c.oid = $1 OR c.oid IN (SELECT relid FROM pg_partition_tree($1))`, t.oid).Scan(&estimate)
+	estimate, err := probe.estimate(ctx, t)
 	if err != nil {
-		return 0, s.fault("read the size of "+t.String(), err)
+		return 0, err
 	}
 	if estimate > mostCounted {
 		return estimate, nil
@@ -41,11 +39,25 @@ func (s *Source) Size(ctx context.Context, entity string) (int64, error) {
 		if estimate <= 0 {
 			estimate = -1
 		}
-		return max(estimate, -1), nil
+		return estimate, nil
 	case err != nil:
 		return 0, s.fault("count the rows of "+t.String(), err)
 	}
 	return n, nil
+}
+
+// estimate is about how many rows the table has, as the planner sees it: how many a block had when it was last analysed, and how many blocks
+// there are now. Negative where nobody has analysed it.
+func (s *Source) estimate(ctx context.Context, t *table) (int64, error) {
+	var about float64
+	err := s.sql.QueryRow(ctx, `SELECT coalesce(sum(CASE WHEN c.reltuples < 0 THEN -1 WHEN c.relpages = 0 THEN c.reltuples
+			ELSE c.reltuples / c.relpages * (pg_relation_size(c.oid) / current_setting('block_size')::int) END), -1)
+		FROM pg_class c WHERE c.relkind = 'r' AND (c.oid = $1 OR $2 AND c.oid IN (SELECT relid FROM pg_partition_tree($1) WHERE isleaf))`,
+		t.oid, t.partitioned).Scan(&about)
+	if err != nil {
+		return 0, s.tableFault("estimate the rows of", t, err)
+	}
+	return int64(about), nil
 }
 
 // Keys implements syncline.KeyLister.
