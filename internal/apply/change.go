@@ -45,7 +45,8 @@ func (s *Session) keyed(ctx context.Context, rule string, schema *syncline.Schem
 }
 
 // versioned takes note of the rules' version. Where conditions or steps were changed the cursor stays, the journal says from which
-// sequence on, and the target is mixed until all records have been copied again, unless the old ones never wrote any.
+// sequence on, and the target is mixed until all records have been copied again or a verification took the mark away, unless the old ones
+// never wrote any.
 func (s *Session) versioned(ctx context.Context, known state.Route, placed bool) error {
 	s.keys = make(map[string]state.KeyMapping)
 	if !placed {

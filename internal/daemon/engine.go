@@ -213,7 +213,8 @@ func mixedWarning(r *route) string {
 			}
 		}
 	}
-	return "the rules were changed, and the target holds records of both versions until they change or are read again: " + strings.Join(commands, ", ")
+	return "the rules were changed, and the target holds records of both versions until they change or are read again: " + strings.Join(commands, ", ") +
+		", or until a verification finds none: `syncline verify`"
 }
 
 func (e engine) ResumeRoute(ctx context.Context, id string) error {

@@ -230,7 +230,7 @@ func planRoute(old, rt *route, f facts) ops.PlannedEffect {
 		}
 		e.Data = append(e.Data, cursor(rt, known, f.logs[rt.source.system.Name]))
 		if e.Mixed = placed && known.Version != "" && known.Version != version(rt.rules); e.Mixed {
-			e.Data = append(e.Data, "its target holds records of both versions of the rules until `syncline sync`")
+			e.Data = append(e.Data, "its target holds records of both versions of the rules until `syncline sync`, or until `syncline verify` finds all equal")
 		}
 		if old != nil && !config.Same(place(old.target), place(rt.target)) {
 			e.Data = append(e.Data, "another place than before that does not hold its cursor is not taken for the same one: the route halts")

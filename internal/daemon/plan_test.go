@@ -39,7 +39,7 @@ func TestWhatAPlanSays(t *testing.T) {
 		{"a condition: the cursor stays, the target is mixed", []string{`!= "test"`, `== "gold"`}, `
 route customer restarts mixed
   its cursor is kept, at 70
-  its target holds records of both versions of the rules until ` + "`syncline sync`" + `
+  its target holds records of both versions of the rules until ` + "`syncline sync`, or until `syncline verify` finds all equal" + `
 untouched 3`},
 		{"the size of batches: nothing is mixed", []string{"to: dw/sale", "to: dw/sale, batch: {max_rows: 7}"}, `
 route sale restarts

@@ -187,8 +187,11 @@ func (v *verifying) makes(ctx context.Context, keys []syncline.Key) (map[synclin
 // a record of the source that was there all the time would have been seen.
 func (v *verifying) untouched(ctx context.Context, rows []syncline.Row, findings map[syncline.Key]finding) ([]syncline.Row, error) {
 	if v.resumed || !v.seen.Whole() {
-		v.part.Note("the rule computes keys, and not all that it makes is remembered: extra records were not looked for")
-		return nil, nil
+		for i := range rows {
+			k, _ := rows[i].Key()
+			findings[k] = finding{class: classUnsettled, note: "the rule computes keys, and not all that it makes is remembered: which records are extra cannot be told"}
+		}
+		return rows, nil
 	}
 	waiting, err := v.waiting(ctx, nil)
 	if err != nil {

@@ -210,6 +210,7 @@ func (d *Daemon) carryOutVerification(ctx context.Context, job *verification) {
 	if working.Err() != nil {
 		status = state.VerificationCancelled
 	}
+	d.unmix(ctx, job)
 	for try := 1; ; try++ { // whoever waits for its end would wait for ever
 		err := d.saveVerification(ctx, job, status)
 		if err == nil || ctx.Err() != nil {
@@ -341,6 +342,9 @@ func (d *Daemon) verifyOnce(ctx context.Context, job *verification, i int, part 
 	}
 	if r.events {
 		return unreadable(r)
+	}
+	if err := d.sameRules(ctx, job, part, r); err != nil {
+		return err
 	}
 	if r.pair != nil {
 		return d.verifySides(ctx, job, i, part, r)

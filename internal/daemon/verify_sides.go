@@ -58,8 +58,11 @@ func (d *Daemon) verifySides(ctx context.Context, job *verification, i int, part
 		matcher: verify.NewMatcher(schemas[1], nil), pace: pacer{rate: job.spec.Rate}}
 	// A part that was cut begins anew: both sides are listed for each other.
 	*part = verify.Part{Rule: part.Rule, Route: part.Route, Entity: part.Entity, Object: part.Object, Estimate: part.Estimate, Started: part.Started,
-		Seconds: part.Seconds, Recent: part.Recent, Phase: verify.PhaseSource}
+		Seconds: part.Seconds, Recent: part.Recent, Version: part.Version, Phase: verify.PhaseSource}
 	job.beginsAnew(part)
+	if err := d.state.ForgetDifferences(ctx, job.id, part.Rule); err != nil {
+		return err
+	}
 	defer s.leave(job)
 	worked := time.Now()
 	s.show = func(context.Context) error {

@@ -132,8 +132,8 @@ const (
 type PlannedEffect struct {
 	Name   string `json:"name"`
 	Effect string `json:"effect" enum:"begins,goes_on,restarts,begins_anew,changes,stops"`
-	// Mixed: the target holds records of both versions of the rules until a sync.
-	Mixed bool `json:"mixed,omitempty" doc:"The target holds records of both versions of the rules until a sync."`
+	// Mixed: the target holds records of both versions of the rules until a sync or a verification that finds none.
+	Mixed bool `json:"mixed,omitempty" doc:"The target holds records of both versions of the rules until a sync or a verification that finds none."`
 	// Data says what that means for data.
 	Data []string `json:"data" nullable:"false" doc:"What that means for data."`
 }

@@ -53,7 +53,7 @@ func VerificationOf(v *state.Verification, spec *verify.Spec, parts []verify.Par
 	out := Verification{ID: v.ID, Status: v.Status, Mode: string(spec.Mode), Repair: string(spec.Repair), Created: v.Created, Updated: v.Updated, Parts: some(parts)}
 	for i := range out.Parts {
 		p := &out.Parts[i]
-		p.After, p.Listed = "", nil
+		p.After, p.Version, p.Listed = "", "", nil
 		out.Total.Add(&p.Tally)
 	}
 	out.Differences = out.Total.Differences()

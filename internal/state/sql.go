@@ -179,6 +179,7 @@ const (
 	sqlDifferences         = `SELECT n, rule, record_key, source_key, kind, fields, state FROM difference WHERE verification = ? AND n > ? ORDER BY n LIMIT ?`
 	sqlRestartVerification = `UPDATE verification SET status = ?, spec = ?, progress = ?, updated = ? WHERE id = ?`
 	sqlForgetDifferences   = `DELETE FROM difference WHERE verification = ?`
+	sqlForgetDifferencesOf = `DELETE FROM difference WHERE verification = ? AND rule = ?`
 	sqlVerified            = `SELECT rule, verification, records, differences, unsettled, at FROM verified`
 	sqlSetVerified         = `INSERT INTO verified (rule, verification, records, differences, unsettled, at) VALUES (?, ?, ?, ?, ?, ?)
 		ON CONFLICT (rule) DO UPDATE SET verification = excluded.verification, records = excluded.records, differences = excluded.differences,

@@ -154,6 +154,14 @@ func (s *Store) BeginAgain(ctx context.Context, v Verification) error {
 	})
 }
 
+// ForgetDifferences forgets what a verification found of a rule, which it compares from the beginning.
+func (s *Store) ForgetDifferences(ctx context.Context, id, rule string) error {
+	return s.write(ctx, "forget differences of verification "+id, func(ctx context.Context, w *writer) error {
+		_, err := w.exec(ctx, sqlForgetDifferencesOf, id, rule)
+		return err
+	})
+}
+
 // Verified is what the last verification of a rule came to that compared everything.
 type Verified struct {
 	// Rule is a rule's, or that of its part for one entity.

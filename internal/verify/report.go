@@ -130,6 +130,8 @@ type Part struct {
 	Entity string `json:"entity"` // SYSTEM/ENTITY
 	Object string `json:"object"` // SYSTEM/OBJECT
 	Phase  Phase  `json:"phase"`
+	// Version is of the rules by which it compares and the route works; "" = the route had not begun with them.
+	Version string `json:"version,omitempty"`
 	// After is where the listing of the source goes on.
 	After string `json:"after,omitempty"`
 	// Estimate is about how many records the source has; negative = not known.
@@ -158,6 +160,24 @@ type Part struct {
 // Over reports whether nothing is left to do.
 func (p *Part) Over() bool {
 	return p.Phase == PhaseDone || p.Phase == PhaseFailed || p.Phase == PhaseSkipped
+}
+
+// Proves reports whether the target holds what the rules make, and nothing else: no record was left to others, to a person or to a later look.
+func (p *Part) Proves() bool {
+	c := &p.Tally
+	return p.Phase == PhaseDone && c.Differences() == 0 && c.Parked+c.Held+c.Conflict+c.Policy+c.Enriched+c.Unsettled == 0
+}
+
+// By has the part compare by this version of the rules, and reports whether it begins anew for that: half of a proof by either is none.
+func (p *Part) By(version string) (anew bool) {
+	if anew = p.Version != "" && p.Version != version; anew {
+		*p = Part{Rule: p.Rule, Route: p.Route, Entity: p.Entity, Object: p.Object, Estimate: p.Estimate, Started: p.Started, Seconds: p.Seconds, Recent: p.Recent,
+			Phase: PhaseWaiting}
+	}
+	if p.Phase == PhaseWaiting {
+		p.Version = version
+	}
+	return anew
 }
 
 // Find notes a record that differs.
