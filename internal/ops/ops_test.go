@@ -64,6 +64,7 @@ type fake struct {
 	sync       SyncRequest
 	missing    MissingRequest
 	behind     []BehindRoute
+	behindNow  func() []BehindRoute // asked instead of behind
 	explained  ExplainDraft
 	verified   VerificationRequest
 	replayed   ReplayRequest
@@ -175,7 +176,13 @@ func (f *fake) Sync(_ context.Context, id string) (state.RunRow, error) {
 	}
 	return state.RunRow{}, errors.Join(state.ErrNotFound, f.err)
 }
-func (f *fake) SyncProgress(state.RunRow) Progress { return Progress{Rate: 1000, Behind: f.behind} }
+func (f *fake) SyncProgress(state.RunRow) Progress {
+	if f.behindNow != nil {
+		return Progress{Rate: 1000, Behind: f.behindNow()}
+	}
+	return Progress{Rate: 1000, Behind: f.behind}
+}
+
 func (f *fake) SteerSync(ctx context.Context, id, action string, s Steering) (state.RunRow, error) {
 	f.asked = append(f.asked, action+" sync "+id+": "+s.Reason)
 	return f.Sync(ctx, id)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/url"
+	"slices"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -248,7 +249,8 @@ func (s *stream) follow(ctx context.Context, id string) error {
 }
 
 func changed(was, is *Sync) bool {
-	return was.ID == "" || was.Status != is.Status || was.Scanned != is.Scanned || was.Rows != is.Rows || was.Rate != is.Rate || was.MaxRate != is.MaxRate || len(was.Behind) != len(is.Behind)
+	return was.ID == "" || was.Status != is.Status || was.Scanned != is.Scanned || was.Rows != is.Rows || was.Estimate != is.Estimate || was.Rate != is.Rate ||
+		was.MaxRate != is.MaxRate || was.Error != is.Error || !slices.Equal(was.Behind, is.Behind)
 }
 
 // Settled reports whether nothing more becomes of the sync by itself: it is over, and every route has applied it or does not work.

@@ -105,7 +105,7 @@ func TestASyncIsFollowed(t *testing.T) {
 	}
 }
 
-// TestTheEventsOfASync: one for each change, until nothing more becomes of it.
+// TestTheEventsOfASync: one for each change, of its routes too, until nothing more becomes of it.
 func TestTheEventsOfASync(t *testing.T) {
 	f := &fake{syncs: []state.RunRow{{Run: syncline.Run{ID: "r", Kind: syncline.RunFull}, Status: state.RunDone, Rows: 5, Scanned: 5}}}
 	_, url := serve(t, f)
@@ -124,6 +124,17 @@ func TestTheEventsOfASync(t *testing.T) {
 	status, media, body := get("/v1/syncs/r/events")
 	if status != 200 || media != "text/event-stream" || strings.Count(body, "event: sync\n") != 1 || !strings.Contains(body, `"scanned":5`) {
 		t.Errorf("the events of a sync that is over: %d %s\n%s", status, media, body)
+	}
+	// The last word is what is: a route that stops while it still has to apply is told as it is then.
+	looks := 0
+	f.behindNow = func() []BehindRoute {
+		if looks++; looks < 3 {
+			return []BehindRoute{{"a", RouteRunning}}
+		}
+		return []BehindRoute{{"a", RouteHalted}}
+	}
+	if _, _, body := get("/v1/syncs/r/events"); strings.Count(body, "event: sync\n") != 2 || !strings.Contains(body[strings.LastIndex(body, "event: sync"):], `"state":"halted"`) {
+		t.Errorf("the events of a sync whose route stops:\n%s", body)
 	}
 	if status, _, body := get("/v1/syncs/nobody/events"); status < 400 {
 		t.Errorf("the events of no sync: %d\n%s", status, body)
