@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -25,15 +26,7 @@ func alertsCommand(g *globals) *cobra.Command {
 			"`syncline alerts rules` lists the rules, `syncline alerts channels` whom they tell.",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			client, err := g.client()
-			if err != nil {
-				return err
-			}
-			list, err := client.Alerts(cmd.Context())
-			if err != nil {
-				return err
-			}
-			return g.print(cmd, list, func(w *tabwriter.Writer) {
+			return show(g, cmd, (*ops.Client).Alerts, func(w *tabwriter.Writer, list []ops.ActiveAlert) {
 				row(w, "STATE\tSEVERITY\tALERT\tABOUT\tVALUES\tSINCE\tTOLD")
 				for i := range list {
 					a := &list[i]
@@ -80,15 +73,8 @@ func alertHistoryCommand(g *globals) *cobra.Command {
 		Short: "Show what was told, and what became of telling each channel, the newest first",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			client, err := g.client()
-			if err != nil {
-				return err
-			}
-			list, err := client.AlertHistory(cmd.Context(), f)
-			if err != nil {
-				return err
-			}
-			return g.print(cmd, list, func(w *tabwriter.Writer) {
+			history := func(c *ops.Client, ctx context.Context) ([]state.Told, error) { return c.AlertHistory(ctx, f) }
+			return show(g, cmd, history, func(w *tabwriter.Writer, list []state.Told) {
 				row(w, "WHEN\tWHAT\tSEVERITY\tALERT\tABOUT\tCHANNELS")
 				for i := range list {
 					m := &list[i]
@@ -136,15 +122,7 @@ func alertRulesCommand(g *globals) *cobra.Command {
 		Short: "List the rules of alerts, the built-in ones too",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			client, err := g.client()
-			if err != nil {
-				return err
-			}
-			list, err := client.AlertRules(cmd.Context())
-			if err != nil {
-				return err
-			}
-			return g.print(cmd, list, func(w *tabwriter.Writer) {
+			return show(g, cmd, (*ops.Client).AlertRules, func(w *tabwriter.Writer, list []ops.AlertRule) {
 				row(w, "ALERT\tSEVERITY\tWHEN\tFOR\tREPEAT\tCHANNELS\tFIRING\tSTATE")
 				for i := range list {
 					r := &list[i]
@@ -169,15 +147,7 @@ func alertChannelsCommand(g *globals) *cobra.Command {
 		Short: "List the channels, and how delivery goes",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			client, err := g.client()
-			if err != nil {
-				return err
-			}
-			list, err := client.AlertChannels(cmd.Context())
-			if err != nil {
-				return err
-			}
-			return g.print(cmd, list, func(w *tabwriter.Writer) {
+			return show(g, cmd, (*ops.Client).AlertChannels, func(w *tabwriter.Writer, list []ops.AlertChannel) {
 				row(w, "CHANNEL\tTYPE\tLANGUAGE\tWAITING\tATTEMPTS\tNEXT TRY\tLAST SENT\tERROR")
 				for i := range list {
 					c := &list[i]
@@ -225,15 +195,11 @@ func silenceCommand(g *globals) *cobra.Command {
 			if r.ForSeconds = length.Seconds(); !until.IsZero() {
 				r.Until = &until
 			}
-			client, err := g.client()
-			if err != nil {
-				return err
+			silence := func(c *ops.Client, ctx context.Context) ([]alert.Silence, error) {
+				q, err := c.Silence(ctx, r)
+				return []alert.Silence{q}, err
 			}
-			q, err := client.Silence(cmd.Context(), r)
-			if err != nil {
-				return err
-			}
-			return g.print(cmd, []alert.Silence{q}, func(w *tabwriter.Writer) { printSilences(w, []alert.Silence{q}) })
+			return show(g, cmd, silence, printSilences)
 		},
 	}
 	flags := cmd.Flags()
@@ -251,15 +217,7 @@ func silencesCommand(g *globals) *cobra.Command {
 		Short: "List the silences that have not ended",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			client, err := g.client()
-			if err != nil {
-				return err
-			}
-			list, err := client.Silences(cmd.Context())
-			if err != nil {
-				return err
-			}
-			return g.print(cmd, list, func(w *tabwriter.Writer) { printSilences(w, list) })
+			return show(g, cmd, (*ops.Client).Silences, printSilences)
 		},
 	}
 }
@@ -282,17 +240,13 @@ func unsilenceCommand(g *globals) *cobra.Command {
 		Short: "End silences now",
 		Args:  cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			client, err := g.client()
-			if err != nil {
-				return err
-			}
-			for _, id := range args {
-				if err := client.EndSilence(cmd.Context(), id); err != nil {
-					return err
+			return g.each(cmd, args, func(c *ops.Client, ctx context.Context, id string) error {
+				err := c.EndSilence(ctx, id)
+				if err == nil {
+					fmt.Fprintf(cmd.ErrOrStderr(), "silence %s has ended\n", id) //nolint:errcheck // talk
 				}
-				fmt.Fprintf(cmd.ErrOrStderr(), "silence %s has ended\n", id) //nolint:errcheck // talk
-			}
-			return nil
+				return err
+			})
 		},
 	}
 }
@@ -304,11 +258,7 @@ func alertTestCommand(g *globals) *cobra.Command {
 		Long:  "Sends a message that says it is a test, at once and once, and tells what the channel's server answered. The exit code is 1 where it did not take it.",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			client, err := g.client()
-			if err != nil {
-				return err
-			}
-			t, err := client.TestChannel(cmd.Context(), args[0])
+			t, err := ask(g, cmd, func(c *ops.Client, ctx context.Context) (ops.ChannelTest, error) { return c.TestChannel(ctx, args[0]) })
 			if err != nil {
 				return err
 			}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"slices"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"syncline/internal/ops"
 	"syncline/internal/state"
 )
 
@@ -20,15 +22,8 @@ func auditCommand(g *globals) *cobra.Command {
 		Short: "Show who changed what, when and why, the newest first",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			client, err := g.client()
-			if err != nil {
-				return err
-			}
-			list, err := client.Audit(cmd.Context(), f, limit)
-			if err != nil {
-				return err
-			}
-			return g.print(cmd, list, func(w *tabwriter.Writer) {
+			calls := func(c *ops.Client, ctx context.Context) ([]state.Call, error) { return c.Audit(ctx, f, limit) }
+			return show(g, cmd, calls, func(w *tabwriter.Writer, list []state.Call) {
 				row(w, "WHEN\tWHO\tFROM\tOPERATION\tWHAT\tSTATUS\tREASON")
 				for i := range list {
 					c := &list[i]

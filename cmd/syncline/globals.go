@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -78,6 +79,52 @@ func local(h config.HTTP) string {
 		scheme = "https://"
 	}
 	return scheme + net.JoinHostPort(host, port)
+}
+
+// ask asks the server.
+func ask[T any](g *globals, cmd *cobra.Command, what func(*ops.Client, context.Context) (T, error)) (answer T, err error) {
+	client, err := g.client()
+	if err != nil {
+		return answer, err
+	}
+	return what(client, cmd.Context())
+}
+
+// show asks the server for something, and prints it.
+func show[T any](g *globals, cmd *cobra.Command, what func(*ops.Client, context.Context) (T, error), table func(w *tabwriter.Writer, answer T)) error {
+	answer, err := ask(g, cmd, what)
+	if err != nil {
+		return err
+	}
+	return g.print(cmd, answer, func(w *tabwriter.Writer) { table(w, answer) })
+}
+
+// begin has the server begin something, and prints the id by which it is asked for.
+func begin(g *globals, cmd *cobra.Command, what func(*ops.Client, context.Context) (id string, err error)) error {
+	id, err := ask(g, cmd, what)
+	if err != nil {
+		return err
+	}
+	return g.begun(cmd, id)
+}
+
+// begun prints the id of what the server has begun.
+func (g *globals) begun(cmd *cobra.Command, id string) error {
+	return g.print(cmd, map[string]string{"id": id}, func(w *tabwriter.Writer) { row(w, "%s", id) })
+}
+
+// each has the server do something with each of the things that were named, up to the first with which it cannot.
+func (g *globals) each(cmd *cobra.Command, names []string, do func(*ops.Client, context.Context, string) error) error {
+	client, err := g.client()
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if err := do(client, cmd.Context(), name); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // formats are those of data, the default first. What is none of them is refused before anything is done.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"text/tabwriter"
@@ -20,18 +21,12 @@ func healthCommand(g *globals) *cobra.Command {
 			"level is critical. --checks shows instead what the latest scheduled checks came to.",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			client, err := g.client()
-			if err != nil {
-				return err
+			if cmd.Flags().Changed("checks") {
+				return show(g, cmd, func(c *ops.Client, ctx context.Context) ([]ops.HealthCheck, error) {
+					return c.HealthChecks(ctx, checks)
+				}, printChecks)
 			}
-			if checks > 0 {
-				list, err := client.HealthChecks(cmd.Context(), checks)
-				if err != nil {
-					return err
-				}
-				return g.print(cmd, list, func(w *tabwriter.Writer) { printChecks(w, list) })
-			}
-			r, err := client.Health(cmd.Context())
+			r, err := ask(g, cmd, (*ops.Client).Health)
 			if err != nil {
 				return err
 			}
@@ -44,7 +39,7 @@ func healthCommand(g *globals) *cobra.Command {
 			return nil
 		},
 	}
-	cmd.Flags().IntVar(&checks, "checks", 0, "show what so many of the latest scheduled checks came to")
+	cmd.Flags().Var(&most{&checks}, "checks", "show what so many of the latest scheduled checks came to; 0 = all")
 	return cmd
 }
 
@@ -118,15 +113,7 @@ func lagCommand(g *globals) *cobra.Command {
 		Short: "Show how far behind the routes are, and where that goes",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			client, err := g.client()
-			if err != nil {
-				return err
-			}
-			r, err := client.Lag(cmd.Context())
-			if err != nil {
-				return err
-			}
-			return g.print(cmd, r, func(w *tabwriter.Writer) { printLag(w, &r) })
+			return show(g, cmd, (*ops.Client).Lag, func(w *tabwriter.Writer, r health.LagReport) { printLag(w, &r) })
 		},
 	}
 }

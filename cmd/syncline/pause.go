@@ -48,15 +48,7 @@ func pauseCommand(g *globals) *cobra.Command {
 		Short: "List what is paused",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			client, err := g.client()
-			if err != nil {
-				return err
-			}
-			list, err := client.Pauses(cmd.Context())
-			if err != nil {
-				return err
-			}
-			return g.print(cmd, list, func(w *tabwriter.Writer) { printPauses(w, list) })
+			return show(g, cmd, (*ops.Client).Pauses, printPauses)
 		},
 	})
 	return cmd

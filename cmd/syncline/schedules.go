@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -20,15 +21,7 @@ func schedulesCommand(g *globals) *cobra.Command {
 		Short: "List timed work: when it is due next, and what came of it last",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			client, err := g.client()
-			if err != nil {
-				return err
-			}
-			list, err := client.Schedules(cmd.Context())
-			if err != nil {
-				return err
-			}
-			return g.print(cmd, list, func(w *tabwriter.Writer) { printSchedules(w, list) })
+			return show(g, cmd, (*ops.Client).Schedules, printSchedules)
 		},
 	}
 	cmd.AddCommand(historyCommand(g), runScheduleCommand(g), pauseScheduleCommand(g), resumeScheduleCommand(g))
@@ -65,15 +58,9 @@ func historyCommand(g *globals) *cobra.Command {
 		Short: "Show what became of a schedule's occurrences, the newest first",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			client, err := g.client()
-			if err != nil {
-				return err
-			}
-			list, err := client.ScheduleHistory(cmd.Context(), args[0], limit)
-			if err != nil {
-				return err
-			}
-			return g.print(cmd, list, func(w *tabwriter.Writer) { printHistory(w, list) })
+			return show(g, cmd, func(c *ops.Client, ctx context.Context) ([]ops.ScheduleRun, error) {
+				return c.ScheduleHistory(ctx, args[0], limit)
+			}, printHistory)
 		},
 	}
 	cmd.Flags().Var(&most{&limit}, "limit", "how many at most; 0 = all")
@@ -113,15 +100,7 @@ func runScheduleCommand(g *globals) *cobra.Command {
 			if g.reason == "" {
 				return usage(errors.New("give --reason TEXT: it is kept with the run"))
 			}
-			client, err := g.client()
-			if err != nil {
-				return err
-			}
-			id, err := client.RunSchedule(cmd.Context(), args[0], g.reason)
-			if err != nil {
-				return err
-			}
-			return g.print(cmd, map[string]string{"id": id}, func(w *tabwriter.Writer) { row(w, "%s", id) })
+			return begin(g, cmd, func(c *ops.Client, ctx context.Context) (string, error) { return c.RunSchedule(ctx, args[0], g.reason) })
 		},
 	}
 }
@@ -137,14 +116,9 @@ func pauseScheduleCommand(g *globals) *cobra.Command {
 			if g.reason == "" {
 				return usage(errors.New("give --reason TEXT: it is shown wherever the pause is"))
 			}
-			client, err := g.client()
-			if err != nil {
+			pause := func(c *ops.Client, ctx context.Context, id string) error { return c.PauseSchedule(ctx, id, g.reason) }
+			if err := g.each(cmd, args, pause); err != nil {
 				return err
-			}
-			for _, id := range args {
-				if err := client.PauseSchedule(cmd.Context(), id, g.reason); err != nil {
-					return err
-				}
 			}
 			return g.done(cmd, args)
 		},
@@ -157,14 +131,8 @@ func resumeScheduleCommand(g *globals) *cobra.Command {
 		Short: "Begin runs of paused schedules again",
 		Args:  cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			client, err := g.client()
-			if err != nil {
+			if err := g.each(cmd, args, (*ops.Client).ResumeSchedule); err != nil {
 				return err
-			}
-			for _, id := range args {
-				if err := client.ResumeSchedule(cmd.Context(), id); err != nil {
-					return err
-				}
 			}
 			return g.done(cmd, args)
 		},

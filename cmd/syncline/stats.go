@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"text/tabwriter"
 
@@ -17,15 +18,8 @@ func statsCommand(g *globals) *cobra.Command {
 		Long:  "Sums up the tasks that routes came to in a stretch of time, the last 24 hours if none is given, as they are now.",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			client, err := g.client()
-			if err != nil {
-				return err
-			}
-			st, err := client.Stats(cmd.Context(), q)
-			if err != nil {
-				return err
-			}
-			return g.print(cmd, st, func(w *tabwriter.Writer) { printStats(w, &st) })
+			stats := func(c *ops.Client, ctx context.Context) (ops.Stats, error) { return c.Stats(ctx, q) }
+			return show(g, cmd, stats, func(w *tabwriter.Writer, st ops.Stats) { printStats(w, &st) })
 		},
 	}
 	flags := cmd.Flags()

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"text/tabwriter"
@@ -41,15 +42,7 @@ func syncCommand(g *globals) *cobra.Command {
 		Short: "List the latest syncs",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			client, err := g.client()
-			if err != nil {
-				return err
-			}
-			list, err := client.Syncs(cmd.Context())
-			if err != nil {
-				return err
-			}
-			return g.print(cmd, list, func(w *tabwriter.Writer) {
+			return show(g, cmd, (*ops.Client).Syncs, func(w *tabwriter.Writer, list []ops.Sync) {
 				row(w, "SYNC\tKIND\tOF\tSTATUS\tDONE\tCHUNKS\tROWS\tERROR")
 				for _, s := range list {
 					done := ""
@@ -84,17 +77,17 @@ func pollCommand(g *globals, kind, short, long string) *cobra.Command {
 
 // startSync asks for a sync of SYSTEM/ENTITY and prints its id.
 func startSync(g *globals, cmd *cobra.Command, req ops.SyncRequest, of string) error {
+	if err := nameEntity(&req, of); err != nil {
+		return err
+	}
+	return begin(g, cmd, func(c *ops.Client, ctx context.Context) (string, error) { return c.StartSync(ctx, req) })
+}
+
+// nameEntity puts SYSTEM/ENTITY into the request.
+func nameEntity(req *ops.SyncRequest, of string) (err error) {
 	var ok bool
 	if req.Source, req.Entity, ok = strings.Cut(of, "/"); !ok {
-		return usage(fmt.Errorf("%q is not SYSTEM/ENTITY", of))
+		err = usage(fmt.Errorf("%q is not SYSTEM/ENTITY", of))
 	}
-	client, err := g.client()
-	if err != nil {
-		return err
-	}
-	id, err := client.StartSync(cmd.Context(), req)
-	if err != nil {
-		return err
-	}
-	return g.print(cmd, map[string]string{"id": id}, func(w *tabwriter.Writer) { row(w, "%s", id) })
+	return err
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -9,7 +10,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"syncline/internal/ops"
 )
@@ -50,9 +50,8 @@ func syncFullCommand(g *globals) *cobra.Command {
 }
 
 func (f *fullSync) run(g *globals, cmd *cobra.Command, of string) error {
-	var ok bool
-	if f.req.Source, f.req.Entity, ok = strings.Cut(of, "/"); !ok {
-		return usage(fmt.Errorf("%q is not SYSTEM/ENTITY", of))
+	if err := nameEntity(&f.req, of); err != nil {
+		return err
 	}
 	if !f.deleteMissing && (f.dryRun || f.yes) {
 		return usage(errors.New("--dry-run and --yes go with --delete-missing"))
@@ -89,7 +88,7 @@ func (f *fullSync) run(g *globals, cmd *cobra.Command, of string) error {
 		f.wait = false
 	}
 	if !f.wait {
-		return g.print(cmd, map[string]string{"id": id}, func(w *tabwriter.Writer) { row(w, "%s", id) })
+		return g.begun(cmd, id)
 	}
 	return followSync(g, cmd, client, id)
 }
@@ -107,10 +106,7 @@ func printMissing(w *tabwriter.Writer, m ops.Missing) {
 
 // followSync shows how far a sync is until every target has applied it.
 func followSync(g *globals, cmd *cobra.Command, client *ops.Client, id string) error {
-	bar := progressBar{out: cmd.ErrOrStderr()}
-	if file, ok := bar.out.(interface{ Fd() uintptr }); ok {
-		bar.live = term.IsTerminal(int(file.Fd()))
-	}
+	bar := progressBar{out: cmd.ErrOrStderr(), live: isTerminal(cmd.ErrOrStderr())}
 	var last ops.Sync
 	err := client.FollowSync(cmd.Context(), id, func(s ops.Sync) error {
 		last = s
@@ -121,7 +117,7 @@ func followSync(g *globals, cmd *cobra.Command, client *ops.Client, id string) e
 	if err != nil {
 		return err
 	}
-	if err := g.print(cmd, last, func(w *tabwriter.Writer) { printSync(w, &last) }); err != nil {
+	if err := g.print(cmd, last, func(w *tabwriter.Writer) { printSync(w, last) }); err != nil {
 		return err
 	}
 	switch {
@@ -207,7 +203,7 @@ func barLine(s *ops.Sync) string {
 	return l.String()
 }
 
-func printSync(w *tabwriter.Writer, s *ops.Sync) {
+func printSync(w *tabwriter.Writer, s ops.Sync) {
 	row(w, "sync\t%s", s.ID)
 	row(w, "of\t%s/%s (%s)", s.Source, s.Entity, s.Kind)
 	if len(s.Routes) > 0 {
@@ -219,7 +215,7 @@ func printSync(w *tabwriter.Writer, s *ops.Sync) {
 	if s.FromKey != "" {
 		row(w, "behind\t%s", s.FromKey)
 	}
-	row(w, "progress\t%s", barLine(s))
+	row(w, "progress\t%s", barLine(&s))
 	if s.MaxRate > 0 {
 		row(w, "at most\t%d rows/s", s.MaxRate)
 	}
@@ -239,18 +235,14 @@ func syncShowCommand(g *globals) *cobra.Command {
 		Short: "Show how far a sync is",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			client, err := g.client()
-			if err != nil {
-				return err
-			}
 			if wait {
+				client, err := g.client()
+				if err != nil {
+					return err
+				}
 				return followSync(g, cmd, client, args[0])
 			}
-			s, err := client.Sync(cmd.Context(), args[0])
-			if err != nil {
-				return err
-			}
-			return g.print(cmd, s, func(w *tabwriter.Writer) { printSync(w, &s) })
+			return show(g, cmd, func(c *ops.Client, ctx context.Context) (ops.Sync, error) { return c.Sync(ctx, args[0]) }, printSync)
 		},
 	}
 	cmd.Flags().BoolVar(&wait, "wait", false, "follow it until every target has applied it")
@@ -273,15 +265,9 @@ func steerCommand(g *globals, action, short, long string) *cobra.Command {
 			if cmd.Flags().Changed("rate") {
 				s.Rate = &rate
 			}
-			client, err := g.client()
-			if err != nil {
-				return err
-			}
-			done, err := client.SteerSync(cmd.Context(), args[0], action, s)
-			if err != nil {
-				return err
-			}
-			return g.print(cmd, done, func(w *tabwriter.Writer) { printSync(w, &done) })
+			return show(g, cmd, func(c *ops.Client, ctx context.Context) (ops.Sync, error) {
+				return c.SteerSync(ctx, args[0], action, s)
+			}, printSync)
 		},
 	}
 	cmd.Flags().StringVar(&s.Reason, "reason", "", "why; it is shown wherever the sync is")

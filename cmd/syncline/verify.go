@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -25,7 +26,7 @@ func verifyCommand(g *globals) *cobra.Command {
 		Long: "Compares every record of the target with what the rule makes of the source's, while changes go on. A record that is on its way is\n" +
 			"looked at until it has settled, so that no live change is told as a difference. With --repair the records that differ are read\n" +
 			"from the source again, come through the log as any other change, and are compared once more.\n\n" +
-			"The exit code is 5 where differences are left, 1 where something could not be compared.",
+			"The exit code is 5 where differences are left, 1 where something could not be compared or the verification was cancelled.",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			req.Rules = args
 			switch {
@@ -77,15 +78,10 @@ func verifyListCommand(g *globals) *cobra.Command {
 		Short: "List the latest verifications",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			client, err := g.client()
-			if err != nil {
-				return err
+			latest := func(c *ops.Client, ctx context.Context) ([]ops.Verification, error) {
+				return c.Verifications(ctx, limit)
 			}
-			list, err := client.Verifications(cmd.Context(), limit)
-			if err != nil {
-				return err
-			}
-			return g.print(cmd, list, func(w *tabwriter.Writer) {
+			return show(g, cmd, latest, func(w *tabwriter.Writer, list []ops.Verification) {
 				row(w, "VERIFICATION\tBEGUN\tMODE\tSTATUS\tRECORDS\tDIFFERENCES\tREPAIRED")
 				for i := range list {
 					v := &list[i]
@@ -94,7 +90,7 @@ func verifyListCommand(g *globals) *cobra.Command {
 			})
 		},
 	}
-	cmd.Flags().IntVar(&limit, "limit", limit, "how many; 0 = all")
+	cmd.Flags().Var(&most{&limit}, "limit", "how many at most; 0 = all")
 	return cmd
 }
 
@@ -137,7 +133,7 @@ func verifyShowCommand(g *globals) *cobra.Command {
 			return verdictOf(&v)
 		},
 	}
-	cmd.Flags().IntVar(&limit, "limit", limit, "how many records that differ are listed; 0 = all")
+	cmd.Flags().Var(&most{&limit}, "limit", "how many records that differ are listed at most; 0 = all")
 	return cmd
 }
 
@@ -147,11 +143,7 @@ func verifyCancelCommand(g *globals) *cobra.Command {
 		Short: "End a verification; what it found is kept",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			client, err := g.client()
-			if err != nil {
-				return err
-			}
-			return client.CancelVerification(cmd.Context(), args[0])
+			return g.each(cmd, args, (*ops.Client).CancelVerification)
 		},
 	}
 }
@@ -238,6 +230,12 @@ func printVerification(w *tabwriter.Writer, v *ops.Verification) {
 		row(w, "%s is under way: see `syncline verify show %s`", v.ID, v.ID)
 	case v.Differences > 0:
 		row(w, "%s: %d records differ; their values: `syncline explain SYSTEM/ENTITY/KEY`", v.ID, v.Differences)
+	case v.Status != state.VerificationDone:
+		row(w, "%s: %s; no differences in what was compared", v.ID, v.Status)
+	case nothingCompared(v):
+		row(w, "%s: nothing could be compared", v.ID)
+	case v.Total.Unsettled > 0:
+		row(w, "%s: no differences; of %d records it could not be told", v.ID, v.Total.Unsettled)
 	default:
 		row(w, "%s: %s, no differences", v.ID, v.Status)
 	}
@@ -245,17 +243,16 @@ func printVerification(w *tabwriter.Writer, v *ops.Verification) {
 
 // verdictOf is the exit code of what was found.
 func verdictOf(v *ops.Verification) error {
-	skipped := 0
-	for i := range v.Parts {
-		if v.Parts[i].Phase == verify.PhaseSkipped {
-			skipped++
-		}
-	}
 	switch {
 	case v.Differences > 0:
 		return &exitError{code: exitDiffers}
-	case v.Status == state.VerificationFailed, skipped == len(v.Parts) && skipped > 0:
+	case v.Status == state.VerificationFailed, v.Status == state.VerificationCancelled, nothingCompared(v):
 		return &exitError{code: exitFailed}
 	}
 	return nil
+}
+
+// nothingCompared reports whether all parts were left out.
+func nothingCompared(v *ops.Verification) bool {
+	return len(v.Parts) > 0 && !slices.ContainsFunc(v.Parts, func(p verify.Part) bool { return p.Phase != verify.PhaseSkipped })
 }

@@ -3,13 +3,16 @@ package main
 import (
 	"database/sql"
 	"encoding/json"
+	"errors"
 	"path/filepath"
 	"strings"
 	"testing"
+	"text/tabwriter"
 	"time"
 
 	"syncline/internal/ops"
 	"syncline/internal/state"
+	"syncline/internal/verify"
 )
 
 // verification runs the command and returns its answer.
@@ -21,6 +24,37 @@ func (p *program) verification(code int, args ...string) ops.Verification {
 		p.t.Fatal(err)
 	}
 	return v
+}
+
+// TestVerdicts: nothing but a comparison that came to its end and found nothing is exit code 0, and nothing else is called equal.
+func TestVerdicts(t *testing.T) {
+	skipped := verify.Part{Phase: verify.PhaseSkipped}
+	for _, test := range []struct {
+		name string
+		of   ops.Verification
+		code int
+		says string
+	}{
+		{"equal", ops.Verification{Status: state.VerificationDone, Parts: []verify.Part{{Phase: verify.PhaseDone}, skipped}}, exitOK, "v: done, no differences"},
+		{"different", ops.Verification{Status: state.VerificationCancelled, Differences: 2}, exitDiffers, "v: 2 records differ"},
+		{"cancelled", ops.Verification{Status: state.VerificationCancelled}, exitFailed, "v: cancelled; no differences in what was compared"},
+		{"failed", ops.Verification{Status: state.VerificationFailed}, exitFailed, "v: failed; no differences in what was compared"},
+		{"nothing to compare", ops.Verification{Status: state.VerificationDone, Parts: []verify.Part{skipped}}, exitFailed, "v: nothing could be compared"},
+		{"unsettled", ops.Verification{Status: state.VerificationDone, Total: verify.Tally{Unsettled: 3}}, exitOK, "of 3 records it could not be told"},
+		{"under way", ops.Verification{Status: state.VerificationRunning}, exitOK, "v is under way"},
+	} {
+		test.of.ID = "v"
+		code := exitOK
+		if exit := (*exitError)(nil); errors.As(verdictOf(&test.of), &exit) {
+			code = exit.code
+		}
+		var out strings.Builder
+		w := tabwriter.NewWriter(&out, 0, 0, 2, ' ', 0)
+		printVerification(w, &test.of)
+		if err := w.Flush(); err != nil || code != test.code || !strings.Contains(out.String(), test.says) {
+			t.Errorf("%s: exit code %d, want %d, %q in\n%s", test.name, code, test.code, test.says, out.String())
+		}
+	}
 }
 
 // TestVerifyInTheRealProgram: what was done to the target is told with exit code 5; the process is killed in the middle of a comparison,

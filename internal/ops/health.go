@@ -4,9 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"net/url"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -87,10 +85,9 @@ func (c *Client) Health(ctx context.Context) (health.Report, error) {
 	return call[health.Report](ctx, c, "GET", "/v1/health", nil)
 }
 
-// HealthChecks returns what the latest scheduled checks came to, the newest first, up to most of them.
+// HealthChecks returns what the latest scheduled checks came to, the newest first, up to most of them; 0 = all.
 func (c *Client) HealthChecks(ctx context.Context, most int) ([]HealthCheck, error) {
-	page, err := call[List[HealthCheck]](ctx, c, "GET", "/v1/health/checks?"+url.Values{"limit": {strconv.Itoa(most)}}.Encode(), nil)
-	return page.Items, err
+	return all[HealthCheck](ctx, c, "/v1/health/checks", nil, most)
 }
 
 // Lag tells how far behind the routes are.
