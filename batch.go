@@ -89,24 +89,28 @@ type Batch struct {
 
 // EventID returns the stable identity of the i-th event: the same at every attempt, restart and replay.
 func (b *Batch) EventID(i int) string {
-	e := &b.Events[i]
-	if e.Meta != nil && e.Meta.ID != "" {
-		return e.Meta.ID
+	if m := b.Events[i].Meta; m != nil && m.ID != "" {
+		return m.ID
 	}
 	var room [64]byte // most ids fit
-	buf := append(room[:0], b.Source...)
-	buf = append(buf, '/')
-	if b.Chunk != nil {
-		buf = append(buf, b.Chunk.Run...)
-		buf = append(buf, '/')
-		buf = strconv.AppendUint(buf, uint64(b.Chunk.Number), 10)
-	} else {
-		buf = strconv.AppendUint(buf, uint64(b.Position.Epoch), 10)
-		buf = append(buf, '/')
-		buf = strconv.AppendUint(buf, b.Txns[e.Txn].Commit, 16)
+	return string(b.AppendEventID(room[:0], i))
+}
+
+// AppendEventID appends the event's id to dst.
+func (b *Batch) AppendEventID(dst []byte, i int) []byte {
+	e := &b.Events[i]
+	if e.Meta != nil && e.Meta.ID != "" {
+		return append(dst, e.Meta.ID...)
 	}
-	buf = append(buf, '/')
-	return string(strconv.AppendUint(buf, uint64(e.Ordinal), 10))
+	dst = append(append(dst, b.Source...), '/')
+	if b.Chunk != nil {
+		dst = append(append(dst, b.Chunk.Run...), '/')
+		dst = strconv.AppendUint(dst, uint64(b.Chunk.Number), 10)
+	} else {
+		dst = append(strconv.AppendUint(dst, uint64(b.Position.Epoch), 10), '/')
+		dst = strconv.AppendUint(dst, b.Txns[e.Txn].Commit, 16)
+	}
+	return strconv.AppendUint(append(dst, '/'), uint64(e.Ordinal), 10)
 }
 
 // PositionOf returns where the i-th event stands in the stream; an event of a run stands where its chunk does.

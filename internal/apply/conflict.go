@@ -66,10 +66,12 @@ type decider struct {
 	earlier map[int][]spokenConflict
 	// present is the event that is being decided.
 	present conflict.Event
+	id      []byte // its id
+	log     conflict.Digest
 }
 
 func (m *machine) decider(p *plan) *decider {
-	return &decider{m: m, p: p, verdicts: make(map[int]*conflict.Record), earlier: make(map[int][]spokenConflict)}
+	return &decider{m: m, p: p, log: conflict.DigestOf(m.committed.Log), verdicts: make(map[int]*conflict.Record), earlier: make(map[int][]spokenConflict)}
 }
 
 func (d *decider) decide(i int, held syncline.Held) (syncline.Decision, error) {
@@ -148,8 +150,9 @@ func asIs(c *syncline.Change, held syncline.Held) syncline.Decision {
 func (d *decider) event(rule *bound, s spoken) *conflict.Event {
 	e := &s.batch.Events[s.event]
 	ev := &d.present
-	*ev = conflict.Event{Log: d.m.committed.Log, Seq: s.order.Seq, Index: s.order.Index,
-		Stamp:  conflict.Stamp{Time: d.time(rule, s), Source: s.batch.Source, Event: s.batch.EventID(s.event)},
+	d.id = s.batch.AppendEventID(d.id[:0], s.event)
+	*ev = conflict.Event{Log: d.log, Seq: s.order.Seq, Index: s.order.Index,
+		Stamp:  conflict.Stamp{Time: d.time(rule, s), Source: s.batch.Source, Event: conflict.DigestOf(d.id)},
 		Reread: e.Op == syncline.OpSnapshot || e.Op == syncline.OpRepair, Batch: s.batch, At: s.event}
 	if e.Meta != nil {
 		ev.Version = e.Meta.Version

@@ -32,7 +32,7 @@ func BenchmarkDecide(b *testing.B) {
 	n := 0
 	for b.Loop() {
 		n++
-		ev := Event{Log: "ABCDEFGHIJKLMNOPQRSTUVWXYZ", Seq: syncline.Seq(n), Stamp: Stamp{time.Unix(int64(n), 0), "crm", "crm/1/16B3748/" + strconv.Itoa(n)}}
+		ev := Event{Log: DigestOf("ABCDEFGHIJKLMNOPQRSTUVWXYZ"), Seq: syncline.Seq(n), Stamp: Stamp{time.Unix(int64(n), 0), "crm", DigestOf("crm/1/16B3748/" + strconv.Itoa(n))}}
 		ours := append([]syncline.Value(nil), row...)
 		ours[4] = syncline.Int(int64(n))
 		v, err := r.Decide(&ev, ours, nil, held)

@@ -11,7 +11,7 @@ import (
 // Event is the newest event of a change, as far as conflicts depend on it.
 type Event struct {
 	// Log, Seq and Index say where it stands: an event at or before the last one of its log is never decided about again.
-	Log   string
+	Log   Digest
 	Seq   syncline.Seq
 	Index int
 	Stamp Stamp

@@ -160,7 +160,8 @@ func Compile(p Policy, target string) (*Compiled, error) {
 type Resolver struct {
 	*Compiled
 	schema   *syncline.Schema
-	key      []bool // by column
+	key      []bool       // by column
+	names    []nameDigest // the same
 	fields   []field
 	time     int // columns, -1 = none
 	version  int
@@ -181,6 +182,10 @@ func (c *Compiled) Bind(s *syncline.Schema) (*Resolver, error) {
 	for _, k := range s.Key {
 		r.key[k] = true
 	}
+	var err error
+	if r.names, err = digests(s); err != nil {
+		return nil, err
+	}
 	column := func(what, name string) (int, error) {
 		at := s.Index(name)
 		if at < 0 && !expression.Open(s) {
@@ -189,7 +194,6 @@ func (c *Compiled) Bind(s *syncline.Schema) (*Resolver, error) {
 		}
 		return at, nil
 	}
-	var err error
 	if c.TimeField != "" {
 		if r.time, err = column("time_field", c.TimeField); err != nil {
 			return nil, err

@@ -13,18 +13,47 @@ import (
 type Stamp struct {
 	Time   time.Time // zero = not known
 	Source string
-	Event  string // id
+	Event  Digest // of its id, 0 = none
 }
 
-// Compare orders stamps by time, then source, then event id, so that every pair of different writes has a later one whatever the
+// Digest stands for the id of an event or of a log: it tells ids from each other, with the chance of one in 2^64 that it does not.
+type Digest uint64
+
+// DigestOf is FNV-1a, with its bits mixed once more: ids differ in their last characters alone.
+func DigestOf[S string | []byte](id S) Digest {
+	h := uint64(14695981039346656037)
+	for i := range len(id) {
+		h = (h ^ uint64(id[i])) * 1099511628211
+	}
+	h = (h ^ h>>32) * 0xd6e8feb86659fd93
+	return Digest(h ^ h>>32)
+}
+
+// nameDigest stands for the name of a field. Those of one schema differ.
+type nameDigest uint32
+
+// digests returns those of a schema's columns.
+func digests(s *syncline.Schema) ([]nameDigest, error) {
+	list := make([]nameDigest, len(s.Columns))
+	for i := range s.Columns {
+		list[i] = nameDigest(DigestOf(s.Columns[i].Name))
+		if at := slices.Index(list[:i], list[i]); at >= 0 {
+			return nil, syncline.Errorf(syncline.Fatal, "bad_conflict", "conflict: what is remembered of the fields %s and %s could not be told apart", s.Columns[at].Name, s.Columns[i].Name).
+				WithFix("rename one of the two in the rule's transform")
+		}
+	}
+	return list, nil
+}
+
+// Compare orders stamps by time, then source, then event, so that every pair of different writes has a later one whatever the
 // order in which they arrive.
 func (s Stamp) Compare(t Stamp) int {
-	return cmp.Or(s.Time.Compare(t.Time), strings.Compare(s.Source, t.Source), strings.Compare(s.Event, t.Event))
+	return cmp.Or(s.Time.Compare(t.Time), strings.Compare(s.Source, t.Source), cmp.Compare(s.Event, t.Event))
 }
 
 // shadow is what is remembered of a record.
 type shadow struct {
-	// logs are how far each log has been heard, by the log's id.
+	// logs are how far each log has been heard, by the log.
 	logs []heard
 	// stamps are those that fields and gone refer to.
 	stamps []Stamp
@@ -39,9 +68,10 @@ type shadow struct {
 
 // heard is the newest event of a log.
 type heard struct {
-	log, source string
-	seq         syncline.Seq
-	index       int
+	log    Digest
+	source string
+	seq    syncline.Seq
+	index  int
 }
 
 // known is what is remembered of a field.
@@ -59,7 +89,7 @@ type saying struct {
 }
 
 type other struct {
-	name string
+	name nameDigest
 	known
 }
 
@@ -136,7 +166,7 @@ func (s *shadow) field(column int) *known {
 }
 
 // hear notes an event of a log. A source that is heard for the first time has said nothing of any field yet.
-func (s *shadow) hear(log, source string, seq syncline.Seq, index int) {
+func (s *shadow) hear(log Digest, source string, seq syncline.Seq, index int) {
 	first := true
 	for i := range s.logs {
 		if s.logs[i].log == log {
@@ -166,7 +196,7 @@ func (s *shadow) remove(stamp Stamp) {
 }
 
 // knows reports whether an event at this place of the log, or a later one, was heard already.
-func (s *shadow) knows(log string, seq syncline.Seq, index int) bool {
+func (s *shadow) knows(log Digest, seq syncline.Seq, index int) bool {
 	for _, h := range s.logs {
 		if h.log == log {
 			return h.seq > seq || h.seq == seq && h.index >= index

@@ -4,29 +4,29 @@ import (
 	"encoding/binary"
 	"errors"
 	"slices"
-	"strings"
 	"time"
 
 	"syncline"
 	"syncline/internal/packed"
 )
 
-// A shadow's stored form stands beside each record and goes both ways with each change, so that it is kept short. It begins with a
-// version. Numbers are varints, texts have their length before them, and sources are numbered.
+// A shadow's stored form stands beside each record and goes both ways with each change, so that it is kept short: a hundred bytes cost
+// a PostgreSQL target a microsecond a row. It begins with a version. Numbers are varints, texts have their length before them, and sources
+// are numbered. Ids of logs are digests of 8 bytes, as are those of events; names of fields are digests of 4.
 //
 //	sources, each a text
-//	logs, each: id, source, sequence, index
-//	stamps, each: 1 if the time is known + 2 if the event's id begins with the source and a slash, which are left out then;
-//	  time in microseconds; source; id
+//	logs, each: digest, source, sequence, index
+//	stamps, each: 1 if the time is known + 2 if there is an event; source; time in microseconds, as the difference to the stamp before;
+//	  digest of the event's id
 //	stamp of the removal + 1, or 0; version
-//	fields, each: name; kind of the value + 32 if its stamp differs from that of the field before + 64 if sources said something else;
-//	  the value's bytes; the stamp + 1, or 0; what was said, each: source, kind, bytes
+//	fields, each: digest of the name; kind of the value + 32 if its stamp differs from that of the field before + 64 if sources said
+//	  something else; the value's bytes; the stamp + 1, or 0; what was said, each: source, kind, bytes
 const (
-	shadowVersion = 3
+	shadowVersion = 4
 
-	stampTimed, stampPrefixed = 1, 2
-	kindMask, fieldStamped    = 31, 32
-	fieldSaid                 = 64
+	stampTimed, stampIdentified = 1, 2
+	kindMask, fieldStamped      = 31, 32
+	fieldSaid                   = 64
 )
 
 var (
@@ -63,7 +63,7 @@ func (e *encoder) keep() []byte {
 }
 
 // encode returns the stored form, without the stamps that nothing refers to. names are those of the columns.
-func (e *encoder) encode(s *shadow, names []syncline.Column) []byte {
+func (e *encoder) encode(s *shadow, names []nameDigest) []byte {
 	e.s, e.b, e.sources, e.stamps = s, e.b[:0], e.sources[:0], e.stamps[:0]
 	for i := range s.logs {
 		e.source(s.logs[i].source)
@@ -90,13 +90,14 @@ func (e *encoder) encode(s *shadow, names []syncline.Column) []byte {
 	}
 	e.number(len(s.logs))
 	for _, h := range s.logs {
-		e.text(h.log)
+		e.b = binary.LittleEndian.AppendUint64(e.b, uint64(h.log))
 		e.number(e.source(h.source))
 		e.b = binary.AppendUvarint(binary.AppendUvarint(e.b, uint64(h.seq)), uint64(h.index))
 	}
 	e.number(len(e.stamps))
+	before := int64(0)
 	for _, i := range e.stamps {
-		e.stamp(&s.stamps[i])
+		before = e.stamp(&s.stamps[i], before)
 	}
 	e.number(e.refer(s.gone))
 	e.b = binary.AppendVarint(e.b, s.version)
@@ -104,7 +105,7 @@ func (e *encoder) encode(s *shadow, names []syncline.Column) []byte {
 	last := 0
 	for i := range s.columns {
 		if s.columns[i].there {
-			last = e.known(names[i].Name, &s.columns[i], last)
+			last = e.known(names[i], &s.columns[i], last)
 		}
 	}
 	for i := range s.others {
@@ -144,23 +145,31 @@ func (e *encoder) field(f *known) {
 	}
 }
 
-func (e *encoder) stamp(t *Stamp) {
-	head, micros := byte(0), int64(0)
+// stamp writes a stamp; before is the time of the last one that has one. It returns that of this one.
+func (e *encoder) stamp(t *Stamp, before int64) int64 {
+	head := byte(0)
 	if !t.Time.IsZero() {
-		head, micros = stampTimed, t.Time.UnixMicro()
+		head |= stampTimed
 	}
-	id := t.Event
-	if rest, ok := strings.CutPrefix(id, t.Source); ok && strings.HasPrefix(rest, "/") {
-		head, id = head|stampPrefixed, rest[1:]
+	if t.Event != 0 {
+		head |= stampIdentified
 	}
-	e.b = binary.AppendVarint(append(e.b, head), micros)
+	e.b = append(e.b, head)
 	e.number(e.source(t.Source))
-	e.text(id)
+	if head&stampTimed != 0 {
+		micros := t.Time.UnixMicro()
+		e.b = binary.AppendVarint(e.b, micros-before)
+		before = micros
+	}
+	if head&stampIdentified != 0 {
+		e.b = binary.LittleEndian.AppendUint64(e.b, uint64(t.Event))
+	}
+	return before
 }
 
 // known writes a field; last is the number of the stamp before. It returns the field's.
-func (e *encoder) known(name string, f *known, last int) int {
-	e.text(name)
+func (e *encoder) known(name nameDigest, f *known, last int) int {
+	e.b = binary.LittleEndian.AppendUint32(e.b, uint32(name))
 	head, stamp := byte(f.value.Kind()), e.refer(f.stamp)
 	if stamp != last {
 		head |= fieldStamped
@@ -189,13 +198,13 @@ func (e *encoder) text(s string) { e.b = packed.AppendBytes(e.b, s) }
 // decoder reads stored forms.
 type decoder struct {
 	packed.Reader
-	// texts are some that were read before: the same few sources and logs come again and again.
+	// texts are some that were read before: the same few sources come again and again.
 	texts   []string
 	sources []string
 }
 
 // decode reads into s what encode wrote. The values refer to data.
-func (r *decoder) decode(s *shadow, data []byte, names []syncline.Column) error {
+func (r *decoder) decode(s *shadow, data []byte, names []nameDigest) error {
 	s.reset(len(names))
 	switch {
 	case len(data) == 0, data[0] == 0, data[0] > lastShadowVersion:
@@ -208,23 +217,26 @@ func (r *decoder) decode(s *shadow, data []byte, names []syncline.Column) error 
 		r.sources = append(r.sources, r.text())
 	}
 	for range r.Count() {
-		h := heard{r.text(), r.source(), syncline.Seq(r.Uint()), int(r.Uint())}
+		h := heard{Digest(r.Fixed64()), r.source(), syncline.Seq(r.Uint()), int(r.Uint())}
 		r.Bad = r.Bad || h.index < 0
 		s.logs = append(s.logs, h)
 	}
+	before := int64(0)
 	for range r.Count() {
-		s.stamps = append(s.stamps, r.stamp())
+		var t Stamp
+		t, before = r.stamp(before)
+		s.stamps = append(s.stamps, t)
 	}
 	s.gone = r.stampOf(s)
 	s.version = r.Int()
 	last, at := -1, 0
 	for range r.Count() {
-		name := r.Bytes()
+		name := nameDigest(r.Fixed32())
 		var f known
 		f, last = r.known(s, last)
 		column, known := find(names, name, at)
 		if !known {
-			s.others = append(s.others, other{string(name), f})
+			s.others = append(s.others, other{name, f})
 			continue
 		}
 		at = column + 1
@@ -238,32 +250,30 @@ func (r *decoder) decode(s *shadow, data []byte, names []syncline.Column) error 
 }
 
 // find returns the column of the name, which probably is the next or the one after it.
-func find(names []syncline.Column, name []byte, next int) (int, bool) {
-	for n := range names {
-		if i := (next + n) % len(names); names[i].Name == string(name) {
+func find(names []nameDigest, name nameDigest, next int) (int, bool) {
+	for i := next; i < len(names); i++ {
+		if names[i] == name {
 			return i, true
 		}
 	}
-	return -1, false
+	i := slices.Index(names[:next], name)
+	return i, i >= 0
 }
 
-func (r *decoder) stamp() Stamp {
+// stamp reads what the encoder's wrote.
+func (r *decoder) stamp(before int64) (Stamp, int64) {
 	var t Stamp
-	head, micros := r.Byte(), r.Int()
+	head := r.Byte()
+	r.Bad = r.Bad || head&^(stampTimed|stampIdentified) != 0
 	t.Source = r.source()
-	id := r.Bytes()
-	switch {
-	case head&^(stampTimed|stampPrefixed) != 0:
-		r.Bad = true
-	case head&stampPrefixed != 0:
-		t.Event = t.Source + "/" + string(id)
-	default:
-		t.Event = string(id)
-	}
 	if head&stampTimed != 0 {
-		t.Time = time.UnixMicro(micros).UTC()
+		before += r.Int()
+		t.Time = time.UnixMicro(before).UTC()
 	}
-	return t
+	if head&stampIdentified != 0 {
+		t.Event = Digest(r.Fixed64())
+	}
+	return t, before
 }
 
 // stampOf reads the number of a stamp, -1 = none.

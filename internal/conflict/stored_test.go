@@ -1,6 +1,7 @@
 package conflict
 
 import (
+	"strconv"
 	"testing"
 
 	"syncline"
@@ -32,5 +33,27 @@ func TestShadowKeepsOtherFields(t *testing.T) {
 	to.row[1] = syncline.Text("Bea")
 	if v := to.apply(said("crm", 3, 3), row("Cho", "gold"), nil); v.Outcome != syncline.OutcomeConflict || v.Conflict.Base[1].Text() != "Ann" {
 		t.Fatalf("Decide about the other field = %+v, want a conflict whose base is what the source said first", v)
+	}
+}
+
+// Two fields whose names would be stored alike are refused, before one gets what is remembered of the other.
+func TestFieldsThatAreStoredAlikeAreRefused(t *testing.T) {
+	seen := map[nameDigest]string{}
+	var a, b string
+	for n := 0; a == ""; n++ {
+		name := "field" + strconv.Itoa(n)
+		d := nameDigest(DigestOf(name))
+		if was, ok := seen[d]; ok {
+			a, b = was, name
+		}
+		seen[d] = name
+	}
+	c, err := Compile(Policy{Detect: []Detector{Data}, Strategy: Manual}, "warehouse")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &syncline.Schema{Entity: "customer", Key: []int{0}, Version: -1, Columns: []syncline.Column{schema.Columns[0], {Name: a}, {Name: b}}}
+	if _, err := c.Bind(s); syncline.CodeOf(err) != "bad_conflict" {
+		t.Errorf("Bind with the fields %s and %s = %v, want bad_conflict", a, b, err)
 	}
 }

@@ -86,7 +86,7 @@ func (r *Resolver) Begin(held syncline.Held) (*Turn, error) {
 		t.shadow.reset(len(r.schema.Columns))
 		return t, nil
 	}
-	switch err := t.in.decode(&t.shadow, held.Shadow, r.schema.Columns); {
+	switch err := t.in.decode(&t.shadow, held.Shadow, r.names); {
 	case errors.Is(err, errOtherShadow):
 		return nil, syncline.Errorf(syncline.Fatal, "shadow_format", "%w", err).
 			WithFix("run the build that wrote it; or remove all that the target's _syncline_shadow has of the object, resume the route, and run a full sync")
@@ -133,7 +133,7 @@ func (t *Turn) stored() []byte {
 	if !t.touched {
 		return t.was
 	}
-	return t.out.encode(&t.shadow, t.r.schema.Columns)
+	return t.out.encode(&t.shadow, t.r.names)
 }
 
 // Decide judges the next event, as Resolver.Decide does. The verdict has no shadow, see Decision.

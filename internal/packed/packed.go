@@ -53,6 +53,28 @@ func (r *Reader) Int() int64 {
 	return n
 }
 
+// Fixed32 reads four bytes, the lowest first.
+func (r *Reader) Fixed32() uint32 {
+	if len(r.Data) < 4 {
+		r.fail()
+		return 0
+	}
+	n := binary.LittleEndian.Uint32(r.Data)
+	r.Data = r.Data[4:]
+	return n
+}
+
+// Fixed64 reads eight bytes, the lowest first.
+func (r *Reader) Fixed64() uint64 {
+	if len(r.Data) < 8 {
+		r.fail()
+		return 0
+	}
+	n := binary.LittleEndian.Uint64(r.Data)
+	r.Data = r.Data[8:]
+	return n
+}
+
 // Count reads how many parts follow. Each takes a byte at least: no damaged count asks for more memory than the data could fill.
 func (r *Reader) Count() int {
 	n := r.Uint()
