@@ -198,7 +198,7 @@ func (d *deciding) differing() []int {
 // data looks for fields that both sides changed.
 func (d *deciding) data() bool {
 	switch {
-	case d.ours == nil && d.theirs == nil:
+	case d.ours == nil && d.theirs == nil, d.unopposed():
 		return false
 	case d.ours == nil: // we remove what they may have changed
 		d.overlaps = d.columns(func(i int) bool { return d.theyChanged(i) })
@@ -218,6 +218,9 @@ func (d *deciding) data() bool {
 	}
 	return len(d.overlaps) > 0
 }
+
+// unopposed reports whether what the target has is what the event's source itself wrote, so that nobody can disagree.
+func (d *deciding) unopposed() bool { return d.alone && d.shadow.logs[0].source == d.ev.Stamp.Source }
 
 // columns lists those outside of the key that both sides have and for which the condition holds.
 func (d *deciding) columns(holds func(i int) bool) []int {
@@ -329,8 +332,10 @@ func (d *deciding) hear() {
 
 // heard notes what the event says of each field, and what of it is written.
 func (d *deciding) heard(written []syncline.Value) {
-	for i := range written {
-		d.answers[i].affirmed = d.affirmed(written, i)
+	if !d.unopposed() {
+		for i := range written {
+			d.answers[i].affirmed = d.affirmed(written, i)
+		}
 	}
 	d.hear()
 	stamp, mixed := d.shadow.stamp(d.ev.Stamp), -1

@@ -16,7 +16,7 @@ type Stamp struct {
 	Event  Digest // of its id, 0 = none
 }
 
-// Digest stands for the id of an event or of a log: it tells ids from each other, with the chance of one in 2^64 that it does not.
+// Digest stands for the id of an event or of a log: it tells ids from each other, with a chance of one in 2^56 that it does not.
 type Digest uint64
 
 // DigestOf is FNV-1a, with its bits mixed once more: ids differ in their last characters alone.
@@ -26,17 +26,19 @@ func DigestOf[S string | []byte](id S) Digest {
 		h = (h ^ uint64(id[i])) * 1099511628211
 	}
 	h = (h ^ h>>32) * 0xd6e8feb86659fd93
-	return Digest(h ^ h>>32)
+	return Digest((h ^ h>>32) & (1<<(7*idSize) - 1))
 }
 
 // nameDigest stands for the name of a field. Those of one schema differ.
 type nameDigest uint32
 
+func digestOfName(name string) nameDigest { return nameDigest(DigestOf(name) & (1<<(7*nameSize) - 1)) }
+
 // digests returns those of a schema's columns.
 func digests(s *syncline.Schema) ([]nameDigest, error) {
 	list := make([]nameDigest, len(s.Columns))
 	for i := range s.Columns {
-		list[i] = nameDigest(DigestOf(s.Columns[i].Name))
+		list[i] = digestOfName(s.Columns[i].Name)
 		if at := slices.Index(list[:i], list[i]); at >= 0 {
 			return nil, syncline.Errorf(syncline.Fatal, "bad_conflict", "conflict: what is remembered of the fields %s and %s could not be told apart", s.Columns[at].Name, s.Columns[i].Name).
 				WithFix("rename one of the two in the rule's transform")

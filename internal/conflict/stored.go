@@ -1,7 +1,6 @@
 package conflict
 
 import (
-	"encoding/binary"
 	"errors"
 	"slices"
 	"time"
@@ -11,8 +10,9 @@ import (
 )
 
 // A shadow's stored form stands beside each record and goes both ways with each change, so that it is kept short: a hundred bytes cost
-// a PostgreSQL target a microsecond a row. It begins with a version. Numbers are varints, texts have their length before them, and sources
-// are numbered. Ids of logs are digests of 8 bytes, as are those of events; names of fields are digests of 4.
+// a PostgreSQL target more than half a microsecond a row. It goes there in a text, so that it has as few bytes as possible that need an
+// escape: numbers and digests are those of packed.AppendPlain and AppendDigest. It begins with a version. Texts and values have their
+// length before them, sources are numbered.
 //
 //	sources, each a text
 //	logs, each: digest, source, sequence, index
@@ -27,6 +27,8 @@ const (
 	stampTimed, stampIdentified = 1, 2
 	kindMask, fieldStamped      = 31, 32
 	fieldSaid                   = 64
+
+	idSize, nameSize = 8, 4 // of digests, in bytes
 )
 
 var (
@@ -90,9 +92,10 @@ func (e *encoder) encode(s *shadow, names []nameDigest) []byte {
 	}
 	e.number(len(s.logs))
 	for _, h := range s.logs {
-		e.b = binary.LittleEndian.AppendUint64(e.b, uint64(h.log))
+		e.b = packed.AppendDigest(e.b, uint64(h.log), idSize)
 		e.number(e.source(h.source))
-		e.b = binary.AppendUvarint(binary.AppendUvarint(e.b, uint64(h.seq)), uint64(h.index))
+		e.b = packed.AppendPlain(e.b, uint64(h.seq))
+		e.number(h.index)
 	}
 	e.number(len(e.stamps))
 	before := int64(0)
@@ -100,7 +103,7 @@ func (e *encoder) encode(s *shadow, names []nameDigest) []byte {
 		before = e.stamp(&s.stamps[i], before)
 	}
 	e.number(e.refer(s.gone))
-	e.b = binary.AppendVarint(e.b, s.version)
+	e.signed(s.version)
 	e.number(fields)
 	last := 0
 	for i := range s.columns {
@@ -158,18 +161,18 @@ func (e *encoder) stamp(t *Stamp, before int64) int64 {
 	e.number(e.source(t.Source))
 	if head&stampTimed != 0 {
 		micros := t.Time.UnixMicro()
-		e.b = binary.AppendVarint(e.b, micros-before)
+		e.signed(micros - before)
 		before = micros
 	}
 	if head&stampIdentified != 0 {
-		e.b = binary.LittleEndian.AppendUint64(e.b, uint64(t.Event))
+		e.b = packed.AppendDigest(e.b, uint64(t.Event), idSize)
 	}
 	return before
 }
 
 // known writes a field; last is the number of the stamp before. It returns the field's.
 func (e *encoder) known(name nameDigest, f *known, last int) int {
-	e.b = binary.LittleEndian.AppendUint32(e.b, uint32(name))
+	e.b = packed.AppendDigest(e.b, uint64(name), nameSize)
 	head, stamp := byte(f.value.Kind()), e.refer(f.stamp)
 	if stamp != last {
 		head |= fieldStamped
@@ -192,8 +195,9 @@ func (e *encoder) known(name nameDigest, f *known, last int) int {
 	return stamp
 }
 
-func (e *encoder) number(n int)  { e.b = binary.AppendUvarint(e.b, uint64(n)) }
-func (e *encoder) text(s string) { e.b = packed.AppendBytes(e.b, s) }
+func (e *encoder) number(n int)   { e.b = packed.AppendPlain(e.b, uint64(n)) }
+func (e *encoder) signed(n int64) { e.b = packed.AppendPlain(e.b, uint64(n)<<1^uint64(n>>63)) }
+func (e *encoder) text(s string)  { e.b = packed.AppendBytes(e.b, s) }
 
 // decoder reads stored forms.
 type decoder struct {
@@ -213,25 +217,25 @@ func (r *decoder) decode(s *shadow, data []byte, names []nameDigest) error {
 		return errOtherShadow
 	}
 	r.Reader, r.sources = packed.Reader{Data: data[1:]}, r.sources[:0]
-	for range r.Count() {
+	for range r.count() {
 		r.sources = append(r.sources, r.text())
 	}
-	for range r.Count() {
-		h := heard{Digest(r.Fixed64()), r.source(), syncline.Seq(r.Uint()), int(r.Uint())}
+	for range r.count() {
+		h := heard{Digest(r.Digest(idSize)), r.source(), syncline.Seq(r.Plain()), int(r.Plain())}
 		r.Bad = r.Bad || h.index < 0
 		s.logs = append(s.logs, h)
 	}
 	before := int64(0)
-	for range r.Count() {
+	for range r.count() {
 		var t Stamp
 		t, before = r.stamp(before)
 		s.stamps = append(s.stamps, t)
 	}
 	s.gone = r.stampOf(s)
-	s.version = r.Int()
+	s.version = r.signed()
 	last, at := -1, 0
-	for range r.Count() {
-		name := nameDigest(r.Fixed32())
+	for range r.count() {
+		name := nameDigest(r.Digest(nameSize))
 		var f known
 		f, last = r.known(s, last)
 		column, known := find(names, name, at)
@@ -260,6 +264,21 @@ func find(names []nameDigest, name nameDigest, next int) (int, bool) {
 	return i, i >= 0
 }
 
+// count reads how many parts follow. Each takes a byte at least.
+func (r *decoder) count() int {
+	n := r.Plain()
+	if n > uint64(len(r.Data)) {
+		r.Bad = true
+		return 0
+	}
+	return int(n)
+}
+
+func (r *decoder) signed() int64 {
+	n := r.Plain()
+	return int64(n>>1) ^ -int64(n&1)
+}
+
 // stamp reads what the encoder's wrote.
 func (r *decoder) stamp(before int64) (Stamp, int64) {
 	var t Stamp
@@ -267,18 +286,18 @@ func (r *decoder) stamp(before int64) (Stamp, int64) {
 	r.Bad = r.Bad || head&^(stampTimed|stampIdentified) != 0
 	t.Source = r.source()
 	if head&stampTimed != 0 {
-		before += r.Int()
+		before += r.signed()
 		t.Time = time.UnixMicro(before).UTC()
 	}
 	if head&stampIdentified != 0 {
-		t.Event = Digest(r.Fixed64())
+		t.Event = Digest(r.Digest(idSize))
 	}
 	return t, before
 }
 
 // stampOf reads the number of a stamp, -1 = none.
 func (r *decoder) stampOf(s *shadow) int {
-	n := r.Uint()
+	n := r.Plain()
 	if n > uint64(len(s.stamps)) {
 		r.Bad = true
 		return -1
@@ -296,7 +315,7 @@ func (r *decoder) known(s *shadow, last int) (known, int) {
 		f.stamp = r.stampOf(s)
 	}
 	if head&fieldSaid != 0 {
-		n := r.Count()
+		n := r.count()
 		f.said = make([]saying, 0, min(n, 16))
 		for range n {
 			f.said = append(f.said, saying{r.source(), r.Value()})
@@ -323,7 +342,7 @@ func (r *decoder) text() string {
 }
 
 func (r *decoder) source() string {
-	n := r.Uint()
+	n := r.Plain()
 	if n >= uint64(len(r.sources)) {
 		r.Bad = true
 		return ""

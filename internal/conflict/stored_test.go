@@ -42,7 +42,7 @@ func TestFieldsThatAreStoredAlikeAreRefused(t *testing.T) {
 	var a, b string
 	for n := 0; a == ""; n++ {
 		name := "field" + strconv.Itoa(n)
-		d := nameDigest(DigestOf(name))
+		d := digestOfName(name)
 		if was, ok := seen[d]; ok {
 			a, b = was, name
 		}

@@ -18,6 +18,8 @@ type Turn struct {
 	// recalled: theirs is what the shadow tells.
 	recalled bool
 	recall   []syncline.Value // room for that
+	// alone: one source has written all of that, and no other has said anything. It is so in most cases, and saves most of the questions.
+	alone bool
 	// touched: the shadow is another one by now.
 	touched bool
 	// answers are about the present event, by column.
@@ -80,7 +82,7 @@ func (r *Resolver) Begin(held syncline.Held) (*Turn, error) {
 	}
 	t := r.turn
 	t.theirs, t.was, t.fresh, t.touched, t.decision = held.Values, held.Shadow, held.Shadow == nil, false, syncline.Decision{}
-	t.recalled = held.Untouched
+	t.recalled, t.alone = held.Untouched, false
 	clear(t.written)
 	if t.fresh {
 		t.shadow.reset(len(r.schema.Columns))
@@ -106,7 +108,7 @@ func (t *Turn) remember() bool {
 	if t.shadow.gone >= 0 || len(t.r.business) > 0 {
 		return false
 	}
-	t.recall = t.recall[:0]
+	t.recall, t.alone = t.recall[:0], len(t.in.sources) == 1 && len(t.shadow.logs) > 0
 	for i := range t.shadow.columns {
 		f := &t.shadow.columns[i]
 		if !t.r.key[i] && (!f.there || f.value.IsUnset()) {
@@ -115,7 +117,9 @@ func (t *Turn) remember() bool {
 		t.recall = append(t.recall, f.value)
 		if t.r.key[i] {
 			t.recall[i] = syncline.Unset
+			continue
 		}
+		t.alone = t.alone && f.stamp >= 0 && len(f.said) == 0
 	}
 	t.theirs = t.recall
 	return true
@@ -152,7 +156,7 @@ func (t *Turn) Decide(ev *Event, ours, base []syncline.Value) (Verdict, error) {
 	case syncline.ChangeDelete:
 		t.theirs, t.decision.Op = nil, syncline.ChangeDelete
 	}
-	t.decision.Outcome = v.Outcome
+	t.decision.Outcome, t.alone = v.Outcome, false
 	t.fresh = t.fresh && !t.touched
 	return v, nil
 }

@@ -53,26 +53,63 @@ func (r *Reader) Int() int64 {
 	return n
 }
 
-// Fixed32 reads four bytes, the lowest first.
-func (r *Reader) Fixed32() uint32 {
-	if len(r.Data) < 4 {
-		r.fail()
-		return 0
+// AppendPlain appends a number of six bits a byte, the lowest first and the last one marked by 64: no byte is above 127, and few are zero.
+// Where bytes go through a text they need no escapes then.
+func AppendPlain(dst []byte, n uint64) []byte {
+	for ; n > plainMask; n >>= plainBits {
+		dst = append(dst, byte(n&plainMask))
 	}
-	n := binary.LittleEndian.Uint32(r.Data)
-	r.Data = r.Data[4:]
-	return n
+	return append(dst, byte(n)|plainEnd)
 }
 
-// Fixed64 reads eight bytes, the lowest first.
-func (r *Reader) Fixed64() uint64 {
-	if len(r.Data) < 8 {
+const (
+	plainBits = 6
+	plainMask = 1<<plainBits - 1
+	plainEnd  = 1 << plainBits
+)
+
+// Plain reads what AppendPlain wrote.
+func (r *Reader) Plain() uint64 {
+	var n uint64
+	for i, c := range r.Data {
+		if i*plainBits > 63 || c > plainEnd|plainMask {
+			break
+		}
+		n |= uint64(c&plainMask) << (i * plainBits)
+		if c >= plainEnd {
+			r.Data = r.Data[i+1:]
+			return n
+		}
+	}
+	r.fail()
+	return 0
+}
+
+// AppendDigest appends seven bits to each of size bytes, the lowest first; what is beyond is left out.
+func AppendDigest(dst []byte, d uint64, size int) []byte {
+	for range size {
+		dst = append(dst, byte(d&127))
+		d >>= 7
+	}
+	return dst
+}
+
+// Digest reads what AppendDigest wrote.
+func (r *Reader) Digest(size int) uint64 {
+	if len(r.Data) < size {
 		r.fail()
 		return 0
 	}
-	n := binary.LittleEndian.Uint64(r.Data)
-	r.Data = r.Data[8:]
-	return n
+	var d uint64
+	for i, c := range r.Data[:size] {
+		if c > 127 {
+			r.fail()
+			return 0
+		}
+		d |= uint64(c) << (7 * i)
+	}
+	r.Data = r.Data[size:]
+	return d
 }
 
 // Count reads how many parts follow. Each takes a byte at least: no damaged count asks for more memory than the data could fill.
