@@ -300,6 +300,21 @@ type Scanner interface {
 	Scan(ctx context.Context, object string, s *Schema, each func(Row) error) error
 }
 
+// StrayLister is a Scanner that lists what routes have written, where others can write beside them without its notice. Strays lists the rest of
+// what stands where records of the object would: each is called now and then, with how many names were looked at since and what was found among
+// them. A target that cannot tell its records' names from others' refuses.
+type StrayLister interface {
+	Strays(ctx context.Context, object string, s *Schema, each func(looked int, found []Stray) error) error
+}
+
+// Stray stands where a record of an object would, and no route has written it.
+type Stray struct {
+	// Row has the key that its place is that of.
+	Row Row
+	// Record is set where it is what a route would write there. Else it is of somebody who gives things such names, too.
+	Record bool
+}
+
 // Write is what a target is asked to do at once.
 type Write struct {
 	Changes []Change

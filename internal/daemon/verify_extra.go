@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"syncline"
@@ -71,6 +72,11 @@ func (v *verifying) extras(ctx context.Context, others []*verifying) error {
 	}
 	if err := flush(); err != nil {
 		return err
+	}
+	if lister, ok := target.(syncline.StrayLister); ok {
+		if err := v.strays(ctx, lister, schema, others); err != nil {
+			return err
+		}
 	}
 	return v.pace.rest(ctx, count)
 }
@@ -155,11 +161,24 @@ func (v *verifying) sourceKey(row *syncline.Row) syncline.Key {
 
 // makes returns the target keys that the rule makes of the source's records with these keys.
 func (v *verifying) makes(ctx context.Context, keys []syncline.Key) (map[syncline.Key]bool, error) {
-	b, _, err := v.lister.List(ctx, syncline.Listing{Entity: v.rule.Entity, Keys: keys})
-	if err != nil {
-		return nil, fmt.Errorf("list the source: %w", err)
-	}
 	made := make(map[syncline.Key]bool)
+	b, _, err := v.lister.List(ctx, syncline.Listing{Entity: v.rule.Entity, Keys: keys})
+	switch {
+	case err == nil:
+	case syncline.CodeOf(err) != "bad_key":
+		return nil, fmt.Errorf("list the source: %w", err)
+	case len(keys) == 1: // it cannot be of the entity
+		return made, nil
+	default: // the source refuses all where one of them cannot be
+		for _, half := range [][]syncline.Key{keys[:len(keys)/2], keys[len(keys)/2:]} {
+			some, err := v.makes(ctx, half)
+			if err != nil {
+				return nil, err
+			}
+			maps.Copy(made, some)
+		}
+		return made, nil
+	}
 	for i := range b.Events {
 		binding, err := v.rule.Fit(b.Events[i].Schema)
 		if err != nil {

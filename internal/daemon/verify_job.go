@@ -261,7 +261,7 @@ func (d *Daemon) saveVerification(ctx context.Context, job *verification, status
 // keep are the unsaved that fit, and how many of them are new. What became of one that is kept always does.
 func (j *verification) keep() (keep []state.Difference, found int) {
 	for _, d := range j.unsaved {
-		if d.State == differenceFound {
+		if d.State != differenceRepaired {
 			if j.kept+found >= keepDifferences {
 				continue
 			}

@@ -302,7 +302,11 @@ func (v *verifying) count(f *finding) {
 		p.Note(f.note)
 	case classDiffers:
 		p.Find(verify.Sample{Key: f.target, Kind: string(f.kind), Fields: f.fields})
-		v.found = append(v.found, state.Difference{Rule: v.rule.ID, Key: f.target, Source: f.key, Kind: string(f.kind), Fields: f.fields, State: "found"})
+		d := state.Difference{Rule: v.rule.ID, Key: f.target, Source: f.key, Kind: string(f.kind), Fields: f.fields, State: differenceFound}
+		if f.foreign {
+			d.State = differenceForeign
+		}
+		v.found = append(v.found, d)
 	}
 }
 

@@ -19,6 +19,7 @@ import (
 const (
 	differenceFound    = "found"
 	differenceRepaired = "repaired"
+	differenceForeign  = "foreign"
 )
 
 // limit is how many records a repair may send, and whether somebody said so.

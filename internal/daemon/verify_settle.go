@@ -61,6 +61,8 @@ type finding struct {
 	note   string
 	// wanted: the rule makes the record that extra is.
 	wanted bool
+	// foreign: what is extra is no record, and somebody else's.
+	foreign bool
 }
 
 // evidence is what the log says of the candidates.

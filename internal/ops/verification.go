@@ -45,7 +45,7 @@ type Difference struct {
 	Source string   `json:"source" doc:"The key at the source, where one is known."`
 	Kind   string   `json:"kind" enum:"missing,extra,different"`
 	Fields []string `json:"fields,omitempty" nullable:"false"`
-	State  string   `json:"state" enum:"found,repaired"`
+	State  string   `json:"state" enum:"found,repaired,foreign" doc:"foreign: it is no record of the rule, and no repair removes it."`
 }
 
 // VerificationOf shows a verification.

@@ -42,7 +42,7 @@ func newObject(name string, o Object) (*object, error) {
 
 // bind names the bookkeeping keys, with the target's hash tag.
 func (ob *object) bind(tag string) {
-	ob.guard = "_syncline_guard:" + tag + ob.name
+	ob.guard = guardPrefix + tag + ob.name
 	ob.gone = "_syncline_gone:" + tag + ob.name
 	ob.shadow = "_syncline_shadow:" + tag + ob.name
 	ob.epochs = "_syncline_epochs:" + tag + ob.name

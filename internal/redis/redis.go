@@ -90,6 +90,8 @@ var (
 	_ syncline.Scanner = (*Target)(nil)
 	_ syncline.Current = (*Target)(nil)
 	_ syncline.Checker = (*Target)(nil)
+
+	_ syncline.StrayLister = (*Target)(nil)
 )
 
 //go:embed write.lua

@@ -35,7 +35,7 @@ type Difference struct {
 	Key, Source syncline.Key
 	Kind        string
 	Fields      []string
-	// State is what became of it: found, or repaired.
+	// State is what became of it: found, repaired, or foreign.
 	State string
 }
 
