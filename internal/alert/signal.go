@@ -25,7 +25,7 @@ type Kind struct {
 func Kinds() []Kind { return slices.Clone(kinds) }
 
 var kinds = []Kind{
-	{"breaker_open", []string{"route"}, "1 while the route's target does not answer and is left alone for a while"},
+	{"breaker_open", []string{"route"}, "1 while the route's target does not answer and is left alone for a while, or the route has stopped"},
 	{"canary_seconds", []string{"route"}, "how long the last mark took to the route's target, or the one under way so far"},
 	{"conflicts_waiting", []string{"rule"}, "conflicts that wait for a person"},
 	{"failed_tasks", []string{"rule"}, "tasks that were given up and wait for a person"},
