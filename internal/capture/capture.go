@@ -50,40 +50,6 @@ type Options struct {
 	Logger             *slog.Logger     // nil = none
 }
 
-// State is how a capture is, in one word.
-type State string
-
-const (
-	StateStarting State = "starting"
-	StateRunning  State = "running"
-	StateDegraded State = "degraded" // the source or the log does not answer
-	StateHalted   State = "halted"
-	StateStopped  State = "stopped"
-)
-
-// Status is a capture's own account of itself.
-type Status struct {
-	State State
-	Since time.Time
-	// Err is why it is degraded or halted; nil otherwise.
-	Err error
-	// Position is how far the source's stream is in the log, Seq where that is.
-	Position syncline.Position
-	Seq      syncline.Seq
-	// Events counts what was appended since the start.
-	Events int64
-	// LastEvent is when the last event was appended.
-	LastEvent time.Time
-	// Heard is when the open source heard of its system last, whether anything had changed or not; zero where it cannot tell.
-	Heard time.Time
-	// Runs are those that the source works on.
-	Runs int
-	// Warnings are what the open source says of changes that it will not bring, and what could not be derived of events.
-	Warnings []string
-	// Underived counts, since the start, events of which something could not be derived.
-	Underived []Underived
-}
-
 // Capture moves one source into its log. What it does next is decided by its machine; the methods carry it out.
 type Capture struct {
 	o   Options // Open and Derive need mu
@@ -116,6 +82,9 @@ type Capture struct {
 	meters    map[string]*meter
 	admission admission
 	missed    map[string]*missed
+	// troubled is when the trouble began that the source is or was in last; zero = none. One that opens and fails again before the longest
+	// pause is over is still in it.
+	troubled time.Time
 }
 
 // New returns a capture that has not begun.
@@ -139,35 +108,6 @@ func New(o Options) *Capture {
 		runs: make(roster), missed: make(map[string]*missed), wishes: make(map[string]state.Steering), sifts: make(map[string]*selection), meters: make(map[string]*meter), status: Status{State: StateStarting, Since: o.Now()}}
 	c.derive = newDeriver(o.Derive, c.underived)
 	return c
-}
-
-// Status returns how the capture is now.
-func (c *Capture) Status() Status {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	s := c.status
-	s.Runs = len(c.runs)
-	if w, ok := c.source.(Warner); ok {
-		s.Warnings = w.Warnings()
-	}
-	if l, ok := c.source.(Listener); ok {
-		s.Heard = l.Heard()
-	}
-	s.Underived = c.underivedLocked()
-	for i := range s.Underived {
-		s.Warnings = append(slices.Clip(s.Warnings), s.Underived[i].warning())
-	}
-	return s
-}
-
-// show makes the machine's state the capture's own account of itself.
-func (c *Capture) show() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.status.State != c.m.state {
-		c.status.State, c.status.Since = c.m.state, c.o.Now()
-	}
-	c.status.Err = c.m.err
 }
 
 // Resume makes a capture that is halted, or waits to try again, do that now.

@@ -121,6 +121,36 @@ func TestACaptureThatWaitsTriesAgainWhenItIsTold(t *testing.T) {
 	}
 }
 
+// TestTroubleOutlastsAMoment: a source that opens, and fails again before the longest pause is over, is in trouble since it failed first; one that
+// worked for longer is not.
+func TestTroubleOutlastsAMoment(t *testing.T) {
+	begin := time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC)
+	now := begin
+	c := New(Options{Source: "crm", Now: func() time.Time { return now }, MaxDelay: 30 * time.Second})
+	for i, step := range []struct {
+		after time.Duration
+		to    State
+		since time.Duration
+	}{
+		{time.Second, StateRunning, time.Second},
+		{time.Second, StateDegraded, 2 * time.Second}, // for the first time
+		{58 * time.Second, StateRunning, time.Minute},
+		{29 * time.Second, StateDegraded, 2 * time.Second},
+		{time.Hour, StateRunning, time.Hour + 89*time.Second},
+		{30 * time.Second, StateDegraded, time.Hour + 119*time.Second},
+		{time.Second, StateHalted, time.Hour + 120*time.Second},
+		{time.Second, StateRunning, time.Hour + 121*time.Second},
+		{time.Second, StateDegraded, time.Hour + 122*time.Second}, // somebody had looked at it
+	} {
+		now = now.Add(step.after)
+		c.m.state = step.to
+		c.show()
+		if got := c.Status().Since.Sub(begin); got != step.since {
+			t.Errorf("step %d: %s since %s, want %s", i, step.to, got, step.since)
+		}
+	}
+}
+
 func TestABatchThatTheLogRefusesHaltsTheSource(t *testing.T) {
 	s := system(1)
 	c := newCapture(t, refusing{memlog.New(memlog.Options{}).Log("crm")}, s)
