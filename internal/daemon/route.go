@@ -104,9 +104,9 @@ func (d *Daemon) build(rt *route) error {
 	}
 	first := rt.rules[0]
 	if rt.pair != nil {
-		rt.open = rt.lane()
+		rt.open = rt.lane().orNone()
 	} else {
-		rt.open = connectors[rt.target.Type].target(d, rt)
+		rt.open = connectors[rt.target.Type].target(d, rt).orNone()
 	}
 	options := apply.Options{
 		ID: rt.id, Source: rt.source.system.Name, Rules: rt.compiled, Start: startOf(first, rt.source.system),
@@ -301,3 +301,15 @@ func binder(match *rule.Rule, steps *transform.Transform, askers map[int]transfo
 
 // openTarget is what a connector returns for a route.
 type openTarget func(context.Context) (syncline.Target, error)
+
+// orNone returns no target with an error. A connector's own nil pointer, as its Open returns it, would be a target to whoever looks for one
+// to close.
+func (open openTarget) orNone() openTarget {
+	return func(ctx context.Context) (syncline.Target, error) {
+		t, err := open(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return t, nil
+	}
+}
