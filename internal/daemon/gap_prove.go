@@ -56,9 +56,10 @@ func (d *Daemon) prove(ctx context.Context, s *source, g *state.Gap, routes []*r
 		p = &proof{}
 		d.proofs[g.ID] = p
 	}
-	if g.Error = ""; now.Before(p.after) {
+	if now.Before(p.after) {
 		return nil
 	}
+	g.Error = ""
 	err := d.proceed(ctx, s, g, routes, p)
 	if err != nil && syncline.CodeOf(err) != "gap_waits" {
 		p.tries++
@@ -232,6 +233,13 @@ func (d *Daemon) compared(ctx context.Context, g *state.Gap, routes []*route, p 
 		id := p.verification
 		p.verification = ""
 		return fmt.Errorf("verification %s is %s", id, v.Status)
+	}
+	if n := shown.Total.Unsettled; n > 0 { // of these nothing is proven
+		id := p.verification
+		p.verification = ""
+		p.tries++
+		p.after = time.Now().Add(min(probeEvery<<min(p.tries-1, 10), maxGapDelay)) // most often a target or the source was away for a moment
+		return syncline.Errorf(syncline.Transient, "gap_waits", "of %d records verification %s could not tell in time whether they are there: they are compared again", n, id)
 	}
 	g.Status, g.Error = state.GapClosed, ""
 	if n := shown.Differences; n > 0 {

@@ -93,3 +93,23 @@ func TestARestoredFileGoesOnBehindAGap(t *testing.T) {
 		t.Errorf("accepting a gap that is none = %v", err)
 	}
 }
+
+// TestWhatIsUnsettledProvesNothing: a gap is not closed by a verification that could not tell of every record.
+func TestWhatIsUnsettledProvesNothing(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	exec(t, database(t, filepath.Join(dir, "shop.db")), "CREATE TABLE item (id INTEGER PRIMARY KEY, name TEXT)")
+	d := running(t, load(t, dir, shopToReport))
+	eventually(t, "it works", func() bool { ready, _ := d.Engine().Ready(t.Context()); return ready })
+	progress := []byte(`[{"rule": "items", "phase": "done", "unsettled": 3}]`)
+	if err := d.state.AddVerification(t.Context(), state.Verification{ID: "verify-1", Status: state.VerificationDone, Spec: []byte("{}"), Progress: progress}); err != nil {
+		t.Fatal(err)
+	}
+	g, p := state.Gap{ID: "gap-1", Source: "shop", Status: state.GapFilling}, &proof{stage: proofCompared, verification: "verify-1"}
+	if err := d.compared(t.Context(), &g, d.set().routes, p); syncline.CodeOf(err) != "gap_waits" || g.Status != state.GapFilling {
+		t.Errorf("the gap is %s, %v", g.Status, err)
+	}
+	if p.verification != "" || !p.after.After(time.Now()) {
+		t.Errorf("what is next: verification %q after %v", p.verification, p.after)
+	}
+}
