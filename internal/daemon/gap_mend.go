@@ -174,21 +174,24 @@ func (d *Daemon) mendRoute(ctx context.Context, s *source, g *state.Gap, now tim
 	lost := st.State == apply.RouteNeedsSync
 	switch {
 	case g.Status == state.GapFilling && lost:
+		delete(d.proofs, g.ID) // it is of what the route has lost again
 		g.Status, g.Next = state.GapOpen, now.Add(gapDelay(g.Attempts))
 		return st.Err
 	case g.Status == state.GapFilling:
 		return d.prove(ctx, s, g, []*route{r}, now)
-	case !lost: // an operator has begun it anew
-		g.Status, g.Error = state.GapFilling, ""
+	case !lost && g.Attempts == 0: // an operator has begun it anew
+		g.Status, g.Next, g.Error = state.GapFilling, g.Created, ""
 		return nil
 	case now.Before(g.Next):
 		return nil
 	}
-	known, err := d.state.Route(ctx, state.Slice{Route: r.id})
-	if err != nil {
-		return err
+	if lost {
+		known, err := d.state.Route(ctx, state.Slice{Route: r.id})
+		if err != nil {
+			return err
+		}
+		g.FromSeq, g.ToSeq = known.GapFrom, known.GapTo
 	}
-	g.FromSeq, g.ToSeq = known.GapFrom, known.GapTo
 	if err := d.mayMend(ctx, s); err != nil {
 		return err
 	}
@@ -204,11 +207,29 @@ func (d *Daemon) mendRoute(ctx context.Context, s *source, g *state.Gap, now tim
 	}
 	d.log.Info("reading again what the route lacks", "route", r.id, "gap", g.ID, "from_seq", g.FromSeq, "to_seq", g.ToSeq, "attempt", g.Attempts+1)
 	g.Attempts++
-	if err := r.apply.Restart(ctx); err != nil {
+	if lost {
+		err = r.apply.Restart(ctx)
+	} else { // it has begun, and what it asked for has failed
+		err = refill(ctx, s, g, r)
+	}
+	if err != nil {
 		g.Next = now.Add(gapDelay(g.Attempts))
 		return err
 	}
-	g.Status, g.Error = state.GapFilling, ""
+	g.Status, g.Next, g.Error = state.GapFilling, now, ""
+	return nil
+}
+
+// refill has the records of the route's entities read again, for the route alone.
+func refill(ctx context.Context, s *source, g *state.Gap, r *route) error {
+	for _, e := range s.system.Capture.Entities {
+		if !r.reads(s, e.Name) {
+			continue
+		}
+		if err := s.capture.RequestRun(ctx, syncline.Run{ID: refillRun(g, e.Name), Kind: syncline.RunFull, Entity: e.Name, Routes: []string{r.id}}); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
@@ -296,10 +317,12 @@ func refillRun(g *state.Gap, entity string) string {
 	return fmt.Sprintf("%s%s-%d-%s", refillPrefix, strings.TrimPrefix(g.ID, "gap-"), g.Attempts, entity)
 }
 
-// runsOf reports whether the run reads for the gap.
+// runsOf reports whether the run reads for the gap's present try: it was asked for here, or by the route when it began anew. What failed of
+// the tries before does not count, nor what an operator has read for the route.
 func runsOf(g *state.Gap, run *state.RunRow) bool {
-	if g.Route == "" {
-		return strings.HasPrefix(run.ID, fmt.Sprintf("%s%s-%d-", refillPrefix, strings.TrimPrefix(g.ID, "gap-"), g.Attempts))
+	if strings.HasPrefix(run.ID, fmt.Sprintf("%s%s-%d-", refillPrefix, strings.TrimPrefix(g.ID, "gap-"), g.Attempts)) {
+		return true
 	}
-	return run.Kind == syncline.RunFull && slices.Equal(run.Routes, []string{g.Route})
+	return g.Route != "" && strings.HasPrefix(run.ID, "start-") && slices.Equal(run.Routes, []string{g.Route}) &&
+		!run.Created.Before(g.Next.Truncate(time.Microsecond)) // the store's unit
 }

@@ -80,6 +80,7 @@ func (d *Daemon) proceed(ctx context.Context, s *source, g *state.Gap, routes []
 		}
 		if failed != "" {
 			delete(d.proofs, g.ID)
+			g.Attempts = max(g.Attempts, 1) // also that of an operator who has begun the route anew
 			g.Status, g.Next = state.GapOpen, time.Now().Add(gapDelay(g.Attempts))
 			return errors.New(failed)
 		}

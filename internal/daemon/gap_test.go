@@ -3,6 +3,7 @@ package daemon
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -92,6 +93,62 @@ func TestARestoredFileGoesOnBehindAGap(t *testing.T) {
 	if err := d.Engine().AcceptGap(t.Context(), "shop"); syncline.CodeOf(err) != "gap_unneeded" {
 		t.Errorf("accepting a gap that is none = %v", err)
 	}
+}
+
+// TestAGapWhoseRunFailsIsReadAgain, once, after a while: not with every look, and not because of what failed before.
+func TestAGapWhoseRunFailsIsReadAgain(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	exec(t, database(t, filepath.Join(dir, "shop.db")), "CREATE TABLE item (id INTEGER PRIMARY KEY, name TEXT); INSERT INTO item VALUES (1, 'one')")
+	d := running(t, load(t, dir, shopToReport))
+	route := d.set().routes[0].id
+	eventuallyEqual(t, d, 1)
+	gap := func() state.Gap {
+		t.Helper()
+		list, err := d.state.Gaps(t.Context(), "shop", time.Time{})
+		if err != nil || len(list) != 1 {
+			t.Fatalf("gaps = %+v, %v", list, err)
+		}
+		return list[0]
+	}
+	began := time.Now()
+	if err := d.state.AddGap(t.Context(), state.Gap{ID: "gap-1", Source: "shop", Route: route, Reason: "log_gap", By: byPolicy, Status: state.GapFilling,
+		Attempts: 1, Next: began}); err != nil {
+		t.Fatal(err)
+	}
+	failed := syncline.Run{ID: "start-" + route + "-item-9-9.9", Kind: syncline.RunFull, Entity: "item", Routes: []string{route}}
+	if err := d.state.AddRun(t.Context(), "shop", failed); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.state.UpdateRun(t.Context(), state.RunRow{Run: failed, Source: "shop", Status: state.RunFailed, Error: "broken"}); err != nil {
+		t.Fatal(err)
+	}
+	mend := func(now time.Time) {
+		t.Helper()
+		if _, err := d.mend(t.Context(), now); err != nil {
+			t.Fatal(err)
+		}
+	}
+	eventually(t, "the failure is seen", func() bool { mend(time.Now()); return gap().Status == state.GapOpen })
+	mend(time.Now())
+	if g := gap(); g.Status != state.GapOpen || !g.Next.After(time.Now()) || !strings.Contains(g.Error, "broken") {
+		t.Errorf("before it is time the gap is %+v", g)
+	}
+	mend(time.Now().Add(2 * time.Minute))
+	if g := gap(); g.Status != state.GapFilling || g.Attempts != 2 {
+		t.Fatalf("when it is time the gap is %+v", g)
+	}
+	if _, err := d.state.Run(t.Context(), "refill-1-2-item"); err != nil {
+		t.Error(err)
+	}
+	eventually(t, "the gap is closed", func() bool {
+		mend(time.Now().Add(2 * time.Minute))
+		g := gap()
+		if g.Status == state.GapOpen {
+			t.Fatalf("what failed before fails it again: %+v", g)
+		}
+		return g.Status == state.GapClosed
+	})
 }
 
 // TestWhatIsUnsettledProvesNothing: a gap is not closed by a verification that could not tell of every record.

@@ -34,7 +34,8 @@ type Gap struct {
 	From, To syncline.Position
 	// FromSeq and ToSeq are the first and the last entry of the log that the route lacks.
 	FromSeq, ToSeq syncline.Seq
-	// Attempts counts how often it was begun to fill it, Next is when that may be tried, Error why it did not succeed.
+	// Attempts counts how often it was begun to fill it, Next is when that may be tried, Error why it did not succeed. Of a route's gap that is
+	// being filled, Next is when the present try began.
 	Attempts int
 	Next     time.Time
 	Error    string
