@@ -174,17 +174,9 @@ func (d *Daemon) removeVanished(ctx context.Context, s *source, routes []*route)
 		there, err := engine{d}.DeleteMissing(ctx, q)
 		if err == nil {
 			q.DryRun = false
-			for _, t := range there.Targets {
-				if t.Missing > leastVanished && t.Percent > vanishedPercent {
-					err = syncline.Errorf(syncline.Rejected, "missing_too_many", "the source does not have %d of the %d records of %s/%s: they are not removed by themselves",
-						t.Missing, t.Records, t.Target, t.Object).WithFix("see that the source is the right one and whole; then `syncline sync full %s/%s --delete-missing --max-delete %.0f`",
-						s.system.Name, e.Name, min(t.Percent+1, 100))
-				}
-			}
+			q.MaxPercent, err = vanishable(s.system.Name, e.Name, there.Targets)
 		}
 		if err == nil && slices.ContainsFunc(there.Targets, func(t ops.MissingTarget) bool { return t.Missing > 0 }) {
-			all := 100.0 // it was looked at above
-			q.MaxPercent = &all
 			there, err = engine{d}.DeleteMissing(ctx, q)
 			found.runs = append(found.runs, there.Runs...)
 		}
@@ -197,6 +189,21 @@ func (d *Daemon) removeVanished(ctx context.Context, s *source, routes []*route)
 		}
 	}
 	return found
+}
+
+// vanishable is the share that may be removed of each target: what was seen to be missing and no more, since the source is read again for
+// it and may have lost more by then.
+func vanishable(source, entity string, seen []ops.MissingTarget) (*float64, error) {
+	most := float64(vanishedPercent)
+	for _, t := range seen {
+		if t.Missing > leastVanished && t.Percent > vanishedPercent {
+			return nil, syncline.Errorf(syncline.Rejected, "missing_too_many", "the source does not have %d of the %d records of %s/%s: they are not removed by themselves",
+				t.Missing, t.Records, t.Target, t.Object).WithFix("see that the source is the right one and whole; then `syncline sync full %s/%s --delete-missing --max-delete %.0f`",
+				source, entity, min(t.Percent+1, 100))
+		}
+		most = max(most, t.Percent)
+	}
+	return &most, nil
 }
 
 // compared has the rules of the routes verified, and what differs repaired, and closes the gap with what that came to.

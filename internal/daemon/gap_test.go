@@ -9,6 +9,7 @@ import (
 
 	"syncline"
 	"syncline/internal/capture"
+	"syncline/internal/ops"
 	"syncline/internal/state"
 )
 
@@ -168,5 +169,19 @@ func TestWhatIsUnsettledProvesNothing(t *testing.T) {
 	}
 	if p.verification != "" || !p.after.After(time.Now()) {
 		t.Errorf("what is next: verification %q after %v", p.verification, p.after)
+	}
+}
+
+// TestVanishable is what was seen, and refuses much of a large target.
+func TestVanishable(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		missing, records int64
+		most             float64
+	}{{0, 10, 10}, {3, 4, 75}, {100, 200, 50}, {101, 2000, 10}, {600, 2000, -1}} {
+		most, err := vanishable("shop", "item", []ops.MissingTarget{{Missing: test.missing, Records: test.records, Percent: float64(test.missing) / float64(test.records) * 100}})
+		if err != nil && (test.most >= 0 || syncline.CodeOf(err) != "missing_too_many") || err == nil && *most != test.most {
+			t.Errorf("vanishable(%d of %d) = %v, %v, want %v", test.missing, test.records, most, err, test.most)
+		}
 	}
 }
