@@ -62,6 +62,10 @@ func (d *Daemon) mend(ctx context.Context, now time.Time) (again time.Duration, 
 	again = mendEvery
 	d.mending.Lock()
 	defer d.mending.Unlock()
+	answers, err := d.probeTargets(ctx, now)
+	if err != nil {
+		return again, err
+	}
 	d.changing.RLock()
 	defer d.changing.RUnlock()
 	open, err := d.state.OpenGaps(ctx)
@@ -74,6 +78,7 @@ func (d *Daemon) mend(ctx context.Context, now time.Time) (again time.Duration, 
 			return again, err
 		}
 		if noted != nil {
+			again = mendSoon // its target is asked then
 			open = append(open, *noted)
 		}
 	}
@@ -85,7 +90,7 @@ func (d *Daemon) mend(ctx context.Context, now time.Time) (again time.Duration, 
 		case s == nil:
 			continue // it is not in the configuration
 		case g.Route != "":
-			err = d.mendRoute(ctx, s, g, now)
+			err = d.mendRoute(ctx, s, g, answers, now)
 		default:
 			err = d.mendSource(ctx, s, g, now)
 		}
@@ -114,6 +119,41 @@ func (d *Daemon) mend(ctx context.Context, now time.Time) (again time.Duration, 
 		}
 	}
 	return again, nil
+}
+
+// probeTargets tries the targets whose routes are to read again, each once, and returns by their names what they answered. It is done before the
+// configuration is kept from changing: a target that is down would keep it so for as long as a connection takes to fail.
+func (d *Daemon) probeTargets(ctx context.Context, now time.Time) (map[string]error, error) {
+	open, err := d.state.OpenGaps(ctx)
+	if err != nil {
+		return nil, err
+	}
+	answers := make(map[string]error)
+	for i := range open {
+		g := &open[i]
+		if g.Route == "" || g.Status != state.GapOpen || now.Before(g.Next) {
+			continue
+		}
+		s, r := d.source(g.Source), d.route(g.Route)
+		if s == nil || r == nil || len(d.pausesOf(r)) > 0 || s.capture.Status().State != capture.StateRunning {
+			continue
+		}
+		if _, asked := answers[r.target.Name]; !asked {
+			answers[r.target.Name] = r.answers(ctx)
+		}
+	}
+	return answers, nil
+}
+
+// answers reports why the route's target does not answer.
+func (r *route) answers(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, commandTimeout)
+	defer cancel()
+	target, err := r.open(ctx)
+	if err == nil {
+		err = target.Close()
+	}
+	return err
 }
 
 // mendable reports whether what the route lacks is read again without being asked: its source can read it, and its target is to hold it.
@@ -160,8 +200,8 @@ func (d *Daemon) gapsBefore(ctx context.Context, source, route string, now time.
 }
 
 // mendRoute has a route that lost its hold on the log begin anew, once its target answers and the log has room, and waits until it has
-// everything.
-func (d *Daemon) mendRoute(ctx context.Context, s *source, g *state.Gap, now time.Time) error {
+// everything. answers are those of probeTargets.
+func (d *Daemon) mendRoute(ctx context.Context, s *source, g *state.Gap, answers map[string]error, now time.Time) error {
 	r := d.route(g.Route)
 	if r == nil {
 		g.Status, g.Error = state.GapClosed, "the route is gone"
@@ -195,16 +235,16 @@ func (d *Daemon) mendRoute(ctx context.Context, s *source, g *state.Gap, now tim
 	if err := d.mayMend(ctx, s); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, commandTimeout)
-	defer cancel()
-	target, err := r.open(ctx)
-	if err == nil {
-		err = target.Close()
+	err, asked := answers[r.target.Name]
+	if !asked {
+		return nil // the next look asks it
 	}
 	if err != nil {
 		g.Next = now.Add(probeEvery)
 		return err
 	}
+	ctx, cancel := context.WithTimeout(ctx, commandTimeout)
+	defer cancel()
 	d.log.Info("reading again what the route lacks", "route", r.id, "gap", g.ID, "from_seq", g.FromSeq, "to_seq", g.ToSeq, "attempt", g.Attempts+1)
 	g.Attempts++
 	if lost {

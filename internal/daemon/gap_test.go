@@ -1,9 +1,12 @@
 package daemon
 
 import (
+	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -183,5 +186,48 @@ func TestVanishable(t *testing.T) {
 		if err != nil && (test.most >= 0 || syncline.CodeOf(err) != "missing_too_many") || err == nil && *most != test.most {
 			t.Errorf("vanishable(%d of %d) = %v, %v, want %v", test.missing, test.records, most, err, test.most)
 		}
+	}
+}
+
+// TestTargetsOfGapsAreTriedBesideTheConfiguration: a target that takes its time to answer keeps no configuration from being applied.
+func TestTargetsOfGapsAreTriedBesideTheConfiguration(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	exec(t, database(t, filepath.Join(dir, "shop.db")), "CREATE TABLE item (id INTEGER PRIMARY KEY, name TEXT)")
+	d := running(t, load(t, dir, shopToReport))
+	eventually(t, "it works", func() bool { ready, _ := d.Engine().Ready(t.Context()); return ready })
+	r := d.set().routes[0]
+	dialled, answer := make(chan struct{}, 1), make(chan struct{}) // sent by whoever dials; closed below, so that it fails
+	release := sync.OnceFunc(func() { close(answer) })
+	defer release()
+	d.mending.Lock()
+	r.open = func(context.Context) (syncline.Target, error) {
+		select {
+		case dialled <- struct{}{}:
+		default:
+		}
+		<-answer
+		return nil, errors.New("connection timed out")
+	}
+	d.mending.Unlock()
+	g := state.Gap{ID: "gap-1", Source: "shop", Route: r.id, Reason: "log_gap", By: byPolicy, Status: state.GapOpen, Attempts: 1}
+	if err := d.state.AddGap(t.Context(), g); err != nil {
+		t.Fatal(err)
+	}
+	var mending sync.WaitGroup
+	mending.Go(func() { _, _ = d.mend(t.Context(), time.Now()) })
+	<-dialled
+	eventually(t, "the configuration can be changed", func() bool { // others hold it for a moment
+		free := d.changing.TryLock()
+		if free {
+			d.changing.Unlock()
+		}
+		return free
+	})
+	release()
+	mending.Wait()
+	open, err := d.state.OpenGaps(t.Context())
+	if err != nil || len(open) != 1 || !strings.Contains(open[0].Error, "timed out") || !open[0].Next.After(time.Now()) {
+		t.Errorf("gaps = %+v, %v", open, err)
 	}
 }
