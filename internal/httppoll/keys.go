@@ -3,6 +3,9 @@ package httppoll
 import (
 	"context"
 	"slices"
+	"strings"
+
+	"github.com/cockroachdb/apd/v3"
 
 	"syncline"
 	"syncline/internal/cloudevent"
@@ -14,7 +17,7 @@ func (w *work) answer(ctx context.Context, r *run) (*syncline.Batch, error) {
 	if w.entity.Get == nil {
 		return w.search(ctx, r)
 	}
-	keys := r.Keys[:min(len(r.Keys), askedOnce)]
+	keys := w.s.asEvents(w.entity, r.Keys[:min(len(r.Keys), askedOnce)])
 	var list []found
 	var absent []syncline.Key
 	size := 0
@@ -47,6 +50,7 @@ func (w *work) answer(ctx context.Context, r *run) (*syncline.Batch, error) {
 // search looks for the records in the listing. Those that are not in it are absent once it was read to its end.
 func (w *work) search(ctx context.Context, r *run) (*syncline.Batch, error) {
 	if w.wanted == nil {
+		r.Keys = w.s.asEvents(w.entity, r.Keys)
 		w.wanted = setOf(r.Keys)
 	}
 	if !w.list.done {
@@ -117,6 +121,30 @@ func (w *work) answers(ctx context.Context, r *run, list []found, absent []syncl
 		return b, nil
 	}
 	return b, w.notice(ctx, seen)
+}
+
+// asEvents returns the keys in the spelling of events: people and targets write numbers in other ways.
+func (s *Source) asEvents(e *Entity, keys []syncline.Key) []syncline.Key {
+	out := make([]syncline.Key, len(keys))
+	for i, key := range keys {
+		out[i] = key
+		parts, err := key.Parts()
+		if err != nil || len(parts) != len(e.Key) || slices.Contains(parts, "\x00") {
+			continue
+		}
+		values := make([]syncline.Value, len(parts))
+		for j, text := range parts {
+			values[j] = syncline.Text(text)
+			if kind, _ := s.shapes.Kind(e.Name, e.Key[j]); kind != syncline.KindInt && kind != syncline.KindDecimal {
+				continue
+			}
+			if n, err := parseNumber(text); err == nil && n.Form == apd.Finite && !strings.ContainsAny(text, "eE") {
+				values[j] = syncline.Decimal(n.Text('f'))
+			}
+		}
+		out[i] = syncline.MakeKey(values...)
+	}
+	return out
 }
 
 // keyed returns the event of a record of which there is only the key; ok is false where it is certainly none of the entity: a target

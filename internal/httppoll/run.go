@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"syncline"
+	"syncline/internal/poll"
 )
 
 const (
@@ -97,11 +98,10 @@ func (s *Source) takeRequests() {
 	}
 }
 
-// due returns the run to work on next, nil where none is. Questions for single records come first, then looks, which are short, then
-// sweeps and copies, in turns where there are several; within each, the oldest. An entity has one look and one sweep at a time, and neither
-// before its first copy is whole.
+// due returns the run to work on next, nil where none is: within a kind of work the oldest; sweeps and copies in turns, where there are several.
+// An entity has one look and one sweep at a time, and neither before its first copy is whole.
 func (s *Source) due() *run {
-	var best *run
+	best := map[poll.Work]*run{}
 	busy := map[string]bool{} // what has a run before this one that it must wait for
 	for i := range s.checkpoint.Runs {
 		r := &s.checkpoint.Runs[i]
@@ -120,11 +120,13 @@ func (s *Source) due() *run {
 		if p, paced := s.pace(r); paced && !p.End && r.Number >= p.Upto {
 			continue
 		}
-		if best == nil || rank(r) < rank(best) || rank(r) == rank(best) && s.last(r) < s.last(best) {
-			best = r
+		work := workOf(r)
+		if was := best[work]; was == nil || s.last(r) < s.last(was) {
+			best[work] = r
 		}
 	}
-	return best
+	look := best[poll.WorkLook]
+	return best[s.turns.Next(best[poll.WorkKeys] != nil, look != nil, look != nil && s.works[look.ID] != nil, best[poll.WorkRest] != nil)]
 }
 
 // locks are what the run has for itself.
@@ -142,19 +144,19 @@ func (s *Source) locks(r *run) []string {
 	return nil
 }
 
-func rank(r *run) int {
+func workOf(r *run) poll.Work {
 	switch r.Kind {
 	case syncline.RunKeys:
-		return 0
+		return poll.WorkKeys
 	case syncline.RunPoll:
-		return 1
+		return poll.WorkLook
 	}
-	return 2
+	return poll.WorkRest
 }
 
 // last is when the run was worked on last; of looks it does not count, they are done one by one.
 func (s *Source) last(r *run) int64 {
-	if w := s.works[r.ID]; w != nil && rank(r) == 2 {
+	if w := s.works[r.ID]; w != nil && workOf(r) == poll.WorkRest {
 		return w.last
 	}
 	return 0

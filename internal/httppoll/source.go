@@ -55,6 +55,7 @@ type Source struct {
 	// works are the runs that have begun since the source was opened, by their ids.
 	works map[string]*work
 	step  int64
+	turns poll.Turns
 	// beside is for a source that is not opened.
 	beside *beside
 	// caches are the pages that looks have read, by entity.

@@ -8,8 +8,10 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"syncline"
 	"syncline/internal/poll"
 	"syncline/internal/polltest"
+	"syncline/internal/sourcetest"
 )
 
 // pollable is a database that is polled.
@@ -104,6 +106,33 @@ func begin(t testing.TB, db polltest.Database) polltest.Txn {
 
 func TestPoller(t *testing.T) {
 	polltest.Test(t, polltest.Harness{New: newPollable, Begin: begin})
+}
+
+// polledSystem is a database that is polled as a source: items by a watermark, pairs as a whole.
+type polledSystem struct {
+	system
+	memory poll.Memory
+}
+
+func (s polledSystem) Source(t *testing.T) syncline.Source {
+	d, err := NewPoller("shop", s.url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return poll.New(poll.Options{Name: "shop", Dialect: d, Memory: s.memory, Snapshot: true, PageRows: 10, Entities: []poll.Entity{
+		{Name: sourcetest.Item, Table: sourcetest.Item, Watermark: []string{"at"}, Compare: true},
+		{Name: sourcetest.Pair, Table: sourcetest.Pair, Compare: true},
+	}})
+}
+
+func TestPolledSource(t *testing.T) {
+	sourcetest.Run(t, sourcetest.Harness{Snapshot: true, Polled: true, New: func(t *testing.T) sourcetest.System {
+		s := newSystem(t).(system)
+		execOn(t, s.conn, "ALTER TABLE item ADD at timestamptz NOT NULL DEFAULT clock_timestamp()",
+			"CREATE FUNCTION touch() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN NEW.at := clock_timestamp(); RETURN NEW; END'",
+			"CREATE TRIGGER touch BEFORE UPDATE ON item FOR EACH ROW EXECUTE FUNCTION touch()")
+		return polledSystem{s, polltest.NewMemory(t)}
+	}})
 }
 
 // TestPollerWithoutRights: SELECT is all that it needs; that it cannot see when others began is told, and what it must not read halts it.

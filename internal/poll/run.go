@@ -112,25 +112,27 @@ func (s *Source) ready(entity string) bool {
 	return e != nil && e.Ready
 }
 
-// chunkRun is the run that is read next, -1 where there is none: records by key go before whole entities, and what makes an entity ready
-// before everything else of it.
-func (s *Source) chunkRun() int {
-	next := -1
+// chunkRuns are the runs that are read next, of single records and of whole entities, -1 where there is none. What makes an entity ready goes before
+// everything else of it.
+func (s *Source) chunkRuns() (keys, rows int) {
+	keys, rows = -1, -1
 	waits := make(map[string]bool) // entities that are being made ready
 	for i := range s.checkpoint.Runs {
 		r := &s.checkpoint.Runs[i]
-		if r.polls() || waits[r.Entity] {
-			continue
-		}
-		if r.Kind == syncline.RunKeys && (s.ready(r.Entity) || s.entities[r.Entity] == nil) {
-			return i
-		}
-		waits[r.Entity] = r.initial()
-		if _, due := s.paceOf(r); due && next < 0 {
-			next = i
+		switch {
+		case r.polls() || waits[r.Entity]:
+		case r.Kind == syncline.RunKeys:
+			if keys < 0 {
+				keys = i
+			}
+		default:
+			waits[r.Entity] = r.initial()
+			if _, due := s.paceOf(r); due && rows < 0 {
+				rows = i
+			}
 		}
 	}
-	return next
+	return keys, rows
 }
 
 // end is the last batch of a run: it is over.

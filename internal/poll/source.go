@@ -54,6 +54,9 @@ type Source struct {
 	// poll and sweep are under way, nil where none is.
 	poll  *polling
 	sweep *sweeping
+	turns Turns
+	// copied: of the rest, a copy had the last step.
+	copied bool
 
 	mu        sync.Mutex
 	confirmed uint64
@@ -270,18 +273,25 @@ func (s *Source) Next(ctx context.Context) (*syncline.Batch, error) {
 	}
 }
 
-// step does the next piece of work; did is false where there is none. A poll goes before everything else: it brings what is new.
+// step does the next piece of work; did is false where there is none.
 func (s *Source) step(ctx context.Context) (b *syncline.Batch, did bool, err error) {
-	if s.poll == nil {
+	begun := s.poll != nil
+	if !begun {
 		s.nextPoll()
 	}
-	switch {
-	case s.poll != nil:
+	keys, rows := s.chunkRuns()
+	sweeps := s.sweep != nil || s.nextSweep()
+	switch s.turns.Next(keys >= 0, s.poll != nil, begun, rows >= 0 || sweeps) {
+	case WorkLook:
 		b, err = s.pollStep(ctx)
-	case s.chunkRun() >= 0:
-		b, err = s.chunk(ctx, s.chunkRun())
-	case s.sweep != nil || s.nextSweep():
-		b, err = s.sweepStep(ctx)
+	case WorkKeys:
+		b, err = s.chunk(ctx, keys)
+	case WorkRest:
+		if s.copied = rows >= 0 && !(sweeps && s.copied); s.copied {
+			b, err = s.chunk(ctx, rows)
+		} else {
+			b, err = s.sweepStep(ctx)
+		}
 	default:
 		return nil, false, nil
 	}

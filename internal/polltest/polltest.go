@@ -3,13 +3,9 @@ package polltest
 
 import (
 	"context"
-	"errors"
-	"os"
-	"path/filepath"
 	"slices"
 	"sort"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -67,43 +63,12 @@ type follower struct {
 func follow(t testing.TB, db Database, entities ...poll.Entity) *follower {
 	t.Helper()
 	f := &follower{t: t, db: db, opt: poll.Options{Name: "shop", Entities: entities, PageRows: 7}}
-	f.remember(filepath.Join(t.TempDir(), "state.db"))
+	f.remember()
 	return f
 }
 
-// newStore is the file of a state store that nothing is in. Making one takes longer than most of the tests.
-var newStore = sync.OnceValues(func() (file []byte, err error) {
-	dir, err := os.MkdirTemp("", "polltest")
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	path := filepath.Join(dir, "state.db")
-	store, err := state.Open(context.Background(), state.Options{Path: path})
-	if err != nil {
-		return nil, err
-	}
-	if err := store.Close(); err != nil { // which brings everything into the one file
-		return nil, err
-	}
-	return os.ReadFile(path)
-})
-
-// remember makes a state store at the path.
-func (f *follower) remember(path string) {
-	f.t.Helper()
-	file, err := newStore()
-	if err != nil {
-		f.t.Fatal(err)
-	}
-	if err := os.WriteFile(path, file, 0o600); err != nil {
-		f.t.Fatal(err)
-	}
-	if f.store, err = state.Open(context.Background(), state.Options{Path: path}); err != nil {
-		f.t.Fatal(err)
-	}
-	store := f.store
-	f.t.Cleanup(func() { _ = store.Close() })
+func (f *follower) remember() {
+	f.store = NewMemory(f.t)
 	f.opt.Memory = f.store
 }
 

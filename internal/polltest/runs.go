@@ -2,7 +2,6 @@ package polltest
 
 import (
 	"fmt"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -222,7 +221,7 @@ func testLostMemory(t *testing.T, h Harness) {
 	f.log = whole[:older:older] // an older copy of the log
 	f.crash()
 	want(t, "with an older log", f.poll("item"), "created 1|a|2026-01-01 00:00:01", "created 2|b|2026-01-01 00:00:02")
-	f.remember(filepath.Join(t.TempDir(), "new.db"))
+	f.remember()
 	f.crash()
 	want(t, "with a new state store", f.poll("item"), "created 1|a|2026-01-01 00:00:01", "created 2|b|2026-01-01 00:00:02")
 	want(t, "and then", f.poll("item"))

@@ -3,6 +3,7 @@ package sourcetest
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"math/rand/v2"
 	"testing"
 
@@ -13,9 +14,12 @@ import (
 
 // recorder plays capture. Its log is a list of stored batches; everything else it knows is lost in a crash.
 type recorder struct {
-	t   *testing.T
-	sys System
-	src syncline.Source
+	t      *testing.T
+	sys    System
+	src    syncline.Source
+	polled bool
+	// looks counts what a polled source was asked for.
+	looks int
 	// rng decides how many batches wait before they are appended, and where the recorder crashes.
 	rng *rand.Rand
 
@@ -34,9 +38,9 @@ type given struct {
 }
 
 // record opens the system's first source.
-func record(ctx context.Context, t *testing.T, sys System, seed uint64) *recorder {
+func record(ctx context.Context, t *testing.T, h Harness, sys System, seed uint64) *recorder {
 	t.Helper()
-	r := &recorder{t: t, sys: sys, rng: rand.New(rand.NewPCG(seed, 2)), ids: map[string][]string{}}
+	r := &recorder{t: t, sys: sys, polled: h.Polled, rng: rand.New(rand.NewPCG(seed, 2)), ids: map[string][]string{}}
 	r.open(ctx)
 	t.Cleanup(func() {
 		if r.src != nil {
@@ -157,9 +161,12 @@ func (r *recorder) check(b *syncline.Batch) {
 }
 
 // checkIDs compares the ids of events that come again after a crash. Events of a table without a key may be left out until
-// its copy is in the log, because the copy has them in it.
+// its copy is in the log, because the copy has them in it. What a polled source finds after a crash are other events.
 func (r *recorder) checkIDs(b *syncline.Batch) {
 	r.t.Helper()
+	if r.polled {
+		return
+	}
 	seen := map[string]int{}
 	for _, o := range r.all() {
 		for i := range o.Events {
@@ -270,10 +277,31 @@ func (r *recorder) until(ctx context.Context, done func() bool) {
 // catchUp takes batches until the stream has everything that the application committed.
 func (r *recorder) catchUp(ctx context.Context, a *application) {
 	r.t.Helper()
+	if r.polled {
+		r.look(ctx, a.entities)
+		return
+	}
 	r.until(ctx, func() bool { return r.streamed() >= len(a.committed) })
 }
 
-// wantStream compares the events of the stream with what was committed, in order.
+// look has a polled source tell of all that has changed, and of what is gone.
+func (r *recorder) look(ctx context.Context, entities []string) {
+	r.t.Helper()
+	for _, kind := range []syncline.RunKind{syncline.RunPoll, syncline.RunSweep} {
+		for _, e := range entities {
+			r.looks++
+			run := syncline.Run{ID: fmt.Sprintf("look-%d", r.looks), Kind: kind, Entity: e, Force: true}
+			r.start(run)
+			r.until(ctx, func() bool { return r.runEnded(kind, e, run.ID) })
+			if c := r.log[len(r.log)-1].Chunk; c == nil || c.Failed != "" {
+				r.t.Fatalf("%s of %s: %+v", kind, e, c)
+			}
+		}
+	}
+}
+
+// wantStream compares the events of the stream with what was committed, in order. Those of a polled source have ids of their own, and no more
+// is promised of them by themselves.
 func (r *recorder) wantStream(a *application) {
 	r.t.Helper()
 	n := 0
@@ -285,7 +313,7 @@ func (r *recorder) wantStream(a *application) {
 				r.t.Errorf("two events have id %q", id)
 			}
 			seen[id] = true
-			if b.Chunk != nil {
+			if b.Chunk != nil || r.polled {
 				continue
 			}
 			if n < len(a.committed) {
@@ -296,7 +324,7 @@ func (r *recorder) wantStream(a *application) {
 			n++
 		}
 	}
-	if n != len(a.committed) {
+	if n != len(a.committed) && !r.polled {
 		r.t.Errorf("%d events, want %d", n, len(a.committed))
 	}
 }

@@ -1,6 +1,7 @@
 package sourcetest
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"testing"
@@ -29,7 +30,7 @@ func snapshotCrash(t *testing.T, h Harness, point int) (reached bool) {
 		ctx, sys := deadline(t), h.New(t)
 		app := newApplication(sys, uint64(point), h.Entities()...)
 		app.fill(t, 15)
-		r := record(ctx, t, sys, uint64(point))
+		r := record(ctx, t, h, sys, uint64(point))
 		copied := func() bool {
 			for _, e := range h.Entities() {
 				if !r.runEnded(syncline.RunSnapshot, e, "") {
@@ -53,12 +54,22 @@ func snapshotCrash(t *testing.T, h Harness, point int) (reached bool) {
 		}
 		r.append()
 		app.transaction(t)
-		last := app.insert(Item)
-		app.commit(t, last)
-		r.until(ctx, func() bool { return r.has(last) })
+		r.catchUpTo(ctx, app, app.insert(Item))
 		r.wantRows(ctx, h.Entities())
 	})
 	return reached
+}
+
+// catchUpTo commits the insert and takes batches until it is there: for where a copy has some of what was committed, so that the stream need
+// not have everything.
+func (r *recorder) catchUpTo(ctx context.Context, a *application, insert Change) {
+	r.t.Helper()
+	a.commit(r.t, insert)
+	if r.polled {
+		r.look(ctx, a.entities)
+		return
+	}
+	r.until(ctx, func() bool { return r.has(insert) })
 }
 
 // has reports whether the stream has the insert.
@@ -114,7 +125,7 @@ func testFullRun(t *testing.T, h Harness) {
 	for seed := range uint64(3) {
 		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
 			ctx, sys := deadline(t), h.New(t)
-			r := record(ctx, t, sys, seed)
+			r := record(ctx, t, h, sys, seed)
 			app := newApplication(sys, seed, Item, Pair)
 			r.begin(ctx, h)
 			app.fill(t, 55)
@@ -166,7 +177,7 @@ func testFullRun(t *testing.T, h Harness) {
 
 func testKeysRun(t *testing.T, h Harness) {
 	ctx, sys := deadline(t), h.New(t)
-	r := record(ctx, t, sys, 20)
+	r := record(ctx, t, h, sys, 20)
 	app := newApplication(sys, 20, Item, Pair)
 	r.begin(ctx, h)
 	app.fill(t, 30)
@@ -230,7 +241,7 @@ func testKeysRun(t *testing.T, h Harness) {
 // testRunOnce asks again for runs that are going on and that have ended, beside and after a crash.
 func testRunOnce(t *testing.T, h Harness) {
 	ctx, sys := deadline(t), h.New(t)
-	r := record(ctx, t, sys, 21)
+	r := record(ctx, t, h, sys, 21)
 	app := newApplication(sys, 21, Item, Pair)
 	r.begin(ctx, h)
 	app.fill(t, 35)
@@ -258,7 +269,7 @@ func testRunOnce(t *testing.T, h Harness) {
 
 func testResetRun(t *testing.T, h Harness) {
 	ctx, sys := deadline(t), h.New(t)
-	r := record(ctx, t, sys, 22)
+	r := record(ctx, t, h, sys, 22)
 	app := newApplication(sys, 22, h.Entities()...)
 	r.begin(ctx, h)
 	app.fill(t, 25)
@@ -277,9 +288,7 @@ func testResetRun(t *testing.T, h Harness) {
 		}
 		r.append()
 	}
-	last := app.insert(Item)
-	app.commit(t, last)
-	r.until(ctx, func() bool { return r.has(last) })
+	r.catchUpTo(ctx, app, app.insert(Item))
 	r.wantStream(app)
 	r.wantRows(ctx, h.Entities())
 	for _, e := range h.Entities() {
@@ -293,7 +302,7 @@ func testResetRun(t *testing.T, h Harness) {
 
 func testUnknownRun(t *testing.T, h Harness) {
 	ctx, sys := deadline(t), h.New(t)
-	r := record(ctx, t, sys, 23)
+	r := record(ctx, t, h, sys, 23)
 	r.begin(ctx, h)
 	run := syncline.Run{ID: "nothing", Kind: syncline.RunFull, Entity: "no_such_entity"}
 	if err := r.src.(syncline.RunReader).StartRun(run); err != nil {

@@ -27,6 +27,14 @@ type Harness struct {
 	Truncate bool
 	// Concurrent: two transactions can be open side by side.
 	Concurrent bool
+	// Polled: the source looks for changes when it is asked to, by RunPoll, and for what is gone, by RunSweep. It promises that what it tells
+	// leads to what there is. Every change by itself, the row before it, the order of commits, the same events again after a restart, and a
+	// Next that wakes up when something changes: these take a stream, and are not checked.
+	Polled bool
+	// Anonymous: nothing tells the system from another one.
+	Anonymous bool
+	// Unordered: the records have no order, so that no run can begin behind a key. The source refuses it.
+	Unordered bool
 }
 
 // System is one source system under test.
@@ -50,15 +58,21 @@ type Tx interface {
 
 // Run checks the implementation.
 func Run(t *testing.T, h Harness) {
-	t.Run("stream is what was committed", func(t *testing.T) { testStream(t, h) })
-	t.Run("restart repeats the same events", func(t *testing.T) { testRestart(t, h) })
-	t.Run("large transaction", func(t *testing.T) { testLargeTransaction(t, h) })
 	t.Run("changes made while closed", func(t *testing.T) { testWhileClosed(t, h) })
 	t.Run("next honours its context", func(t *testing.T) { testContext(t, h) })
-	t.Run("next wakes up", func(t *testing.T) { testWake(t, h) })
-	t.Run("confirm", func(t *testing.T) { testConfirm(t, h) })
-	t.Run("another system is refused", func(t *testing.T) { testForeign(t, h) })
-	if h.Concurrent {
+	if h.Polled {
+		t.Run("looks lead to what there is", func(t *testing.T) { testLooks(t, h) })
+	} else {
+		t.Run("stream is what was committed", func(t *testing.T) { testStream(t, h) })
+		t.Run("restart repeats the same events", func(t *testing.T) { testRestart(t, h) })
+		t.Run("large transaction", func(t *testing.T) { testLargeTransaction(t, h) })
+		t.Run("next wakes up", func(t *testing.T) { testWake(t, h) })
+		t.Run("confirm", func(t *testing.T) { testConfirm(t, h) })
+	}
+	if !h.Anonymous {
+		t.Run("another system is refused", func(t *testing.T) { testForeign(t, h) })
+	}
+	if h.Concurrent && !h.Polled {
 		t.Run("commit order", func(t *testing.T) { testCommitOrder(t, h) })
 	}
 	if h.Truncate {

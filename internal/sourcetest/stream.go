@@ -13,7 +13,7 @@ import (
 
 func testStream(t *testing.T, h Harness) {
 	ctx, sys := deadline(t), h.New(t)
-	r := record(ctx, t, sys, 1)
+	r := record(ctx, t, h, sys, 1)
 	app := newApplication(sys, 1, Item, Pair)
 	r.begin(ctx, h)
 	for range 40 {
@@ -56,7 +56,7 @@ func testRestart(t *testing.T, h Harness) {
 	for seed := range uint64(4) {
 		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
 			ctx, sys := deadline(t), h.New(t)
-			r := record(ctx, t, sys, seed)
+			r := record(ctx, t, h, sys, seed)
 			app := newApplication(sys, seed, Item, Pair)
 			r.begin(ctx, h)
 			for range 12 {
@@ -82,7 +82,7 @@ func testRestart(t *testing.T, h Harness) {
 
 func testLargeTransaction(t *testing.T, h Harness) {
 	ctx, sys := deadline(t), h.New(t)
-	r := record(ctx, t, sys, 3)
+	r := record(ctx, t, h, sys, 3)
 	app := newApplication(sys, 3, Item, Pair)
 	r.begin(ctx, h)
 	var changes []Change
@@ -110,7 +110,7 @@ func testLargeTransaction(t *testing.T, h Harness) {
 
 func testWhileClosed(t *testing.T, h Harness) {
 	ctx, sys := deadline(t), h.New(t)
-	r := record(ctx, t, sys, 4)
+	r := record(ctx, t, h, sys, 4)
 	app := newApplication(sys, 4, Item, Pair)
 	r.begin(ctx, h)
 	app.commit(t, app.insert(Item), app.insert(Pair))
@@ -123,11 +123,12 @@ func testWhileClosed(t *testing.T, h Harness) {
 	r.open(ctx)
 	r.catchUp(ctx, app)
 	r.wantStream(app)
+	r.wantRows(ctx, app.entities)
 }
 
 func testContext(t *testing.T, h Harness) {
 	ctx, sys := deadline(t), h.New(t)
-	r := record(ctx, t, sys, 5)
+	r := record(ctx, t, h, sys, 5)
 	app := newApplication(sys, 5, Item, Pair)
 	r.begin(ctx, h)
 	app.commit(t, app.insert(Item))
@@ -192,7 +193,7 @@ func (r *recorder) keep(got taken) {
 // testWake commits while Next blocks.
 func testWake(t *testing.T, h Harness) {
 	ctx, sys := deadline(t), h.New(t)
-	r := record(ctx, t, sys, 6)
+	r := record(ctx, t, h, sys, 6)
 	app := newApplication(sys, 6, Item, Pair)
 	r.begin(ctx, h)
 	for range 5 {
@@ -205,7 +206,7 @@ func testWake(t *testing.T, h Harness) {
 
 func testConfirm(t *testing.T, h Harness) {
 	ctx, sys := deadline(t), h.New(t)
-	r := record(ctx, t, sys, 7)
+	r := record(ctx, t, h, sys, 7)
 	app := newApplication(sys, 7, Item, Pair)
 	r.begin(ctx, h)
 	app.fill(t, 20)
@@ -233,7 +234,7 @@ func testConfirm(t *testing.T, h Harness) {
 func testForeign(t *testing.T, h Harness) {
 	ctx := deadline(t)
 	sys := h.New(t)
-	r := record(ctx, t, sys, 8)
+	r := record(ctx, t, h, sys, 8)
 	app := newApplication(sys, 8, Item, Pair)
 	r.begin(ctx, h)
 	app.fill(t, 3)
@@ -258,7 +259,7 @@ func testForeign(t *testing.T, h Harness) {
 // testCommitOrder overlaps transactions: the one that began first commits last.
 func testCommitOrder(t *testing.T, h Harness) {
 	ctx, sys := deadline(t), h.New(t)
-	r := record(ctx, t, sys, 9)
+	r := record(ctx, t, h, sys, 9)
 	app := newApplication(sys, 9, Item, Pair)
 	r.begin(ctx, h)
 	for range 5 {
@@ -279,7 +280,7 @@ func testCommitOrder(t *testing.T, h Harness) {
 
 func testTruncate(t *testing.T, h Harness) {
 	ctx, sys := deadline(t), h.New(t)
-	r := record(ctx, t, sys, 10)
+	r := record(ctx, t, h, sys, 10)
 	app := newApplication(sys, 10, Item, Pair)
 	r.begin(ctx, h)
 	app.fill(t, 5)
@@ -293,7 +294,7 @@ func testTruncate(t *testing.T, h Harness) {
 
 func testKeyless(t *testing.T, h Harness) {
 	ctx, sys := deadline(t), h.New(t)
-	r := record(ctx, t, sys, 11)
+	r := record(ctx, t, h, sys, 11)
 	app := newApplication(sys, 11, Loose, Item)
 	r.begin(ctx, h)
 	for range 30 {

@@ -9,8 +9,10 @@ import (
 	"testing"
 	"time"
 
+	"syncline"
 	"syncline/internal/poll"
 	"syncline/internal/polltest"
+	"syncline/internal/sourcetest"
 )
 
 // pollable is a database file that is polled.
@@ -78,3 +80,24 @@ func (p *pollable) Rows(t testing.TB, query string) []string {
 }
 
 func TestPoller(t *testing.T) { polltest.Test(t, polltest.Harness{New: newPollable}) }
+
+// polledShop is a file that is polled as a source.
+type polledShop struct {
+	*shop
+	memory poll.Memory
+}
+
+func (s *polledShop) Source(*testing.T) syncline.Source {
+	entity := func(name string) poll.Entity { return poll.Entity{Name: name, Table: name, Compare: true} }
+	return poll.New(poll.Options{Name: "shop", Dialect: NewPoller("shop", s.path, nil), Memory: s.memory, Snapshot: true, PageRows: 10,
+		Entities: []poll.Entity{entity(sourcetest.Item), entity(sourcetest.Pair)}})
+}
+
+func TestPolledSource(t *testing.T) {
+	sourcetest.Run(t, sourcetest.Harness{Snapshot: true, Polled: true, Anonymous: true, New: func(t *testing.T) sourcetest.System {
+		s := newShop(t)
+		s.exec(t, "CREATE TABLE item (id INTEGER PRIMARY KEY, name TEXT, qty INTEGER, note TEXT)")
+		s.exec(t, "CREATE TABLE pair (a INTEGER, b TEXT, v TEXT, PRIMARY KEY (a, b))")
+		return &polledShop{s, polltest.NewMemory(t)}
+	}})
+}
