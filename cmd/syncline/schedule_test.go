@@ -3,9 +3,9 @@ package main
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"syncline/internal/failpoint"
@@ -120,27 +120,37 @@ func TestSchedulesCommand(t *testing.T) {
 	p.manyCustomers(10)
 	p.start()
 	p.ready()
-	c := p.client()
-	ctx := t.Context()
-	if err := c.PauseSchedule(ctx, "later", "maintenance"); err != nil {
-		t.Fatal(err)
+	says := func(code int, args string, want ...string) string {
+		t.Helper()
+		out, talk := p.command(code, append(strings.Fields("schedules "+args), "--server", p.url())...)
+		for _, w := range want {
+			if !strings.Contains(out+talk, w) {
+				t.Errorf("syncline schedules %s lacks %q:\n%s%s", args, w, out, talk)
+			}
+		}
+		return strings.TrimSpace(out)
 	}
+	says(exitOK, "pause later --reason maintenance")
 	p.kill()
 	p.start()
 	p.ready()
-	list, err := c.Schedules(ctx)
+	list, err := p.client().Schedules(t.Context())
 	if err != nil || len(list) != 3 || list[1].State != ops.SchedulePaused || list[1].Pause.Reason != "maintenance" || list[1].Next != nil {
 		t.Errorf("Schedules after a kill = %+v, %v, want the pause kept", list, err)
 	}
-	id, err := c.RunSchedule(ctx, "later", "now")
-	if err != nil {
-		t.Fatal(err)
-	}
+	says(exitOK, "", "SCHEDULE", "later", "every 12h", "paused", "often")
+	id := says(exitOK, "run later --reason tonight")
 	p.history("later", "it is done", func(list []ops.ScheduleRun) bool {
 		return len(list) == 1 && list[0].ID == id && list[0].Status == state.ScheduleDone
 	})
-	var problem *ops.Problem
-	if _, err := c.RunSchedule(ctx, "nobody", "now"); !errors.As(err, &problem) || problem.Code != "schedule_not_found" || problem.Status != 404 {
-		t.Errorf("RunSchedule of nobody = %v, want schedule_not_found", err)
+	says(exitOK, "history later", id, "done", "manual", "rows=10", "tonight")
+	says(exitOK, "resume later")
+	if got := says(exitOK, "-o json"); strings.Contains(got, `"state": "paused"`) {
+		t.Errorf("after resume:\n%s", got)
 	}
+	says(exitUsage, "run later", "--reason")
+	says(exitUsage, "pause later", "--reason")
+	says(exitUsage, "history later --limit -1", "give a number")
+	says(exitFailed, "run nobody --reason x", "schedule_not_found")
+	says(exitFailed, "history nobody", "schedule_not_found")
 }

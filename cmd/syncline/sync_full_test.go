@@ -298,6 +298,9 @@ rules:
 	p.start()
 	p.ready()
 	src.equals(dst)
+	dst.exec(`INSERT INTO item VALUES (9, 9), (1, 1)`)
+	p.command(exitOK, "sync", "full", "shop/item", "--server", p.url(), "--wait")
+	src.equals(dst)
 	for _, args := range [][]string{{"--where", "after.ver == 1"}, {"--from-key", "1"}} {
 		if _, talk := p.command(exitFailed, append([]string{"sync", "full", "shop/item", "--server", p.url()}, args...)...); !strings.Contains(talk, "sync_keyless") {
 			t.Errorf("sync full %v of a table without a key: %s", args, talk)

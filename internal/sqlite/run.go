@@ -133,8 +133,8 @@ func (s *Source) takeRequests() {
 	s.requests = nil
 	s.mu.Unlock()
 	for _, r := range requests {
-		if c := s.tables[r.Entity]; c != nil && len(c.key) == 0 && r.Kind == syncline.RunSnapshot {
-			r.Reset = true // the stream goes on for other routes, and may have told this one of rows that the copy has too
+		if c := s.tables[r.Entity]; c != nil && len(c.key) == 0 && r.Kind != syncline.RunKeys {
+			r.Reset = true // rows that the routes have already cannot be told from those that the copy brings
 		}
 		s.queue(r)
 	}
