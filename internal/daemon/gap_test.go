@@ -231,3 +231,34 @@ func TestTargetsOfGapsAreTriedBesideTheConfiguration(t *testing.T) {
 		t.Errorf("gaps = %+v, %v", open, err)
 	}
 }
+
+// TestAGapOfNothingCloses: where the source has no record that the rule wants, its target has no table, and holds nothing that is too much.
+func TestAGapOfNothingCloses(t *testing.T) {
+	t.Parallel()
+	for name, rows := range map[string]string{"no record": "", "none wanted": "INSERT INTO item VALUES (1, 'one'), (2, 'two')"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			exec(t, database(t, filepath.Join(dir, "shop.db")), "CREATE TABLE item (id INTEGER PRIMARY KEY, name TEXT); "+rows)
+			d := running(t, load(t, dir, strings.Replace(shopToReport, "create: true", "create: true, when: after.name == 'three'", 1)))
+			eventually(t, "it works", func() bool { ready, _ := d.Engine().Ready(t.Context()); return ready })
+			if err := d.state.AddGap(t.Context(), state.Gap{ID: "gap-1", Source: "shop", Reason: "source_behind", By: byPolicy, Status: state.GapOpen}); err != nil {
+				t.Fatal(err)
+			}
+			var open []state.Gap
+			defer func() {
+				if t.Failed() {
+					t.Logf("%+v", open)
+				}
+			}()
+			eventually(t, "the gap is closed", func() bool {
+				if _, err := d.mend(t.Context(), time.Now()); err != nil {
+					t.Fatal(err)
+				}
+				var err error
+				open, err = d.state.OpenGaps(t.Context())
+				return err == nil && len(open) == 0
+			})
+		})
+	}
+}

@@ -67,7 +67,7 @@ func (v *verifying) extras(ctx context.Context, others []*verifying) error {
 		}
 		return nil
 	})
-	if err != nil {
+	if err != nil && syncline.CodeOf(err) != "object_missing" { // it is made with the first record
 		return fmt.Errorf("list the target: %w", err)
 	}
 	if err := flush(); err != nil {
