@@ -225,19 +225,23 @@ func printVerification(w *tabwriter.Writer, v *ops.Verification) {
 			row(w, "      fix: %s", p.Fix)
 		}
 	}
+	repaired := ""
+	if n := v.Total.Repaired; n > 0 {
+		repaired = fmt.Sprintf(", %d repaired", n)
+	}
 	switch {
 	case v.Status == state.VerificationRunning:
 		row(w, "%s is under way: see `syncline verify show %s`", v.ID, v.ID)
 	case v.Differences > 0:
-		row(w, "%s: %d records differ; their values: `syncline explain SYSTEM/ENTITY/KEY`", v.ID, v.Differences)
+		row(w, "%s: %d records differ%s; their values: `syncline explain SYSTEM/ENTITY/KEY`", v.ID, v.Differences, repaired)
 	case v.Status != state.VerificationDone:
-		row(w, "%s: %s; no differences in what was compared", v.ID, v.Status)
+		row(w, "%s: %s; no differences in what was compared%s", v.ID, v.Status, repaired)
 	case nothingCompared(v):
 		row(w, "%s: nothing could be compared", v.ID)
 	case v.Total.Unsettled > 0:
-		row(w, "%s: no differences; of %d records it could not be told", v.ID, v.Total.Unsettled)
+		row(w, "%s: no differences%s; of %d records it could not be told", v.ID, repaired, v.Total.Unsettled)
 	default:
-		row(w, "%s: %s, no differences", v.ID, v.Status)
+		row(w, "%s: %s, no differences%s", v.ID, v.Status, repaired)
 	}
 }
 
