@@ -79,17 +79,17 @@ func (w *walWatch) warning(b *config.WALBudget, r *syncline.SourceRisk) string {
 
 func megabytes(n int64) string { return fmt.Sprintf("%.0f MB", float64(n)/1e6) }
 
-// watchBudget looks at what was told of a source, and does what its budget says.
+// watchBudget looks at what was told of a source, and does what its budget says. A source that has none any more is as one within it.
 func (d *Daemon) watchBudget(ctx context.Context, s *source, r *syncline.SourceRisk, now time.Time) {
-	b := s.system.Capture.WALBudget
-	if b == nil {
-		return
-	}
 	s.walMu.Lock()
 	defer s.walMu.Unlock()
-	was := s.wal.level
-	release := s.wal.look(b, r, now)
-	text := s.wal.warning(b, r)
+	was, release, text := s.wal.level, false, ""
+	if b := s.system.Capture.WALBudget; b != nil {
+		release = s.wal.look(b, r, now)
+		text = s.wal.warning(b, r)
+	} else {
+		was, s.wal = walCalm, walWatch{}
+	}
 	s.walWarning.Store(&text)
 	r.Over = s.wal.level == walOver
 	s.capture.Spill(s.wal.level >= walSpilling)

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"syncline"
+	"syncline/internal/capture"
 	"syncline/internal/config"
 )
 
@@ -78,5 +79,23 @@ func TestWALBudget(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestABudgetThatIsTakenAway holds up nothing any more: what waited because of it goes on.
+func TestABudgetThatIsTakenAway(t *testing.T) {
+	h := newHouse(t, config.Log{})
+	s := h.set().sources[0]
+	s.capture = capture.New(capture.Options{Source: "crm"})
+	r := syncline.SourceRisk{Slot: "s", State: syncline.SlotExtended, HeldBytes: 300, LagBytes: 300}
+	s.system.Capture = &config.Capture{WALBudget: &config.WALBudget{Warn: 100, Spill: 200, Limit: 400, OnLimit: config.OnLimitHold}}
+	h.watchBudget(t.Context(), s, &r, time.Now())
+	if !s.spilling.Load() || *s.walWarning.Load() == "" {
+		t.Errorf("beyond wal_budget.spill the source spills: %t, warning %q", s.spilling.Load(), *s.walWarning.Load())
+	}
+	s.system.Capture = &config.Capture{}
+	h.watchBudget(t.Context(), s, &r, time.Now())
+	if s.spilling.Load() || *s.walWarning.Load() != "" || r.Over {
+		t.Errorf("without a budget the source spills: %t, warning %q", s.spilling.Load(), *s.walWarning.Load())
 	}
 }
