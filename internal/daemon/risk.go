@@ -90,6 +90,7 @@ func (d *Daemon) askRisk(ctx context.Context, s *source) {
 	}
 	risky, ok := one.(syncline.Risky)
 	if !ok {
+		s.asked.Store(nil) // what was told of another source, in whose place this one came
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, riskTimeout)

@@ -3,8 +3,12 @@ package daemon
 import (
 	"path/filepath"
 	"testing"
+	"time"
 
+	"syncline"
 	"syncline/internal/alert"
+	"syncline/internal/capture"
+	"syncline/internal/config"
 )
 
 // TestWhatASourceHolds: the changes that wait in the application's database are shown by status, without asking it.
@@ -42,5 +46,21 @@ rules:
 	}
 	if s := named["log_disk_free_ratio"]; s.Value <= 0 || s.Value > 1 {
 		t.Errorf("log_disk_free_ratio = %v", s.Value)
+	}
+}
+
+// TestRisksGoWithTheirSource: what a slot was said to be counts no more once its source is polled instead.
+func TestRisksGoWithTheirSource(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, config.Log{})
+	s := h.set().sources[0]
+	s.system = &config.System{Name: "crm", Type: config.TypeSQLite, SQLite: &config.SQLite{Path: filepath.Join(t.TempDir(), "crm.db")}, Capture: &config.Capture{Mode: config.ModePoll}}
+	s.asked.Store(&asked{risk: syncline.SourceRisk{Slot: "s", State: syncline.SlotLost}, at: time.Now()})
+	if why := h.unheardOf(s, &capture.Status{}, time.Now()); why == "" {
+		t.Error("a lost slot is not named")
+	}
+	h.askRisk(t.Context(), s)
+	if why := h.unheardOf(s, &capture.Status{}, time.Now()); why != "" || len(h.risks(t.Context())) > 0 {
+		t.Errorf("a source that is polled is said to be lost: %s", why)
 	}
 }
