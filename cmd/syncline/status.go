@@ -163,8 +163,12 @@ func verifiedNotes(list []ops.Verified) (notes []string) {
 	for _, v := range list {
 		switch {
 		case v.LatelySeconds > 0:
-			notes = append(notes, fmt.Sprintf("verified: %s: %.2f %% of %s records in the last %s, %d different", v.Rule, 100*v.Share, thousands(v.Records),
-				time.Duration(v.LatelySeconds*float64(time.Second)).Round(time.Minute), v.Differences))
+			note := fmt.Sprintf("verified: %s: %.2f %% of %s records in the last %s, %d different", v.Rule, 100*v.Share, thousands(v.Records),
+				time.Duration(v.LatelySeconds*float64(time.Second)).Round(time.Minute), v.Differences)
+			if v.Unsettled > 0 {
+				note += fmt.Sprintf(", of %s it could not be told", thousands(v.Unsettled))
+			}
+			notes = append(notes, note)
 		case v.At != nil && v.Differences > 0:
 			notes = append(notes, fmt.Sprintf("warning: %s: %d of %s records differ since %s: `syncline verify show %s`", v.Rule, v.Differences, thousands(v.Records),
 				instant(*v.At), v.Verification))

@@ -26,7 +26,7 @@ func verifyCommand(g *globals) *cobra.Command {
 		Long: "Compares every record of the target with what the rule makes of the source's, while changes go on. A record that is on its way is\n" +
 			"looked at until it has settled, so that no live change is told as a difference. With --repair the records that differ are read\n" +
 			"from the source again, come through the log as any other change, and are compared once more.\n\n" +
-			"The exit code is 5 where differences are left, 1 where something could not be compared or the verification was cancelled.",
+			"The exit code is 5 where differences are left, 1 where something could not be compared or told, or the verification was cancelled.",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			req.Rules = args
 			switch {
@@ -250,7 +250,7 @@ func verdictOf(v *ops.Verification) error {
 	switch {
 	case v.Differences > 0:
 		return &exitError{code: exitDiffers}
-	case v.Status == state.VerificationFailed, v.Status == state.VerificationCancelled, nothingCompared(v):
+	case v.Status == state.VerificationFailed, v.Status == state.VerificationCancelled, nothingCompared(v), v.Total.Unsettled > 0:
 		return &exitError{code: exitFailed}
 	}
 	return nil

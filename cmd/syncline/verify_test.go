@@ -40,7 +40,7 @@ func TestVerdicts(t *testing.T) {
 		{"cancelled", ops.Verification{Status: state.VerificationCancelled}, exitFailed, "v: cancelled; no differences in what was compared"},
 		{"failed", ops.Verification{Status: state.VerificationFailed}, exitFailed, "v: failed; no differences in what was compared"},
 		{"nothing to compare", ops.Verification{Status: state.VerificationDone, Parts: []verify.Part{skipped}}, exitFailed, "v: nothing could be compared"},
-		{"unsettled", ops.Verification{Status: state.VerificationDone, Total: verify.Tally{Unsettled: 3}}, exitOK, "of 3 records it could not be told"},
+		{"unsettled", ops.Verification{Status: state.VerificationDone, Total: verify.Tally{Unsettled: 3}}, exitFailed, "of 3 records it could not be told"},
 		{"repaired", ops.Verification{Status: state.VerificationDone, Total: verify.Tally{Different: 3, Repaired: 3}}, exitOK, "v: done, no differences, 3 repaired\n"},
 		{"partly repaired", ops.Verification{Status: state.VerificationDone, Differences: 1, Total: verify.Tally{Missing: 3, Repaired: 2}}, exitDiffers, "v: 1 records differ, 2 repaired;"},
 		{"under way", ops.Verification{Status: state.VerificationRunning}, exitOK, "v is under way"},

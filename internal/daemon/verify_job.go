@@ -358,14 +358,14 @@ func (d *Daemon) verifyOnce(ctx context.Context, job *verification, i int, part 
 	v.spec, v.part, v.pace.rate = &job.spec, part, job.spec.Rate
 	v.resumed = part.Phase != verify.PhaseWaiting
 	part.Again()
-	saved, worked, compared := time.Now(), time.Now(), part.Tally.Source
+	saved, worked, settled := time.Now(), time.Now(), part.Settled()
 	v.show = func(ctx context.Context) error {
 		now := time.Now()
 		part.Seconds += now.Sub(worked).Seconds()
 		worked = now
 		if job.spec.Mode == verify.Continuous {
-			part.Compared(part.Tally.Source-compared, now)
-			compared = part.Tally.Source
+			part.Compared(max(part.Settled()-settled, 0), now)
+			settled = part.Settled()
 		}
 		job.publish(i, part)
 		if d.route(part.Route) != r {

@@ -164,13 +164,21 @@ func (s *verifier) hold(job *verification) {
 	s.jobs[job.id] = job
 }
 
-// noteVerified notes what the verification of a part came to, if it compared everything.
+// noteVerified notes what the verification of a part came to, if it compared everything. One that could tell nothing, because the route does
+// not work, is none. Where it could not tell of some records, as many of those that differed before count on: they may be the same.
 func (d *Daemon) noteVerified(ctx context.Context, job *verification, p *verify.Part) {
-	if job.spec.Mode != verify.Full && job.spec.Mode != verify.Continuous || p.Phase != verify.PhaseDone {
+	if job.spec.Mode != verify.Full && job.spec.Mode != verify.Continuous || p.Phase != verify.PhaseDone || p.Unsettled > 0 && p.Settled() == 0 {
 		return
 	}
 	v := state.Verified{Rule: p.Rule, Verification: job.id, Records: p.Tally.Source, Differences: p.Differences(), Unsettled: p.Unsettled, At: time.Now()}
-	if err := d.state.SetVerified(ctx, v); err != nil && ctx.Err() == nil {
+	known, err := d.state.Verified(ctx)
+	if at := slices.IndexFunc(known, func(k state.Verified) bool { return k.Rule == p.Rule }); at >= 0 {
+		v.Differences += min(max(known[at].Differences-v.Differences, 0), v.Unsettled)
+	}
+	if err == nil {
+		err = d.state.SetVerified(ctx, v)
+	}
+	if err != nil && ctx.Err() == nil {
 		d.log.Warn("what a verification came to cannot be noted", "verification", job.id, "rule", p.Rule, "err", err)
 	}
 }
@@ -189,7 +197,7 @@ func (d *Daemon) verifiedOf(ctx context.Context, r *route) ([]ops.Verified, erro
 		found := false
 		for _, v := range known {
 			if v.Rule == rule {
-				one.At, one.Records, one.Differences, one.Verification, found = &v.At, v.Records, v.Differences, v.Verification, true
+				one.At, one.Records, one.Differences, one.Unsettled, one.Verification, found = &v.At, v.Records, v.Differences, v.Unsettled, v.Verification, true
 			}
 		}
 		if job := d.verifier.job(steadyID(wholeRule(rule))); job != nil {
@@ -199,7 +207,7 @@ func (d *Daemon) verifiedOf(ctx context.Context, r *route) ([]ops.Verified, erro
 				}
 				one.Lately, one.LatelySeconds, found = p.RecentRecords(now), verify.Lately.Seconds(), true
 				one.Records = max(one.Records, p.Tally.Source)
-				one.Differences = max(one.Differences, p.Differences())
+				one.Differences, one.Unsettled = max(one.Differences, p.Differences()), max(one.Unsettled, p.Unsettled)
 				if one.Verification == "" {
 					one.Verification = job.id
 				}

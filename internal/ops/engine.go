@@ -203,12 +203,13 @@ type Verified struct {
 	// Records is how many the source had, Differences how many differ.
 	Records     int64 `json:"records" doc:"How many records the source had."`
 	Differences int64 `json:"differences" doc:"How many records differ, by the last verification of all records or the one that is under way."`
-	// At is when the last verification of all records ended.
-	At           *time.Time `json:"at,omitempty" doc:"When the last verification of all records ended."`
+	Unsettled   int64 `json:"unsettled" doc:"Of how many records that verification could not tell, because they changed all the time or the route did not work."`
+	// At is when the last verification of all records ended that could tell of any.
+	At           *time.Time `json:"at,omitempty" doc:"When the last verification of all records ended that could tell of any."`
 	Verification string     `json:"verification,omitempty"`
 	// Lately is how many records were compared in the last LatelySeconds, and Share how large a part of all that is; 0 where the rule is not
 	// compared all the time.
-	Lately        int64   `json:"lately" doc:"How many records were compared lately, of a rule that is compared all the time."`
+	Lately        int64   `json:"lately" doc:"How many records were compared lately, without those of which it could not be told, of a rule that is compared all the time."`
 	LatelySeconds float64 `json:"lately_seconds"`
 	Share         float64 `json:"share" doc:"How large a part of all records that is, from 0 to 1."`
 }

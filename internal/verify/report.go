@@ -242,6 +242,9 @@ type Minute struct {
 // Lately is the time of which a part that is compared all the time tells.
 const Lately = 15 * time.Minute
 
+// Settled is of how many of the source's records it could be told what they came to.
+func (p *Part) Settled() int64 { return max(p.Tally.Source-p.Unsettled, 0) }
+
 // Compared notes that records were compared now.
 func (p *Part) Compared(records int64, now time.Time) {
 	at := now.Truncate(time.Minute)
