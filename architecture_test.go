@@ -111,6 +111,7 @@ var kinds = map[string]kind{
 	"internal/memtarget":  support,
 	"internal/sim":        support,
 	"internal/sourcetest": support,
+	"internal/statetest":  support,
 	"internal/targettest": support,
 	"internal/testreport": support,
 	"internal/testserver": support,

@@ -3,7 +3,6 @@ package apply
 import (
 	"context"
 	"fmt"
-	"path/filepath"
 	"strconv"
 	"testing"
 	"time"
@@ -14,6 +13,7 @@ import (
 	"syncline/internal/memlog"
 	"syncline/internal/memtarget"
 	"syncline/internal/state"
+	"syncline/internal/statetest"
 )
 
 // customers is a schema with a key, two plain columns and one that a source may leave out.
@@ -45,13 +45,8 @@ func newBench(t *testing.T, change func(*Options)) *bench {
 	b := &bench{t: t, ctx: t.Context(), now: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), store: memtarget.NewStore()}
 	b.logs = memlog.New(memlog.Options{Now: func() time.Time { return b.now }})
 	b.log = b.logs.Log("crm")
-	st, err := state.Open(b.ctx, state.Options{Path: filepath.Join(t.TempDir(), "state.db")})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = st.Close() })
-	b.state = st
-	b.options = Options{ID: "r", Source: "crm", Start: StartEarliest, Signature: "1", Log: b.log, State: st,
+	b.state = statetest.Open(t)
+	b.options = Options{ID: "r", Source: "crm", Start: StartEarliest, Signature: "1", Log: b.log, State: b.state,
 		Rules: []Rule{{ID: "r", Entity: "customer", Object: "dim", Create: true, Bind: mirror}},
 		Open: func(context.Context) (syncline.Target, error) {
 			return b.store.Open(memtarget.Options{Route: "r"}), nil

@@ -3,7 +3,6 @@ package capture
 import (
 	"context"
 	"log/slog"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -14,6 +13,7 @@ import (
 	"syncline/internal/memlog"
 	"syncline/internal/memsource"
 	"syncline/internal/state"
+	"syncline/internal/statetest"
 )
 
 var schema = &syncline.Schema{Entity: "customer", Key: []int{0}, Version: -1, Columns: []syncline.Column{{Name: "id", Kind: syncline.KindInt}}}
@@ -31,12 +31,7 @@ func (l refusing) Append(ctx context.Context, b *syncline.Batch) (syncline.Seq, 
 // newCapture captures a system. The copied entities are copied first.
 func newCapture(t *testing.T, log syncline.Log, system *memsource.System, copied ...string) *Capture {
 	t.Helper()
-	runs, err := state.Open(t.Context(), state.Options{Path: filepath.Join(t.TempDir(), "state.db")})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = runs.Close() })
-	return New(Options{Source: "crm", Log: log, Runs: runs, Open: func() (syncline.Source, error) {
+	return New(Options{Source: "crm", Log: log, Runs: statetest.Open(t), Open: func() (syncline.Source, error) {
 		return memsource.New(memsource.Options{Name: "crm", System: system, Snapshot: copied}), nil
 	}})
 }

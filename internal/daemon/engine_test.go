@@ -3,7 +3,6 @@ package daemon
 import (
 	"context"
 	"log/slog"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -13,16 +12,13 @@ import (
 	"syncline/internal/memlog"
 	"syncline/internal/ops"
 	"syncline/internal/state"
+	"syncline/internal/statetest"
 )
 
 // TestATaskOfARouteThatIsGone: it cannot be tried, and can be given up.
 func TestATaskOfARouteThatIsGone(t *testing.T) {
 	ctx := t.Context()
-	store, err := state.Open(ctx, state.Options{Path: filepath.Join(t.TempDir(), "state.db")})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = store.Close() })
+	store := statetest.Open(t)
 	gone := state.Slice{Route: "gone"}
 	from := syncline.Cursor{Log: "L", Seq: 1}
 	if err := store.PlaceRoute(ctx, gone, state.Route{Cursor: from, Source: "crm"}); err != nil {
@@ -62,11 +58,7 @@ func TestATaskOfARouteThatIsGone(t *testing.T) {
 // TestASyncBeginsAnewOnlyWhatHasLostItsPlace and reads the entity that is asked for.
 func TestASyncBeginsAnewOnlyWhatHasLostItsPlace(t *testing.T) {
 	ctx := t.Context()
-	store, err := state.Open(ctx, state.Options{Path: filepath.Join(t.TempDir(), "state.db")})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = store.Close() })
+	store := statetest.Open(t)
 	src := &source{stream: &stream{log: memlog.New(memlog.Options{}).Log("crm")}}
 	d := &Daemon{state: store, log: slog.New(slog.DiscardHandler)}
 	d.current.Store(&set{config: &config.Config{}})

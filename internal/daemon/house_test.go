@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -18,6 +17,7 @@ import (
 	"syncline/internal/memlog"
 	"syncline/internal/memtarget"
 	"syncline/internal/state"
+	"syncline/internal/statetest"
 )
 
 const hour = time.Hour
@@ -52,11 +52,7 @@ func newHouse(t *testing.T, log config.Log) *house {
 	system := &config.System{Name: "crm", Capture: &config.Capture{}}
 	h.Daemon = &Daemon{log: slog.New(slog.DiscardHandler),
 		housework: make(chan struct{}, 1), refusals: make(chan struct{}, 1), unheard: make(map[string]bool), room: func() (int64, error) { return h.free, nil }}
-	var err error
-	if h.state, err = state.Open(t.Context(), state.Options{Path: filepath.Join(t.TempDir(), "state.db")}); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = h.state.Close() })
+	h.state = statetest.Open(t)
 	h.read = h.log
 	h.current.Store(&set{config: &config.Config{Log: log, Systems: []*config.System{system}}, sources: []*source{{system: system,
 		stream: &stream{log: sized{h.log}, capture: capture.New(capture.Options{Source: "crm", Log: h.log, Runs: h.state})}}}})

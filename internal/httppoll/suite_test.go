@@ -14,8 +14,8 @@ import (
 	"syncline"
 	"syncline/internal/document"
 	"syncline/internal/poll"
-	"syncline/internal/polltest"
 	"syncline/internal/sourcetest"
+	"syncline/internal/statetest"
 )
 
 // TestConformance: without a watermark, for the suite's tables have none.
@@ -23,7 +23,7 @@ func TestConformance(t *testing.T) {
 	for _, by := range []By{ByNumber, ByCursor} {
 		t.Run(string(by), func(t *testing.T) {
 			sourcetest.Run(t, sourcetest.Harness{Snapshot: true, Polled: true, Anonymous: true, Unordered: true, New: func(t *testing.T) sourcetest.System {
-				s := &tables{by: by, rows: map[string][][]syncline.Value{}, memory: polltest.NewMemory(t)}
+				s := &tables{by: by, rows: map[string][][]syncline.Value{}, memory: statetest.Open(t)}
 				s.Server = httptest.NewServer(s)
 				t.Cleanup(s.Close)
 				return s

@@ -14,6 +14,7 @@ import (
 
 	"syncline/internal/access"
 	"syncline/internal/state"
+	"syncline/internal/statetest"
 )
 
 func calls(t *testing.T, store *state.Store) []state.Call {
@@ -29,7 +30,7 @@ func calls(t *testing.T, store *state.Store) []state.Call {
 // TestEveryChangeIsRecorded walks the document: each operation that is no GET is in the audit log, done or refused, under the id of its
 // answer. Events alone are only where they are refused.
 func TestEveryChangeIsRecorded(t *testing.T) {
-	store := openStore(t)
+	store := statetest.Open(t)
 	url := serveOn(t, Options{Engine: &fake{}, Store: store})
 	viewer := map[string]string{"Authorization": "Bearer " + tokenOf(t, store, access.Token{Role: access.Viewer, Name: "vic"})}
 	admin := map[string]string{"Authorization": "Bearer " + tokenOf(t, store, access.Token{Role: access.Admin, Name: "ada"})}
@@ -65,7 +66,7 @@ func TestEveryChangeIsRecorded(t *testing.T) {
 
 // TestWhatIsRecorded: what was chosen and why, but no key and nothing of a record or a secret.
 func TestWhatIsRecorded(t *testing.T) {
-	store := openStore(t)
+	store := statetest.Open(t)
 	f := &fake{}
 	url := serveOn(t, Options{Engine: f, Store: store})
 	secret := tokenOf(t, store, access.Token{Role: access.Operator, Name: "olga"})
@@ -135,7 +136,7 @@ func TestWhatCannotBeRecordedIsNotDone(t *testing.T) {
 }
 
 func TestAuditByTheAPI(t *testing.T) {
-	store := openStore(t)
+	store := statetest.Open(t)
 	url := serveOn(t, Options{Engine: &fake{}, Store: store})
 	operator, err := Connect(ClientOptions{Server: url, Token: tokenOf(t, store, access.Token{Role: access.Operator, Name: "olga"})})
 	must(t, err)

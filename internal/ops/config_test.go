@@ -9,6 +9,7 @@ import (
 
 	"syncline"
 	"syncline/internal/problem"
+	"syncline/internal/statetest"
 	"syncline/internal/trial"
 )
 
@@ -44,7 +45,7 @@ func (c *configs) TryRule(_ context.Context, id string, r TryRequest) (trial.Vie
 }
 
 func TestRulesReachTheEngine(t *testing.T) {
-	c, err := NewClient(serveOn(t, Options{Engine: &fake{}, Store: openStore(t), Configs: &configs{}}))
+	c, err := NewClient(serveOn(t, Options{Engine: &fake{}, Store: statetest.Open(t), Configs: &configs{}}))
 	must(t, err)
 	if list, err := c.Rules(t.Context()); err != nil || len(list) != 1 || list[0].ID != "r" {
 		t.Errorf("Rules = %+v, %v", list, err)
@@ -58,7 +59,7 @@ func TestRulesReachTheEngine(t *testing.T) {
 func TestConfigurationsReachTheEngine(t *testing.T) {
 	f := &configs{plan: Plan{Version: 3, Hash: "n", Settings: []PlannedField{}, Systems: []PlannedChange{}, Rules: []PlannedChange{},
 		Sources: []PlannedEffect{}, Routes: []PlannedEffect{{Name: "r", Effect: EffectRestarts, Mixed: true, Data: []string{"d"}}}, Restart: []string{}}}
-	c, err := NewClient(serveOn(t, Options{Engine: &fake{}, Store: openStore(t), Configs: f}))
+	c, err := NewClient(serveOn(t, Options{Engine: &fake{}, Store: statetest.Open(t), Configs: f}))
 	must(t, err)
 	running, err := c.Config(t.Context())
 	want := RunningConfig{AppliedConfig{Version: 3, Hash: "h", Applied: noon, By: "start"}, map[string]any{"rules": []any{}}}

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"syncline/internal/statetest"
 )
 
 // dial connects; every read and write of the connection ends within half a minute.
@@ -24,7 +26,7 @@ func dial(t *testing.T, l net.Listener) net.Conn {
 
 // TestSlowHeadersAreCutOff: who sends a request by drops does not keep a connection.
 func TestSlowHeadersAreCutOff(t *testing.T) {
-	store := openStore(t)
+	store := statetest.Open(t)
 	s, err := New(Options{Engine: &fake{}, Store: store})
 	must(t, err)
 	if s.headerWait != headerTimeout {

@@ -15,6 +15,7 @@ import (
 	"syncline/internal/access"
 	"syncline/internal/problem"
 	"syncline/internal/state"
+	"syncline/internal/statetest"
 )
 
 func contextOf(t *testing.T) (context.Context, context.CancelFunc) {
@@ -61,7 +62,7 @@ func described(t *testing.T, url string, header map[string]string) map[string]st
 func TestWhoMayDoWhat(t *testing.T) {
 	everybody := map[string]string{"healthz": "all", "readyz": "all", "publish-events": "publisher admin", "audit": "operator admin", "tokens": "admin",
 		"create-token": "admin", "revoke-token": "admin", "plan-config": "admin", "apply-config": "admin", "explain-draft": "admin"}
-	store := openStore(t)
+	store := statetest.Open(t)
 	url := serveOn(t, Options{Engine: &fake{}, Store: store, Rate: 1_000_000})
 	past := time.Now().Add(-time.Minute)
 	secrets := map[string]string{"anonymous": "", "garbage": "syn_x", "unknown": "", "expired": tokenOf(t, store, access.Token{Role: access.Admin, Expires: &past}),
@@ -121,13 +122,13 @@ func TestOperationsNeedARole(t *testing.T) {
 	role := least["cancel-task"]
 	delete(least, "cancel-task")
 	defer func() { least["cancel-task"] = role }()
-	if _, err := New(Options{Engine: &fake{}, Store: openStore(t)}); err == nil || !strings.Contains(err.Error(), "cancel-task") {
+	if _, err := New(Options{Engine: &fake{}, Store: statetest.Open(t)}); err == nil || !strings.Contains(err.Error(), "cancel-task") {
 		t.Errorf("New with an operation without a role = %v", err)
 	}
 }
 
 func TestRolesOfThePastAreNotServed(t *testing.T) {
-	url := serveOn(t, Options{Engine: &fake{}, Store: openStore(t)})
+	url := serveOn(t, Options{Engine: &fake{}, Store: statetest.Open(t)})
 	ids := make(map[string]bool)
 	for _, id := range described(t, url, nil) {
 		ids[id] = true
@@ -141,7 +142,7 @@ func TestRolesOfThePastAreNotServed(t *testing.T) {
 
 // TestRefusedTokensSayWhy, with codes that scripts can rely on.
 func TestRefusedTokensSayWhy(t *testing.T) {
-	store := openStore(t)
+	store := statetest.Open(t)
 	url := serveOn(t, Options{Engine: &fake{}, Store: store})
 	past := time.Now().Add(-time.Minute)
 	expired := tokenOf(t, store, access.Token{Role: access.Admin, Expires: &past})
@@ -195,7 +196,7 @@ func TestRefusedTokensSayWhy(t *testing.T) {
 
 // TestUntilThereAreTokens only what comes from this machine and is meant for it is let in; with the first one, that ends for good.
 func TestUntilThereAreTokens(t *testing.T) {
-	store := openStore(t)
+	store := statetest.Open(t)
 	f := &fake{reasons: []string{"route r is halted"}}
 	url := serveOn(t, Options{Engine: f, Store: store})
 	c, err := NewClient(url)
@@ -240,7 +241,7 @@ func TestUntilThereAreTokens(t *testing.T) {
 
 func TestTokensByTheAPI(t *testing.T) {
 	f := &fake{status: Status{Systems: []SystemStatus{{Name: "pos", Type: "http", Log: &LogStatus{}}, {Name: "crm", Type: "postgres", Log: &LogStatus{}}}}}
-	store := openStore(t)
+	store := statetest.Open(t)
 	url := serveOn(t, Options{Engine: f, Store: store})
 	admin, err := Connect(ClientOptions{Server: url, Token: tokenOf(t, store, access.Token{Role: access.Admin, Name: "root"})})
 	must(t, err)
@@ -275,7 +276,7 @@ func TestTokensByTheAPI(t *testing.T) {
 // TestLimits: what is too much is refused with when to come back, and harms nobody else.
 func TestLimits(t *testing.T) {
 	t.Run("rate of one caller", func(t *testing.T) {
-		store := openStore(t)
+		store := statetest.Open(t)
 		url := serveOn(t, Options{Engine: &fake{}, Store: store, Rate: 1})
 		busy := map[string]string{"Authorization": "Bearer " + tokenOf(t, store, access.Token{Role: access.Admin})}
 		other := map[string]string{"Authorization": "Bearer " + tokenOf(t, store, access.Token{Role: access.Admin})}
@@ -298,7 +299,7 @@ func TestLimits(t *testing.T) {
 		}
 	})
 	t.Run("guesses", func(t *testing.T) {
-		store := openStore(t)
+		store := statetest.Open(t)
 		url := serveOn(t, Options{Engine: &fake{}, Store: store})
 		right := map[string]string{"Authorization": "Bearer " + tokenOf(t, store, access.Token{Role: access.Admin})}
 		last := 0
@@ -315,7 +316,7 @@ func TestLimits(t *testing.T) {
 		}
 	})
 	t.Run("a body that is too large", func(t *testing.T) {
-		url := serveOn(t, Options{Engine: &fake{}, Store: openStore(t), Events: func(w http.ResponseWriter, r *http.Request, _ func(string) bool) {
+		url := serveOn(t, Options{Engine: &fake{}, Store: statetest.Open(t), Events: func(w http.ResponseWriter, r *http.Request, _ func(string) bool) {
 			problem.New(http.StatusRequestEntityTooLarge, "body_too_large", "", "").Write(w)
 		}})
 		for _, path := range []string{"/v1/events", "/v1/pauses"} {
@@ -339,7 +340,7 @@ func TestLimits(t *testing.T) {
 	})
 	t.Run("requests at once", func(t *testing.T) {
 		entered, leave := make(chan struct{}), make(chan struct{}) // closed by the handler and by the test
-		url := serveOn(t, Options{Engine: &fake{}, Store: openStore(t), Concurrency: 1, Events: func(w http.ResponseWriter, _ *http.Request, _ func(string) bool) {
+		url := serveOn(t, Options{Engine: &fake{}, Store: statetest.Open(t), Concurrency: 1, Events: func(w http.ResponseWriter, _ *http.Request, _ func(string) bool) {
 			close(entered)
 			<-leave
 			w.WriteHeader(http.StatusAccepted)

@@ -18,10 +18,11 @@ import (
 
 	"syncline"
 	"syncline/internal/access"
+	"syncline/internal/statetest"
 )
 
 func TestListenRefusesWhatOthersCanReach(t *testing.T) {
-	store := openStore(t)
+	store := statetest.Open(t)
 	s, err := New(Options{Engine: &fake{}, Store: store})
 	must(t, err)
 	refused := func(when string) {
@@ -80,7 +81,7 @@ func writePair(t *testing.T, cert, key, name string) {
 func TestTLS(t *testing.T) {
 	dir := t.TempDir()
 	cert, key := filepath.Join(dir, "tls.crt"), filepath.Join(dir, "tls.key")
-	store := openStore(t)
+	store := statetest.Open(t)
 	b := Binding{Address: "127.0.0.1:0", Cert: cert, Key: key}
 	if _, err := Listen(t.Context(), b, store); syncline.CodeOf(err) != "certificate_invalid" {
 		t.Errorf("Listen without the files = %v, want certificate_invalid", err)

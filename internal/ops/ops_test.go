@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -23,6 +22,7 @@ import (
 	"syncline/internal/health"
 	"syncline/internal/problem"
 	"syncline/internal/state"
+	"syncline/internal/statetest"
 	"syncline/internal/verify"
 )
 
@@ -229,19 +229,10 @@ func record(t *testing.T) []byte {
 	return data
 }
 
-// openStore opens a new state store.
-func openStore(t *testing.T) *state.Store {
-	t.Helper()
-	s, err := state.Open(t.Context(), state.Options{Path: filepath.Join(t.TempDir(), "state.db")})
-	must(t, err)
-	t.Cleanup(func() { must(t, s.Close()) })
-	return s
-}
-
 // serve starts the API of this engine, without tokens, and returns a client of it.
 func serve(t *testing.T, f *fake) (*Client, string) {
 	t.Helper()
-	url := serveOn(t, Options{Engine: f, Store: openStore(t)})
+	url := serveOn(t, Options{Engine: f, Store: statetest.Open(t)})
 	c, err := NewClient(url)
 	must(t, err)
 	return c, url
@@ -474,7 +465,7 @@ func TestErrorsBecomeProblems(t *testing.T) {
 		{errors.New("a secret of the inside"), 500, "internal"},
 	} {
 		f := &fake{err: c.err}
-		s, err := New(Options{Engine: f, Store: openStore(t), Logger: slog.New(slog.NewTextHandler(&logged, nil))})
+		s, err := New(Options{Engine: f, Store: statetest.Open(t), Logger: slog.New(slog.NewTextHandler(&logged, nil))})
 		must(t, err)
 		h := httptest.NewServer(s)
 		client, err := NewClient(h.URL)

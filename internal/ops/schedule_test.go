@@ -9,6 +9,7 @@ import (
 
 	"syncline"
 	"syncline/internal/state"
+	"syncline/internal/statetest"
 )
 
 // fakeSchedules has one schedule, whose id has slashes.
@@ -49,7 +50,7 @@ func (f *fakeSchedules) ResumeSchedule(_ context.Context, id string) error {
 
 // TestSchedules: what the client asks reaches the engine, for ids with slashes too, and the audit log knows who did what to which.
 func TestSchedules(t *testing.T) {
-	f, store := &fake{}, openStore(t)
+	f, store := &fake{}, statetest.Open(t)
 	c, err := NewClient(serveOn(t, Options{Engine: f, Store: store}))
 	if err != nil {
 		t.Fatal(err)

@@ -17,6 +17,7 @@ import (
 
 	"syncline/internal/problem"
 	"syncline/internal/state"
+	"syncline/internal/statetest"
 )
 
 var update = flag.Bool("update", false, "write the golden files")
@@ -177,7 +178,7 @@ func (b *blocking) Syncs(context.Context, string, int) ([]state.RunRow, string, 
 
 func TestServeFinishesRequestsInHand(t *testing.T) {
 	b := &blocking{entered: make(chan struct{}), leave: make(chan struct{})}
-	s, err := New(Options{Engine: b, Store: openStore(t)})
+	s, err := New(Options{Engine: b, Store: statetest.Open(t)})
 	must(t, err)
 	ctx, cancel := context.WithCancel(t.Context())
 	l, err := Listen(ctx, Binding{Address: "localhost:0"}, s.guard.store)

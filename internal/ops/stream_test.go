@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -15,6 +14,7 @@ import (
 	"syncline"
 	"syncline/internal/access"
 	"syncline/internal/state"
+	"syncline/internal/statetest"
 )
 
 // taskStore is a state store in which tasks change.
@@ -28,9 +28,7 @@ var taskSlice = state.Slice{Route: "r"}
 
 func newTaskStore(t *testing.T) *taskStore {
 	t.Helper()
-	s, err := state.Open(t.Context(), state.Options{Path: filepath.Join(t.TempDir(), "state.db")})
-	must(t, err)
-	t.Cleanup(func() { _ = s.Close() })
+	s := statetest.Open(t)
 	must(t, s.PlaceRoute(t.Context(), taskSlice, state.Route{Cursor: syncline.Cursor{Log: "L", Seq: 1}, Source: "crm"}))
 	return &taskStore{s, t, 1}
 }

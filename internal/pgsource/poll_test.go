@@ -12,6 +12,7 @@ import (
 	"syncline/internal/poll"
 	"syncline/internal/polltest"
 	"syncline/internal/sourcetest"
+	"syncline/internal/statetest"
 )
 
 // pollable is a database that is polled.
@@ -131,7 +132,7 @@ func TestPolledSource(t *testing.T) {
 		execOn(t, s.conn, "ALTER TABLE item ADD at timestamptz NOT NULL DEFAULT clock_timestamp()",
 			"CREATE FUNCTION touch() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN NEW.at := clock_timestamp(); RETURN NEW; END'",
 			"CREATE TRIGGER touch BEFORE UPDATE ON item FOR EACH ROW EXECUTE FUNCTION touch()")
-		return polledSystem{s, polltest.NewMemory(t)}
+		return polledSystem{s, statetest.Open(t)}
 	}})
 }
 

@@ -12,6 +12,7 @@ import (
 	"syncline"
 	"syncline/internal/poll"
 	"syncline/internal/state"
+	"syncline/internal/statetest"
 )
 
 // Database is a throw-away database. Statements are of the common part of SQL; what fails ends the test.
@@ -68,7 +69,7 @@ func follow(t testing.TB, db Database, entities ...poll.Entity) *follower {
 }
 
 func (f *follower) remember() {
-	f.store = NewMemory(f.t)
+	f.store = statetest.Open(f.t)
 	f.opt.Memory = f.store
 }
 

@@ -2,21 +2,17 @@ package push
 
 import (
 	"net/http"
-	"path/filepath"
 	"testing"
 	"time"
 
 	"syncline/internal/memlog"
 	"syncline/internal/state"
+	"syncline/internal/statetest"
 )
 
 // TestStateStoreIsAnIndex: repeated events are known over a restart with the index that the product has.
 func TestStateStoreIsAnIndex(t *testing.T) {
-	index, err := state.Open(t.Context(), state.Options{Path: filepath.Join(t.TempDir(), "state.db")})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer index.Close() //nolint:errcheck // nothing is looked at any more
+	index := statetest.Open(t)
 	log := memlog.New(memlog.Options{}).Log("pos")
 	for run := range 2 {
 		r := newRig(t, log, nil, func(o *Options) { o.Index = index })

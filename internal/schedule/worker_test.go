@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -14,6 +15,7 @@ import (
 
 	"syncline"
 	"syncline/internal/state"
+	"syncline/internal/statetest"
 	"syncline/internal/timetable"
 )
 
@@ -33,8 +35,14 @@ type bench struct {
 	fail error
 }
 
+// open opens the store at the path, which is made if it is not there.
 func open(t *testing.T, path string) *state.Store {
 	t.Helper()
+	if _, err := os.Stat(path); err != nil {
+		if err := statetest.Create(path); err != nil {
+			t.Fatal(err)
+		}
+	}
 	store, err := state.Open(t.Context(), state.Options{Path: path})
 	if err != nil {
 		t.Fatal(err)

@@ -13,6 +13,7 @@ import (
 	"syncline"
 	"syncline/internal/memlog"
 	"syncline/internal/state"
+	"syncline/internal/statetest"
 )
 
 // run is what every world has: one goroutine, one source of randomness, a clock, the disk of the process, and what was observable.
@@ -31,8 +32,12 @@ func start(ctx context.Context, o Options, work func(*run) error) (Result, error
 	r := &run{ctx: ctx, rnd: rand.New(rand.NewPCG(o.Seed, 0x5F3759DF)), now: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}
 	ids := 0
 	r.logs = memlog.New(memlog.Options{MaxBatch: maxBatch, Now: func() time.Time { return r.now }, NewID: func() string { ids++; return fmt.Sprint("log", ids) }})
-	var err error
-	if r.state, err = state.Open(ctx, state.Options{Path: filepath.Join(o.Dir, "state.db")}); err != nil {
+	path := filepath.Join(o.Dir, "state.db")
+	err := statetest.Create(path)
+	if err != nil {
+		return r.result, err
+	}
+	if r.state, err = state.Open(ctx, state.Options{Path: path}); err != nil {
 		return r.result, err
 	}
 	defer os.RemoveAll(o.Dir) //nolint:errcheck // a temporary directory

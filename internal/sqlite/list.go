@@ -163,4 +163,6 @@ func (l *listing) each(ctx context.Context, query string, args []any, width int,
 }
 
 // Estimate implements syncline.Lister. SQLite keeps no estimate, and the numbers of rows may be far apart: they are counted, as for Size.
-func (s *Source) Estimate(ctx context.Context, entity string) (int64, error) { return s.Size(ctx, entity) }
+func (s *Source) Estimate(ctx context.Context, entity string) (int64, error) {
+	return s.Size(ctx, entity)
+}

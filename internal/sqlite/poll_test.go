@@ -13,6 +13,7 @@ import (
 	"syncline/internal/poll"
 	"syncline/internal/polltest"
 	"syncline/internal/sourcetest"
+	"syncline/internal/statetest"
 )
 
 // pollable is a database file that is polled.
@@ -98,6 +99,6 @@ func TestPolledSource(t *testing.T) {
 		s := newShop(t)
 		s.exec(t, "CREATE TABLE item (id INTEGER PRIMARY KEY, name TEXT, qty INTEGER, note TEXT)")
 		s.exec(t, "CREATE TABLE pair (a INTEGER, b TEXT, v TEXT, PRIMARY KEY (a, b))")
-		return &polledShop{s, polltest.NewMemory(t)}
+		return &polledShop{s, statetest.Open(t)}
 	}})
 }
