@@ -122,3 +122,29 @@ func parseTime(text string) (t time.Time, layout string, ok bool) {
 	t, err := time.Parse(layout, text)
 	return t, layout, err == nil
 }
+
+// ahead reports whether the mark is a time that the clock has not reached.
+func (m Mark) ahead(now time.Time) bool {
+	if m.Number {
+		return false
+	}
+	t, layout, ok := parseTime(m.Text)
+	if !ok {
+		return false
+	}
+	if !zoned(layout) {
+		now = now.Add(14 * time.Hour) // somebody may write his own
+	}
+	return t.After(now.Add(time.Minute))
+}
+
+// time is the mark as an instant. One without a zone is nobody's for sure.
+func (m Mark) time() (time.Time, bool) {
+	if m.Number {
+		return time.Time{}, false
+	}
+	t, layout, ok := parseTime(m.Text)
+	return t.UTC(), ok && zoned(layout)
+}
+
+func zoned(layout string) bool { return strings.Contains(layout, "07") }

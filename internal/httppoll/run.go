@@ -2,6 +2,7 @@ package httppoll
 
 import (
 	"slices"
+	"time"
 
 	"syncline"
 	"syncline/internal/poll"
@@ -29,9 +30,10 @@ type run struct {
 	// Number is the last chunk, Events those that it added to the stream.
 	Number uint32 `json:"number,omitempty"`
 	Events int64  `json:"events,omitempty"`
-	// Place is where a copy goes on, nil = at the beginning; Mark the highest watermark that it had by then.
-	Place *Place `json:"place,omitempty"`
-	Mark  *Mark  `json:"mark,omitempty"`
+	// Place is where a copy goes on, nil = at the beginning; Mark the highest watermark that it had by then, Began when it began.
+	Place *Place    `json:"place,omitempty"`
+	Mark  *Mark     `json:"mark,omitempty"`
+	Began time.Time `json:"began,omitzero"`
 }
 
 // copies reports whether the run copies records as they are.

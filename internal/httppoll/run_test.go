@@ -1,11 +1,13 @@
 package httppoll
 
 import (
+	"fmt"
 	"maps"
 	"net/http"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"syncline"
 	"syncline/internal/poll"
@@ -196,5 +198,82 @@ func TestACopyGoesOn(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// TestWhatChangesBehindTheReader: pages that are read once, in an order that is not that of changes, let a record change on a page that was read
+// before another changes on one that is yet to be read. The next look finds the first one all the same.
+func TestWhatChangesBehindTheReader(t *testing.T) {
+	for _, zone := range []string{"Z", ""} { // a time without a zone is nobody's for sure
+		s := newShop(t, ByCursor)
+		s.byID = true
+		put := func(id, minute int) {
+			s.orders[id] = fmt.Sprintf(`"text": "as of %d", "amount": 1, "updated_at": "2026-03-01T00:%02d:00%s"`, minute, minute, zone)
+		}
+		for id := 1; id <= 9; id++ {
+			put(id, 0)
+		}
+		r := newReader(t, s, s.entity())
+		r.o.Now = func() time.Time { return time.Date(2026, 3, 1, 0, 1, 0, 0, time.UTC) }
+		r.crash()
+		change := func(id, minute int) { // while the last page but one is read
+			s.before = func(_ http.ResponseWriter, q *http.Request) bool {
+				if q.URL.Query().Get("page") == "3" {
+					put(id, minute)
+					put(9, minute+5)
+					s.before = nil
+				}
+				return false
+			}
+		}
+		change(1, 10)
+		for range 3 { // it dies in the middle of the copy, and is late afterwards
+			if _, err := r.next(false); err != nil {
+				t.Fatal(err)
+			}
+		}
+		r.o.Now = func() time.Time { return time.Date(2026, 3, 1, 0, 30, 0, 0, time.UTC) }
+		r.crash()
+		if _, err := r.end("snapshot-order"); err != nil {
+			t.Fatal(err)
+		}
+		r.look(syncline.RunPoll, "updated 1")
+		r.look(syncline.RunPoll)
+		r.same(s)
+		for id := 1; id <= 8; id++ { // a look of several pages
+			put(id, 40+id)
+		}
+		change(2, 53)
+		r.look(syncline.RunPoll, "updated 1", "updated 2", "updated 3", "updated 4", "updated 5", "updated 6", "updated 7", "updated 8", "updated 9")
+		r.look(syncline.RunPoll, "updated 2")
+		r.look(syncline.RunPoll)
+		r.same(s)
+	}
+}
+
+// TestFlaggedBehindTheReader: a record that the first copy has brought, and that says on a later page that it is deleted, does not stay at targets.
+func TestFlaggedBehindTheReader(t *testing.T) {
+	s := newShop(t, ByNumber)
+	for id := 1; id <= 9; id++ {
+		s.put(id, "live", id)
+	}
+	e := s.entity()
+	removed := "removed"
+	e.Deleted = &poll.Flag{Field: "text", Value: &removed}
+	r := newReader(t, s, e)
+	s.before = func(_ http.ResponseWriter, q *http.Request) bool {
+		if q.URL.Query().Get("page") == "2" {
+			s.putLocked(1, removed, 20)
+			s.before = nil
+		}
+		return false
+	}
+	if _, err := r.end("snapshot-order"); err != nil {
+		t.Fatal(err)
+	}
+	r.look(syncline.RunPoll)
+	r.look(syncline.RunSweep)
+	if _, there := r.rows["1"]; there || len(r.rows) != 8 {
+		t.Errorf("the target has %v", r.rows)
 	}
 }

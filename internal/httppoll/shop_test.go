@@ -32,6 +32,7 @@ type shop struct {
 	before   func(w http.ResponseWriter, r *http.Request) bool
 	requests []string
 	etags    bool
+	byID     bool // the order of its listing
 }
 
 func newShop(t *testing.T, by By) *shop {
@@ -67,7 +68,7 @@ func (s *shop) asked() []string {
 	return list
 }
 
-// ServeHTTP lists orders by the time of their last change, then by id.
+// ServeHTTP lists orders by the time of their last change, then by id, or by id alone.
 func (s *shop) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -100,6 +101,9 @@ func (s *shop) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	slices.SortFunc(ids, func(a, b int) int {
+		if s.byID {
+			return cmp.Compare(a, b)
+		}
 		return cmp.Or(strings.Compare(times[a], times[b]), cmp.Compare(a, b))
 	})
 	for _, id := range ids {

@@ -97,8 +97,23 @@ type progress struct {
 	Asked uint64   `json:"asked,string"`
 	// Ready: it was copied, or taken note of, once. Before that nothing is an event.
 	Ready bool `json:"ready,omitempty"`
-	// Mark is the watermark; nil = none.
+	// Mark is the watermark; nil = none. Next is one that the last listing had, and that is the watermark once another listing, which began
+	// when it was known, has been read.
 	Mark *Mark `json:"mark,omitempty"`
+	Next *Mark `json:"next,omitempty"`
+}
+
+// reach takes note of the highest watermark of a listing. It is not sure where records on earlier pages may have changed before it came about: a
+// number does not tell when.
+func (p *progress) reach(m *Mark, sure bool) {
+	if sure {
+		p.Next = nil
+	} else {
+		m, p.Next = p.Next, m
+	}
+	if m != nil && (p.Mark == nil || m.compare(*p.Mark) > 0) {
+		p.Mark = m
+	}
 }
 
 var (
@@ -196,7 +211,7 @@ func (s *Source) checkMemory(ctx context.Context) error {
 	for _, name := range slices.Sorted(maps.Keys(s.checkpoint.Entities)) {
 		if p := s.checkpoint.Entities[name]; p.Ready {
 			s.log.Warn("what was known of records is lost: the entity is read anew; verify its rules, for records that are gone are not noticed", "entity", name)
-			p.Mark = nil
+			p.Mark, p.Next = nil, nil
 		}
 		if settled > s.at.Commit { // of records that the log does not tell of
 			if err := s.forget(ctx, name); err != nil {
@@ -230,7 +245,7 @@ func (s *Source) admitEntities(ctx context.Context) error {
 			s.checkpoint.Entities[name] = p
 		}
 		if asked := e.asked(); p.Asked != asked {
-			p.Mark, p.Asked = nil, asked
+			p.Mark, p.Next, p.Asked = nil, nil, asked
 		}
 	}
 	return nil

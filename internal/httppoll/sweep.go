@@ -96,6 +96,7 @@ func (w *work) vanish(ctx context.Context, r *run, list []poll.Seen) (*syncline.
 	for i := range list {
 		keys[i] = list[i].Key
 	}
+	w.outdate(nil, keys)
 	known, err := w.s.o.Memory.Known(ctx, w.s.o.Name, r.Entity, keys)
 	if err != nil {
 		return nil, err

@@ -28,6 +28,8 @@ type work struct {
 	since *Mark
 	// resumed: it goes on where another source had got to, and has read nothing yet.
 	resumed bool
+	// began is when its listing did.
+	began time.Time
 	// mark is the highest watermark that was read, unmarked whether a record had none.
 	mark     *Mark
 	unmarked bool
@@ -47,7 +49,7 @@ func (s *Source) work(r *run) *work {
 		w.last = s.step
 		return w
 	}
-	w := &work{s: s, id: r.ID, entity: s.entities[r.Entity], last: s.step, first: !s.ready(r.Entity)}
+	w := &work{s: s, id: r.ID, entity: s.entities[r.Entity], last: s.step, first: !s.ready(r.Entity), began: s.o.Now()}
 	s.works[r.ID] = w
 	if w.entity == nil || r.Kind == syncline.RunKeys && w.entity.Get != nil {
 		return w
@@ -64,7 +66,7 @@ func (s *Source) work(r *run) *work {
 	w.list.strict = w.entity.Get == nil && (r.Kind == syncline.RunSweep || r.Kind == syncline.RunKeys)
 	if r.Place != nil {
 		w.list.place.resume(r.Place)
-		w.mark, w.resumed = r.Mark, true
+		w.mark, w.began, w.resumed = r.Mark, r.Began, true
 	}
 	return w
 }
@@ -141,17 +143,22 @@ func (w *work) proceed(ctx context.Context, r *run) (*syncline.Batch, error) {
 }
 
 // note keeps the highest watermark. One that is a time the clock has not reached does not count: a single date in a far year would hide
-// every change until then. Its record is read at every look instead.
+// every change until then. Its record is read at every look instead. Nor does one that came about while the pages were read, where they are
+// read once: a record on a page before it may have changed earlier.
 func (w *work) note(list []found) {
 	if w.entity.Watermark == "" {
 		return
+	}
+	clock := w.s.o.Now()
+	if w.entity.Page.By == ByCursor {
+		clock = w.began
 	}
 	for i := range list {
 		f := &list[i]
 		switch {
 		case !f.marked:
 			w.unmarked = true
-		case f.mark.ahead(w.s.o.Now()):
+		case f.mark.ahead(clock):
 		case w.mark == nil || f.mark.compare(*w.mark) > 0:
 			w.mark = &f.mark
 		}
@@ -200,58 +207,6 @@ func (w *work) seen(f *found, e *syncline.Event) poll.Seen {
 
 // hashBytes is how much of a fingerprint tells two contents of a record apart.
 const hashBytes = 16
-
-// copied returns the next chunk of a copy. The first one of an entity is what is known of it from then on.
-func (w *work) copied(ctx context.Context, r *run) (*syncline.Batch, error) {
-	most := maxEvents
-	if p, paced := w.s.pace(r); paced && p.Rows > 0 {
-		most = min(most, p.Rows)
-	}
-	list := w.cut(most)
-	w.learn(list)
-	b := r.chunk()
-	if len(w.queue) == 0 && w.list.pass == 1 && !w.list.done {
-		r.Place, r.Mark = w.list.place.keep(), w.mark
-	}
-	var known []poll.Seen
-	for i := range list {
-		e := w.event(&list[i])
-		one := w.seen(&list[i], &e)
-		if known = append(known, one); one.State == poll.Flagged {
-			continue // targets are not to have it
-		}
-		e.Op, e.Ordinal = syncline.OpSnapshot, uint32(len(b.Events)+1)
-		b.Events = append(b.Events, e)
-	}
-	switch {
-	case !w.entity.Compare:
-		return b, nil
-	case !w.first:
-		return b, w.notice(ctx, known)
-	}
-	w.s.advance(1)
-	return b, w.s.remember(ctx, w.entity.Name, known)
-}
-
-// notice takes note of what a run tells of records beside looks: see poll.Brought. A page that has not changed since a look read it may have
-// what is to be told again.
-func (w *work) notice(ctx context.Context, seen []poll.Seen) error {
-	keys := make([]syncline.Key, len(seen))
-	for i := range seen {
-		keys[i] = seen[i].Key
-	}
-	known, err := w.s.o.Memory.Known(ctx, w.s.o.Name, w.entity.Name, keys)
-	if err != nil {
-		return err
-	}
-	note := poll.Brought(known, seen)
-	if len(note) == 0 {
-		return nil
-	}
-	clear(w.s.caches[w.entity.Name])
-	w.s.advance(1)
-	return w.s.remember(ctx, w.entity.Name, note)
-}
 
 // advance moves the position to the next batch, of so many events.
 func (s *Source) advance(events int) {
@@ -407,8 +362,9 @@ func (w *work) end(r *run) *syncline.Batch {
 	}
 	if w.first || r.Kind == syncline.RunPoll {
 		p.Ready = true
-		if m := w.mark; m != nil && !w.list.unsettled && w.entity.Incremental() && (p.Mark == nil || m.compare(*p.Mark) > 0) {
-			p.Mark = m
+		if w.mark != nil && !w.list.unsettled && w.entity.Incremental() {
+			_, clocked := w.mark.time()
+			p.reach(w.mark, clocked || w.entity.Page.By != ByCursor || w.list.place.read == 1)
 		}
 	}
 	b := r.chunk()
@@ -427,29 +383,3 @@ func (w *work) fails(r *run, err error) bool {
 	}
 	return code == "sweep_refused" || strings.HasPrefix(code, "api_")
 }
-
-// ahead reports whether the mark is a time that the clock has not reached.
-func (m Mark) ahead(now time.Time) bool {
-	if m.Number {
-		return false
-	}
-	t, layout, ok := parseTime(m.Text)
-	if !ok {
-		return false
-	}
-	if !zoned(layout) {
-		now = now.Add(14 * time.Hour) // somebody may write his own
-	}
-	return t.After(now.Add(time.Minute))
-}
-
-// time is the mark as an instant. One without a zone is nobody's for sure.
-func (m Mark) time() (time.Time, bool) {
-	if m.Number {
-		return time.Time{}, false
-	}
-	t, layout, ok := parseTime(m.Text)
-	return t.UTC(), ok && zoned(layout)
-}
-
-func zoned(layout string) bool { return strings.Contains(layout, "07") }
