@@ -171,7 +171,8 @@ func errorOf(err error) (code, class, text, fix string) {
 func (d *Daemon) sourceHealth(ctx context.Context, s *source, now time.Time) health.Source {
 	st := s.capture.Status()
 	one := health.Source{Name: s.system.Name, Type: string(s.system.Type), State: string(st.State), Since: st.Since, Quiet: unheardFor(&st, now),
-		Stopped: st.State == capture.StateHalted || st.State == capture.StateStopped, Degraded: st.State == capture.StateDegraded}
+		Stopped: st.State == capture.StateHalted || st.State == capture.StateStopped, Degraded: st.State == capture.StateDegraded,
+		Starting: st.State == capture.StateStarting}
 	one.ErrorCode, one.ErrorClass, one.ErrorText, one.ErrorFix = errorOf(st.Err)
 	if b, err := s.log.Bounds(ctx); err == nil {
 		one.LogBytes = b.Bytes

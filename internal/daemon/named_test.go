@@ -25,16 +25,15 @@ import (
 
 // What goes wrong without an error is named all the same, by readiness and by the report.
 
-// TestABlackHoleIsNamed: a target that accepts the connection and never answers does not look like one that has nothing to do. Readiness
-// names it at once, the report once health.stalled is over.
-func TestABlackHoleIsNamed(t *testing.T) {
-	t.Parallel()
+// blackHole accepts connections and never answers. It returns its URL, and what ends the connections.
+func blackHole(t *testing.T) (url string, hangUp func()) {
+	t.Helper()
 	hole, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer hole.Close()
-	accepted := make(chan net.Conn, 16) // room for all that the route may open
+	t.Cleanup(func() { _ = hole.Close() })
+	accepted := make(chan net.Conn, 16) // room for all that may be opened
 	go func() {
 		for {
 			c, err := hole.Accept()
@@ -44,15 +43,7 @@ func TestABlackHoleIsNamed(t *testing.T) {
 			accepted <- c
 		}
 	}()
-	dir := t.TempDir()
-	d := running(t, load(t, dir, head+`
-systems:
-  pos: {type: http, capture: {mode: push, entities: {sale: {key: [id]}}}}
-  hole: {type: postgres, url: "postgres://u@`+hole.Addr().String()+`/db?sslmode=disable"}
-rules:
-  - {id: sales, from: pos/sale, to: hole/sale, create: true}
-`))
-	defer func() { // the drain would wait for it
+	return "postgres://u@" + hole.Addr().String() + "/db?sslmode=disable", func() {
 		for {
 			select {
 			case c := <-accepted:
@@ -61,7 +52,49 @@ rules:
 				return
 			}
 		}
-	}()
+	}
+}
+
+// TestASourceThatNeverBeginsIsNamed: one whose system accepts the connection and never answers, by readiness at once, by the report once
+// health.silent is over.
+func TestASourceThatNeverBeginsIsNamed(t *testing.T) {
+	t.Parallel()
+	url, hangUp := blackHole(t)
+	defer hangUp()
+	d := running(t, load(t, t.TempDir(), head+`
+health: {disk_free: 0%}
+systems:
+  crm: {type: postgres, url: "`+url+`", capture: {manage: true, entities: {lead: {table: lead}}}}
+  dw: {type: sqlite, url: "sqlite:$DIR/dw.db"}
+rules:
+  - {id: leads, from: crm/lead, to: dw/lead, create: true}
+`))
+	if ready, why := d.Engine().Ready(t.Context()); ready || !strings.HasPrefix(why[0], "source crm is starting") {
+		t.Errorf("Ready = %t, %v", ready, why)
+	}
+	for later, want := range map[time.Duration]bool{0: false, time.Minute: true} {
+		now := time.Now().Add(later)
+		r := health.Assess(&health.Input{To: now, Sources: []health.Source{d.sourceHealth(t.Context(), d.set().sources[0], now)}}, &d.set().config.Health.Thresholds)
+		if one, ok := found(&r, "source_silent"); ok != want || ok && (one.Source != "crm" || r.Level != health.Critical) {
+			t.Errorf("after %s the report is %s, %+v", later, r.Level, r.Recommendations)
+		}
+	}
+}
+
+// TestABlackHoleIsNamed: a target that accepts the connection and never answers does not look like one that has nothing to do. Readiness
+// names it at once, the report once health.stalled is over.
+func TestABlackHoleIsNamed(t *testing.T) {
+	t.Parallel()
+	hole, hangUp := blackHole(t)
+	dir := t.TempDir()
+	d := running(t, load(t, dir, head+`
+systems:
+  pos: {type: http, capture: {mode: push, entities: {sale: {key: [id]}}}}
+  hole: {type: postgres, url: "`+hole+`"}
+rules:
+  - {id: sales, from: pos/sale, to: hole/sale, create: true}
+`))
+	defer hangUp() // the drain would wait for it
 	accept(t, d, 1)
 	if ready, why := d.Engine().Ready(t.Context()); ready || len(why) != 1 || !strings.Contains(why[0], "route sales is") {
 		t.Errorf("Ready = %t, %v", ready, why)

@@ -78,6 +78,10 @@ func (a *assessment) source(s *Source) {
 		say(Recommendation{Level: lasting(age, a.th), Kind: "source_degraded", Error: s.ErrorCode, Class: s.ErrorClass,
 			Text:    fmt.Sprintf("source %s does not answer (%s) since %s; it is tried again", s.Name, s.ErrorCode, s.Since.UTC().Format(time.RFC3339)),
 			Command: "syncline status"})
+	case s.Starting && age >= a.th.Silent:
+		say(Recommendation{Level: Critical, Kind: "source_silent",
+			Text:    fmt.Sprintf("source %s has been starting for %s: its system lets it connect, or does not, and says no more; or a transaction there has been open since", s.Name, round(age)),
+			Command: "syncline status"})
 	case s.Quiet != nil && *s.Quiet >= a.th.Silent:
 		say(Recommendation{Level: Critical, Kind: "source_silent",
 			Text:    fmt.Sprintf("nothing has been heard of source %s for %s, although its connection stands: changes may be waiting there", s.Name, round(*s.Quiet)),

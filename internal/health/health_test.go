@@ -137,6 +137,8 @@ func TestFindings(t *testing.T) {
 		{"batches that take longer", route(func(r *Route) { r.Execution = &slow }), []string{"healthy slow"}},
 		{"a source that is heard", source(func(s *Source) { s.Quiet = &second }), nil},
 		{"a source that is silent", source(func(s *Source) { s.Quiet = &minute }), []string{"critical source_silent"}},
+		{"a source that starts", source(func(s *Source) { s.State, s.Starting, s.Since = "starting", true, noon.Add(-59*time.Second) }), nil},
+		{"a source that never begins", source(func(s *Source) { s.State, s.Starting = "starting", true }), []string{"critical source_silent"}},
 		{"a stopped source", source(func(s *Source) { s.Stopped, s.ErrorCode = true, "slot_missing" }), []string{"critical source_stopped"}},
 		{"a degraded source", source(func(s *Source) { s.Degraded, s.Since = true, noon }), []string{"warning source_degraded"}},
 		{"a slot in order", source(func(s *Source) {

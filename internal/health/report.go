@@ -56,8 +56,8 @@ type Source struct {
 	Since      time.Time
 	// ErrorCode, ErrorClass and ErrorText say why it does not work, ErrorFix the way out; "" where it does.
 	ErrorCode, ErrorClass, ErrorText, ErrorFix string
-	// Stopped: it waits for a person. Degraded: it tries on.
-	Stopped, Degraded bool
+	// Stopped: it waits for a person. Degraded: it tries on. Starting: it has not begun.
+	Stopped, Degraded, Starting bool
 	// Quiet is for how long nothing was heard of it, where it speaks by itself; nil where it does not, or is not open.
 	Quiet    *time.Duration
 	LogBytes int64
