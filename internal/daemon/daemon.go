@@ -223,14 +223,14 @@ func (d *Daemon) Run(ctx context.Context) error {
 	hard, giveUp := context.WithCancel(context.WithoutCancel(ctx))
 	defer giveUp()
 	if err := d.prepare(ctx, d.set(), &set{}); err != nil {
-		return err
+		return unlessStopped(ctx, err)
 	}
 	if err := d.noteStart(ctx); err != nil {
-		return err
+		return unlessStopped(ctx, err)
 	}
 	notices, err := d.notices(ctx)
 	if err != nil {
-		return err
+		return unlessStopped(ctx, err)
 	}
 	apiCtx, stopAPI := context.WithCancel(ctx)
 	captureCtx, stopCapture := context.WithCancel(context.WithoutCancel(ctx))
@@ -301,6 +301,14 @@ func (d *Daemon) Run(ctx context.Context) error {
 		d.log.Info("drained")
 	}
 	return apiErr
+}
+
+// unlessStopped is nil where a start did not come to its end because it is not wanted any more.
+func unlessStopped(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
 }
 
 // Close releases everything. Run must have returned.

@@ -323,3 +323,15 @@ func runningUntil(t *testing.T, c *config.Config) (d *Daemon, stop func()) {
 	t.Cleanup(stop)
 	return d, stop
 }
+
+// TestAStopDuringTheStart is a clean one.
+func TestAStopDuringTheStart(t *testing.T) {
+	t.Parallel()
+	d := open(t, load(t, t.TempDir(), pushed))
+	defer closeDaemon(t, d)
+	ctx, stop := context.WithCancel(t.Context())
+	stop()
+	if err := d.Run(ctx); err != nil {
+		t.Errorf("Run = %v", err)
+	}
+}
