@@ -305,10 +305,12 @@ func (d *Daemon) Run(ctx context.Context) error {
 
 // unlessStopped is nil where a start did not come to its end because it is not wanted any more.
 func unlessStopped(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
+	select {
+	case <-ctx.Done():
 		return nil
+	default:
+		return err
 	}
-	return err
 }
 
 // Close releases everything. Run must have returned.
