@@ -13,6 +13,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"syncline/internal/alert"
 	"syncline/internal/problem"
 	"syncline/internal/state"
 )
@@ -28,7 +29,7 @@ const (
 
 // told are the fields of a request, in its body or its query, that the audit log keeps. None of them holds a value of a record. Of keys it
 // keeps how many they are.
-var told = []string{"action", "code", "dry_run", "entities", "entity", "expires", "field", "for_seconds", "force", "from", "id", "ids", "kind", "max_percent", "max_repair", "name", "rate", "repair", "role",
+var told = []string{"action", "code", "dry_run", "entities", "entity", "expires", "field", "for_seconds", "force", "from", "id", "ids", "kind", "labels", "max_percent", "max_repair", "name", "rate", "repair", "role",
 	"route", "routes", "rule", "rules", "sample", "source", "sources", "status", "strategy", "system", "systems", "target", "targets", "to", "until"}
 
 // given are the fields of a body with values of records: the audit log keeps that they were there.
@@ -105,10 +106,11 @@ func addBody(c *state.Call, r *http.Request) error {
 	return nil
 }
 
-// detail is a short text of a JSON text, number or list of texts; "" for anything else.
+// detail is a short text of a JSON text, number, list of texts or labels; "" for anything else.
 func detail(value json.RawMessage) string {
 	var text string
 	var list []string
+	var labels map[string]string
 	var plain any
 	switch {
 	case len(value) == 0:
@@ -118,6 +120,8 @@ func detail(value json.RawMessage) string {
 			text += fmt.Sprintf(" (%d)", len(list))
 		}
 		return text
+	case json.Unmarshal(value, &labels) == nil:
+		text = alert.LabelText(labels)
 	case json.Unmarshal(value, &plain) == nil:
 		switch plain.(type) {
 		case bool, float64:

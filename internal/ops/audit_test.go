@@ -78,10 +78,13 @@ func TestWhatIsRecorded(t *testing.T) {
 	_, err = c.CancelTasks(t.Context(), Selection{Choice: Choice{Status: "failed", Route: "r", Key: "secret-key"}}, "all wrong")
 	must(t, err)
 	must(t, c.EditTask(t.Context(), "t4", json.RawMessage(`{"name": "Ada Lovelace", "status": "secret"}`), "a typo"))
+	_, err = c.Silence(t.Context(), SilenceRequest{Labels: map[string]string{"route": "r", "rule": "x"}, ForSeconds: 60, Reason: "tonight"})
+	must(t, err)
 	f.err = errNo
 	_ = c.RetryTask(t.Context(), "t2", "mended")
 	want := []state.Call{
 		{Operation: "retry-task", Details: map[string]string{"id": "t2"}, Reason: "from the flag", Status: 500, Code: "internal"},
+		{Operation: "silence-alerts", Details: map[string]string{"labels": "route=r, rule=x", "for_seconds": "60"}, Reason: "from the flag", Status: 201},
 		{Operation: "retry-task", Details: map[string]string{"id": "t4", "record": "given"}, Reason: "from the flag", Status: 204},
 		{Operation: "cancel-tasks", Details: map[string]string{"status": "failed", "route": "r", "keys": "1"}, Reason: "from the flag", Status: 200},
 		{Operation: "start-sync", Details: map[string]string{"source": "crm", "entity": "lead", "routes": "a, b (2)", "keys": "3"}, Reason: "from the flag", Status: 202},
