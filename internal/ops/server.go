@@ -20,9 +20,10 @@ import (
 
 const (
 	headerTimeout = 5 * time.Second
-	// readTimeout and writeTimeout leave room for a large batch of events and for the fsync that its answer waits for.
+	// readTimeout leaves room for a large batch of events, writeTimeout for whatever our own client waits for: an answer that comes later than
+	// that is cut off, although what was asked has been done.
 	readTimeout  = time.Minute
-	writeTimeout = 2 * time.Minute
+	writeTimeout = applyTimeout + time.Minute
 	idleTimeout  = 2 * time.Minute
 	maxHeader    = 64 << 10
 	// drainTimeout bounds how long requests in hand may take once the server is to stop.

@@ -205,3 +205,10 @@ func TestServeFinishesRequestsInHand(t *testing.T) {
 		t.Error("unreachable has no way out")
 	}
 }
+
+// TestTheServerIsAsPatientAsItsClient: what the client waits for is not cut off by the server.
+func TestTheServerIsAsPatientAsItsClient(t *testing.T) {
+	if c := new(Client{http: &http.Client{}}).patient(); c.http.Timeout >= writeTimeout {
+		t.Errorf("the client waits for %s, the server ends an answer after %s", c.http.Timeout, writeTimeout)
+	}
+}
