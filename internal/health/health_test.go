@@ -207,6 +207,12 @@ func TestLagIsSummedUp(t *testing.T) {
 	if Lags(routes, nil, &th, noon).Total.Alert {
 		t.Error("100 late events are an alert: it takes more")
 	}
+	wait := 60.0
+	past := Past{Span: 600, MaxSeconds: 9, MeanSeconds: 3, Trend: Shrinking, PerSecond: -5, CatchUp: &wait}
+	report := Lags(routes, map[string]Past{"b": past, "c": past}, &th, noon)
+	if got, want := report.Routes[2].Past, (Past{Span: 600, MaxSeconds: 9, MeanSeconds: 3, Trend: Steady}); got != want || report.Routes[1].Past != past {
+		t.Errorf("a route that has caught up since the last sample: %+v, want %+v", got, want)
+	}
 }
 
 // TestTrends: which way the lag goes, and when it is gone.
@@ -224,6 +230,9 @@ func TestTrends(t *testing.T) {
 		{"less and less", func(m float64) float64 { return 60000 - 600*m }, Shrinking, -10, 5400},
 		{"grows, then shrinks", func(m float64) float64 { return 60000 - 600*math.Abs(m-3) }, Shrinking, -10, 5580},
 		{"up and down", func(m float64) float64 { return 1000 + 50*math.Mod(6*m, 2) }, Steady, 0, 0},
+		{"nothing, and something under way at last", func(m float64) float64 { return 3000 * math.Floor(m/10) }, Steady, 0, 0},
+		{"something under way now and then", func(m float64) float64 { return 900 * math.Floor(math.Mod(6*m, 3)/2) }, Steady, 0, 0},
+		{"caught up", func(m float64) float64 { return max(0, 6000-600*m) }, Steady, 0, 0},
 	} {
 		var r Record
 		now := noon

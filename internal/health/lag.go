@@ -82,8 +82,8 @@ func Lags(routes []Route, pasts map[string]Past, th *Thresholds, now time.Time) 
 		rt := &routes[i]
 		one := RouteLag{ID: rt.ID, Source: rt.Source, Target: rt.Target, State: rt.State, Events: rt.Lag.Events, Seconds: rt.Lag.Seconds(now),
 			Late: rt.Lag.Late, Past: pasts[rt.ID]}
-		if one.Past.Trend == "" {
-			one.Past.Trend = Steady
+		if rt.Lag.Events == 0 || one.Past.Trend == "" { // what it was a few seconds ago goes nowhere any more
+			one.Past.Trend, one.Past.PerSecond, one.Past.CatchUp = Steady, 0, nil
 		}
 		if rt.Lag.Events > 0 && !rt.Lag.Oldest.IsZero() {
 			one.Oldest = &rt.Lag.Oldest

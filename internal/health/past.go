@@ -1,6 +1,9 @@
 package health
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Trend says where a route's lag goes.
 type Trend string
@@ -65,8 +68,9 @@ func (r *Record) last() (sample, bool) {
 	return r.samples[(r.next+len(r.samples)-1)%len(r.samples)], true
 }
 
-// Past sums up what is remembered. A trend is the slope of the straight line that fits the numbers of events best; where it would change
-// the lag by less than a hundredth in five minutes, it is steady.
+// Past sums up what is remembered. A trend is the slope that lies in the middle of those between all samples (Theil and Sen's): what was under way
+// when a sample was taken is no trend, as it would be by least squares. Where it would change the lag by less than a hundredth in five
+// minutes, and where nothing lags, it is steady.
 func (r *Record) Past(now time.Time) Past {
 	p := Past{Trend: Steady}
 	var sum float64
@@ -88,39 +92,38 @@ func (r *Record) Past(now time.Time) Past {
 	if kept > 0 {
 		p.MeanSeconds = sum / float64(kept)
 	}
-	p.PerSecond = slope(recent)
 	if len(recent) < 3 {
-		p.PerSecond = 0
 		return p
 	}
 	last := recent[len(recent)-1]
+	if last.events == 0 {
+		return p
+	}
+	p.PerSecond = slope(recent)
 	switch change := p.PerSecond * trendSpan.Seconds(); {
 	case change > max(1, float64(last.events)/100):
 		p.Trend = Growing
 	case -change > max(1, float64(last.events)/100):
 		p.Trend = Shrinking
-		if last.events > 0 {
-			wait := float64(last.events) / -p.PerSecond
-			p.CatchUp = &wait
-		}
+		wait := float64(last.events) / -p.PerSecond
+		p.CatchUp = &wait
 	}
 	return p
 }
 
-// slope is by least squares, in events per second; 0 where the samples say nothing of it.
+// slope is in events per second; 0 where the samples say nothing of it.
 func slope(of []sample) float64 {
-	if len(of) < 2 {
+	var list []float64
+	for i := range of {
+		for _, later := range of[i+1:] {
+			if seconds := later.at.Sub(of[i].at).Seconds(); seconds > 0 {
+				list = append(list, float64(later.events-of[i].events)/seconds)
+			}
+		}
+	}
+	if len(list) == 0 {
 		return 0
 	}
-	var sx, sy, sxx, sxy float64
-	n, from := float64(len(of)), of[0].at
-	for _, s := range of {
-		x, y := s.at.Sub(from).Seconds(), float64(s.events)
-		sx, sy, sxx, sxy = sx+x, sy+y, sxx+x*x, sxy+x*y
-	}
-	below := n*sxx - sx*sx
-	if below <= 0 { // all at one moment
-		return 0
-	}
-	return (n*sxy - sx*sy) / below
+	slices.Sort(list)
+	return (list[(len(list)-1)/2] + list[len(list)/2]) / 2
 }
