@@ -32,6 +32,7 @@ var kinds = []Kind{
 	{"health", []string{"route", "system"}, "of the whole, of a route or of a source: 0 healthy, 1 warning, 2 critical"},
 	{"lag_events", []string{"route"}, "events in the log that the route has yet to apply"},
 	{"lag_seconds", []string{"route"}, "age of the oldest event that the route has yet to apply"},
+	{"late_events", []string{"route"}, "those of them that are older than `health.late.after`"},
 	{"log_bytes", []string{"system"}, "bytes of the source's log"},
 	{"log_disk_free_ratio", nil, "share of the disk with the logs that is free, 0 to 1"},
 	{"schedule_failed", []string{"schedule"}, "runs of the schedule that failed since the last one that was done"},

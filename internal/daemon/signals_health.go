@@ -25,6 +25,7 @@ func (d *Daemon) healthSignals(ctx context.Context) ([]alert.Signal, error) {
 		of("health", "route", rt.ID, float64(rt.Level.Number()))
 		of("lag_events", "route", rt.ID, float64(rt.LagEvents))
 		of("lag_seconds", "route", rt.ID, rt.LagSeconds)
+		of("late_events", "route", rt.ID, float64(rt.Late))
 		if rt.Canary != nil {
 			of("canary_seconds", "route", rt.ID, *rt.Canary)
 		}

@@ -6,7 +6,9 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
+	"time"
 
+	"syncline"
 	"syncline/internal/alert"
 	"syncline/internal/ops"
 )
@@ -50,6 +52,52 @@ func TestSignalsOutliveAFailure(t *testing.T) {
 	if after := d.signals(ended); len(before) == 0 || len(after) != len(before) {
 		t.Errorf("signals = %v, want those of before: %v", after, before)
 	}
+}
+
+// TestSignalsOfTrouble: a route whose target does not answer says so, and how far behind it is; a source says when its slot is about to be lost.
+func TestSignalsOfTrouble(t *testing.T) {
+	t.Parallel()
+	d := running(t, load(t, t.TempDir(), head+`
+health: {disk_free: 0%, late: {after: 1s}}
+systems:
+  pos: {type: http, capture: {mode: push, entities: {sale: {key: [id]}}}}
+  cache: {type: redis, url: "redis://127.0.0.1:1"}
+rules:
+  - {id: sales, from: pos/sale, to: cache/sale}
+`))
+	for id := range int64(3) {
+		accept(t, d, id+1)
+	}
+	read := func() map[string]float64 {
+		values := make(map[string]float64)
+		for _, s := range d.signals(t.Context()) {
+			values[s.Name+" "+s.Labels["route"]+s.Labels["system"]] = s.Value
+		}
+		return values
+	}
+	var got map[string]float64
+	want := map[string]float64{"breaker_open sales": 1, "lag_events sales": 3, "late_events sales": 3, "health sales": 1, "health ": 1}
+	eventually(t, "the route's trouble is among the signals", func() bool {
+		got = read()
+		for name, value := range want {
+			if got[name] != value {
+				return false
+			}
+		}
+		return got["lag_seconds sales"] > 1
+	})
+	slot := syncline.SourceRisk{Slot: "s", State: syncline.SlotUnreserved, HeldBytes: 4711}
+	eventually(t, "so is the slot's", func() bool {
+		d.set().sources[0].asked.Store(&asked{risk: slot, at: time.Now()}) // the daemon asks, too
+		got = read()
+		return got["slot_at_risk pos"] == 1 && got["slot_wal_bytes pos"] == 4711 && got["health pos"] == 2 && got["health "] == 2
+	})
+	slot.State = syncline.SlotReserved
+	eventually(t, "and its end", func() bool {
+		d.set().sources[0].asked.Store(&asked{risk: slot, at: time.Now()})
+		at, ok := read()["slot_at_risk pos"]
+		return ok && at == 0
+	})
 }
 
 // TestSignalsOfVerifications: a rule's differences are those of its last whole verification, also one from before the start, and not of one
