@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -22,15 +23,8 @@ func conflictsCommand(g *globals) *cobra.Command {
 		Short: "List the conflicts that wait for a person; --all for the decided ones too",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			client, err := g.client()
-			if err != nil {
-				return err
-			}
-			found, err := client.Conflicts(cmd.Context(), q)
-			if err != nil {
-				return err
-			}
-			return g.print(cmd, found, func(w *tabwriter.Writer) {
+			conflicts := func(c *ops.Client, ctx context.Context) ([]ops.Conflict, error) { return c.Conflicts(ctx, q) }
+			return show(g, cmd, conflicts, func(w *tabwriter.Writer, found []ops.Conflict) {
 				row(w, "CONFLICT\tRULE\tKEY\tFIELDS\tDETECTOR\tACTION\tSINCE")
 				for i := range found {
 					c := &found[i]
@@ -74,15 +68,8 @@ func conflictShowCommand(g *globals) *cobra.Command {
 		Short: "Show one conflict: what the source said before, what it says, what the target has",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			client, err := g.client()
-			if err != nil {
-				return err
-			}
-			c, err := client.Conflict(cmd.Context(), args[0])
-			if err != nil {
-				return err
-			}
-			return g.print(cmd, c, func(w *tabwriter.Writer) { printConflict(w, &c) })
+			conflict := func(c *ops.Client, ctx context.Context) (ops.Conflict, error) { return c.Conflict(ctx, args[0]) }
+			return show(g, cmd, conflict, func(w *tabwriter.Writer, c ops.Conflict) { printConflict(w, &c) })
 		},
 	}
 }

@@ -51,11 +51,7 @@ func (g *globals) rules(cmd *cobra.Command) ([]ops.RuleInfo, error) {
 		}
 		return daemon.RulesOf(c), nil
 	}
-	client, err := g.client()
-	if err != nil {
-		return nil, err
-	}
-	return client.Rules(cmd.Context())
+	return ask(g, cmd, (*ops.Client).Rules)
 }
 
 func rulesTestCommand(g *globals) *cobra.Command {

@@ -56,15 +56,7 @@ func routesCommand(g *globals) *cobra.Command {
 		Short: "List the routes",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			client, err := g.client()
-			if err != nil {
-				return err
-			}
-			routes, err := client.Routes(cmd.Context())
-			if err != nil {
-				return err
-			}
-			return g.print(cmd, routes, func(w *tabwriter.Writer) { printRoutes(w, routes) })
+			return show(g, cmd, (*ops.Client).Routes, func(w *tabwriter.Writer, routes []ops.RouteStatus) { printRoutes(w, routes) })
 		},
 	}
 }

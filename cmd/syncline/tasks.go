@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -23,15 +24,8 @@ func tasksCommand(g *globals) *cobra.Command {
 		Short: "List tasks: those that are not simply done, or any by --status",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			client, err := g.client()
-			if err != nil {
-				return err
-			}
-			page, err := client.TaskPages(cmd.Context(), q)
-			if err != nil {
-				return err
-			}
-			return g.print(cmd, page, func(w *tabwriter.Writer) {
+			tasks := func(c *ops.Client, ctx context.Context) (ops.List[ops.Task], error) { return c.TaskPages(ctx, q) }
+			return show(g, cmd, tasks, func(w *tabwriter.Writer, page ops.List[ops.Task]) {
 				row(w, "TASK\tSTATUS\tKEY\tATTEMPTS\tCODE\tERROR")
 				for i := range page.Items {
 					t := &page.Items[i]
@@ -66,15 +60,8 @@ func taskShowCommand(g *globals) *cobra.Command {
 		Short: "Show one task with its record",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			client, err := g.client()
-			if err != nil {
-				return err
-			}
-			t, err := client.Task(cmd.Context(), args[0])
-			if err != nil {
-				return err
-			}
-			return g.print(cmd, t, func(w *tabwriter.Writer) {
+			task := func(c *ops.Client, ctx context.Context) (ops.Task, error) { return c.Task(ctx, args[0]) }
+			return show(g, cmd, task, func(w *tabwriter.Writer, t ops.Task) {
 				row(w, "task\t%s", t.ID)
 				row(w, "status\t%s", statusOf(&t))
 				row(w, "event\t%s/%s seq %d.%d", t.Source, t.Entity, t.Seq, t.Index)
