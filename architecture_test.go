@@ -96,6 +96,7 @@ var kinds = map[string]kind{
 	"internal/apply":    engine,
 	"internal/between":  engine,
 	"internal/capture":  engine,
+	"internal/gap":      engine,
 	"internal/ops":      engine,
 	"internal/schedule": engine,
 

@@ -59,7 +59,7 @@ type Daemon struct {
 
 	// mending is held while gaps are looked at; proofs are how far those have got that are filled, by their ids.
 	mending sync.Mutex
-	proofs  map[string]*proof
+	proofs  map[string]*proving
 	// provers are those who look at sources and targets for it; mendGaps ends after them.
 	provers sync.WaitGroup
 
@@ -108,7 +108,7 @@ func Open(ctx context.Context, o Options) (d *Daemon, err error) {
 	redis.LogTo(o.Logger)
 	d = &Daemon{o: o, log: o.Logger, registry: prometheus.NewRegistry(), started: time.Now(),
 		changes: make(chan *change), over: make(chan struct{}), housework: make(chan struct{}, 1), refusals: make(chan struct{}, 1), verifier: newVerifier(),
-		proofs: make(map[string]*proof), unheard: make(map[string]bool), indexes: make(map[string]*search.Directory), services: make(map[string]service)}
+		proofs: make(map[string]*proving), unheard: make(map[string]bool), indexes: make(map[string]*search.Directory), services: make(map[string]service)}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, d.Close())

@@ -2,9 +2,7 @@ package daemon
 
 import (
 	"context"
-	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -13,34 +11,13 @@ import (
 	"syncline/internal/apply"
 	"syncline/internal/capture"
 	"syncline/internal/config"
+	"syncline/internal/gap"
 	"syncline/internal/state"
 )
 
-const (
-	// mendEvery is how often gaps are looked at, mendSoon while one is being filled: each look moves it on by a step.
-	mendEvery = 5 * time.Second
-	mendSoon  = time.Second
-	// gapMemory is for how long a gap counts against the next one: what is lost again and again is read again ever more rarely.
-	gapMemory = 24 * time.Hour
-	// maxGapDelay bounds the wait before what is missing is read.
-	maxGapDelay = time.Hour
-	// probeEvery is how often a target is tried that did not answer.
-	probeEvery = 10 * time.Second
-	// roomToMend is the share of a log's quota that routes may hold when a gap begins to be read: all of it goes through the log.
-	roomToMend = 0.5
-)
-
-// gapDelay is the wait after so many tries or gaps lately.
-func gapDelay(before int) time.Duration {
-	if before == 0 {
-		return 0
-	}
-	return min(time.Minute<<min(before-1, 10), maxGapDelay)
-}
-
 // mendGaps has what is missing read anew, until it is there.
 func (d *Daemon) mendGaps(ctx context.Context) {
-	timer := time.NewTimer(mendEvery)
+	timer := time.NewTimer(gap.Every)
 	defer timer.Stop()
 	defer d.provers.Wait()
 	for {
@@ -59,7 +36,7 @@ func (d *Daemon) mendGaps(ctx context.Context) {
 
 // mend moves every gap on by a step, if it can be, and returns after how long to look again.
 func (d *Daemon) mend(ctx context.Context, now time.Time) (again time.Duration, err error) {
-	again = mendEvery
+	again = gap.Every
 	d.mending.Lock()
 	defer d.mending.Unlock()
 	answers, err := d.probeTargets(ctx, now)
@@ -78,7 +55,7 @@ func (d *Daemon) mend(ctx context.Context, now time.Time) (again time.Duration, 
 			return again, err
 		}
 		if noted != nil {
-			again = mendSoon // its target is asked then
+			again = gap.Soon // its target is asked then
 			open = append(open, *noted)
 		}
 	}
@@ -98,7 +75,10 @@ func (d *Daemon) mend(ctx context.Context, now time.Time) (again time.Duration, 
 			return again, err
 		}
 		if g.Status == state.GapDeclared || g.Status == state.GapFilling {
-			again = mendSoon
+			again = gap.Soon
+		}
+		if g.Status != state.GapFilling { // if it is filled once more, what was seen before proves nothing
+			delete(d.proofs, g.ID)
 		}
 		if err != nil {
 			if g.Error = err.Error(); syncline.FixOf(err) != "" {
@@ -114,7 +94,6 @@ func (d *Daemon) mend(ctx context.Context, now time.Time) (again time.Duration, 
 			return again, err
 		}
 		if g.Status == state.GapClosed {
-			delete(d.proofs, g.ID)
 			d.log.Info("gap is closed: what was missing is at the targets", "gap", g.ID, "source", g.Source, "route", g.Route, "attempts", g.Attempts)
 		}
 	}
@@ -183,13 +162,13 @@ func (d *Daemon) noteRouteGap(ctx context.Context, r *route, open []state.Gap, n
 		return nil, err
 	}
 	g := state.Gap{ID: "gap-" + uuid.NewString(), Source: r.source.system.Name, Route: r.id, Reason: syncline.CodeOf(st.Err), By: byPolicy, Status: state.GapOpen,
-		FromSeq: known.GapFrom, ToSeq: known.GapTo, Next: now.Add(gapDelay(before))}
+		FromSeq: known.GapFrom, ToSeq: known.GapTo, Next: now.Add(gap.Delay(before))}
 	return &g, d.state.AddGap(ctx, g)
 }
 
 // gapsBefore counts the gaps of the source, or of the route, that are remembered.
 func (d *Daemon) gapsBefore(ctx context.Context, source, route string, now time.Time) (int, error) {
-	list, err := d.state.Gaps(ctx, source, now.Add(-gapMemory))
+	list, err := d.state.Gaps(ctx, source, now.Add(-gap.Memory))
 	n := 0
 	for i := range list {
 		if list[i].Route == route {
@@ -202,71 +181,56 @@ func (d *Daemon) gapsBefore(ctx context.Context, source, route string, now time.
 // mendRoute has a route that lost its hold on the log begin anew, once its target answers and the log has room, and waits until it has
 // everything. answers are those of probeTargets.
 func (d *Daemon) mendRoute(ctx context.Context, s *source, g *state.Gap, answers map[string]error, now time.Time) error {
-	r := d.route(g.Route)
-	if r == nil {
-		g.Status, g.Error = state.GapClosed, "the route is gone"
-		return nil
+	is, r := gap.Route{Gone: true}, d.route(g.Route)
+	if r != nil {
+		is = gap.Route{Paused: len(d.pausesOf(r)) > 0}
+		if st := r.apply.Status(); st.State == apply.RouteNeedsSync {
+			is.Lost = st.Err
+		}
 	}
-	if len(d.pausesOf(r)) > 0 {
-		return nil
-	}
-	st := r.apply.Status()
-	lost := st.State == apply.RouteNeedsSync
+	move, err := gap.OfRoute(g, is, now)
 	switch {
-	case g.Status == state.GapFilling && lost:
-		delete(d.proofs, g.ID) // it is of what the route has lost again
-		g.Status, g.Next = state.GapOpen, now.Add(gapDelay(g.Attempts))
-		return st.Err
-	case g.Status == state.GapFilling:
+	case move == gap.Prove:
 		return d.prove(ctx, s, g, []*route{r}, now)
-	case !lost && g.Attempts == 0: // an operator has begun it anew
-		g.Status, g.Next, g.Error = state.GapFilling, g.Created, ""
-		return nil
-	case now.Before(g.Next):
-		return nil
+	case move != gap.Look:
+		return err
 	}
-	if lost {
+	if is.Lost != nil {
 		known, err := d.state.Route(ctx, state.Slice{Route: r.id})
 		if err != nil {
 			return err
 		}
 		g.FromSeq, g.ToSeq = known.GapFrom, known.GapTo
 	}
-	if err := d.mayMend(ctx, s); err != nil {
-		return err
-	}
-	err, asked := answers[r.target.Name]
-	if !asked {
-		return nil // the next look asks it
-	}
-	if err != nil {
-		g.Next = now.Add(probeEvery)
+	on := gap.Ground{Refused: d.mayMend(ctx, s)}
+	on.Silent, on.Asked = answers[r.target.Name] // what was not asked is asked before the next look
+	if begin, err := gap.Try(g, on, now); !begin {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, commandTimeout)
 	defer cancel()
-	d.log.Info("reading again what the route lacks", "route", r.id, "gap", g.ID, "from_seq", g.FromSeq, "to_seq", g.ToSeq, "attempt", g.Attempts+1)
-	g.Attempts++
-	if lost {
+	d.log.Info("reading again what the route lacks", "route", r.id, "gap", g.ID, "from_seq", g.FromSeq, "to_seq", g.ToSeq, "attempt", g.Attempts)
+	if is.Lost != nil {
 		err = r.apply.Restart(ctx)
 	} else { // it has begun, and what it asked for has failed
-		err = refill(ctx, s, g, r)
+		err = refill(ctx, s, g, []*route{r})
 	}
-	if err != nil {
-		g.Next = now.Add(gapDelay(g.Attempts))
-		return err
-	}
-	g.Status, g.Next, g.Error = state.GapFilling, now, ""
-	return nil
+	return gap.Tried(g, err, now)
 }
 
-// refill has the records of the route's entities read again, for the route alone.
-func refill(ctx context.Context, s *source, g *state.Gap, r *route) error {
+// refill has the records of the source read again, for the routes that read them.
+func refill(ctx context.Context, s *source, g *state.Gap, routes []*route) error {
 	for _, e := range s.system.Capture.Entities {
-		if !r.reads(s, e.Name) {
+		var readers []string
+		for _, r := range routes {
+			if r.reads(s, e.Name) {
+				readers = append(readers, r.id)
+			}
+		}
+		if len(readers) == 0 {
 			continue
 		}
-		if err := s.capture.RequestRun(ctx, syncline.Run{ID: refillRun(g, e.Name), Kind: syncline.RunFull, Entity: e.Name, Routes: []string{r.id}}); err != nil {
+		if err := s.capture.RequestRun(ctx, gap.Run(g, e.Name, readers...)); err != nil {
 			return err
 		}
 	}
@@ -296,7 +260,7 @@ func (d *Daemon) crowded(ctx context.Context, s *source) error {
 		return err
 	}
 	kept := float64(bounds.Last+1-min(cursor, bounds.Last+1)) / float64(bounds.Last+1-bounds.First) * float64(bounds.Bytes)
-	if kept > roomToMend*float64(limit) {
+	if kept > gap.Room*float64(limit) {
 		return syncline.Errorf(syncline.Transient, "gap_waits", "route %s holds more than half of what the log of %s may have: there is no room to read records again",
 			slow.id, s.system.Name).WithFix("see what keeps the route from going on")
 	}
@@ -305,64 +269,28 @@ func (d *Daemon) crowded(ctx context.Context, s *source) error {
 
 // mendSource has every record of a source read again that has begun its stream anew.
 func (d *Daemon) mendSource(ctx context.Context, s *source, g *state.Gap, now time.Time) error {
-	if now.Before(g.Next) {
+	move := gap.OfSource(g, now)
+	switch move {
+	case gap.Wait:
 		return nil
-	}
-	if g.Status == state.GapDeclared {
+	case gap.Wake:
 		if syncline.CodeOf(s.capture.Status().Err) == "slot_released" && d.crowded(ctx, s) == nil {
 			s.capture.Resume() // else it waits for up to half a minute more
 		}
 		return nil
 	}
 	var routes []*route
-	entities := make(map[string][]string)
 	for _, r := range d.set().routes {
-		if r.source.stream != s.stream || !mendable(r) || r.apply.Status().State == apply.RouteNeedsSync { // that one reads for itself
-			continue
-		}
-		routes = append(routes, r)
-		for _, e := range s.system.Capture.Entities {
-			if r.reads(s, e.Name) {
-				entities[e.Name] = append(entities[e.Name], r.id)
-			}
+		if r.source.stream == s.stream && mendable(r) && r.apply.Status().State != apply.RouteNeedsSync { // else it reads for itself
+			routes = append(routes, r)
 		}
 	}
-	if g.Status == state.GapFilling {
+	if move == gap.Prove {
 		return d.prove(ctx, s, g, routes, now)
 	}
-	if err := d.mayMend(ctx, s); err != nil {
+	if begin, err := gap.Try(g, gap.Ground{Refused: d.mayMend(ctx, s)}, now); !begin {
 		return err
 	}
-	g.Attempts++
-	for _, e := range s.system.Capture.Entities {
-		if len(entities[e.Name]) == 0 {
-			continue
-		}
-		run := syncline.Run{ID: refillRun(g, e.Name), Kind: syncline.RunFull, Entity: e.Name, Routes: entities[e.Name]}
-		if err := s.capture.RequestRun(ctx, run); err != nil {
-			g.Next = now.Add(gapDelay(g.Attempts))
-			return err
-		}
-	}
 	d.log.Info("reading again what the source's log lacks", "source", g.Source, "gap", g.ID, "from", g.From.String(), "to", g.To.String(), "attempt", g.Attempts)
-	g.Status, g.Error = state.GapFilling, ""
-	return nil
-}
-
-// refillPrefix begins the ids of runs that fill gaps.
-const refillPrefix = "refill-"
-
-// refillRun is the id of the run that reads the entity in the gap's present try: asking again after a crash is the same run.
-func refillRun(g *state.Gap, entity string) string {
-	return fmt.Sprintf("%s%s-%d-%s", refillPrefix, strings.TrimPrefix(g.ID, "gap-"), g.Attempts, entity)
-}
-
-// runsOf reports whether the run reads for the gap's present try: it was asked for here, or by the route when it began anew. What failed of
-// the tries before does not count, nor what an operator has read for the route.
-func runsOf(g *state.Gap, run *state.RunRow) bool {
-	if strings.HasPrefix(run.ID, fmt.Sprintf("%s%s-%d-", refillPrefix, strings.TrimPrefix(g.ID, "gap-"), g.Attempts)) {
-		return true
-	}
-	return g.Route != "" && strings.HasPrefix(run.ID, "start-") && slices.Equal(run.Routes, []string{g.Route}) &&
-		!run.Created.Before(g.Next.Truncate(time.Microsecond)) // the store's unit
+	return gap.Tried(g, refill(ctx, s, g, routes), now)
 }

@@ -12,7 +12,6 @@ import (
 
 	"syncline"
 	"syncline/internal/capture"
-	"syncline/internal/ops"
 	"syncline/internal/state"
 )
 
@@ -153,40 +152,6 @@ func TestAGapWhoseRunFailsIsReadAgain(t *testing.T) {
 		}
 		return g.Status == state.GapClosed
 	})
-}
-
-// TestWhatIsUnsettledProvesNothing: a gap is not closed by a verification that could not tell of every record.
-func TestWhatIsUnsettledProvesNothing(t *testing.T) {
-	t.Parallel()
-	dir := t.TempDir()
-	exec(t, database(t, filepath.Join(dir, "shop.db")), "CREATE TABLE item (id INTEGER PRIMARY KEY, name TEXT)")
-	d := running(t, load(t, dir, shopToReport))
-	eventually(t, "it works", func() bool { ready, _ := d.Engine().Ready(t.Context()); return ready })
-	progress := []byte(`[{"rule": "items", "phase": "done", "unsettled": 3}]`)
-	if err := d.state.AddVerification(t.Context(), state.Verification{ID: "verify-1", Status: state.VerificationDone, Spec: []byte("{}"), Progress: progress}); err != nil {
-		t.Fatal(err)
-	}
-	g, p := state.Gap{ID: "gap-1", Source: "shop", Status: state.GapFilling}, &proof{stage: proofCompared, verification: "verify-1"}
-	if err := d.compared(t.Context(), &g, d.set().routes, p); syncline.CodeOf(err) != "gap_waits" || g.Status != state.GapFilling {
-		t.Errorf("the gap is %s, %v", g.Status, err)
-	}
-	if p.verification != "" || !p.after.After(time.Now()) {
-		t.Errorf("what is next: verification %q after %v", p.verification, p.after)
-	}
-}
-
-// TestVanishable is what was seen, and refuses much of a large target.
-func TestVanishable(t *testing.T) {
-	t.Parallel()
-	for _, test := range []struct {
-		missing, records int64
-		most             float64
-	}{{0, 10, 10}, {3, 4, 75}, {100, 200, 50}, {101, 2000, 10}, {600, 2000, -1}} {
-		most, err := vanishable("shop", "item", []ops.MissingTarget{{Missing: test.missing, Records: test.records, Percent: float64(test.missing) / float64(test.records) * 100}})
-		if err != nil && (test.most >= 0 || syncline.CodeOf(err) != "missing_too_many") || err == nil && *most != test.most {
-			t.Errorf("vanishable(%d of %d) = %v, %v, want %v", test.missing, test.records, most, err, test.most)
-		}
-	}
 }
 
 // TestTargetsOfGapsAreTriedBesideTheConfiguration: a target that takes its time to answer keeps no configuration from being applied.

@@ -7,6 +7,7 @@ import (
 
 	"syncline"
 	"syncline/internal/config"
+	"syncline/internal/gap"
 )
 
 const (
@@ -106,7 +107,7 @@ func (d *Daemon) watchBudget(ctx context.Context, s *source, r *syncline.SourceR
 	before, err := d.gapsBefore(ctx, s.system.Name, "", now)
 	if err == nil {
 		d.changing.RLock()
-		err = d.declareGap(ctx, s, walBudgetReason, byPolicy, now.Add(gapDelay(before)))
+		err = d.declareGap(ctx, s, walBudgetReason, byPolicy, now.Add(gap.Delay(before)))
 		d.changing.RUnlock()
 	}
 	if err != nil && ctx.Err() == nil {
