@@ -7,8 +7,7 @@ import (
 	"syncline"
 )
 
-// checkpoint is what the log keeps for us beside the position, in every batch. It is small, and only changes at a birth, a
-// restart or a chunk.
+// checkpoint is what the log keeps for us beside the position, in every batch. It is small.
 type checkpoint struct {
 	Format   int      `json:"v"`
 	Identity identity `json:"id"`
@@ -25,6 +24,8 @@ type checkpoint struct {
 	Barriers map[string]uint64 `json:"barriers,omitempty"`
 	// Runs are going on, in the order in which they are served.
 	Runs []*progress `json:"runs,omitempty"`
+	// Last is the last transaction of which events are in the log; nil = none yet.
+	Last *landmark `json:"last,omitempty"`
 	// Finished are the ids of the last runs that ended, oldest first.
 	Finished []string `json:"finished,omitempty"`
 }

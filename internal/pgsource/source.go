@@ -106,12 +106,14 @@ type Source struct {
 	outbox  []*syncline.Batch // chunks that are ready and must follow each other
 
 	stream *stream
-	copier *copier // reads on an exported snapshot; the stream rests meanwhile
-	chunk  *chunk  // is being read beside the stream
-	undo   *rewind // the stream is read ahead of the log
-	pin    *pin    // an exported snapshot whose position the stream has to reach
-	runs   runQueue
-	floor  uint64 // chunks wait for the transactions below it
+	// landmark is what the stream begins with, until it has; nil = with anything.
+	landmark *landmark
+	copier   *copier // reads on an exported snapshot; the stream rests meanwhile
+	chunk    *chunk  // is being read beside the stream
+	undo     *rewind // the stream is read ahead of the log
+	pin      *pin    // an exported snapshot whose position the stream has to reach
+	runs     runQueue
+	floor    uint64 // chunks wait for the transactions below it
 
 	listing *listing // of a source that is not opened, see List
 

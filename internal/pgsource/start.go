@@ -32,7 +32,7 @@ func (s *Source) startStream(ctx context.Context) error {
 	if s.version >= 140000 {
 		options += ", messages 'true'"
 	}
-	sql := fmt.Sprintf("START_REPLICATION SLOT %s LOGICAL %s (%s)", quote(s.opt.Slot), lsn(s.pos.Commit), options)
+	sql := fmt.Sprintf("START_REPLICATION SLOT %s LOGICAL %s (%s)", quote(s.opt.Slot), s.streamFrom(), options)
 	err = s.whileInUse(ctx, func() error { return startReplication(ctx, c, sql) })
 	switch sqlState(err) {
 	case "":
@@ -43,6 +43,9 @@ func (s *Source) startStream(ctx context.Context) error {
 	}
 	if err != nil {
 		return s.fault("start replication", err)
+	}
+	if err := s.forgo(ctx); err != nil {
+		return err
 	}
 	h, err := c.Hijack()
 	if err != nil {

@@ -135,8 +135,7 @@ func (s *Source) malformed(err error) error {
 func (s *Source) copyData(ctx context.Context, body []byte) (rest bool, err error) {
 	switch {
 	case len(body) == keepaliveSize && body[0] == 'k':
-		s.keepalive(binary.BigEndian.Uint64(body[1:]), body[17] != 0)
-		return false, nil
+		return false, s.keepalive(binary.BigEndian.Uint64(body[1:]), body[17] != 0)
 	case len(body) > 25 && body[0] == 'w': // where it is in the WAL, the WAL's end, and a time stand before the message
 		return s.message(ctx, body[25:])
 	}
@@ -144,11 +143,14 @@ func (s *Source) copyData(ctx context.Context, body []byte) (rest bool, err erro
 }
 
 // keepalive moves the position where nothing is in flight: every transaction that committed before walEnd was sent.
-func (s *Source) keepalive(walEnd uint64, reply bool) {
+func (s *Source) keepalive(walEnd uint64, reply bool) error {
 	st := s.stream
 	st.walEnd = max(st.walEnd, walEnd)
 	if st.open {
-		return
+		return nil
+	}
+	if err := s.passes(walEnd, 0); err != nil {
+		return err
 	}
 	if s.pin != nil {
 		walEnd = min(walEnd, uint64(s.pin.point))
@@ -157,6 +159,7 @@ func (s *Source) keepalive(walEnd uint64, reply bool) {
 	if reply { // the server shuts down and waits for a confirmation
 		s.marked = time.Time{}
 	}
+	return nil
 }
 
 // advance moves the position to before whatever commits at or after to.
@@ -179,6 +182,9 @@ func (s *Source) message(ctx context.Context, data []byte) (rest bool, err error
 	}
 	switch m.Type {
 	case pgoutput.Begin:
+		if err := s.passes(m.LSN, m.XID); err != nil {
+			return false, err
+		}
 		st.open, st.commit, st.xid, st.ordinal, st.txn, st.time, st.origin = true, m.LSN, m.XID, 0, -1, m.Time, ""
 		st.recent.add(m.XID)
 	case pgoutput.Commit:
@@ -306,6 +312,7 @@ func (s *Source) flush() *syncline.Batch {
 	if len(st.events) == 0 {
 		return nil
 	}
+	s.mark()
 	b := s.batch()
 	b.Txns, b.Events, b.Partial = st.txns, st.events, st.open
 	st.dangling = b.Partial

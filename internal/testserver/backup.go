@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
 
@@ -21,7 +23,23 @@ func (s *Postgres) Backup(tb testing.TB) string {
 	return dir
 }
 
-// Restore ends the server and starts what was backed up in its place, which uses the backup up. Promoted, it is a copy that was promoted: its
+// Snapshot copies the data of the server, which it stops for that, as it is on its disk: with its slots, which a base backup leaves out.
+func (s *Postgres) Snapshot(tb testing.TB) string {
+	tb.Helper()
+	dir := filepath.Join(s.Dir, fmt.Sprintf("snapshot%d", time.Now().UnixNano()))
+	s.proc.stop(syscall.SIGINT)
+	cp := exec.Command("cp", "-a", s.data(), dir)
+	cp.SysProcAttr = &syscall.SysProcAttr{Credential: s.cred}
+	if out, err := cp.CombinedOutput(); err != nil {
+		tb.Fatalf("cp: %v\n%s", err, out)
+	}
+	if err := s.Start(); err != nil {
+		tb.Fatal(err)
+	}
+	return dir
+}
+
+// Restore ends the server and starts what was backed up or copied in its place, which uses the backup up. Promoted, it is a copy that was promoted: its
 // history is another timeline.
 func (s *Postgres) Restore(tb testing.TB, backup string, promoted bool) {
 	tb.Helper()
