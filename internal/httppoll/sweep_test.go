@@ -26,7 +26,7 @@ func TestSweepsThatAreRefused(t *testing.T) {
 			return true
 		}
 		c, err := r.run(syncline.Run{Kind: syncline.RunSweep})
-		if err != nil || !strings.HasPrefix(c.Failed, "sweep_refused: shop/order: 50 of 50 ") {
+		if err != nil || !strings.HasPrefix(c.Failed, "sweep_refused: shop/order: 50 of 50 ") || !strings.Contains(c.Failed, "--force") {
 			t.Errorf("%s: %v, %+v, want sweep_refused", name, err, c)
 		}
 	}

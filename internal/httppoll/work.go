@@ -91,7 +91,7 @@ func (w *work) step(ctx context.Context) (*syncline.Batch, error) {
 	if err != nil && w.fails(r, err) {
 		w.s.warn(r.Entity, "the last "+r.Kind.String()+" run of "+r.Entity+" failed: "+err.Error())
 		b = r.chunk()
-		b.Chunk.Failed, b.Chunk.Events = err.Error(), r.Events
+		b.Chunk.Failed, b.Chunk.Events = poll.Told(err), r.Events
 		w.s.finish(r, b)
 		return b, nil
 	}

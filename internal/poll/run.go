@@ -158,7 +158,7 @@ func (s *Source) ended(r *run, events int, failure error) (*syncline.Batch, erro
 		if transient(failure) {
 			return nil, failure
 		}
-		b.Chunk.Failed = told(failure)
+		b.Chunk.Failed = Told(failure)
 	}
 	s.end(s.indexOf(r.ID))
 	return s.seal(b)
@@ -167,13 +167,12 @@ func (s *Source) ended(r *run, events int, failure error) (*syncline.Batch, erro
 // transient: the source is to be opened anew, and what was begun is begun again.
 func transient(err error) bool { return syncline.ClassOf(err) == syncline.Transient }
 
-// told is what a run's row says of an error.
-func told(err error) string {
-	text := syncline.CodeOf(err) + ": " + err.Error()
+// Told is what a run's row says of an error.
+func Told(err error) string {
 	if fix := syncline.FixOf(err); fix != "" {
-		text += " (" + fix + ")"
+		return err.Error() + " (" + fix + ")"
 	}
-	return text
+	return err.Error()
 }
 
 // chunk reads the next chunk of a run.
@@ -243,7 +242,7 @@ func (s *Source) failedChunk(at int, err error) (*syncline.Batch, error) {
 	}
 	b := &syncline.Batch{}
 	if !r.Silent {
-		b.Chunk = &syncline.Chunk{Run: r.ID, Kind: r.Kind, Number: r.Number + 1, Entity: r.Entity, Routes: r.Routes, First: r.Number == 0, Last: true, Failed: told(err)}
+		b.Chunk = &syncline.Chunk{Run: r.ID, Kind: r.Kind, Number: r.Number + 1, Entity: r.Entity, Routes: r.Routes, First: r.Number == 0, Last: true, Failed: Told(err)}
 	}
 	s.end(at)
 	return s.seal(b)

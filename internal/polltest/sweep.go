@@ -36,7 +36,7 @@ func testSweepRefused(t *testing.T, h Harness) {
 	for name, statement := range map[string]string{"half of it": "DELETE FROM item WHERE id <= 23", "all of it": "DELETE FROM item"} {
 		f.db.Exec(t, statement)
 		for range 2 {
-			if c := f.run(syncline.Run{Kind: syncline.RunSweep, Entity: "item"}); !strings.HasPrefix(c.Failed, "sweep_refused: ") || !strings.Contains(c.Failed, "--force") || c.Events > 0 {
+			if c := f.run(syncline.Run{Kind: syncline.RunSweep, Entity: "item"}); !strings.HasPrefix(c.Failed, "sweep_refused: shop/item: ") || !strings.Contains(c.Failed, "--force") || c.Events > 0 {
 				t.Errorf("%s is gone: %q, %d events", name, c.Failed, c.Events)
 			}
 		}
