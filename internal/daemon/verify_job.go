@@ -359,6 +359,7 @@ func (d *Daemon) verifyOnce(ctx context.Context, job *verification, i int, part 
 	v.resumed = part.Phase != verify.PhaseWaiting
 	part.Again()
 	saved, worked, settled := time.Now(), time.Now(), part.Settled()
+	v.publish = func() { job.publish(i, part) }
 	v.show = func(ctx context.Context) error {
 		now := time.Now()
 		part.Seconds += now.Sub(worked).Seconds()
@@ -383,7 +384,6 @@ func (d *Daemon) verifyOnce(ctx context.Context, job *verification, i int, part 
 	part.Seconds += time.Since(worked).Seconds()
 	worked = time.Now()
 	part.Enter(verify.PhaseDone)
-	job.publish(i, part)
 	return v.save(ctx, job)
 }
 
@@ -393,6 +393,7 @@ func (v *verifying) save(ctx context.Context, job *verification) error {
 	if keep, _ := job.keep(); len(keep) < len(job.unsaved) {
 		v.part.Note(fmt.Sprintf("more than %d records differ: the others are counted and not kept", keepDifferences))
 	}
+	v.publish() // counts and records are saved together
 	return v.d.saveVerification(ctx, job, state.VerificationRunning)
 }
 

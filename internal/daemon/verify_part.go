@@ -47,9 +47,10 @@ type verifying struct {
 	found []state.Difference
 	// resend is set for a two-way rule, whose records are repaired in another way.
 	resend func(context.Context, []state.Difference) error
-	// show tells of progress; it saves it now and then.
-	show func(ctx context.Context) error
-	pace pacer
+	// publish shows the part as it is, show does so and saves it now and then.
+	publish func()
+	show    func(ctx context.Context) error
+	pace    pacer
 }
 
 // verifies opens what the comparison of a rule needs. Its error says why it cannot be compared.

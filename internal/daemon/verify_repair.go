@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 
 	"syncline"
+	"syncline/internal/failpoint"
 	"syncline/internal/state"
 	"syncline/internal/verify"
 )
@@ -71,6 +72,7 @@ func (v *verifying) repair(ctx context.Context, job *verification) error {
 		if err := v.resent(ctx, some); err != nil {
 			return err
 		}
+		failpoint.Hit("daemon.repair.settled")
 		if err := v.save(ctx, job); err != nil {
 			return err
 		}
@@ -149,6 +151,7 @@ func (v *verifying) sendKeys(ctx context.Context, list []candidate) error {
 		return err
 	}
 	found.upTo = bounds.Last
+	failpoint.Hit("daemon.repair.ask")
 	err = v.askFor(ctx, "repair-"+uuid.NewString(), keys, []string{v.r.id}, found)
 	if err == nil {
 		err = v.passes(ctx, found.upTo)
@@ -156,6 +159,7 @@ func (v *verifying) sendKeys(ctx context.Context, list []candidate) error {
 	if behind := (*behindError)(nil); errors.As(err, &behind) {
 		return syncline.Errorf(syncline.Transient, "repair_waits", "%s", behind.why)
 	}
+	failpoint.Hit("daemon.repair.applied")
 	return err
 }
 

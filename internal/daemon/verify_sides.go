@@ -65,6 +65,7 @@ func (d *Daemon) verifySides(ctx context.Context, job *verification, i int, part
 	}
 	defer s.leave(job)
 	worked := time.Now()
+	s.publish = func() { job.publish(i, part) }
 	s.show = func(context.Context) error {
 		part.Seconds += time.Since(worked).Seconds()
 		worked = time.Now()
@@ -90,7 +91,6 @@ func (d *Daemon) verifySides(ctx context.Context, job *verification, i int, part
 		return err
 	}
 	part.Enter(verify.PhaseDone)
-	job.publish(i, part)
 	return s.save(ctx, job)
 }
 

@@ -43,3 +43,11 @@ var Alert = []string{
 	"daemon.alert.deliver",
 	"daemon.alert.delivered",
 }
+
+// Verify are those of a repair: before the records that differ are asked for, after the route has applied them, and before it is written down that
+// they are equal.
+var Verify = []string{
+	"daemon.repair.ask",
+	"daemon.repair.applied",
+	"daemon.repair.settled",
+}
