@@ -86,16 +86,16 @@ func TestARuleIsComparedAllTheTime(t *testing.T) {
 // TestAVerificationGoesOnAfterAStop where it stood, with what it had found.
 func TestAVerificationGoesOnAfterAStop(t *testing.T) {
 	dir := t.TempDir()
-	text, target := itemsIn(t, dir, 3000, "")
+	text, target := itemsIn(t, dir, 10_000, "")
 	c := load(t, dir, text)
 	d, stop := runningUntil(t, c)
-	eventuallyEqual(t, d, 3000)
-	execute(t, target, `UPDATE item SET name = 'other' WHERE id = 5`, `DELETE FROM item WHERE id = 2999`, `INSERT INTO item VALUES (9000, 'X')`)
-	v, err := d.Engine().StartVerification(t.Context(), ops.VerificationRequest{Rate: 400})
+	eventuallyEqual(t, d, 10_000)
+	execute(t, target, `UPDATE item SET name = 'other' WHERE id = 5`, `DELETE FROM item WHERE id = 9999`, `INSERT INTO item VALUES (90000, 'X')`)
+	v, err := d.Engine().StartVerification(t.Context(), ops.VerificationRequest{Rate: 4000})
 	if err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "a page is compared and saved", func() bool {
+	eventually(t, "some pages are compared and saved", func() bool {
 		saved, err := d.state.Verification(t.Context(), v.ID)
 		return err == nil && strings.Contains(string(saved.Progress), `"different":1`)
 	})
@@ -104,14 +104,14 @@ func TestAVerificationGoesOnAfterAStop(t *testing.T) {
 	if v, err = d.Engine().Verification(t.Context(), v.ID); err != nil || v.Status != "running" {
 		t.Fatalf("after the stop it is %s, %v", v.Status, err)
 	}
-	if v.Total.Source == 0 || v.Total.Source >= 3000 {
+	if v.Total.Source == 0 || v.Total.Source >= 10_000 {
 		t.Errorf("after the stop %d records are compared", v.Total.Source)
 	}
 	eventually(t, "the verification ends", func() bool {
 		v, err = d.Engine().Verification(context.WithoutCancel(t.Context()), v.ID)
 		return err == nil && v.Status != "running"
 	})
-	const want = "done equal=2998 missing=1 extra=1 different=1 2999:missing::found 5:different:name:found 9000:extra::found"
+	const want = "done equal=9998 missing=1 extra=1 different=1 5:different:name:found 90000:extra::found 9999:missing::found"
 	if got := verdictIn(t, d, &v); got != want {
 		t.Errorf("\n got %s\nwant %s", got, want)
 	}
