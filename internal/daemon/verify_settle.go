@@ -134,7 +134,7 @@ func (v *verifying) settleRound(ctx context.Context, list []candidate, last bool
 		events := found.events[c.key]
 		switch {
 		case f.class == classEqual:
-		case f.class != classPolicy && v.isWaiting(waited, events, w, &f):
+		case v.isWaiting(waited, events, w, &f):
 		case f.class == classPolicy:
 		case found.refused[c.key]:
 		case f.class == classUnsettled && !last:

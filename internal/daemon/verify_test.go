@@ -43,7 +43,7 @@ func verdictIn(t *testing.T, d *Daemon, v *ops.Verification) string {
 		name string
 		n    int64
 	}{{"missing", c.Missing}, {"extra", c.Extra}, {"different", c.Different}, {"repaired", c.Repaired}, {"parked", c.Parked}, {"held", c.Held},
-		{"conflict", c.Conflict}, {"policy", c.Policy}, {"filtered", c.Filtered}, {"unsettled", c.Unsettled}} {
+		{"conflict", c.Conflict}, {"policy", c.Policy}, {"enriched", c.Enriched}, {"filtered", c.Filtered}, {"unsettled", c.Unsettled}} {
 		if n.n != 0 {
 			words = append(words, fmt.Sprintf("%s=%d", n.name, n.n))
 		}
