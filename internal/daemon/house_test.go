@@ -411,7 +411,7 @@ func TestARouteThatNeedsASyncHoldsNothing(t *testing.T) {
 
 func eventually(t *testing.T, what string, check func() bool) {
 	t.Helper()
-	tick, deadline := time.NewTicker(time.Millisecond), time.After(30*time.Second)
+	tick, deadline := time.NewTicker(5*time.Millisecond), time.After(2*time.Minute)
 	defer tick.Stop()
 	for !check() {
 		select {
