@@ -125,10 +125,24 @@ func (e engine) Routes(ctx context.Context) ([]ops.RouteStatus, error) {
 	return list, nil
 }
 
+// wayOut puts into the way out of an error what it leaves open: the route, and the entity where it reads no other.
+func (r *route) wayOut(fix string) string {
+	fix = strings.ReplaceAll(fix, "--route ROUTE", "--route "+r.id)
+	for i := range r.compiled {
+		if r.compiled[i].Entity != r.compiled[0].Entity {
+			return fix
+		}
+	}
+	return strings.ReplaceAll(fix, "SYSTEM/ENTITY", r.source.system.Name+"/"+r.compiled[0].Entity)
+}
+
 func (e engine) routeStatus(ctx context.Context, r *route) (ops.RouteStatus, error) {
 	st := r.apply.Status()
 	one := ops.RouteStatus{ID: r.id, Source: r.source.system.Name, Target: r.target.Name, State: string(st.State), Since: st.Since,
 		Error: fault(st.Err), Rate: st.Rate, Warnings: st.Warnings}
+	if one.Error != nil {
+		one.Error.Fix = r.wayOut(one.Error.Fix)
+	}
 	if st.State == apply.RouteDegraded && !st.NextTry.IsZero() {
 		one.NextTry = &st.NextTry
 	}

@@ -150,6 +150,7 @@ func (d *Daemon) healthOf(ctx context.Context, r *route, now time.Time) (health.
 		one.Rules = append(one.Rules, rule.ID)
 	}
 	one.ErrorCode, one.ErrorClass, one.ErrorText, one.ErrorFix = errorOf(st.Err)
+	one.ErrorFix = r.wayOut(one.ErrorFix)
 	if st.Cursor.Seq == 0 { // it has not begun since the process did
 		known, err := d.state.Route(ctx, state.Slice{Route: r.id})
 		if err != nil {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -154,5 +155,29 @@ func TestHealthWithoutTasks(t *testing.T) {
 	lag, err := d.Engine().Lag(t.Context())
 	if err != nil || len(lag.Routes) != 1 || lag.Routes[0].Seconds != 0 || lag.Routes[0].Past.Trend != health.Steady {
 		t.Errorf("lag = %+v, %v", lag, err)
+	}
+}
+
+// TestTheCommandOfARouteThatLostItsPlace is the one that helps, with nothing left to fill in: resuming it would only halt it again.
+func TestTheCommandOfARouteThatLostItsPlace(t *testing.T) {
+	dir := t.TempDir()
+	text, target := itemsIn(t, dir, 40, "")
+	d := running(t, load(t, dir, text))
+	eventuallyEqual(t, d, 40)
+	execute(t, target, `DELETE FROM _syncline_cursor`)
+	execute(t, filepath.Join(dir, "crm.db"), `UPDATE item SET name = 'other' WHERE id = 5`)
+	const command = "syncline sync crm/item --route mirror"
+	var stopped health.Recommendation
+	eventually(t, "the route has stopped", func() (ok bool) {
+		r := report(t, d)
+		stopped, ok = found(&r, "route_stopped")
+		return ok
+	})
+	if stopped.Error != "cursor_lost" || stopped.Command != command {
+		t.Errorf("recommendation = %+v, want %s", stopped, command)
+	}
+	routes, err := d.Engine().Routes(t.Context())
+	if err != nil || !strings.Contains(routes[0].Error.Fix, "`"+command+"`") {
+		t.Errorf("Routes = %+v, %v, want the command in the fix", routes[0].Error, err)
 	}
 }
