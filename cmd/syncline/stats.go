@@ -59,7 +59,19 @@ func rate(share *float64) string {
 	if share == nil {
 		return "-"
 	}
-	return fmt.Sprintf("%.2f %%", *share*100)
+	return percent(*share)
+}
+
+// percent is a share with two digits. It is 100 and 0 only where that is exactly so: what is read is whether anything failed, or was left out.
+func percent(share float64) string {
+	text := fmt.Sprintf("%.2f %%", share*100)
+	switch {
+	case text == "100.00 %" && share < 1:
+		return ">99.99 %"
+	case text == "0.00 %" && share > 0:
+		return "<0.01 %"
+	}
+	return text
 }
 
 func seconds(s *float64) string {

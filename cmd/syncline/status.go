@@ -155,7 +155,7 @@ func verifiedNotes(list []ops.Verified) (notes []string) {
 	for _, v := range list {
 		switch {
 		case v.LatelySeconds > 0:
-			note := fmt.Sprintf("verified: %s: %.2f %% of %s records in the last %s, %d different", v.Rule, 100*v.Share, thousands(v.Records),
+			note := fmt.Sprintf("verified: %s: %s of %s records in the last %s, %d different", v.Rule, percent(v.Share), thousands(v.Records),
 				time.Duration(v.LatelySeconds*float64(time.Second)).Round(time.Minute), v.Differences)
 			if v.Unsettled > 0 {
 				note += fmt.Sprintf(", of %s it could not be told", thousands(v.Unsettled))

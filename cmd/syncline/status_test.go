@@ -91,3 +91,16 @@ func TestGapsAreTold(t *testing.T) {
 		}
 	}
 }
+
+// TestNoShareIsCalledAll, or none, where it is not: one record of a million that was left out, or one task that failed, shows.
+func TestNoShareIsCalledAll(t *testing.T) {
+	for share, want := range map[float64]string{0: "0.00 %", 1e-6: "<0.01 %", 0.00006: "0.01 %", 0.5: "50.00 %", 0.9999: "99.99 %", 0.999999: ">99.99 %", 1: "100.00 %"} {
+		if got := rate(&share); got != want {
+			t.Errorf("rate(%v) = %s, want %s", share, got, want)
+		}
+	}
+	notes := verifiedNotes([]ops.Verified{{Rule: "r", Records: 1_200_000, LatelySeconds: 900, Share: 1 - 1.0/1_200_000}})
+	if len(notes) != 1 || !strings.HasPrefix(notes[0], "verified: r: >99.99 % of 1.2 M records") {
+		t.Errorf("notes = %q", notes)
+	}
+}
