@@ -88,6 +88,10 @@ func TestAProof(t *testing.T) {
 			t.Errorf("Awaits(%s) = %t", id, got)
 		}
 	}
+	p.no(p.Arrived(Arrival{Open: true, LastEntry: 12}))
+	if p.next(Await); p.Logged() {
+		t.Error("what the records were awaited by counts for the removals")
+	}
 	p.no(p.Arrived(all(12)))
 	p.next(Compare)
 	p.Comparing(&p.g, "v")
