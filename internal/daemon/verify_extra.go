@@ -8,7 +8,6 @@ import (
 	"slices"
 
 	"syncline"
-	"syncline/internal/state"
 	"syncline/internal/verify"
 )
 
@@ -93,8 +92,8 @@ func (v *verifying) unseen(ctx context.Context, rows []syncline.Row, others []*v
 	for i := range rows {
 		k, _ := rows[i].Key()
 		f := findings[k]
-		f.target, f.kind = k, verify.Extra
-		if f.class != classEqual { // else it is gone by now
+		f.Target, f.Kind = k, verify.Extra
+		if f.Class != verify.ClassEqual { // else it is gone by now
 			v.count(&f)
 		}
 	}
@@ -131,7 +130,7 @@ func (v *verifying) disowns(ctx context.Context, rows []syncline.Row, findings m
 	var left []syncline.Row
 	for i := range found {
 		f := &found[i]
-		if f.wanted {
+		if f.Wanted {
 			continue // it came after its place in the list was read, and is compared the next time
 		}
 		k, _ := f.extra.Key()
@@ -208,7 +207,7 @@ func (v *verifying) untouched(ctx context.Context, rows []syncline.Row, findings
 	if v.resumed || !v.seen.Whole() {
 		for i := range rows {
 			k, _ := rows[i].Key()
-			findings[k] = finding{class: classUnsettled, note: "the rule computes keys, and not all that it makes is remembered: which records are extra cannot be told"}
+			findings[k] = unsettled(candidate{}, "the rule computes keys, and not all that it makes is remembered: which records are extra cannot be told")
 		}
 		return rows, nil
 	}
@@ -226,7 +225,7 @@ func (v *verifying) untouched(ctx context.Context, rows []syncline.Row, findings
 		}
 		for i := range rows {
 			k, _ := rows[i].Key()
-			findings[k] = finding{class: classUnsettled, note: err.Error()}
+			findings[k] = unsettled(candidate{}, err.Error())
 		}
 		return rows, nil
 	}
@@ -244,15 +243,7 @@ func (v *verifying) untouched(ctx context.Context, rows []syncline.Row, findings
 		if touched[k] {
 			continue // it came or went meanwhile
 		}
-		f := finding{class: classDiffers}
-		switch {
-		case got[i] == nil:
-			f.class = classEqual
-		case slices.Contains(waiting[k], state.StatusConflict):
-			f.class = classConflict
-		case len(waiting[k]) > 0:
-			f.class = classParked
-		}
+		f := finding{Finding: verify.Finding{Class: verify.Unmade(got[i] != nil, waiting[k])}}
 		if _, known := findings[k]; !known {
 			findings[k] = f
 		}

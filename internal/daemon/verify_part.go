@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"time"
 
 	"syncline"
 	"syncline/internal/apply"
@@ -249,7 +248,7 @@ func (v *verifying) page(ctx context.Context, b *syncline.Batch) error {
 				unequal = append(unequal, candidate{key: key})
 				continue
 			}
-			v.equal(enriched)
+			v.part.Count(&verify.Finding{Enriched: enriched})
 		}
 	}
 	return v.look(ctx, unequal)
@@ -259,12 +258,6 @@ func (v *verifying) page(ctx context.Context, b *syncline.Batch) error {
 func (v *verifying) remember(binding *apply.Binding, ev *syncline.Event) {
 	if k, ok := binding.TargetKey(ev.Row().Values); ok && v.seen != nil {
 		v.seen.Add(k)
-	}
-}
-
-func (v *verifying) equal(enriched bool) {
-	if v.part.Equal++; enriched {
-		v.part.Enriched++
 	}
 }
 
@@ -286,60 +279,15 @@ func (v *verifying) look(ctx context.Context, list []candidate) error {
 
 // count counts a finding.
 func (v *verifying) count(f *finding) {
-	p := v.part
-	switch f.class {
-	case classEqual:
-		v.equal(f.enriched)
-	case classParked:
-		p.Parked++
-	case classHeld:
-		p.Held++
-	case classConflict:
-		p.Conflict++
-	case classPolicy:
-		p.Policy++
-	case classUnsettled:
-		p.Unsettled++
-		p.Note(f.note)
-	case classDiffers:
-		p.Find(verify.Sample{Key: f.target, Kind: string(f.kind), Fields: f.fields})
-		d := state.Difference{Rule: v.rule.ID, Key: f.target, Source: f.key, Kind: string(f.kind), Fields: f.fields, State: differenceFound}
-		if f.foreign {
-			d.State = differenceForeign
-		}
-		v.found = append(v.found, d)
+	v.part.Count(&f.Finding)
+	if f.Class != verify.ClassDiffers {
+		return
 	}
-}
-
-// pacer bounds how fast records are compared.
-type pacer struct {
-	rate  int // records a second; 0 = no bound
-	since time.Time
-	done  int
-}
-
-// rest waits as long as that many more records take at the rate.
-func (p *pacer) rest(ctx context.Context, records int) error {
-	if p.rate <= 0 {
-		return ctx.Err()
+	d := state.Difference{Rule: v.rule.ID, Key: f.Target, Source: f.key, Kind: string(f.Kind), Fields: f.Fields, State: differenceFound}
+	if f.foreign {
+		d.State = differenceForeign
 	}
-	now := time.Now()
-	if p.since.IsZero() || now.Sub(p.since) > time.Minute {
-		p.since, p.done = now, 0
-	}
-	p.done += records
-	due := p.since.Add(time.Duration(float64(p.done) / float64(p.rate) * float64(time.Second)))
-	if !due.After(now) {
-		return ctx.Err()
-	}
-	timer := time.NewTimer(due.Sub(now))
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	v.found = append(v.found, d)
 }
 
 // isTransient reports whether it is worth while to try again.

@@ -37,17 +37,7 @@ func (v *verifying) limit() (l verify.Limit, declared bool) {
 // repair does what the verification was asked to do about differences.
 func (v *verifying) repair(ctx context.Context, job *verification) error {
 	p := v.part
-	if v.spec.Repair == verify.RepairOff || v.spec.Repair == "" || p.Differences() == 0 {
-		return nil
-	}
-	limit, declared := v.limit()
-	compared := max(p.Tally.Source, p.Tally.Target)
-	if p.Repaired == 0 && !limit.Allows(p.Differences(), compared, declared) {
-		p.Blame(limit.Refused(p.Rule, p.Differences(), compared))
-		return nil
-	}
-	if v.spec.Repair == verify.RepairPlan {
-		p.Note(fmt.Sprintf("a repair would send %d records; up to %s are allowed", p.Differences(), limit))
+	if limit, declared := v.limit(); !p.Repairs(v.spec.Repair, limit, declared) {
 		return nil
 	}
 	if err := v.save(ctx, job); err != nil {
@@ -126,7 +116,7 @@ func (v *verifying) send(ctx context.Context, list []state.Difference) error {
 				at = n
 			}
 		}
-		if at < 0 || f.class != classEqual {
+		if at < 0 || f.Class != verify.ClassEqual {
 			continue
 		}
 		list[at].State = differenceRepaired

@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -218,7 +219,7 @@ func (s *sides) look(ctx context.Context, keys []syncline.Key) error {
 // round looks at records once, and returns those that have to be looked at again.
 func (s *sides) round(ctx context.Context, keys []syncline.Key, last bool) (again []syncline.Key, err error) {
 	var ends [2]syncline.Seq
-	waiting := make(map[syncline.Key][]string)
+	waiting := make(map[syncline.Key][]verify.Wait)
 	for n, lane := range s.lanes {
 		bounds, err := lane.r.source.log.Bounds(ctx)
 		if err != nil {
@@ -232,7 +233,7 @@ func (s *sides) round(ctx context.Context, keys []syncline.Key, last bool) (agai
 			return nil, err
 		}
 	}
-	findings := make([]finding, len(keys))
+	pairs, targets := make([]verify.Pair, len(keys)), make([]syncline.Key, len(keys))
 	var asked [2][]syncline.Key
 	for i, k := range keys {
 		parts, err := k.Parts()
@@ -243,46 +244,25 @@ func (s *sides) round(ctx context.Context, keys []syncline.Key, last bool) (agai
 		if err != nil {
 			return nil, err
 		}
-		f := finding{candidate: candidate{key: k}, target: look.Keys[1]}
-		held := look.Held
-		switch {
-		case held[0].Record == nil && held[1].Record == nil:
-		case held[1].Record == nil:
-			f.class, f.kind = classDiffers, verify.Missing
-		case held[0].Record == nil:
-			f.class, f.kind = classDiffers, verify.Extra
-		default:
-			if f.fields = s.matcher.Fields(held[0].Record, held[1].Record); len(f.fields) > 0 {
-				f.class, f.kind = classDiffers, verify.Different
-			}
-		}
-		if f.class == classDiffers {
-			switch {
-			case look.Verdict.Conflict:
-				f.class = classConflict
-			case len(waiting[look.Keys[0]])+len(waiting[look.Keys[1]]) > 0:
-				f.class = classParked
-			case !look.Verdict.Write[0] && !look.Verdict.Write[1]: // columns that each side keeps for itself
-				f.class = classPolicy
-			}
-		}
-		findings[i] = f
+		targets[i] = look.Keys[1]
+		pairs[i] = verify.Pair{Held: [2][]syncline.Value{look.Held[0].Record, look.Held[1].Record}, Disputed: look.Verdict.Conflict,
+			Writes: look.Verdict.Write[0] || look.Verdict.Write[1], Waits: slices.Concat(waiting[look.Keys[0]], waiting[look.Keys[1]]), Last: last}
 		asked[0], asked[1] = append(asked[0], look.Keys[0]), append(asked[1], look.Keys[1])
 	}
 	touched, err := s.touched(ctx, asked, ends)
 	if err != nil {
 		return s.unsettled(keys, err)
 	}
-	for i := range findings {
-		f := &findings[i]
-		if f.class == classDiffers && touched[i] {
-			if !last {
-				again = append(again, f.key)
-				continue
-			}
-			f.class, f.note = classUnsettled, "it changes all the time"
+	judge := verify.Judge{Matcher: s.matcher}
+	for i, k := range keys {
+		pairs[i].Touched = touched[i]
+		f, more := judge.SettlePair(&pairs[i])
+		if more {
+			again = append(again, k)
+			continue
 		}
-		s.count(f)
+		f.Target = targets[i]
+		s.count(&finding{candidate: candidate{key: k}, Finding: f})
 	}
 	return again, nil
 }
@@ -293,7 +273,8 @@ func (s *sides) unsettled(keys []syncline.Key, err error) ([]syncline.Key, error
 		return nil, err
 	}
 	for _, k := range keys {
-		s.count(&finding{candidate: candidate{key: k}, class: classUnsettled, note: err.Error()})
+		f := unsettled(candidate{key: k}, err.Error())
+		s.count(&f)
 	}
 	return nil, nil
 }

@@ -70,8 +70,8 @@ func (v *verifying) foreign(ctx context.Context, rows []syncline.Row, others []*
 		})
 	}
 	for i := range rows {
-		f := finding{class: classDiffers, kind: verify.Extra, foreign: true}
-		f.target, _ = rows[i].Key()
+		f := finding{Finding: verify.Finding{Class: verify.ClassDiffers, Kind: verify.Extra}, foreign: true}
+		f.Target, _ = rows[i].Key()
 		v.count(&f)
 	}
 	if len(rows) > 0 {

@@ -196,6 +196,29 @@ func (p *Part) Find(s Sample) {
 	}
 }
 
+// Count counts what a record came to.
+func (p *Part) Count(f *Finding) {
+	switch f.Class {
+	case ClassEqual:
+		if p.Equal++; f.Enriched {
+			p.Enriched++
+		}
+	case ClassParked:
+		p.Parked++
+	case ClassHeld:
+		p.Held++
+	case ClassConflict:
+		p.Conflict++
+	case ClassPolicy:
+		p.Policy++
+	case ClassUnsettled:
+		p.Unsettled++
+		p.Note(f.Note)
+	case ClassDiffers:
+		p.Find(Sample{Key: f.Target, Kind: string(f.Kind), Fields: f.Fields})
+	}
+}
+
 // Enter begins a phase.
 func (p *Part) Enter(phase Phase) {
 	p.Phase = phase
