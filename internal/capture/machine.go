@@ -276,7 +276,9 @@ func (m *machine) closed(err error) {
 	m.busy, m.phase, m.reading, m.resting, m.stalled = false, phaseClosed, false, false, false
 	m.waiting, m.inflight, m.broken, m.failed, m.renewed, m.dropped = nil, nil, nil, nil, false, false
 	switch {
-	case err == nil || m.stopping:
+	case m.stopping:
+	case err == nil: // another source, or this one behind a gap, has yet to open
+		m.state, m.err = StateStarting, nil
 	case syncline.ClassOf(err) != syncline.Transient: // a batch that the log refuses is refused again
 		m.phase, m.state, m.err, m.due = phaseHalted, StateHalted, err, moveHalt
 	default:

@@ -148,7 +148,7 @@ func TestMachine(t *testing.T) {
 			{renews, []string{"append 1.1 to 1"}, false},
 			{stores, []string{"relieve", "confirm 1", "close"}, false},
 			{closes, []string{"open"}, false},
-		}, StateRunning},
+		}, StateStarting},
 		{"a source is dropped with what the log does not take", []step{
 			{opens, none, true},
 			{gives(txn(1, 1, 1)), []string{"append 1.1 to 1"}, true},
@@ -166,7 +166,7 @@ func TestMachine(t *testing.T) {
 			{drops, none, false},
 			{stores, []string{"close"}, false},
 			{closes, []string{"open"}, false},
-		}, StateRunning},
+		}, StateStarting},
 		{"dropping a source that has halted opens one", []step{
 			{fails(errLarge), []string{"halt"}, false},
 			{drops, []string{"open"}, false},
