@@ -62,7 +62,9 @@ func (w *walWatch) look(b *config.WALBudget, r *syncline.SourceRisk, now time.Ti
 func (w *walWatch) warning(b *config.WALBudget, r *syncline.SourceRisk) string {
 	held := fmt.Sprintf("the server holds %s of WAL for slot %s", megabytes(r.HeldBytes), r.Slot)
 	if w.level > walCalm && r.LagBytes < r.HeldBytes/2 {
-		held += ", most of it because a transaction has been open there for long (pg_stat_activity, xact_start)"
+		// Without an open transaction, too, a server moves what it keeps only now and then, so that a burst is held for a while.
+		held += ", most of which is in the log: it is kept until the server's next checkpoint, or for a transaction that has been open there for long " +
+			"(pg_stat_activity, xact_start)"
 	}
 	switch w.level {
 	case walWarned:

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -76,6 +77,8 @@ func TestWALBudget(t *testing.T) {
 				}
 				if text := w.warning(&test.budget, &r); (text == "") != (l.level == walCalm) {
 					t.Errorf("look %d: warning = %q", i, text)
+				} else if taken := "most of which is in the log"; text != "" && strings.Contains(text, taken) != (l.lag < l.held/2) {
+					t.Errorf("look %d: warning = %q, says of %d MB of %d that they are taken", i, text, l.held-l.lag, l.held)
 				}
 			}
 		})
