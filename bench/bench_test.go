@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -190,5 +191,19 @@ func TestEventsAreOf200Bytes(t *testing.T) {
 	}
 	if got := len(data) / full; got < 190 || got > 240 {
 		t.Errorf("an event takes %d bytes, want about 200", got)
+	}
+}
+
+// TestFamily: what a child has used counts, while it is there and after it has ended.
+func TestFamily(t *testing.T) {
+	before, err := familyOf(os.Getpid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := exec.Command("sh", "-c", "i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done").Run(); err != nil {
+		t.Fatal(err)
+	}
+	if after, err := familyOf(os.Getpid()); err != nil || after-before < 2*clockTick {
+		t.Errorf("a child that counted used %v, %v", after-before, err)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"path/filepath"
 	"runtime"
 	"strconv"
 	"strings"
@@ -55,20 +56,46 @@ func parseUsage(status, stat []byte) (usage, error) {
 	if err != nil {
 		return usage{}, err
 	}
+	cpu, _, _, err := parseStat(stat)
+	return usage{peak: peak, cpu: cpu}, err
+}
+
+// parseStat returns the process's own CPU time, that of its children which have ended, and its parent.
+func parseStat(stat []byte) (own, ended time.Duration, parent int, err error) {
 	// The second field is the program's name in parentheses, and may hold anything.
 	fields := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:])
-	if len(fields) < 13 {
-		return usage{}, fmt.Errorf("read CPU time: %q", stat)
+	if len(fields) < 15 {
+		return 0, 0, 0, fmt.Errorf("read CPU time: %q", stat)
 	}
-	var ticks int64
-	for _, f := range fields[11:13] {
-		n, err := strconv.ParseInt(string(f), 10, 64)
-		if err != nil {
-			return usage{}, fmt.Errorf("read CPU time: %w", err)
+	var n [5]int64
+	for i, f := range [][]byte{fields[11], fields[12], fields[13], fields[14], fields[1]} {
+		if n[i], err = strconv.ParseInt(string(f), 10, 64); err != nil {
+			return 0, 0, 0, fmt.Errorf("read CPU time: %w", err)
 		}
-		ticks += n
 	}
-	return usage{peak: peak, cpu: time.Duration(ticks) * clockTick}, nil
+	return time.Duration(n[0]+n[1]) * clockTick, time.Duration(n[2]+n[3]) * clockTick, int(n[4]), nil
+}
+
+// familyOf is the CPU time of a process and all its children, those that have ended too: of a server with a process for each connection.
+func familyOf(pid int) (time.Duration, error) {
+	var sum time.Duration
+	list, err := filepath.Glob("/proc/[0-9]*/stat")
+	for _, name := range list {
+		stat, err := os.ReadFile(name)
+		if err != nil { // it has ended meanwhile, and its parent knows of it
+			continue
+		}
+		own, ended, parent, err := parseStat(stat)
+		switch {
+		case err != nil:
+			return 0, err
+		case name == fmt.Sprintf("/proc/%d/stat", pid):
+			sum += own + ended
+		case parent == pid:
+			sum += own
+		}
+	}
+	return sum, err
 }
 
 // attribute returns the value of the first line "name : value" of a file of such lines, "" if there is none.

@@ -3,10 +3,15 @@ package main
 import (
 	"context"
 	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
 	"time"
 
 	"syncline/internal/ops"
 	"syncline/internal/state"
+	"syncline/internal/testserver"
 )
 
 // verify measures how long it takes to compare a table with its copy, record by record, where all are equal.
@@ -14,7 +19,7 @@ func (b *bench) verify(ctx context.Context) (section, error) {
 	s := section{
 		title: "Verify",
 		how: fmt.Sprintf("A table of %s rows and its copy, both in sync, compared by `syncline verify` in full: every record of the source is looked for at the "+
-			"target, and every record of the target among those. The time is the verification's own; the CPU is Syncline's, without the two servers'.", count(b.rows)),
+			"target, and every record of the target among those. The time is the verification's own; the servers' CPU is that of all processes of both.", count(b.rows)),
 		head: []string{"", "Syncline"},
 	}
 	f, err := newField(ctx, b, "verify")
@@ -37,9 +42,13 @@ func (b *bench) verify(ctx context.Context) (section, error) {
 	if err := f.syncline.ready(ctx); err != nil {
 		return s, err
 	}
-	var took, cpu []time.Duration
+	var took, cpu, servers []time.Duration
 	for range b.rounds {
 		before, err := f.syncline.usage()
+		if err != nil {
+			return s, err
+		}
+		serversBefore, err := b.serversCPU()
 		if err != nil {
 			return s, err
 		}
@@ -55,7 +64,12 @@ func (b *bench) verify(ctx context.Context) (section, error) {
 			return s, fmt.Errorf("the verification is %s, with %d of %d records equal and %d differences", v.Status, v.Total.Equal, b.rows+1, v.Differences)
 		}
 		took, cpu = append(took, time.Duration(v.Parts[0].Seconds*float64(time.Second))), append(cpu, after.cpu-before.cpu)
-		b.say("  %s, CPU %s", milliseconds(took[len(took)-1]), milliseconds(cpu[len(cpu)-1]))
+		serversAfter, err := b.serversCPU()
+		if err != nil {
+			return s, err
+		}
+		servers = append(servers, serversAfter-serversBefore)
+		b.say("  %s, CPU %s, of the servers %s", milliseconds(took[len(took)-1]), milliseconds(cpu[len(cpu)-1]), milliseconds(servers[len(servers)-1]))
 	}
 	u, err := f.syncline.usage()
 	if err != nil {
@@ -67,12 +81,35 @@ func (b *bench) verify(ctx context.Context) (section, error) {
 	s.rows = [][]string{
 		{"a million records, by the clock", perMillion(median(took))},
 		{"a million records, CPU", perMillion(median(cpu))},
+		{"a million records, CPU of both servers", perMillion(median(servers))},
 		{"peak memory", mebibytes(u.peak)},
 	}
 	if err := f.syncline.stop(ctx); err != nil {
 		return s, err
 	}
 	return s, f.drop(ctx)
+}
+
+// serversCPU is what both servers have used.
+func (b *bench) serversCPU() (time.Duration, error) {
+	var sum time.Duration
+	for _, s := range []*testserver.Postgres{b.source, b.target} {
+		text, err := os.ReadFile(filepath.Join(s.Dir, "data", "postmaster.pid"))
+		if err != nil {
+			return 0, err
+		}
+		line, _, _ := strings.Cut(string(text), "\n")
+		pid, err := strconv.Atoi(strings.TrimSpace(line))
+		if err != nil {
+			return 0, fmt.Errorf("read the server's process id: %w", err)
+		}
+		used, err := familyOf(pid)
+		if err != nil {
+			return 0, err
+		}
+		sum += used
+	}
+	return sum, nil
 }
 
 // verified runs a verification to its end.
