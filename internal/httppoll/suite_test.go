@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -20,22 +19,18 @@ import (
 
 // TestConformance: without a watermark, for the suite's tables have none.
 func TestConformance(t *testing.T) {
-	for _, by := range []By{ByNumber, ByCursor} {
-		t.Run(string(by), func(t *testing.T) {
-			sourcetest.Run(t, sourcetest.Harness{Snapshot: true, Polled: true, Anonymous: true, Unordered: true, New: func(t *testing.T) sourcetest.System {
-				s := &tables{by: by, rows: map[string][][]syncline.Value{}, memory: statetest.Open(t)}
-				s.Server = httptest.NewServer(s)
-				t.Cleanup(s.Close)
-				return s
-			}})
-		})
-	}
+	sourcetest.Run(t, sourcetest.Harness{Snapshot: true, Polled: true, Anonymous: true, Unordered: true, New: func(t *testing.T) sourcetest.System {
+		s := &tables{rows: map[string][][]syncline.Value{}, memory: statetest.Open(t)}
+		s.Server = httptest.NewServer(s)
+		t.Cleanup(s.Close)
+		return s
+	}})
 }
 
-// tables is a service that has the suite's tables, as lists of objects: on numbered pages, or behind a cursor, and then with each record by itself.
+// tables is a service that has the suite's tables, as lists of objects behind a cursor, and each record by itself. TestAnyHistory is about
+// pages that move.
 type tables struct {
 	*httptest.Server
-	by     By
 	memory poll.Memory
 
 	mu   sync.Mutex
@@ -55,7 +50,7 @@ func (s *tables) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if path := pathOf(entity, row); single && path == one {
 			w.Write(object(entity, row)) //nolint:errcheck // the client has gone
 			return
-		} else if s.by == ByNumber || path > r.URL.Query().Get("page") {
+		} else if path > r.URL.Query().Get("page") {
 			list = append(list, row)
 		}
 	}
@@ -63,12 +58,8 @@ func (s *tables) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.NotFound(w, r)
 		return
 	}
-	if s.by == ByNumber {
-		page, _ := strconv.Atoi(r.URL.Query().Get("page"))
-		list = list[min((page-1)*pageSize, len(list)):]
-	} else { // a cursor leads through everything, whatever goes meanwhile
-		slices.SortFunc(list, func(a, b []syncline.Value) int { return strings.Compare(pathOf(entity, a), pathOf(entity, b)) })
-	}
+	// Behind a key, so that the cursor leads through everything, whatever goes meanwhile.
+	slices.SortFunc(list, func(a, b []syncline.Value) int { return strings.Compare(pathOf(entity, a), pathOf(entity, b)) })
 	answer := map[string]any{}
 	if len(list) > pageSize {
 		list = list[:pageSize]
@@ -102,11 +93,8 @@ func (s *tables) Source(t *testing.T) syncline.Source {
 	}
 	t.Cleanup(client.Close)
 	entity := func(name, get string, key ...string) Entity {
-		e := Entity{Name: name, Key: key, List: Request{Path: "/" + name}, Records: "items", Page: Paging{By: s.by, Param: "page"}, Compare: true}
-		if e.Page.First = 1; s.by == ByCursor {
-			e.Page.First, e.Page.Next, e.Get = 0, "next", &Request{Path: get}
-		}
-		return e
+		return Entity{Name: name, Key: key, List: Request{Path: "/" + name}, Records: "items", Page: Paging{By: ByCursor, Param: "page", Next: "next"},
+			Get: &Request{Path: get}, Compare: true}
 	}
 	return NewSource(SourceOptions{Name: "suite", Client: client, Memory: s.memory, Snapshot: true,
 		Entities: []Entity{entity(sourcetest.Item, "/item/{id}", "id"), entity(sourcetest.Pair, "/pair/{a}/{b}", "a", "b")}})
