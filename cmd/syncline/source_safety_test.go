@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -161,6 +162,23 @@ func TestSourcesThatCannotGoOn(t *testing.T) {
 			s.pg.Restore(s.t, backup, true)
 			s.reconnect()
 			mustExec(s.t, s.src, `UPDATE item SET body = 'promoted' WHERE id = 9; DELETE FROM item WHERE id = 10`)
+		}},
+		{"another server", "source_changed", nil, func(s *shopped) {
+			s.program.kill()
+			config, err := os.ReadFile(s.program.config)
+			if err != nil {
+				s.t.Fatal(err)
+			}
+			was := s.url
+			s.pg = testserver.NewPostgres(s.t, "fsync=off")
+			s.url = s.pg.Database(s.t)
+			if err := os.WriteFile(s.program.config, bytes.ReplaceAll(config, []byte(was), []byte(s.url)), 0o600); err != nil {
+				s.t.Fatal(err)
+			}
+			s.reconnect()
+			mustExec(s.t, s.src, `CREATE TABLE item (id int PRIMARY KEY, body text)`)
+			mustExec(s.t, s.src, `INSERT INTO item SELECT n, 'first' FROM generate_series(1, 20) n`)
+			mustExec(s.t, s.src, change)
 		}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
