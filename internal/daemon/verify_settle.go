@@ -50,7 +50,7 @@ func (v *verifying) settle(ctx context.Context, list []candidate) ([]finding, er
 		if err != nil {
 			return nil, err
 		}
-		judge := verify.Judge{Matcher: v.matcher, Shared: v.rule.Conflicts != nil}
+		judge := verify.Judge{Matcher: v.matcher, Shared: v.rule.Conflicts != nil, Expires: v.expires()}
 		var left []candidate
 		for i := range looks {
 			looks[i].Last = round == settleRounds

@@ -78,6 +78,8 @@ type Judge struct {
 	Matcher *Matcher
 	// Shared: others write the records, too, and may be right.
 	Shared bool
+	// Expires: records vanish from the target by themselves.
+	Expires bool
 }
 
 // Settle decides what a record comes to by one look; again asks for another one, of a record that changes while it is looked at. The target must
@@ -118,9 +120,14 @@ func (j *Judge) compare(w *Wish, held [][]syncline.Value, asked *syncline.Row) (
 	if asked != nil {
 		extra, _ = asked.Key()
 	}
+	expired := false
 	for i, row := range w.Rows {
 		if k, ok := row.Key(); ok && k == extra && asked != nil {
 			f.Wanted = true
+		}
+		if held[i] == nil && j.Expires {
+			expired = true
+			continue
 		}
 		if held[i] == nil {
 			differs(Missing, row, nil)
@@ -136,7 +143,7 @@ func (j *Judge) compare(w *Wish, held [][]syncline.Value, asked *syncline.Row) (
 			differs(Extra, row, nil)
 		}
 	}
-	if f.Class == ClassDiffers && f.Kind == Different && j.Shared {
+	if f.Class == ClassDiffers && f.Kind == Different && j.Shared || f.Class == ClassEqual && expired {
 		f.Class = ClassPolicy
 	}
 	return f

@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"strings"
 	"testing"
 
 	"syncline"
@@ -63,9 +64,12 @@ func TestSettle(t *testing.T) {
 		"as it should be, and another waits": {Look{Wish: wants(1, "Ann"), Held: holds(ann), Waiting: waits(WaitParked)}, false, ClassEqual, "", false},
 		"not told yet":                       {Look{Wish: &Wish{Unknown: "?"}}, false, ClassUnsettled, "", true},
 		"not told at all":                    {Look{Wish: &Wish{Unknown: "?"}, Last: true}, false, ClassUnsettled, "", false},
+		"where records expire: missing":      {Look{Wish: wants(1, "Ann"), Held: holds(nobody)}, false, ClassPolicy, "", false},
+		"where records expire: different":    {Look{Wish: wants(1, "Ann"), Held: holds(bea)}, false, ClassDiffers, Different, false},
+		"where records expire: parked":       {Look{Wish: wants(1, "Ann"), Held: holds(nobody), Waiting: waits(WaitParked)}, false, ClassParked, "", false},
 		"no key of the entity":               {Look{Wish: wants(1, ""), Held: holds(ann), Extra: &ann, Refused: true, Later: []*Wish{wants(1, "Cho")}}, false, ClassDiffers, Extra, false},
 	} {
-		j := &Judge{Matcher: NewMatcher(people, nil), Shared: test.shared}
+		j := &Judge{Matcher: NewMatcher(people, nil), Shared: test.shared, Expires: strings.HasPrefix(name, "where records expire")}
 		f, again := j.Settle(&test.look)
 		if f.Class != test.class || f.Kind != test.kind || again != test.again {
 			t.Errorf("%s: class %d, %q, again %v, want %d, %q, %v", name, f.Class, f.Kind, again, test.class, test.kind, test.again)
