@@ -277,3 +277,30 @@ func TestFlaggedBehindTheReader(t *testing.T) {
 		t.Errorf("the target has %v", r.rows)
 	}
 }
+
+// TestAFirstCopyThatIsGivenUp: of what it has brought changes are told, of the rest it is only taken note.
+func TestAFirstCopyThatIsGivenUp(t *testing.T) {
+	s := newShop(t, ByNumber)
+	for id := 1; id <= 9; id++ {
+		s.put(id, "first", id)
+	}
+	r := newReader(t, s, s.entity())
+	for range 2 { // the beginning and a page
+		if _, err := r.next(false); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.source.Pace("snapshot-order", syncline.Pace{End: true})
+	if c, err := r.end("snapshot-order"); err != nil || c.Failed != "" || len(r.rows) != 3 {
+		t.Fatal(err, c, r.rows)
+	}
+	r.crash()
+	s.put(1, "second", 20)
+	s.put(9, "second", 20)
+	r.look(syncline.RunPoll, "updated 1")
+	r.look(syncline.RunPoll)
+	s.put(9, "third", 21)
+	s.remove(2)
+	r.look(syncline.RunPoll, "updated 9")
+	r.look(syncline.RunSweep, "deleted 2")
+}

@@ -255,7 +255,7 @@ func (w *work) told(ctx context.Context, r *run) (*syncline.Batch, error) {
 		if known != nil {
 			known[f.key] = is
 		}
-		if !w.first && w.becomes(&e, is, was, before) {
+		if (before || !w.first) && w.becomes(&e, is, was, before) { // a first copy that was given up has brought it
 			events = append(events, e)
 		}
 	}
