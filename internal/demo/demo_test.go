@@ -179,6 +179,12 @@ func TestConfiguration(t *testing.T) {
 	if len(c.Systems) != 9 || len(c.Rules) < 8 {
 		t.Errorf("%d systems and %d rules, want 9 and at least 8", len(c.Systems), len(c.Rules))
 	}
+	if b := c.System(books); b == nil || b.Capture.Mode != config.ModePoll {
+		t.Errorf("the books are %+v, want them polled", b)
+	}
+	if !slices.ContainsFunc(c.Schedules, func(s *config.Schedule) bool { return s.ID == "nightly-check" && s.Enabled && s.Do.Verify != nil }) {
+		t.Errorf("no schedule compares the targets")
+	}
 	mine := append([]byte("# mine\n"), configuration...)
 	if err := os.WriteFile(path, mine, 0o600); err != nil {
 		t.Fatal(err)
