@@ -300,6 +300,34 @@ func testResetRun(t *testing.T, h Harness) {
 	}
 }
 
+// testKeylessRun: a run of a table without a key replaces what there is, whether or not whoever asks says so.
+func testKeylessRun(t *testing.T, h Harness) {
+	ctx, sys := deadline(t), h.New(t)
+	r := record(ctx, t, h, sys, 24)
+	app := newApplication(sys, 24, Loose, Item)
+	r.begin(ctx, h)
+	app.fill(t, 25)
+	r.catchUp(ctx, app)
+	run := syncline.Run{ID: "loose", Kind: syncline.RunFull, Entity: Loose}
+	r.start(run)
+	for n := 0; !r.runEnded(run.Kind, Loose, ""); n++ {
+		app.transaction(t)
+		r.next(ctx)
+		if n == 2 {
+			r.append()
+			r.crash(ctx)
+			r.start(run)
+		}
+	}
+	r.append()
+	r.catchUpTo(ctx, app, app.insert(Item))
+	r.wantStream(app)
+	r.wantRows(ctx, []string{Loose, Item})
+	if n := len(r.runRows(run.ID)); n == 0 {
+		t.Error("the run has no rows")
+	}
+}
+
 func testUnknownRun(t *testing.T, h Harness) {
 	ctx, sys := deadline(t), h.New(t)
 	r := record(ctx, t, h, sys, 23)

@@ -80,6 +80,7 @@ func Run(t *testing.T, h Harness) {
 	}
 	if h.Keyless {
 		t.Run("keyless stream", func(t *testing.T) { testKeyless(t, h) })
+		t.Run("keyless run", func(t *testing.T) { testKeylessRun(t, h) })
 	}
 	if h.Snapshot {
 		t.Run("snapshot and stream converge at every crash", func(t *testing.T) { testSnapshot(t, h) })

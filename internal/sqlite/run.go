@@ -191,7 +191,9 @@ func (s *Source) chunk(ctx context.Context, at int, p syncline.Pace) (b *synclin
 		b.Chunk.Last, b.Chunk.Reset = true, false
 	case l == nil || keyless && (r.Kind == syncline.RunKeys || r.Kind == syncline.RunFull && !r.Reset):
 		s.log.Warn("run cannot be done", "system", s.opt.Name, "run", r.ID, "entity", r.Entity)
-		b.Chunk.Last = true
+		if b.Chunk.Last = true; l == nil {
+			b.Chunk.Failed = syncline.Errorf(syncline.Rejected, "entity_unknown", "source %s has no entity %s any more", s.opt.Name, r.Entity).Error()
+		}
 	case r.Kind == syncline.RunKeys:
 		err = s.readKeys(ctx, b, r, l)
 		b.Chunk.Last = len(r.Keys) == 0
