@@ -3,6 +3,7 @@ package poll
 import (
 	"context"
 	"slices"
+	"strings"
 
 	"syncline"
 )
@@ -25,6 +26,10 @@ func (s *Source) table(ctx context.Context, e *Entity) (Table, error) {
 
 // fits says what keeps rows of the schema from being polled.
 func (s *Source) fits(e *Entity, sc *syncline.Schema) error {
+	if len(sc.Key) == 0 && len(e.Key) > 0 {
+		return syncline.Errorf(syncline.Fatal, "poll_keyless", "source %s: entity %s: what it is read from does not have all columns of the key (%s)", s.opt.Name, e.Name,
+			strings.Join(e.Key, ", ")).WithFix("correct capture.entities.%s.key", e.Name)
+	}
 	if len(sc.Key) == 0 {
 		return syncline.Errorf(syncline.Fatal, "poll_keyless", "source %s: entity %s has no key: records that are read again could not be told apart", s.opt.Name, e.Name).
 			WithFix("declare capture.entities.%s.key, or give the table a primary key", e.Name)

@@ -273,6 +273,9 @@ func testErrors(t *testing.T, h Harness) {
 		if code := syncline.CodeOf(err); code == "" || !strings.Contains(test.code, code) || syncline.ClassOf(err) != syncline.Fatal || syncline.FixOf(err) == "" {
 			t.Errorf("%s: %v (%s, fix %q), want %s", name, err, syncline.ClassOf(err), syncline.FixOf(err), test.code)
 		}
+		if len(test.entity.Key) > 0 && strings.Contains(err.Error(), "has no key") {
+			t.Errorf("%s: a key is declared, and the error says %q", name, err)
+		}
 	}
 	f := follow(t, db, item, poll.Entity{Name: "loose", Table: "loose", Key: []string{"id"}, Watermark: []string{"n"}, Compare: true})
 	f.open()
