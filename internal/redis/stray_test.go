@@ -1,6 +1,7 @@
 package redis
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"strconv"
@@ -40,7 +41,7 @@ func strayKeys(t *testing.T, target *Target, object string) string {
 func TestStraysAreWhatNoRouteHasWritten(t *testing.T) {
 	for _, format := range []Format{JSON, Hash} {
 		t.Run(string(format), func(t *testing.T) {
-			name := "stray" + string(format)
+			name := fmt.Sprintf("stray%s%d", format, instances.Add(1))
 			o := Options{Objects: map[string]Object{name: {Format: format}, name + ":old": {Format: format}, name + "[x]": {Format: format}}}
 			r := newRig(t, o)
 			c := client(t, server)
@@ -95,20 +96,21 @@ func TestStraysAreWhatNoRouteHasWritten(t *testing.T) {
 func TestStraysAmongManyKeys(t *testing.T) {
 	r := newRig(t, Options{})
 	c := client(t, server)
+	crowd := fmt.Sprintf("crowd%d", instances.Add(1))
 	var changes []syncline.Change
 	for i := range int64(3000) {
-		changes = append(changes, put("crowd", i, "n", 5))
+		changes = append(changes, put(crowd, i, "n", 5))
 	}
 	r.Write(changes...)
 	var want []string
 	for i := range 40 {
 		key := strconv.Itoa(9000 + i)
 		want = append(want, key+"+")
-		if err := c.Set(t.Context(), "crowd:"+key, `{"id": `+key+`}`, 0).Err(); err != nil {
+		if err := c.Set(t.Context(), crowd+":"+key, `{"id": `+key+`}`, 0).Err(); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if got := strayKeys(t, r.Target, "crowd"); got != strings.Join(want, " ") {
+	if got := strayKeys(t, r.Target, crowd); got != strings.Join(want, " ") {
 		t.Errorf("strays = %s", got)
 	}
 }
@@ -147,6 +149,32 @@ func TestPlaces(t *testing.T) {
 		}
 		if _, ok := ob.rowOf(pair, "p"); ok {
 			t.Errorf("%s: p is the place of a record", template)
+		}
+	}
+}
+
+// TestStraysUnderALongerPrefix are the other object's, also where the key of this one could be spelled so.
+func TestStraysUnderALongerPrefix(t *testing.T) {
+	named := &syncline.Schema{Entity: "named", Key: []int{0}, Columns: []syncline.Column{{Name: "id", Kind: syncline.KindText}}}
+	name := fmt.Sprintf("long%d", instances.Add(1))
+	r := newRig(t, Options{})
+	r.Write(put(name, 1, "a", 10), put(name+":old", 1, "b", 10))
+	for _, key := range []string{":new:7", ":old:7"} {
+		if err := client(t, server).Set(t.Context(), name+key, "x", 0).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for object, want := range map[string]string{name: "new:7", name + ":old": "7"} {
+		var got []string
+		err := r.Target.Strays(t.Context(), object, named, func(_ int, found []syncline.Stray) error {
+			for _, s := range found {
+				k, _ := s.Row.Key()
+				got = append(got, string(k))
+			}
+			return nil
+		})
+		if err != nil || strings.Join(got, " ") != want {
+			t.Errorf("strays of %s = %v, %v, want %s", object, got, err, want)
 		}
 	}
 }
