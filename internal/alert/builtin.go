@@ -20,7 +20,7 @@ func BuiltIn(lag time.Duration, diskFree float64) []Spec {
 		list[i].Enabled = true
 		switch list[i].Name {
 		case "lag":
-			list[i].When = "lag_seconds > " + strconv.FormatFloat(lag.Seconds(), 'f', -1, 64)
+			list[i].When = "lag_seconds > " + strconv.FormatFloat(lag.Seconds(), 'f', -1, 64) + " && !(paused > 0)" // what waits then is what its operator wants
 		case "log-disk":
 			list[i].When = "log_disk_free_ratio < " + strconv.FormatFloat(diskFree, 'f', -1, 64)
 		}

@@ -375,6 +375,15 @@ func TestBuiltInRules(t *testing.T) {
 		if len(w.told) != 1 || w.told[0].Rule != s.Name || w.told[0].Severity != s.Severity {
 			t.Errorf("%s: told %+v", s.Name, w.told)
 		}
+		if s.Name == "lag" { // of a route that is paused it is what its operator wants
+			w = newWorld(t, specs...)
+			for _, after := range []time.Duration{0, 2 * time.Minute} {
+				w.after(after, signal, Signal{Name: "paused", Labels: signal.Labels, Value: 1})
+			}
+			if len(w.told) > 0 {
+				t.Errorf("of a paused route %+v is told", w.told)
+			}
+		}
 		w = newWorld(t, specs...)
 		for name, fine := range bad {
 			if fine.Value = 0; name == "log-disk" {

@@ -35,6 +35,7 @@ var kinds = []Kind{
 	{"late_events", []string{"route"}, "those of them that are older than `health.late.after`"},
 	{"log_bytes", []string{"system"}, "bytes of the source's log"},
 	{"log_disk_free_ratio", nil, "share of the disk with the logs that is free, 0 to 1"},
+	{"paused", []string{"route"}, "1 while an operator holds the route back"},
 	{"schedule_failed", []string{"schedule"}, "runs of the schedule that failed since the last one that was done"},
 	{"schedule_missed", []string{"schedule"}, "occurrences of the schedule since the last run that was done for which none came"},
 	{"slot_at_risk", []string{"system"}, "1 where the source may take away the log that its slot holds"},

@@ -5,6 +5,7 @@ import (
 
 	"syncline/internal/alert"
 	"syncline/internal/health"
+	"syncline/internal/ops"
 )
 
 // healthSignals are how everything is: as a whole, by route and by source; how far routes are behind; and what has failed, by rule.
@@ -25,6 +26,7 @@ func (d *Daemon) healthSignals(ctx context.Context) ([]alert.Signal, error) {
 		of("health", "route", rt.ID, float64(rt.Level.Number()))
 		of("lag_events", "route", rt.ID, float64(rt.LagEvents))
 		of("lag_seconds", "route", rt.ID, rt.LagSeconds)
+		of("paused", "route", rt.ID, up(rt.State == ops.RoutePaused))
 		of("late_events", "route", rt.ID, float64(rt.Late))
 		if rt.Canary != nil {
 			of("canary_seconds", "route", rt.ID, *rt.Canary)

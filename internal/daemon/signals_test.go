@@ -76,7 +76,7 @@ rules:
 		return values
 	}
 	var got map[string]float64
-	want := map[string]float64{"breaker_open sales": 1, "lag_events sales": 3, "late_events sales": 3, "health sales": 1, "health ": 1}
+	want := map[string]float64{"breaker_open sales": 1, "lag_events sales": 3, "late_events sales": 3, "health sales": 1, "health ": 1, "paused sales": 0}
 	eventually(t, "the route's trouble is among the signals", func() bool {
 		got = read()
 		for name, value := range want {
