@@ -140,30 +140,23 @@ type found struct {
 // evaluate returns where the condition holds, by the text of the labels. It is evaluated for each set of labels that the named signals
 // have, but for those that another of the signals has more of: there, the one with fewer labels counts for all that have those, too.
 func (r *Rule) evaluate(signals []Signal) (map[string]found, error) {
-	var named []*Signal
+	g := gathering{by: make(map[string]map[string]float64), finer: make(map[string][]string)}
 	for i := range signals {
 		// What is no number is not known.
 		if v := signals[i].Value; slices.Contains(r.signals, signals[i].Name) && !math.IsNaN(v) && !math.IsInf(v, 0) {
-			named = append(named, &signals[i])
+			g.add(&signals[i])
 		}
 	}
+	g.compare()
 	holds := make(map[string]found)
 	looked := make(map[string]bool)
-	for _, s := range named {
+	for _, s := range g.signals {
 		id := LabelText(s.Labels)
-		if looked[id] || slices.ContainsFunc(named, func(o *Signal) bool {
-			return o.Name != s.Name && len(o.Labels) > len(s.Labels) && within(s.Labels, o.Labels)
-		}) {
+		if looked[id] || slices.ContainsFunc(g.finer[id], func(name string) bool { return name != s.Name }) {
 			continue
 		}
 		looked[id] = true
-		f := found{labels: s.Labels, values: make(map[string]float64)}
-		best := make(map[string]int) // how many labels the value has that was taken
-		for _, o := range named {
-			if n, taken := best[o.Name]; within(o.Labels, s.Labels) && (!taken || len(o.Labels) > n) {
-				f.values[o.Name], best[o.Name] = o.Value, len(o.Labels)
-			}
-		}
+		f := found{labels: s.Labels, values: g.values(s.Labels)}
 		yes, err := r.when.True(&expression.Input{After: f.row()})
 		if err != nil {
 			return nil, err
@@ -173,6 +166,69 @@ func (r *Rule) evaluate(signals []Signal) (map[string]found, error) {
 		}
 	}
 	return holds, nil
+}
+
+// gathering are the signals that a condition names. There may be thousands of them, with few different sets of label names: each is looked
+// for by the labels that it would have, and not among all.
+type gathering struct {
+	signals []*Signal
+	// by are the values by the text of the labels, then by name.
+	by map[string]map[string]float64
+	// shapes are the sets of label names, those of few names first.
+	shapes [][]string
+	// finer are the names of the signals that have these labels and others besides, by the text of the labels.
+	finer map[string][]string
+}
+
+func (g *gathering) add(s *Signal) {
+	g.signals = append(g.signals, s)
+	id := LabelText(s.Labels)
+	if g.by[id] == nil {
+		g.by[id] = make(map[string]float64)
+	}
+	if _, ok := g.by[id][s.Name]; !ok {
+		g.by[id][s.Name] = s.Value
+	}
+	names := slices.Sorted(maps.Keys(s.Labels))
+	if !slices.ContainsFunc(g.shapes, func(o []string) bool { return slices.Equal(o, names) }) {
+		g.shapes = append(g.shapes, names)
+	}
+}
+
+// compare finds out which labels are part of those of another signal.
+func (g *gathering) compare() {
+	slices.SortStableFunc(g.shapes, func(a, b []string) int { return len(a) - len(b) })
+	for _, s := range g.signals {
+		for _, shape := range g.shapes {
+			if id, ok := labelsOf(s.Labels, shape); ok && len(shape) < len(s.Labels) && !slices.Contains(g.finer[id], s.Name) {
+				g.finer[id] = append(g.finer[id], s.Name)
+			}
+		}
+	}
+}
+
+// values are those of the signals whose labels are among these; of one name the value that has the most of them.
+func (g *gathering) values(labels map[string]string) map[string]float64 {
+	values := make(map[string]float64)
+	for _, shape := range g.shapes {
+		if id, ok := labelsOf(labels, shape); ok {
+			maps.Copy(values, g.by[id])
+		}
+	}
+	return values
+}
+
+// labelsOf is the text of those of the labels that have these names; ok is false where one is missing.
+func labelsOf(labels map[string]string, names []string) (text string, ok bool) {
+	part := make(map[string]string, len(names))
+	for _, n := range names {
+		v, ok := labels[n]
+		if !ok {
+			return "", false
+		}
+		part[n] = v
+	}
+	return LabelText(part), true
 }
 
 func (f *found) row() []syncline.Value {

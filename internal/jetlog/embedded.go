@@ -153,10 +153,13 @@ func (e *embedded) InProcessConn() (net.Conn, error) {
 // room returns an error where a write of n bytes could fill the disk.
 func (e *embedded) room(n int) error {
 	free, err := e.free()
-	if err == nil && free < int64(n) {
-		err = diskError("append to log", fmt.Errorf("%d bytes are free beside the reserve, %d are needed", free, n))
+	switch {
+	case err != nil || free >= int64(n):
+		return err
+	case free < 0:
+		return diskError("append to log", fmt.Errorf("%d bytes of the reserve are in use, and %d more are needed", -free, n))
 	}
-	return err
+	return diskError("append to log", fmt.Errorf("%d bytes are free beside the reserve, %d are needed", free, n))
 }
 
 // free returns the bytes that logs may still take on the disk, without the reserve; below 0 where that is in use.
