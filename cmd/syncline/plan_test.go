@@ -106,7 +106,7 @@ route copy begins
     report/copy is made if it is missing
 route cheap restarts
     its cursor is kept, at N
-    its target holds records of both versions of the rules until ` + "`syncline sync`" + `
+    its target holds records of both versions of the rules until ` + "`syncline sync`, or until `syncline verify`" + ` finds all equal
 1 route not touched
 `
 	if diff := cmp.Diff(want, cursorAt.ReplaceAllString(out, "at N")); diff != "" {
