@@ -23,13 +23,24 @@ import (
 // patience is how long anything may take that a test waits for.
 const patience = 60 * time.Second
 
+// programDir is where the program is built.
+var programDir string
+
+func TestMain(m *testing.M) { os.Exit(runTests(m)) }
+
+func runTests(m *testing.M) int {
+	var err error
+	if programDir, err = os.MkdirTemp("", "syncline-bin-"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(programDir) //nolint:errcheck // a temporary directory
+	return m.Run()
+}
+
 // binary is the program with failpoints, built once.
 var binary = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "syncline-bin-")
-	if err != nil {
-		return "", err
-	}
-	path := filepath.Join(dir, "syncline")
+	path := filepath.Join(programDir, "syncline")
 	cmd := exec.Command("go", "build", "-tags", "failpoint", "-o", path, ".")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
