@@ -1,8 +1,11 @@
 package ops
 
-import "time"
+import (
+	"strings"
+	"time"
+)
 
-// Seconds writes a number of seconds for people: "46ms", "1.3s", "-" for none.
+// Seconds writes a number of seconds for people: "46ms", "1.3s", "2m57s", "4h", "-" for none.
 func Seconds(seconds float64) string {
 	d := time.Duration(seconds * float64(time.Second))
 	switch {
@@ -12,6 +15,15 @@ func Seconds(seconds float64) string {
 		return d.Round(100 * time.Microsecond).String()
 	case d < time.Second:
 		return d.Round(time.Millisecond).String()
+	case d < time.Minute-50*time.Millisecond:
+		return d.Round(100 * time.Millisecond).String()
 	}
-	return d.Round(100 * time.Millisecond).String()
+	text := d.Round(time.Second).String()
+	if strings.HasSuffix(text, "m0s") {
+		text = strings.TrimSuffix(text, "0s")
+	}
+	if strings.HasSuffix(text, "h0m") {
+		text = strings.TrimSuffix(text, "0m")
+	}
+	return text
 }
