@@ -22,7 +22,7 @@ func classify(err error, doing string) error {
 	}
 	var answer redis.Error
 	if !errors.As(err, &answer) {
-		return syncline.Errorf(syncline.Transient, "redis_unreachable", "%s: %w", doing, err)
+		return syncline.Errorf(syncline.Transient, "redis_unreachable", "%s: %w", doing, err).WithFix("bring the server back, or correct the url of the system")
 	}
 	is := func(prefix string) bool { return redis.HasErrorPrefix(err, prefix) }
 	switch {

@@ -99,5 +99,5 @@ func networkError(host string, err error) *syncline.Error {
 	if errors.As(err, &timeout) && timeout.Timeout() {
 		return syncline.Errorf(syncline.Transient, "endpoint_timeout", "%s did not answer in time", host)
 	}
-	return syncline.Errorf(syncline.Transient, "endpoint_unreachable", "reach %s: %w", host, err)
+	return syncline.Errorf(syncline.Transient, "endpoint_unreachable", "reach %s: %w", host, err).WithFix("bring the endpoint back, or correct the url")
 }
