@@ -72,7 +72,7 @@ func (a *assessment) source(s *Source) {
 	switch {
 	case s.Stopped:
 		say(Recommendation{Level: Critical, Kind: "source_stopped", Error: s.ErrorCode, Class: s.ErrorClass,
-			Text:    fmt.Sprintf("source %s has stopped (%s): nothing of it is captured. %s", s.Name, s.ErrorCode, told(s.ErrorText, s.ErrorFix)),
+			Text:    fmt.Sprintf("source %s has stopped (%s): nothing of it is captured: %s", s.Name, s.ErrorCode, told(s.ErrorCode, s.ErrorText, s.ErrorFix)),
 			Command: named(s.ErrorFix, "syncline resume --system "+s.Name)})
 	case s.Degraded:
 		say(Recommendation{Level: lasting(age, a.th), Kind: "source_degraded", Error: s.ErrorCode, Class: s.ErrorClass,
@@ -129,7 +129,7 @@ func (a *assessment) route(r *Route) {
 	case r.Stopped:
 		one.Breaker = BreakerOpen
 		say(Recommendation{Level: Critical, Kind: "route_stopped", Error: r.ErrorCode, Class: r.ErrorClass,
-			Text:    fmt.Sprintf("route %s has stopped (%s): nothing reaches %s. %s", r.ID, r.ErrorCode, r.Target, told(r.ErrorText, r.ErrorFix)),
+			Text:    fmt.Sprintf("route %s has stopped (%s): nothing reaches %s: %s", r.ID, r.ErrorCode, r.Target, told(r.ErrorCode, r.ErrorText, r.ErrorFix)),
 			Command: named(r.ErrorFix, "syncline resume "+r.ID)})
 	case r.Degraded:
 		one.Breaker = BreakerOpen

@@ -376,3 +376,13 @@ func TestCommandsOfErrors(t *testing.T) {
 		}
 	}
 }
+
+// TestErrorsAreToldOnce: a code that was said already is not said again, and the way out is told from what is wrong.
+func TestErrorsAreToldOnce(t *testing.T) {
+	if got, want := told("slot_missing", "slot_missing: the slot is gone", "make a new one"), "the slot is gone; fix: make a new one"; got != want {
+		t.Errorf("told = %q, want %q", got, want)
+	}
+	if got, want := differing(1, "r", "dw"), "1 record of rule r differs at dw, by its last verification"; got != want {
+		t.Errorf("differing = %q, want %q", got, want)
+	}
+}

@@ -80,17 +80,24 @@ func (a *assessment) merged(status string) []Waiting {
 func (a *assessment) others() {
 	for _, d := range a.in.Differing {
 		a.say(Recommendation{Level: Warning, Kind: "differences", Rule: d.Rule, Target: d.Target, Count: d.Records,
-			Text:    fmt.Sprintf("%d records of rule %s differ at %s, by its last verification", d.Records, d.Rule, d.Target),
+			Text:    differing(d.Records, d.Rule, d.Target),
 			Command: "syncline verify --repair " + d.Rule})
 	}
 	for _, s := range a.in.Schedules {
 		one := Recommendation{Level: Warning, Kind: "schedule_failed", Schedule: s.ID, Count: s.Failed, Command: "syncline schedules history " + s.ID,
 			Text: fmt.Sprintf("schedule %s: its last run failed, %d in a row", s.ID, s.Failed)}
 		if s.Failed == 0 {
-			one.Kind, one.Count, one.Text = "schedule_missed", s.Missed, fmt.Sprintf("schedule %s: %d runs did not come when they were due", s.ID, s.Missed)
+			one.Kind, one.Count, one.Text = "schedule_missed", s.Missed, fmt.Sprintf("schedule %s: %d of its runs did not come when due", s.ID, s.Missed)
 		}
 		a.say(one)
 	}
+}
+
+func differing(records int64, rule, target string) string {
+	if records == 1 {
+		return fmt.Sprintf("1 record of rule %s differs at %s, by its last verification", rule, target)
+	}
+	return fmt.Sprintf("%d records of rule %s differ at %s, by its last verification", records, rule, target)
 }
 
 // slow recommends something about routes whose batches take long.
@@ -147,12 +154,13 @@ func (r *Risk) Lost() bool {
 	return r.Slot != "" && (r.SlotState == string(syncline.SlotMissing) || r.SlotState == string(syncline.SlotLost))
 }
 
-// told is an error with the way out of it.
-func told(text, fix string) string {
+// told is an error, whose code has been said, with the way out of it.
+func told(code, text, fix string) string {
+	text = strings.TrimPrefix(text, code+": ")
 	if fix == "" {
 		return text
 	}
-	return text + ". " + fix
+	return text + "; fix: " + fix
 }
 
 // named is the command that the way out names, else another one.
