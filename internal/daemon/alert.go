@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -142,7 +143,7 @@ func (d *Daemon) stepAlerts(ctx context.Context, known saved, now time.Time) err
 func (d *Daemon) logMessage(m *alert.Message) {
 	about := make([]string, len(m.Alerts))
 	for i := range m.Alerts {
-		about[i] = alert.LabelText(m.Alerts[i].Labels)
+		about[i] = cmp.Or(alert.LabelText(m.Alerts[i].Labels), "the whole")
 	}
 	args := []any{"alert", m.Rule, "severity", m.Severity, "about", about, "firing", m.Firing, "channels", m.Channels}
 	switch m.What {

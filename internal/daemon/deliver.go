@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"strings"
 	"sync"
 	"time"
 
@@ -213,7 +214,7 @@ func (d *Daemon) noteDelivery(name string, done *state.Delivery, err error) {
 	case err != nil:
 		st.err = err
 	case done.Error != "":
-		st.err = syncline.Errorf(syncline.Transient, done.Code, "%s", done.Error)
+		st.err = syncline.Errorf(syncline.Transient, done.Code, "%s", strings.TrimPrefix(done.Error, done.Code+": "))
 	}
 	if done.Status != state.DeliveryWaiting {
 		st.waiting = max(st.waiting-1, 0)

@@ -3,6 +3,7 @@ package daemon
 import (
 	"net/http"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -127,5 +128,19 @@ func TestAStoreThatFailsHoldsDeliveryUp(t *testing.T) {
 				t.Errorf("the channel got %q, warnings %q", got, d.deliveryWarnings())
 			}
 		})
+	}
+}
+
+// TestAChannelsErrorNamesItsCodeOnce: also where it was read from the state store after a restart.
+func TestAChannelsErrorNamesItsCodeOnce(t *testing.T) {
+	dir := t.TempDir()
+	customersToTell(t, dir)
+	d := open(t, alertConfig(t, dir, true, `
+  hook: {type: webhook, url: "http://127.0.0.1:9/", secret: "${ALERT_SECRET}", allow_private: true}
+`))
+	defer closeDaemon(t, d)
+	d.noteDelivery("hook", &state.Delivery{Status: state.DeliveryWaiting, Code: "endpoint_unreachable", Error: "endpoint_unreachable: reach it"}, nil)
+	if list := d.deliveryWarnings(); len(list) != 1 || strings.Count(list[0], "endpoint_unreachable") != 1 {
+		t.Errorf("warnings = %q", list)
 	}
 }
