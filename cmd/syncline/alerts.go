@@ -27,6 +27,10 @@ func alertsCommand(g *globals) *cobra.Command {
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return show(g, cmd, (*ops.Client).Alerts, func(w *tabwriter.Writer, list []ops.ActiveAlert) {
+				if len(list) == 0 {
+					row(w, "no alerts fire")
+					return
+				}
 				row(w, "STATE\tSEVERITY\tALERT\tABOUT\tVALUES\tSINCE\tTOLD")
 				for i := range list {
 					a := &list[i]
@@ -267,9 +271,9 @@ func alertTestCommand(g *globals) *cobra.Command {
 					row(w, "%s: delivered in %s: %s", t.Channel, ops.Seconds(t.Seconds), t.Answer)
 					return
 				}
-				row(w, "%s: not delivered: %s: %s", t.Channel, t.Error.Code, t.Error.Text)
+				row(w, "%s: not delivered: %s", t.Channel, t.Error.Text)
 				if t.Error.Fix != "" {
-					row(w, "→ %s", t.Error.Fix)
+					row(w, "  fix: %s", t.Error.Fix)
 				}
 			})
 			if err == nil && !t.Delivered {

@@ -25,6 +25,10 @@ func conflictsCommand(g *globals) *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			conflicts := func(c *ops.Client, ctx context.Context) ([]ops.Conflict, error) { return c.Conflicts(ctx, q) }
 			return show(g, cmd, conflicts, func(w *tabwriter.Writer, found []ops.Conflict) {
+				if len(found) == 0 {
+					row(w, "no conflicts")
+					return
+				}
 				row(w, "CONFLICT\tRULE\tKEY\tFIELDS\tDETECTOR\tACTION\tSINCE")
 				for i := range found {
 					c := &found[i]

@@ -66,8 +66,8 @@ func printHealth(w *tabwriter.Writer, r *health.Report) {
 	row(w, "failed\t%d\t%s", r.Tasks.Failed, rate(r.Failure))
 	row(w, "conflict\t%d\t%s", r.Tasks.Conflict, rate(r.Conflict))
 	row(w, "mean execution\t%s", seconds(r.MeanExecution))
-	row(w, "waiting now\t%d\t%d failed, %d in conflict, %d retrying, %d held, %d reading, of %d records", waits(&r.Waiting), r.Waiting.Failed, r.Waiting.Conflict,
-		r.Waiting.Retrying, r.Waiting.Held, r.Waiting.Reading, r.Waiting.Keys)
+	row(w, "waiting now\t%d\t%d failed, %d in conflict, %d retrying, %d held, %d reading, of %s", waits(&r.Waiting), r.Waiting.Failed, r.Waiting.Conflict,
+		r.Waiting.Retrying, r.Waiting.Held, r.Waiting.Reading, count(int(r.Waiting.Keys), "record"))
 	row(w, "late events\t%d\tolder than %s", r.Lag.Late, ops.Seconds(r.Lag.LateAfter))
 	if r.DiskFree != nil {
 		row(w, "log disk free\t%s", rate(r.DiskFree))
@@ -135,11 +135,19 @@ func printLag(w *tabwriter.Writer, r *health.LagReport) {
 		row(w, "no route is behind")
 		return
 	}
-	row(w, "%d of %d routes are behind, by %d events; the oldest is %s old, the mean %s", t.Routes, len(r.Routes), t.Events, ops.Seconds(t.MaxSeconds),
-		ops.Seconds(t.MeanSeconds))
+	row(w, "%s behind, by %s; the oldest is %s old, the mean over all routes %s", are(int(t.Routes), fmt.Sprintf("%d of %s", t.Routes, count(len(r.Routes), "route"))),
+		count(int(t.Events), "event"), ops.Seconds(t.MaxSeconds), ops.Seconds(t.MeanSeconds))
 	alert := ""
 	if t.Alert {
 		alert = ": more than health.late.tasks allows"
 	}
-	row(w, "%d events are older than %s%s", t.Late, ops.Seconds(t.LateAfter), alert)
+	row(w, "%s older than %s%s", are(int(t.Late), count(int(t.Late), "event")), ops.Seconds(t.LateAfter), alert)
+}
+
+// are is what is of so many things, with the verb.
+func are(n int, what string) string {
+	if n == 1 {
+		return what + " is"
+	}
+	return what + " are"
 }

@@ -8,6 +8,8 @@ import (
 
 	"syncline"
 	"syncline/internal/health"
+	"syncline/internal/ops"
+	"syncline/internal/state"
 )
 
 // sickness has one of everything that a report can find.
@@ -91,5 +93,35 @@ func TestHealthForPeople(t *testing.T) {
 	}
 	if strings.Contains(text, "NaN") || !strings.HasPrefix(text, "CRITICAL") {
 		t.Errorf("health:\n%s", text)
+	}
+}
+
+// TestLagInOneSentence: numbers agree with their nouns and verbs.
+func TestLagInOneSentence(t *testing.T) {
+	r := health.LagReport{Routes: make([]health.RouteLag, 4)}
+	r.Total = health.LagTotal{Routes: 1, Events: 1, MaxSeconds: 130, MeanSeconds: 32.5, LateAfter: 300, Late: 1}
+	var out strings.Builder
+	w := tabwriter.NewWriter(&out, 0, 0, 2, ' ', 0)
+	printLag(w, &r)
+	r.Total.Routes, r.Total.Events, r.Total.Late = 2, 7, 0
+	printLag(w, &r)
+	if err := w.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"1 of 4 routes is behind, by 1 event; the oldest is 2m10s old, the mean over all routes 32.5s\n1 event is older than 5m\n",
+		"2 of 4 routes are behind, by 7 events; the oldest is 2m10s old, the mean over all routes 32.5s\n0 events are older than 5m\n"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("no %q in\n%s", want, out.String())
+		}
+	}
+}
+
+// TestWayOutOfATask: a task that waits for a person names the commands that end that, with its id; no other task does.
+func TestWayOutOfATask(t *testing.T) {
+	for status, want := range map[state.TaskStatus]string{state.TaskFailed: "`syncline tasks retry r:crm:8.1`", state.TaskConflict: "`syncline conflicts show r:crm:8.1`",
+		state.TaskPending: "", state.TaskCompleted: ""} {
+		if got := taskFix(&ops.Task{ID: "r:crm:8.1", Status: status}); (want == "") != (got == "") || !strings.Contains(got, want) {
+			t.Errorf("the way out of a task that is %s: %q, want %q", status, got, want)
+		}
 	}
 }

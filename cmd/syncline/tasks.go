@@ -26,6 +26,10 @@ func tasksCommand(g *globals) *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			tasks := func(c *ops.Client, ctx context.Context) (ops.List[ops.Task], error) { return c.TaskPages(ctx, q) }
 			return show(g, cmd, tasks, func(w *tabwriter.Writer, page ops.List[ops.Task]) {
+				if len(page.Items) == 0 && page.Next == "" {
+					row(w, "no tasks")
+					return
+				}
 				row(w, "TASK\tSTATUS\tKEY\tATTEMPTS\tCODE\tERROR")
 				for i := range page.Items {
 					t := &page.Items[i]
@@ -81,6 +85,9 @@ func taskShowCommand(g *globals) *cobra.Command {
 				}
 				row(w, "code%s\t%s", over, t.Code)
 				row(w, "error%s\t%s", over, withoutCode(&t))
+				if fix := taskFix(&t); fix != "" {
+					row(w, "fix\t%s", fix)
+				}
 				if t.Record != nil {
 					row(w, "operation\t%s", t.Record.Op)
 					if t.Record.Size > 0 {
@@ -96,6 +103,18 @@ func taskShowCommand(g *globals) *cobra.Command {
 			})
 		},
 	}
+}
+
+// taskFix is the way out for a task that waits for a person; "" = it waits for none.
+func taskFix(t *ops.Task) string {
+	switch t.Status {
+	case state.TaskFailed:
+		return fmt.Sprintf("mend the cause, then `syncline tasks retry %s`; or correct the record with `syncline tasks edit %s --record FILE --reason TEXT`; "+
+			"or give it up with `syncline tasks cancel %s --reason TEXT`", t.ID, t.ID, t.ID)
+	case state.TaskConflict:
+		return fmt.Sprintf("`syncline conflicts show %s`", t.ID)
+	}
+	return ""
 }
 
 // withoutCode is the task's error without the code that stands beside it.

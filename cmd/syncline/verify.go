@@ -52,7 +52,13 @@ func verifyCommand(g *globals) *cobra.Command {
 					return err
 				}
 			}
-			if err := g.print(cmd, v, func(w *tabwriter.Writer) { printVerification(w, &v) }); err != nil {
+			var found []ops.Difference
+			if v.Differences > 0 {
+				if found, err = client.Differences(cmd.Context(), v.ID, explained); err != nil {
+					return err
+				}
+			}
+			if err := g.print(cmd, v, func(w *tabwriter.Writer) { printVerification(w, &v, found) }); err != nil {
 				return err
 			}
 			return verdictOf(&v)
@@ -85,7 +91,7 @@ func verifyListCommand(g *globals) *cobra.Command {
 				row(w, "VERIFICATION\tBEGUN\tMODE\tSTATUS\tRECORDS\tDIFFERENCES\tREPAIRED")
 				for i := range list {
 					v := &list[i]
-					row(w, "%s\t%s\t%s\t%s\t%d\t%d\t%d", v.ID, v.Created.Local().Format(time.DateTime), v.Mode, v.Status, v.Total.Source, v.Differences, v.Total.Repaired)
+					row(w, "%s\t%s\t%s\t%s\t%d\t%d\t%d", v.ID, instant(v.Created), v.Mode, v.Status, v.Total.Source, v.Differences, v.Total.Repaired)
 				}
 			})
 		},
@@ -118,7 +124,7 @@ func verifyShowCommand(g *globals) *cobra.Command {
 				Found            []ops.Difference `json:"found"`
 			}{v, found}
 			err = g.print(cmd, shown, func(w *tabwriter.Writer) {
-				printVerification(w, &v)
+				printVerification(w, &v, found)
 				if len(found) > 0 {
 					row(w, "")
 					row(w, "RULE\tKEY\tIS\tFIELDS\tSTATE")
@@ -203,7 +209,10 @@ func progressLine(v *ops.Verification) string {
 	return fmt.Sprintf("[%d/%d]", done, len(v.Parts))
 }
 
-func printVerification(w *tabwriter.Writer, v *ops.Verification) {
+// explained is among how many of the records that differ one is looked for that can be explained.
+const explained = 100
+
+func printVerification(w *tabwriter.Writer, v *ops.Verification, found []ops.Difference) {
 	row(w, "RULE\tTARGET\tRECORDS\tEQUAL\tMISSING\tEXTRA\tDIFFERENT\tREPAIRED\tPARKED\tHELD\tCONFLICT\tPOLICY\tUNSETTLED\tSTATE")
 	for i := range v.Parts {
 		p := &v.Parts[i]
@@ -213,7 +222,7 @@ func printVerification(w *tabwriter.Writer, v *ops.Verification) {
 	for i := range v.Parts {
 		p := &v.Parts[i]
 		for _, s := range p.Samples {
-			row(w, "    %s/%s %s %s", p.Object, s.Key, s.Kind, strings.Join(s.Fields, ", "))
+			row(w, "    %s", strings.TrimRight(fmt.Sprintf("%s/%s %s %s", p.Object, s.Key, s.Kind, strings.Join(s.Fields, ", ")), " "))
 		}
 		for _, n := range p.Notes {
 			row(w, "    %s: %s", p.Rule, n)
@@ -233,16 +242,59 @@ func printVerification(w *tabwriter.Writer, v *ops.Verification) {
 	case v.Status == state.VerificationRunning:
 		row(w, "%s is under way: see `syncline verify show %s`", v.ID, v.ID)
 	case v.Differences > 0:
-		row(w, "%s: %d records differ%s; their values: `syncline explain SYSTEM/ENTITY/KEY`", v.ID, v.Differences, repaired)
+		verb := "differ"
+		if v.Differences == 1 {
+			verb = "differs"
+		}
+		row(w, "%s: %s %s%s", v.ID, count(int(v.Differences), "record"), verb, repaired)
+		if command := explanation(v, found); command != "" {
+			row(w, "  the values: `%s`", command)
+		}
+		if command := repairing(v); command != "" {
+			row(w, "  to repair: `%s`", command)
+		}
 	case v.Status != state.VerificationDone:
 		row(w, "%s: %s; no differences in what was compared%s", v.ID, v.Status, repaired)
 	case nothingCompared(v):
 		row(w, "%s: nothing could be compared", v.ID)
 	case v.Total.Unsettled > 0:
-		row(w, "%s: no differences%s; of %d records it could not be told", v.ID, repaired, v.Total.Unsettled)
+		row(w, "%s: no differences%s; of %s it could not be told", v.ID, repaired, count(int(v.Total.Unsettled), "record"))
 	default:
 		row(w, "%s: %s, no differences%s", v.ID, v.Status, repaired)
 	}
+}
+
+// explanation shows the values of the first record that differs whose entity and key at the source are known, and can be pasted; "" = of none.
+func explanation(v *ops.Verification, found []ops.Difference) string {
+	entities := make(map[string][]string)
+	for i := range v.Parts {
+		entities[v.Parts[i].Rule] = append(entities[v.Parts[i].Rule], v.Parts[i].Entity)
+	}
+	for _, d := range found {
+		if of := entities[d.Rule]; d.State == "found" && d.Source != "" && len(of) == 1 && !strings.ContainsFunc(d.Source, special) {
+			return fmt.Sprintf("syncline explain %s/%s", of[0], d.Source)
+		}
+	}
+	return ""
+}
+
+// special reports whether a shell could take the character for something else than itself.
+func special(c rune) bool {
+	return (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && !strings.ContainsRune("%,._:@+-", c)
+}
+
+// repairing repairs the rules whose records differ; "" = this verification was to repair them itself, or is of some keys only.
+func repairing(v *ops.Verification) string {
+	if v.Repair != string(verify.RepairOff) || v.Mode == string(verify.Named) {
+		return ""
+	}
+	var rules []string
+	for i := range v.Parts {
+		if p := &v.Parts[i]; p.Differences() > 0 && !slices.Contains(rules, p.Rule) {
+			rules = append(rules, p.Rule)
+		}
+	}
+	return "syncline verify --repair " + strings.Join(rules, " ")
 }
 
 // verdictOf is the exit code of what was found.

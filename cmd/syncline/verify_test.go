@@ -42,7 +42,7 @@ func TestVerdicts(t *testing.T) {
 		{"nothing to compare", ops.Verification{Status: state.VerificationDone, Parts: []verify.Part{skipped}}, exitFailed, "v: nothing could be compared"},
 		{"unsettled", ops.Verification{Status: state.VerificationDone, Total: verify.Tally{Unsettled: 3}}, exitFailed, "of 3 records it could not be told"},
 		{"repaired", ops.Verification{Status: state.VerificationDone, Total: verify.Tally{Different: 3, Repaired: 3}}, exitOK, "v: done, no differences, 3 repaired\n"},
-		{"partly repaired", ops.Verification{Status: state.VerificationDone, Differences: 1, Total: verify.Tally{Missing: 3, Repaired: 2}}, exitDiffers, "v: 1 records differ, 2 repaired;"},
+		{"partly repaired", ops.Verification{Status: state.VerificationDone, Differences: 1, Total: verify.Tally{Missing: 3, Repaired: 2}}, exitDiffers, "v: 1 record differs, 2 repaired"},
 		{"under way", ops.Verification{Status: state.VerificationRunning}, exitOK, "v is under way"},
 	} {
 		test.of.ID = "v"
@@ -52,9 +52,37 @@ func TestVerdicts(t *testing.T) {
 		}
 		var out strings.Builder
 		w := tabwriter.NewWriter(&out, 0, 0, 2, ' ', 0)
-		printVerification(w, &test.of)
+		printVerification(w, &test.of, nil)
 		if err := w.Flush(); err != nil || code != test.code || !strings.Contains(out.String(), test.says) {
 			t.Errorf("%s: exit code %d, want %d, %q in\n%s", test.name, code, test.code, test.says, out.String())
+		}
+	}
+}
+
+// TestWhatIsSaidOfDifferencesCanBePasted: the commands name a record and the rules that there are, and none stands where none would work.
+func TestWhatIsSaidOfDifferencesCanBePasted(t *testing.T) {
+	found := []ops.Difference{
+		{Rule: "price", Key: "Z", Kind: "extra", State: "found"}, {Rule: "customer", Source: "10", State: "repaired"},
+		{Rule: "customer", Source: "x$(y)", State: "found"}, {Rule: "customer", Source: "12", State: "found"},
+	}
+	tell := func(v ops.Verification) string {
+		v.Parts = []verify.Part{{Rule: "customer", Entity: "crm/customer", Tally: verify.Tally{Missing: 2}, Samples: []verify.Sample{{Key: "12", Kind: "missing"}}}, {Rule: "price", Entity: "till/price", Tally: verify.Tally{Extra: 1}}, {Rule: "order"}}
+		v.Status, v.Differences = state.VerificationDone, 3
+		var out strings.Builder
+		w := tabwriter.NewWriter(&out, 0, 0, 2, ' ', 0)
+		printVerification(w, &v, found)
+		_ = w.Flush()
+		return out.String()
+	}
+	full := tell(ops.Verification{Mode: "full", Repair: "off"})
+	for _, want := range []string{"`syncline explain crm/customer/12`\n", "`syncline verify --repair customer price`\n", "/12 missing\n"} {
+		if !strings.Contains(full, want) {
+			t.Errorf("%q is missing in\n%s", want, full)
+		}
+	}
+	for _, v := range []ops.Verification{{Mode: "full", Repair: "auto"}, {Mode: "keys", Repair: "off"}} {
+		if got := tell(v); strings.Contains(got, "--repair") {
+			t.Errorf("a repair is named for mode %s, repair %s:\n%s", v.Mode, v.Repair, got)
 		}
 	}
 }
