@@ -135,7 +135,7 @@ func printLag(w *tabwriter.Writer, r *health.LagReport) {
 		row(w, "no route is behind")
 		return
 	}
-	row(w, "%s behind, by %s; the oldest is %s old, the mean over all routes %s", are(int(t.Routes), fmt.Sprintf("%d of %s", t.Routes, count(len(r.Routes), "route"))),
+	row(w, "%s behind, by %s; the oldest is %s old, the mean over all routes %s", are(t.Routes, fmt.Sprintf("%d of %s", t.Routes, count(len(r.Routes), "route"))),
 		count(int(t.Events), "event"), ops.Seconds(t.MaxSeconds), ops.Seconds(t.MeanSeconds))
 	alert := ""
 	if t.Alert {
