@@ -12,9 +12,6 @@ import (
 
 // testLate: transactions take their watermark and commit several polls later, behind others that took higher ones. The overlap is none.
 func testLate(t *testing.T, h Harness) {
-	if h.Begin == nil {
-		t.Skip("its writers wait for each other")
-	}
 	e := item
 	e.Overlap = &poll.Overlap{}
 	f := begun(t, h, e, insert(1, "a", 1))
