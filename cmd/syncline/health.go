@@ -66,8 +66,12 @@ func printHealth(w *tabwriter.Writer, r *health.Report) {
 	row(w, "failed\t%d\t%s", r.Tasks.Failed, rate(r.Failure))
 	row(w, "conflict\t%d\t%s", r.Tasks.Conflict, rate(r.Conflict))
 	row(w, "mean execution\t%s", seconds(r.MeanExecution))
-	row(w, "waiting now\t%d\t%d failed, %d in conflict, %d retrying, %d held, %d reading, of %s", waits(&r.Waiting), r.Waiting.Failed, r.Waiting.Conflict,
-		r.Waiting.Retrying, r.Waiting.Held, r.Waiting.Reading, count(int(r.Waiting.Keys), "record"))
+	of := "" // a route that has not begun, or has stopped, does not know its keys
+	if r.Waiting.Keys > 0 {
+		of = ", of " + count(int(r.Waiting.Keys), "record")
+	}
+	row(w, "waiting now\t%d\t%d failed, %d in conflict, %d retrying, %d held, %d reading%s", waits(&r.Waiting), r.Waiting.Failed, r.Waiting.Conflict,
+		r.Waiting.Retrying, r.Waiting.Held, r.Waiting.Reading, of)
 	row(w, "late events\t%d\tolder than %s", r.Lag.Late, ops.Seconds(r.Lag.LateAfter))
 	if r.DiskFree != nil {
 		row(w, "log disk free\t%s", rate(r.DiskFree))

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -48,6 +49,8 @@ func (a *assessment) say(r Recommendation) {
 	a.report.Level = a.report.Level.Worse(r.Level)
 }
 
+func (a *assessment) note(text string) { a.report.Notes = append(a.report.Notes, text) }
+
 func (a *assessment) rates() {
 	if level := a.in.Tasks.level(a.th); level != Healthy {
 		a.say(Recommendation{Level: level, Kind: "rates", Count: a.in.Tasks.Failed + a.in.Tasks.Conflict,
@@ -76,8 +79,9 @@ func (a *assessment) source(s *Source) {
 			Command: named(s.ErrorFix, "syncline resume --system "+s.Name)})
 	case s.Degraded:
 		say(Recommendation{Level: lasting(age, a.th), Kind: "source_degraded", Error: s.ErrorCode, Class: s.ErrorClass,
-			Text:    fmt.Sprintf("source %s does not answer (%s) since %s; it is tried again", s.Name, s.ErrorCode, s.Since.UTC().Format(time.RFC3339)),
-			Command: "syncline status"})
+			Text: fmt.Sprintf("source %s does not answer (%s) since %s; it is tried again, and at once when it is resumed: %s", s.Name, s.ErrorCode,
+				s.Since.UTC().Format(time.RFC3339), told(s.ErrorCode, s.ErrorText, s.ErrorFix)),
+			Command: named(s.ErrorFix, "syncline resume --system "+s.Name)})
 	case s.Starting && age >= a.th.Silent:
 		say(Recommendation{Level: Critical, Kind: "source_silent",
 			Text:    fmt.Sprintf("source %s has been starting for %s: its system lets it connect, or does not, and says no more; or a transaction there has been open since", s.Name, round(age)),
@@ -89,6 +93,9 @@ func (a *assessment) source(s *Source) {
 	}
 	if s.Risk != nil {
 		for _, r := range s.Risk.recommend() {
+			if s.Stopped && s.Risk.Lost() { // that is why it has stopped, or will be: there is one way out
+				r.Command = named(s.ErrorFix, "syncline resume --system "+s.Name)
+			}
 			say(r)
 		}
 	}
@@ -134,22 +141,23 @@ func (a *assessment) route(r *Route) {
 	case r.Degraded:
 		one.Breaker = BreakerOpen
 		say(Recommendation{Level: lasting(age, a.th), Kind: "route_degraded", Error: r.ErrorCode, Class: r.ErrorClass,
-			Text:    fmt.Sprintf("route %s waits for %s (%s) since %s", r.ID, r.Target, r.ErrorCode, r.Since.UTC().Format(time.RFC3339)),
-			Command: "syncline routes"})
+			Text: fmt.Sprintf("route %s waits for %s (%s) since %s; it tries on, and at once when it is resumed: %s", r.ID, r.Target, r.ErrorCode,
+				r.Since.UTC().Format(time.RFC3339), told(r.ErrorCode, r.ErrorText, r.ErrorFix)),
+			Command: named(r.ErrorFix, "syncline resume "+r.ID)})
 	case r.Still >= a.th.Stalled && r.Lag.Events == 0:
 		say(Recommendation{Level: Critical, Kind: "route_stalled",
 			Text:    fmt.Sprintf("route %s has been starting for %s: %s lets it connect, or does not, and says no more", r.ID, round(r.Still), r.Target),
 			Command: "syncline routes"})
 	case r.Still >= a.th.Stalled:
 		say(Recommendation{Level: Critical, Kind: "route_stalled",
-			Text:    fmt.Sprintf("route %s has applied nothing for %s although %d events wait", r.ID, round(r.Still), r.Lag.Events),
+			Text:    fmt.Sprintf("route %s has applied nothing for %s although %s", r.ID, round(r.Still), verb(r.Lag.Events, "event waits", "events wait")),
 			Command: "syncline resume " + r.ID})
 	case r.Canary != nil && a.th.CanaryLate > 0 && *r.Canary >= a.th.CanaryLate && !r.Paused:
 		say(Recommendation{Level: lasting(*r.Canary, a.th), Kind: "canary_late",
 			Text:    fmt.Sprintf("a mark has taken %s from %s through route %s, and may be on its way still", round(*r.Canary), r.Source, r.ID),
 			Command: "syncline lag"})
 	case r.Paused && r.Lag.Events > 0:
-		a.report.Notes = append(a.report.Notes, fmt.Sprintf("route %s is paused, and %d events wait for it", r.ID, r.Lag.Events))
+		a.note(fmt.Sprintf("route %s is paused, and %s for it", r.ID, verb(r.Lag.Events, "event waits", "events wait")))
 	}
 	if level := r.Tasks.level(a.th); level != Healthy {
 		one.Level = one.Level.Worse(level)
@@ -170,7 +178,8 @@ func (a *assessment) lag() {
 			continue
 		}
 		a.say(Recommendation{Level: Warning, Kind: "late", Route: r.ID, Target: r.Target, Count: r.Lag.Late,
-			Text: fmt.Sprintf("%d events that route %s has not applied are older than %s, the oldest by %s", r.Lag.Late, r.ID, a.th.Late.After,
+			Text: fmt.Sprintf("%s older than %s, the oldest by %s",
+				verb(r.Lag.Late, "event that route "+r.ID+" has not applied is", "events that route "+r.ID+" has not applied are"), short(a.th.Late.After),
 				round(time.Duration(r.Lag.Seconds(a.in.To)*float64(time.Second)))),
 			Command: "syncline lag"})
 	}
@@ -198,4 +207,24 @@ func seconds(d *time.Duration) *float64 {
 	return &s
 }
 
-func round(d time.Duration) time.Duration { return d.Round(time.Second) }
+func round(d time.Duration) string { return short(d.Round(time.Second)) }
+
+// short writes 1h for 1h0m0s.
+func short(d time.Duration) string {
+	text := d.String()
+	if strings.HasSuffix(text, "m0s") {
+		text = strings.TrimSuffix(text, "0s")
+	}
+	if strings.HasSuffix(text, "h0m") {
+		text = strings.TrimSuffix(text, "0m")
+	}
+	return text
+}
+
+// verb is so many of something, with what they do.
+func verb(n int64, one, more string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, more)
+}

@@ -193,6 +193,79 @@ func TestRecommendationsNameWhatTheyAreAbout(t *testing.T) {
 	}
 }
 
+// TestFewThatWaitAreNoted: what is too few for advice is said all the same, with the command that lists it, and changes no level.
+func TestFewThatWaitAreNoted(t *testing.T) {
+	one := func(status string, tasks int64) Waiting {
+		return Waiting{Route: "r", Target: "dw", Rule: "x", Status: status, Tasks: tasks}
+	}
+	for _, test := range []struct {
+		name string
+		of   []Waiting
+		want []string
+	}{
+		{"nothing", nil, nil},
+		{"one of each", []Waiting{one("failed", 1), one("conflict", 1)},
+			[]string{"1 failed task waits: `syncline tasks --status failed`", "1 conflict waits for a person: `syncline conflicts`"}},
+		{"several", []Waiting{one("failed", 9), one("conflict", 2), one("failed", 1)},
+			[]string{"10 failed tasks wait: `syncline tasks --status failed`", "2 conflicts wait for a person: `syncline conflicts`"}},
+		{"so many that there is advice", []Waiting{one("failed", 11), one("conflict", 6)}, nil},
+		{"what is tried on by itself", []Waiting{one("retrying", 3), one("held", 3), one("reading", 3)}, nil},
+	} {
+		r := assess(func(in *Input) { in.Waiting, in.Tasks = test.of, Tasks{Completed: 1000} })
+		if diff := cmp.Diff(test.want, slices.Concat([]string(nil), r.Notes)); diff != "" || r.Level != Healthy {
+			t.Errorf("%s: level %s, notes (-want +got):\n%s", test.name, r.Level, diff)
+		}
+	}
+}
+
+// TestRecommendationsReadWell: numbers agree with their verbs, and durations are short.
+func TestRecommendationsReadWell(t *testing.T) {
+	for want, in := range map[string]func(*Input){
+		"1 task of rule x to dw has failed with refused: see why, and try it again once that is mended": waiting(
+			Waiting{Target: "dw", Rule: "x", Status: "failed", Code: "refused", Tasks: 1}, Waiting{Target: "dw", Rule: "y", Status: "failed", Tasks: 20}),
+		"1 conflict of rule x at dw waits for a person": waiting(
+			Waiting{Target: "dw", Rule: "x", Status: "conflict", Tasks: 1}, Waiting{Target: "dw", Rule: "y", Status: "conflict", Tasks: 20}),
+		"1 event that route customers has not applied is older than 5m, the oldest by 1h": route(func(r *Route) { r.Lag = Lag{1, noon.Add(-time.Hour), 1} }),
+		"route customers has applied nothing for 2h although 1 event waits":               route(func(r *Route) { r.Still, r.Lag.Events = 2*time.Hour, 1 }),
+		"schedule s: 1 of its runs has not come when due":                                 func(in *Input) { in.Schedules = []Schedule{{ID: "s", Missed: 1}} },
+	} {
+		r := assess(in)
+		var texts []string
+		for _, one := range r.Recommendations {
+			texts = append(texts, one.Text)
+		}
+		if !slices.Contains(texts, want) {
+			t.Errorf("the report says %q, want %q", texts, want)
+		}
+	}
+}
+
+// TestCommandsHelp: what is down is tried at once by a resume, what its error names is better, and a slot that is lost has one way out.
+func TestCommandsHelp(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		in   func(*Input)
+		want []string
+	}{
+		{"a target that is down", route(func(r *Route) { r.Degraded, r.ErrorText, r.ErrorFix = true, "target_down: refused", "start it" }), []string{"syncline resume customers"}},
+		{"a route that reads no further", route(func(r *Route) { r.Degraded, r.ErrorFix = true, "`syncline tasks` shows why they wait" }), []string{"syncline tasks"}},
+		{"a source that is down", source(func(s *Source) { s.Degraded = true }), []string{"syncline resume --system crm"}},
+		{"a slot that is gone", source(func(s *Source) {
+			s.Stopped, s.ErrorCode, s.ErrorFix = true, "slot_missing", "`syncline resume --system crm --accept-gap` goes on behind the gap"
+			s.Risk = RiskOf(&syncline.SourceRisk{Slot: "s", State: syncline.SlotMissing})
+		}), []string{"syncline resume --system crm --accept-gap", "syncline resume --system crm --accept-gap"}},
+	} {
+		r := assess(test.in)
+		var got []string
+		for _, one := range r.Recommendations {
+			got = append(got, one.Command)
+		}
+		if diff := cmp.Diff(test.want, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", test.name, diff)
+		}
+	}
+}
+
 // TestLagIsSummedUp: the oldest, the mean of all routes, and the late events of those that are not paused.
 func TestLagIsSummedUp(t *testing.T) {
 	th := Defaults()

@@ -35,12 +35,19 @@ func (a *assessment) waiting() {
 	for i := range a.in.Waiting {
 		a.report.Waiting.add(&a.in.Waiting[i])
 	}
+	// What is too few for advice is still somebody's to see to: it waits until then.
+	if n := a.report.Waiting.Failed; n > 0 && n <= a.th.FailedTasks {
+		a.note(verb(n, "failed task waits", "failed tasks wait") + ": `syncline tasks --status failed`")
+	}
+	if n := a.report.Waiting.Conflict; n > 0 && n <= a.th.OpenConflicts {
+		a.note(verb(n, "conflict waits", "conflicts wait") + " for a person: `syncline conflicts`")
+	}
 	for _, w := range a.merged("failed") {
 		if a.report.Waiting.Failed <= a.th.FailedTasks {
 			break
 		}
 		a.say(Recommendation{Level: Healthy, Kind: "failed_tasks", Route: w.Route, Rule: w.Rule, Target: w.Target, Error: w.Code, Class: w.Class, Count: w.Tasks,
-			Text:    fmt.Sprintf("%d tasks of rule %s to %s have failed with %s: see why, and try them again once that is mended", w.Tasks, w.Rule, w.Target, cmp.Or(w.Code, "no code")),
+			Text:    failedTasks(&w),
 			Command: retryCommand(w)})
 	}
 	for _, w := range a.merged("conflict") {
@@ -48,9 +55,24 @@ func (a *assessment) waiting() {
 			break
 		}
 		a.say(Recommendation{Level: Healthy, Kind: "open_conflicts", Route: w.Route, Rule: w.Rule, Target: w.Target, Error: w.Code, Class: w.Class, Count: w.Tasks,
-			Text:    fmt.Sprintf("%d conflicts of rule %s at %s wait for a person", w.Tasks, w.Rule, w.Target),
+			Text:    openConflicts(&w),
 			Command: "syncline conflicts --rule " + w.Rule})
 	}
+}
+
+func failedTasks(w *Waiting) string {
+	code := cmp.Or(w.Code, "no code")
+	if w.Tasks == 1 {
+		return fmt.Sprintf("1 task of rule %s to %s has failed with %s: see why, and try it again once that is mended", w.Rule, w.Target, code)
+	}
+	return fmt.Sprintf("%d tasks of rule %s to %s have failed with %s: see why, and try them again once that is mended", w.Tasks, w.Rule, w.Target, code)
+}
+
+func openConflicts(w *Waiting) string {
+	if w.Tasks == 1 {
+		return fmt.Sprintf("1 conflict of rule %s at %s waits for a person", w.Rule, w.Target)
+	}
+	return fmt.Sprintf("%d conflicts of rule %s at %s wait for a person", w.Tasks, w.Rule, w.Target)
 }
 
 func retryCommand(w Waiting) string {
@@ -87,7 +109,7 @@ func (a *assessment) others() {
 		one := Recommendation{Level: Warning, Kind: "schedule_failed", Schedule: s.ID, Count: s.Failed, Command: "syncline schedules history " + s.ID,
 			Text: fmt.Sprintf("schedule %s: its last run failed, %d in a row", s.ID, s.Failed)}
 		if s.Failed == 0 {
-			one.Kind, one.Count, one.Text = "schedule_missed", s.Missed, fmt.Sprintf("schedule %s: %d of its runs did not come when due", s.ID, s.Missed)
+			one.Kind, one.Count, one.Text = "schedule_missed", s.Missed, fmt.Sprintf("schedule %s: %s not come when due", s.ID, verb(s.Missed, "of its runs has", "of its runs have"))
 		}
 		a.say(one)
 	}
@@ -109,7 +131,7 @@ func (a *assessment) slow() {
 		}
 		x := Recommendation{Level: Healthy, Kind: "slow", Route: r.ID, Target: r.Target, Count: r.Tasks.Read,
 			Text: fmt.Sprintf("batches of route %s take %s on average, more than %s: see whether %s is slow, or batch.max_rows too large", r.ID,
-				r.Execution.Round(time.Millisecond), a.th.Slow, r.Target),
+				r.Execution.Round(time.Millisecond), short(a.th.Slow), r.Target),
 			Command: "syncline stats --route " + r.ID}
 		if len(r.Rules) == 1 {
 			x.Rule = r.Rules[0]
