@@ -131,6 +131,7 @@ func newRoot() *cobra.Command {
 		planCommand(g),
 		applyCommand(g),
 		runCommand(g),
+		doctorCommand(g),
 		statusCommand(g),
 		routesCommand(g),
 		rulesCommand(g),

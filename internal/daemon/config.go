@@ -23,8 +23,8 @@ import (
 
 var _ ops.Configurations = engine{}
 
-// configHash is the same for files of the same text.
-func configHash(files []config.File) string {
+// ConfigHash is the same for files of the same text.
+func ConfigHash(files []config.File) string {
 	h := sha256.New()
 	for _, f := range files {
 		fmt.Fprintf(h, "%d\n%s", len(f.Text), f.Text) //nolint:errcheck // a hash never fails
@@ -42,7 +42,7 @@ func (d *Daemon) noteStart(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	hash := configHash(d.o.Files)
+	hash := ConfigHash(d.o.Files)
 	if last.Version > 0 && last.Hash == hash {
 		d.set().applied = appliedOf(last)
 		return nil
@@ -59,7 +59,7 @@ func (d *Daemon) noteStart(ctx context.Context) error {
 const byStart = "start"
 
 func (d *Daemon) noteApplied(ctx context.Context, version int64, files []config.File, by string) (ops.AppliedConfig, error) {
-	c := state.Config{Version: version, Hash: configHash(files), Applied: time.Now().UTC().Truncate(time.Microsecond), By: by}
+	c := state.Config{Version: version, Hash: ConfigHash(files), Applied: time.Now().UTC().Truncate(time.Microsecond), By: by}
 	for _, f := range files {
 		c.Files = append(c.Files, state.ConfigFile{Name: filepath.Base(f.Name), Text: string(f.Text)})
 	}
@@ -256,7 +256,7 @@ func (d *Daemon) plan(ctx context.Context, was *set, c *config.Config, files []c
 		return ops.Plan{}, err
 	}
 	p := plan(was.config, c, f)
-	p.Version, p.Hash = was.applied.Version, configHash(files)
+	p.Version, p.Hash = was.applied.Version, ConfigHash(files)
 	return p, nil
 }
 
@@ -264,7 +264,7 @@ func (d *Daemon) plan(ctx context.Context, was *set, c *config.Config, files []c
 func Plan(ctx context.Context, c *config.Config, files []config.File, dir string) (p ops.Plan, err error) {
 	if _, err := os.Stat(c.State.Path); err != nil { // nothing was ever applied
 		p := plan(&config.Config{Log: c.Log, State: c.State, HTTP: c.HTTP}, c, facts{})
-		p.Hash = configHash(files)
+		p.Hash = ConfigHash(files)
 		return p, nil
 	}
 	d := &Daemon{o: Options{Dir: dir}}

@@ -211,6 +211,12 @@ func (s *Server) FreeShare() (share float64, measured bool, err error) {
 	return float64(free) / float64(total), true, nil
 }
 
+// DiskFree returns the bytes that this process may still write below a directory, which need not be one of logs, and whether that could be measured.
+func DiskFree(dir string) (free uint64, measured bool, err error) {
+	free, _, err = space(dir)
+	return free, err == nil && free != math.MaxUint64, err
+}
+
 // Sources lists the sources that have a log, sorted.
 func (s *Server) Sources(ctx context.Context) ([]string, error) {
 	list := s.js.ListStreams(ctx, jetstream.WithStreamListSubject(subjectPrefix+"*"))
