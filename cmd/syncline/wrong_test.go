@@ -31,7 +31,7 @@ func TestWrongNamesAndStretches(t *testing.T) {
 		{"verify list --limit -1", exitUsage, []string{"give a number"}},
 		{"health --checks -1", exitUsage, []string{"give a number"}},
 		{"health --checks 5000", exitOK, []string{"REASONS"}},
-		{"tasks show nosuch", exitFailed, []string{"task_not_found"}},
+		{"tasks show nosuch", exitFailed, []string{"there is no task nosuch: an id is RULE:SOURCE:SEQUENCE.INDEX", "fix: ", "`syncline tasks`"}},
 		{"stats --from 2100-01-01T00:00:00Z", exitFailed, []string{"range_invalid", "now"}},
 		{"audit --from 2026-02-01T00:00:00Z --to 2026-01-01T00:00:00Z", exitFailed, []string{"range_invalid"}},
 		{"conflicts --rule nosuch", exitFailed, []string{"rule_not_found", "item, cheap"}},

@@ -165,11 +165,12 @@ func (e engine) WatchTasks() (*state.Watch, func()) { return e.state.Watch() }
 func (e engine) derived(ctx context.Context, id string) (ops.Task, error) {
 	rule, source, seq, index, ok := apply.ParseTaskID(id)
 	absent := func(format string, args ...any) error {
-		why := syncline.Errorf(syncline.Rejected, "task_not_found", format, args...)
-		return syncline.Errorf(syncline.Rejected, "task_not_found", "task %s: %s: %w", id, why.Msg, state.ErrNotFound)
+		e := syncline.Errorf(syncline.Rejected, "task_not_found", "there is no task %s: "+format, append([]any{id}, args...)...)
+		e.Err = state.ErrNotFound
+		return e.WithFix("take an id from `syncline tasks`; what became of one record: `syncline explain SYSTEM/ENTITY/KEY`")
 	}
 	if !ok {
-		return ops.Task{}, absent("the id is not RULE:SOURCE:SEQUENCE.INDEX")
+		return ops.Task{}, absent("an id is RULE:SOURCE:SEQUENCE.INDEX, as in customer:crm:42.0")
 	}
 	src := e.source(source)
 	if src == nil {
@@ -186,8 +187,9 @@ func (e engine) derived(ctx context.Context, id string) (ops.Task, error) {
 	case seq > bounds.Last:
 		return ops.Task{}, absent("the log ends at %d", bounds.Last)
 	case seq < bounds.First:
-		return ops.Task{}, syncline.Errorf(syncline.Rejected, "task_purged", "task %s: the log begins at %d by now: what it was is not known any more: %w",
-			id, bounds.First, state.ErrNotFound)
+		purged := syncline.Errorf(syncline.Rejected, "task_purged", "task %s is not known any more: the log of %s begins at %d by now", id, source, bounds.First)
+		purged.Err = state.ErrNotFound
+		return ops.Task{}, purged.WithFix("what the target holds of a record: `syncline explain SYSTEM/ENTITY/KEY`; log.retain says how long the log reaches back")
 	}
 	w, err := r.logFrom(ctx, seq)
 	if err != nil {

@@ -174,8 +174,10 @@ rules:
 		"nothing": "task_not_found", "all:crm:x.1": "task_not_found", "none:crm:1.0": "task_not_found", "all:pos:1.0": "task_not_found",
 		"all:crm:999.0": "task_not_found", fmt.Sprintf("all:crm:%d.99", first.Seq): "task_not_found", fmt.Sprintf("all:crm:0%d.0", first.Seq): "task_not_found",
 	} {
-		if _, err := e.Task(ctx, id); syncline.CodeOf(err) != code || !errors.Is(err, state.ErrNotFound) {
-			t.Errorf("task %s = %v, want %s", id, err, code)
+		_, err := e.Task(ctx, id)
+		var told *syncline.Error
+		if !errors.As(err, &told) || told.Code != code || !errors.Is(err, state.ErrNotFound) || told.Fix == "" || strings.HasSuffix(told.Msg, state.ErrNotFound.Error()) {
+			t.Errorf("task %s = %+v, want %s that says it once, and a fix", id, told, code)
 		}
 	}
 	execute("INSERT INTO customer VALUES (3, 'z')")
