@@ -244,13 +244,7 @@ func unsilenceCommand(g *globals) *cobra.Command {
 		Short: "End silences now",
 		Args:  cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return g.each(cmd, args, func(c *ops.Client, ctx context.Context, id string) error {
-				err := c.EndSilence(ctx, id)
-				if err == nil {
-					fmt.Fprintf(cmd.ErrOrStderr(), "silence %s has ended\n", id) //nolint:errcheck // talk
-				}
-				return err
-			})
+			return g.each(cmd, args, saying(cmd, "silence %s has ended\n", (*ops.Client).EndSilence))
 		},
 	}
 }

@@ -127,6 +127,17 @@ func (g *globals) each(cmd *cobra.Command, names []string, do func(*ops.Client, 
 	return nil
 }
 
+// saying says what was done to a thing once it is, in a line that names it as %[1]s.
+func saying(cmd *cobra.Command, format string, do func(*ops.Client, context.Context, string) error) func(*ops.Client, context.Context, string) error {
+	return func(c *ops.Client, ctx context.Context, name string) error {
+		err := do(c, ctx, name)
+		if err == nil {
+			fmt.Fprintf(cmd.ErrOrStderr(), format, name) //nolint:errcheck // talk
+		}
+		return err
+	}
+}
+
 // formats are those of data, the default first. What is none of them is refused before anything is done.
 var formats = []string{"table", "json", "yaml"}
 

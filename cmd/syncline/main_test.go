@@ -98,6 +98,17 @@ func TestFormats(t *testing.T) {
 	if err := os.WriteFile(bad, []byte("version: 1\nsytems: {}\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	for command, want := range map[string]string{
+		"schedules pause s1 s2 --reason x": "schedule s1 is paused until `syncline schedules resume s1`\nschedule s2 is paused until `syncline schedules resume s2`\n",
+		"schedules resume s1":              "schedule s1 works again; see `syncline schedules`\n",
+		"tasks cancel t1 --reason x":       "t1 is given up; see `syncline tasks show t1`\n",
+		"verify cancel v1":                 "verification v1 is cancelled; see `syncline verify show v1`\n",
+		"alerts unsilence q1":              "silence q1 has ended\n",
+	} {
+		if code, out, talk := invoke(t, append(strings.Fields(command), "--server", server.URL)...); code != exitOK || out != "" || talk != want {
+			t.Errorf("syncline %s = %d %q, says %q, want %q", command, code, out, talk, want)
+		}
+	}
 	for _, test := range []struct {
 		args []string
 		code int
@@ -108,6 +119,7 @@ func TestFormats(t *testing.T) {
 		{[]string{"tasks", "retry", "t1"}, 0, `"t1"`},
 		{[]string{"tasks", "cancel", "t1", "--reason", "x"}, 0, `"t1"`},
 		{[]string{"resume", "orders"}, 0, `"orders"`},
+		{[]string{"verify", "cancel", "v1"}, 0, `"v1"`},
 		{[]string{"resume", "rule", "orders"}, 0, `"orders"`},
 		{[]string{"tasks", "--limit", "0"}, 0, `"items"`},
 		{[]string{"tasks", "--limit", "2"}, 0, `"next"`},

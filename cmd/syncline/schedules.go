@@ -117,7 +117,7 @@ func pauseScheduleCommand(g *globals) *cobra.Command {
 				return usage(errors.New("give --reason TEXT: it is shown wherever the pause is"))
 			}
 			pause := func(c *ops.Client, ctx context.Context, id string) error { return c.PauseSchedule(ctx, id, g.reason) }
-			if err := g.each(cmd, args, pause); err != nil {
+			if err := g.each(cmd, args, saying(cmd, "schedule %[1]s is paused until `syncline schedules resume %[1]s`\n", pause)); err != nil {
 				return err
 			}
 			return g.done(cmd, args)
@@ -131,7 +131,7 @@ func resumeScheduleCommand(g *globals) *cobra.Command {
 		Short: "Begin runs of paused schedules again",
 		Args:  cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := g.each(cmd, args, (*ops.Client).ResumeSchedule); err != nil {
+			if err := g.each(cmd, args, saying(cmd, "schedule %[1]s works again; see `syncline schedules`\n", (*ops.Client).ResumeSchedule)); err != nil {
 				return err
 			}
 			return g.done(cmd, args)

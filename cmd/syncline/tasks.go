@@ -287,6 +287,7 @@ func taskCancelCommand(g *globals) *cobra.Command {
 				if err := client.CancelTask(cmd.Context(), args[0], reason); err != nil {
 					return err
 				}
+				fmt.Fprintf(cmd.ErrOrStderr(), "%s is given up; see `syncline tasks show %s`\n", args[0], args[0]) //nolint:errcheck // talk
 				return g.done(cmd, one(args[0]))
 			}
 			done, err := client.CancelTasks(cmd.Context(), s, reason)

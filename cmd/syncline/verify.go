@@ -149,7 +149,10 @@ func verifyCancelCommand(g *globals) *cobra.Command {
 		Short: "End a verification; what it found is kept",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return g.each(cmd, args, (*ops.Client).CancelVerification)
+			if err := g.each(cmd, args, saying(cmd, "verification %[1]s is cancelled; see `syncline verify show %[1]s`\n", (*ops.Client).CancelVerification)); err != nil {
+				return err
+			}
+			return g.done(cmd, args)
 		},
 	}
 }
