@@ -114,6 +114,10 @@ func TestBadInputHarmsNobodyElse(t *testing.T) {
 	p.start()
 	p.answers()
 	halted("cutoff", "slot_missing")
+	if _, talk := p.command(exitFailed, "resume", "--system", "cutoff", "--server", p.url()); !strings.Contains(talk, "cutoff has stopped again") ||
+		!strings.Contains(talk, "slot_missing") || !strings.Contains(talk, "resume --system cutoff --accept-gap") {
+		t.Errorf("resume of a source that is not mended says %s", talk)
+	}
 	if rows, err := table(t.Context(), dst, "id", "cut"); err != nil || len(rows) != 1 {
 		t.Errorf("the target has %v, %v, want the row that was there", rows, err)
 	}

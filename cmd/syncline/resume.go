@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 )
@@ -19,7 +20,9 @@ func resumeCommand(g *globals) *cobra.Command {
 			"With routes, has those that have halted, or wait after an error, try again now. They go on where they stood: nothing is left out. With\n" +
 			"--system, the system's own capture and every route that writes to it do.\n\n" +
 			"--accept-gap is for a source that has halted because changes are missing (a slot that is gone, a restored backup, another server): its log goes\n" +
-			"on behind the gap, which is recorded, and all records are read again, so that what was changed or deleted meanwhile arrives, too.",
+			"on behind the gap, which is recorded, and all records are read again, so that what was changed or deleted meanwhile arrives, too.\n\n" +
+			"The answer comes once what was resumed has worked for a second, or after a few seconds, and tells how it is; the exit code is 1 where something has\n" +
+			"stopped again.",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			switch {
 			case acceptGap && system == "":
@@ -42,18 +45,61 @@ func resumeCommand(g *globals) *cobra.Command {
 			if acceptGap {
 				resume = client.AcceptGap
 			}
-			for _, what := range args {
-				if err := resume(cmd.Context(), what); err != nil {
-					return err
-				}
-				fmt.Fprintf(cmd.ErrOrStderr(), "%s works, or tries again now; see `syncline status`\n", what) //nolint:errcheck // talk
+			long := lookLong
+			if acceptGap {
+				long = lookBehind
 			}
-			return g.done(cmd, map[string][]string{"resumed": args})
+			look := func() (list []standing, err error) {
+				for _, name := range args {
+					some, err := standings(cmd.Context(), client, name, system != "")
+					if err != nil {
+						return nil, err
+					}
+					list = append(list, some...)
+				}
+				return list, nil
+			}
+			resumeAll := func() error {
+				for _, name := range args {
+					if err := resume(cmd.Context(), name); err != nil {
+						return err
+					}
+				}
+				return nil
+			}
+			return resumeAndAwait(cmd, g, args, long, look, resumeAll)
 		},
 	}
 	cmd.Flags().StringVar(&system, "system", "", "the source, and the routes to the target, of this name")
 	cmd.Flags().BoolVar(&acceptGap, "accept-gap", false, "go on without the changes that the source cannot bring any more, and have every record read again")
 	return cmd
+}
+
+// resumeAndAwait has all of it try again, and tells what came of that.
+func resumeAndAwait(cmd *cobra.Command, g *globals, names []string, long time.Duration, look func() ([]standing, error), resume func() error) error {
+	before, err := look()
+	if err != nil {
+		return err
+	}
+	if err := resume(); err != nil {
+		return err
+	}
+	list := before
+	if slices.ContainsFunc(before, func(s standing) bool { return !s.works() }) {
+		if list, err = await(cmd.Context(), long, look); err != nil {
+			return err
+		}
+	}
+	for i := range list {
+		list[i].tell(cmd.ErrOrStderr())
+	}
+	if err := g.done(cmd, map[string]any{"resumed": names, "now": list}); err != nil {
+		return err
+	}
+	if slices.ContainsFunc(list, func(s standing) bool { return s.stopped() }) {
+		return &exitError{exitFailed, nil}
+	}
+	return nil
 }
 
 func liftPauses(cmd *cobra.Command, g *globals, kind string, names []string) error {
