@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -216,16 +217,15 @@ func progressLine(v *ops.Verification) string {
 const explained = 100
 
 func printVerification(w *tabwriter.Writer, v *ops.Verification, found []ops.Difference) {
-	row(w, "RULE\tTARGET\tRECORDS\tEQUAL\tMISSING\tEXTRA\tDIFFERENT\tREPAIRED\tPARKED\tHELD\tCONFLICT\tPOLICY\tUNSETTLED\tSTATE")
-	for i := range v.Parts {
-		p := &v.Parts[i]
-		row(w, "%s\t%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%s", p.Rule, p.Object, p.Tally.Source, p.Equal, p.Missing, p.Extra, p.Different, p.Repaired,
-			p.Parked, p.Held, p.Conflict, p.Policy, p.Unsettled, p.Phase)
-	}
+	printTallies(w, v)
 	for i := range v.Parts {
 		p := &v.Parts[i]
 		for _, s := range p.Samples {
-			row(w, "    %s", strings.TrimRight(fmt.Sprintf("%s/%s %s %s", p.Object, s.Key, s.Kind, strings.Join(s.Fields, ", ")), " "))
+			line := strings.TrimRight(fmt.Sprintf("%s/%s %s %s", p.Object, s.Key, s.Kind, strings.Join(s.Fields, ", ")), " ")
+			if s.Repaired {
+				line += ": repaired"
+			}
+			row(w, "    %s", line)
 		}
 		for _, n := range p.Notes {
 			row(w, "    %s: %s", p.Rule, n)
@@ -264,6 +264,47 @@ func printVerification(w *tabwriter.Writer, v *ops.Verification, found []ops.Dif
 		row(w, "%s: no differences%s; of %s it could not be told", v.ID, repaired, count(int(v.Total.Unsettled), "record"))
 	default:
 		row(w, "%s: %s, no differences%s", v.ID, v.Status, repaired)
+	}
+}
+
+// printTallies prints what the records of each part came to, without the columns in which nothing stands. Where records were repaired,
+// what was found is more than what is left, which is told, too.
+func printTallies(w *tabwriter.Writer, v *ops.Verification) {
+	type column struct {
+		name   string
+		always bool
+		of     func(*verify.Part) int64
+	}
+	columns := []column{
+		{"RECORDS", true, func(p *verify.Part) int64 { return p.Tally.Source }},
+		{"EQUAL", true, func(p *verify.Part) int64 { return p.Equal }},
+		{"MISSING", false, func(p *verify.Part) int64 { return p.Missing }},
+		{"EXTRA", false, func(p *verify.Part) int64 { return p.Extra }},
+		{"DIFFERENT", false, func(p *verify.Part) int64 { return p.Different }},
+		{"REPAIRED", false, func(p *verify.Part) int64 { return p.Repaired }},
+		{"LEFT", v.Total.Repaired > 0, func(p *verify.Part) int64 { return p.Differences() }},
+		{"PARKED", false, func(p *verify.Part) int64 { return p.Parked }},
+		{"HELD", false, func(p *verify.Part) int64 { return p.Held }},
+		{"CONFLICT", false, func(p *verify.Part) int64 { return p.Conflict }},
+		{"POLICY", false, func(p *verify.Part) int64 { return p.Policy }},
+		{"UNSETTLED", false, func(p *verify.Part) int64 { return p.Unsettled }},
+	}
+	columns = slices.DeleteFunc(columns, func(c column) bool {
+		some := slices.ContainsFunc(v.Parts, func(p verify.Part) bool { return c.of(&p) != 0 })
+		return !c.always && (!some || c.name == "LEFT")
+	})
+	head := []string{"RULE", "TARGET"}
+	for _, c := range columns {
+		head = append(head, c.name)
+	}
+	row(w, "%s\tSTATE", strings.Join(head, "\t"))
+	for i := range v.Parts {
+		p := &v.Parts[i]
+		line := []string{p.Rule, p.Object}
+		for _, c := range columns {
+			line = append(line, strconv.FormatInt(c.of(p), 10))
+		}
+		row(w, "%s\t%s", strings.Join(line, "\t"), p.Phase)
 	}
 }
 

@@ -87,6 +87,35 @@ func TestWhatIsSaidOfDifferencesCanBePasted(t *testing.T) {
 	}
 }
 
+// TestRepairsInTheTable: what was repaired is not shown as if it were open, and what never happened has no column.
+func TestRepairsInTheTable(t *testing.T) {
+	v := ops.Verification{ID: "v", Status: state.VerificationDone, Differences: 1, Parts: []verify.Part{{Rule: "item", Object: "dw/item", Phase: verify.PhaseDone,
+		Tally: verify.Tally{Source: 40, Equal: 37, Missing: 2, Different: 1}, Samples: []verify.Sample{{Key: "1", Kind: "missing"}, {Key: "2", Kind: "different"}}}}}
+	v.Parts[0].Repair("1", "missing")
+	v.Parts[0].Repair("3", "missing")
+	v.Total = v.Parts[0].Tally
+	var out strings.Builder
+	w := tabwriter.NewWriter(&out, 0, 0, 2, ' ', 0)
+	printVerification(w, &v, nil)
+	_ = w.Flush()
+	want := `RULE  TARGET   RECORDS  EQUAL  MISSING  DIFFERENT  REPAIRED  LEFT  STATE
+item  dw/item  40       37     2        1          2         1     done
+    dw/item/1 missing: repaired
+    dw/item/2 different
+v: 1 record differs, 2 repaired
+`
+	if !strings.HasPrefix(out.String(), want) {
+		t.Errorf("it is shown as\n%s, want\n%s", out.String(), want)
+	}
+	v.Parts, v.Total, v.Differences = []verify.Part{{Rule: "item", Object: "dw/item", Tally: verify.Tally{Source: 40, Equal: 40}, Phase: verify.PhaseDone}}, verify.Tally{}, 0
+	out.Reset()
+	printVerification(w, &v, nil)
+	_ = w.Flush()
+	if want := "RULE  TARGET   RECORDS  EQUAL  STATE\nitem  dw/item  40       40     done\n"; !strings.HasPrefix(out.String(), want) {
+		t.Errorf("no differences are shown as\n%s", out.String())
+	}
+}
+
 // TestVerifyInTheRealProgram: what was done to the target is told with exit code 5; the process is killed in the middle of a comparison,
 // goes on where that stood, and repairs what it found before and after. The target is then equal, and its lost tail is back.
 func TestVerifyInTheRealProgram(t *testing.T) {
@@ -160,6 +189,11 @@ rules:
 	}
 	if c := v.Total; c.Repaired != 12 || c.Different != 1 || c.Missing != 10 || c.Extra != 1 || c.Equal != 3989 {
 		t.Errorf("after the crash %+v", c)
+	}
+	for _, s := range v.Parts[0].Samples {
+		if !s.Repaired {
+			t.Errorf("the sample %+v is not marked as repaired", s)
+		}
 	}
 	if v = p.verification(exitOK); v.Total.Equal != 4000 {
 		t.Errorf("at the end %+v", v.Total)

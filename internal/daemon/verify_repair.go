@@ -120,7 +120,7 @@ func (v *verifying) send(ctx context.Context, list []state.Difference) error {
 			continue
 		}
 		list[at].State = differenceRepaired
-		v.part.Repaired++
+		v.part.Repair(list[at].Key, list[at].Kind)
 		v.found = append(v.found, list[at])
 	}
 	return nil

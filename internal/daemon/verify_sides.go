@@ -334,7 +334,7 @@ func (s *sides) repair(ctx context.Context, job *verification) error {
 		for i := range list {
 			if settled && !left[list[i].Source] {
 				list[i].State = differenceRepaired
-				s.part.Repaired++
+				s.part.Repair(list[i].Key, list[i].Kind)
 				s.found = append(s.found, list[i])
 			}
 		}

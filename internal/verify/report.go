@@ -196,6 +196,16 @@ func (p *Part) Find(s Sample) {
 	}
 }
 
+// Repair notes that a record which differed so is equal now.
+func (p *Part) Repair(key syncline.Key, kind string) {
+	p.Repaired++
+	for i := range p.Samples {
+		if s := &p.Samples[i]; s.Key == key && s.Kind == kind {
+			s.Repaired = true
+		}
+	}
+}
+
 // Count counts what a record came to.
 func (p *Part) Count(f *Finding) {
 	switch f.Class {

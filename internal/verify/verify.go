@@ -19,6 +19,8 @@ type Sample struct {
 	Kind string       `json:"kind"` // missing, extra or different
 	// Fields are those that differ; their values are not told.
 	Fields []string `json:"fields,omitempty"`
+	// Repaired: it was different, and is equal since a repair.
+	Repaired bool `json:"repaired,omitempty"`
 }
 
 // Result is what a comparison found. The counts are of records.

@@ -38,9 +38,9 @@ func TestCompare(t *testing.T) {
 		{"equal in another order and scale", rows(schema, rec(1, "1.50", "a"), rec(2, "2", "b")), rows(schema, rec(2, "2.00", "b"), rec(1, "1.5", "a")),
 			Result{Source: 2, Target: 2}},
 		{"a decimal that was silently altered", rows(schema, rec(1, "1.50", "a")), rows(schema, rec(1, "1.51", "a")),
-			Result{Source: 1, Target: 1, Different: 1, Samples: []Sample{{"1", "different", []string{"price"}}}}},
+			Result{Source: 1, Target: 1, Different: 1, Samples: []Sample{{"1", "different", []string{"price"}, false}}}},
 		{"missing and extra", rows(schema, rec(1, "1", "a"), rec(3, "1", "a")), rows(schema, rec(1, "1", "a"), rec(2, "1", "a")),
-			Result{Source: 2, Target: 2, Missing: 1, Extra: 1, Samples: []Sample{{"2", "extra", nil}, {"3", "missing", nil}}}},
+			Result{Source: 2, Target: 2, Missing: 1, Extra: 1, Samples: []Sample{{"2", "extra", nil, false}, {"3", "missing", nil, false}}}},
 		{"a row without a key too few", rows(&keyless, rec(1, "1", "a"), rec(1, "1", "a")), rows(&keyless, rec(1, "1", "a")),
 			Result{Source: 2, Target: 1, Missing: 1}},
 	} {
