@@ -45,9 +45,10 @@ const (
 // Why a run began.
 const (
 	CauseSchedule = "schedule"
-	CauseLate     = "late"
-	CauseQueue    = "queue"
-	CauseManual   = "manual"
+	// CauseLate is that of a run that begins later than the grace, or that stands for earlier occurrences, however punctual it is for the last one.
+	CauseLate   = "late"
+	CauseQueue  = "queue"
+	CauseManual = "manual"
 )
 
 const (
