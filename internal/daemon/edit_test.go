@@ -86,6 +86,13 @@ rules:
 		string(shown.Original.After) != string(task.Record.After) || string(shown.Record.After) == string(task.Record.After) {
 		t.Errorf("the task shows %+v, original %+v, %v", shown, shown.Original, err)
 	}
+	x, err := e.Explain(ctx, ops.ExplainDraft{ExplainQuery: ops.ExplainQuery{Entity: "crm/customer", Key: "1"}})
+	if err != nil || len(x.Rules) != 1 || len(x.Rules[0].Events) != 1 || len(x.Rules[0].Records) != 1 {
+		t.Fatalf("the explanation is %+v, %v", x, err)
+	}
+	if r := x.Rules[0]; r.Records[0].State != "equal" || !strings.Contains(r.Events[0].Note, "a typo") || !strings.Contains(string(x.Events[0].Record.After), "too long") {
+		t.Errorf("the explanation of an edited record has %+v, event %+v, came as %s", r.Records[0], r.Events[0], x.Events[0].Record.After)
+	}
 	execute("UPDATE customer SET name = 'new' WHERE id = 1")
 	eventually(t, "newer data is there", is("new", "5"))
 	if err := edit(`{"name": "old"}`); syncline.CodeOf(err) != "task_not_parked" {

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -10,6 +11,7 @@ import (
 	"syncline/internal/apply"
 	"syncline/internal/config"
 	"syncline/internal/ops"
+	"syncline/internal/state"
 	"syncline/internal/transform"
 	"syncline/internal/trial"
 )
@@ -113,6 +115,11 @@ func (e engine) explainRoute(ctx context.Context, c *config.Config, rt *route, x
 			Records: []ops.HeldRecord{}}
 		at := slices.IndexFunc(rt.rules, func(r *config.Rule) bool { return ops.OfRule(r.ID, rule.ID) })
 		mine := slices.DeleteFunc(slices.Clone(events), func(o occurrence) bool { return !rt.concerned(o.batch) })
+		if !draft {
+			if err := e.putEdits(ctx, rule.ID, mine); err != nil {
+				return nil, err
+			}
+		}
 		works := e.route(rt.id)
 		if !draft && works != nil {
 			st := works.apply.Status()
@@ -131,6 +138,26 @@ func (e engine) explainRoute(ctx context.Context, c *config.Config, rt *route, x
 		list = append(list, one)
 	}
 	return list, nil
+}
+
+// putEdits puts records that a person has corrected for the rule in the place of those that came: they are what its target was given.
+func (e engine) putEdits(ctx context.Context, rule string, events []occurrence) error {
+	for i := range events {
+		o := &events[i]
+		x, err := e.state.Exception(ctx, apply.TaskID(rule, o.batch.Source, o.seq, o.index))
+		switch {
+		case errors.Is(err, state.ErrNotFound):
+			continue
+		case err != nil:
+			return err
+		case x.Edit == nil:
+			continue
+		}
+		if o.batch, err = syncline.DecodeBatch(x.Record); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // explainEvents tries the rule on each event, and tells what became of it; holds says that the target holds records.
@@ -169,6 +196,9 @@ func (e engine) explainEvents(ctx context.Context, one *ops.ExplainedRule, c *co
 		if !draft {
 			id := apply.TaskID(rule.ID, o.batch.Source, o.seq, o.index)
 			if task, err := e.Task(ctx, id); err == nil {
+				if task.Edit != nil && r.Note == "" {
+					r.Note = "tried with the record as " + task.Edit.By + " corrected it: " + task.Edit.Reason
+				}
 				task.Record, task.Original = nil, nil
 				r.Task = &task
 			} else if ctx.Err() != nil {
