@@ -29,7 +29,7 @@ func schedulesCommand(g *globals) *cobra.Command {
 }
 
 func printSchedules(w *tabwriter.Writer, list []ops.Schedule) {
-	row(w, "SCHEDULE\tWORK\tWHEN\tSTATE\tNEXT\tLAST\tAT\tMISSED\tFAILED")
+	t := newNoted("SCHEDULE\tWORK\tWHEN\tSTATE\tNEXT\tLAST\tAT\tMISSED\tFAILED")
 	for i := range list {
 		s := &list[i]
 		when := s.Timing
@@ -47,8 +47,13 @@ func printSchedules(w *tabwriter.Writer, list []ops.Schedule) {
 		if s.Last != nil {
 			last, at = s.Last.Status, instant(s.Last.Started)
 		}
-		row(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%d\t%d", s.ID, s.Work, when, state, next, last, at, s.Missed, s.Failures)
+		var notes []string
+		if s.Waits != "" {
+			notes = []string{s.Waits}
+		}
+		t.row(fmt.Sprintf("%s\t%s\t%s\t%s\t%s\t%s\t%s\t%d\t%d", s.ID, s.Work, when, state, next, last, at, s.Missed, s.Failures), notes)
 	}
+	t.print(w)
 }
 
 func historyCommand(g *globals) *cobra.Command {

@@ -192,6 +192,9 @@ func (e engine) Schedules(ctx context.Context) ([]ops.Schedule, error) {
 			if err != nil {
 				return nil, err
 			}
+			if one.State == ops.ScheduleRunning {
+				one.Waits = e.heldUp(known[i].Plan.Work)
+			}
 			list = append(list, one)
 		}
 	}
@@ -249,6 +252,9 @@ func (e engine) ScheduleHistory(ctx context.Context, id, after string, limit int
 	for i := range runs {
 		if list[i], err = scheduleRun(&runs[i]); err != nil {
 			return nil, "", err
+		}
+		if s := e.set().config.Schedule(id); s != nil && list[i].Status == state.ScheduleRunning {
+			list[i].Note = e.heldUp(workOf(s))
 		}
 	}
 	return list, next, nil

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"syncline"
+	"syncline/internal/capture"
 	"syncline/internal/config"
 	"syncline/internal/ops"
 	"syncline/internal/schedule"
@@ -148,6 +149,34 @@ func TestSyncsThatFail(t *testing.T) {
 		if syncline.ClassOf(err) != syncline.Rejected {
 			t.Errorf("runError(%q) is %s", text, syncline.ClassOf(err))
 		}
+	}
+}
+
+// TestAScheduledSyncOfAStoppedSourceSaysSo: it waits, and the list and the history tell why, with the code.
+func TestAScheduledSyncOfAStoppedSourceSaysSo(t *testing.T) {
+	dir := t.TempDir()
+	makeDatabase(t, filepath.Join(dir, "crm.db"))
+	d := running(t, read(t, dir, head+`
+systems:
+  crm: {type: sqlite, path: crm.db, capture: {manage: true, entities: {customer: {table: gone}}}}
+  report: {type: sqlite, path: report.db}
+rules:
+  - {id: all, from: crm/customer, to: report/customer, create: true}
+schedules:
+  - {id: full, every: 24h, do: {sync: crm/customer, to: [report]}}
+`))
+	eventually(t, "the source stops", func() bool { return d.source("crm").capture.Status().State == capture.StateHalted })
+	if _, err := d.Engine().RunSchedule(t.Context(), "full", "a test"); err != nil {
+		t.Fatal(err)
+	}
+	const want = "waits: the source crm has stopped: object_missing; "
+	eventually(t, "the list says why it waits", func() bool {
+		list, err := d.Engine().Schedules(t.Context())
+		return err == nil && strings.HasPrefix(list[0].Waits, want)
+	})
+	runs, _, err := d.Engine().ScheduleHistory(t.Context(), "full", "", 10)
+	if err != nil || len(runs) != 1 || runs[0].Status != state.ScheduleRunning || !strings.HasPrefix(runs[0].Note, want) {
+		t.Errorf("history = %+v, %v, want one run that waits", runs, err)
 	}
 }
 

@@ -53,6 +53,8 @@ type Schedule struct {
 	Failures int64          `json:"failures" doc:"Runs since then that failed or were interrupted."`
 	Pause    *SchedulePause `json:"pause,omitempty"`
 	Last     *ScheduleRun   `json:"last,omitempty" doc:"The newest line of its history."`
+	// Waits is set while a run does not get on because its source, or all its routes, have stopped.
+	Waits string `json:"waits,omitempty" doc:"Why the run under way does not get on: its source, or all its routes, have stopped."`
 }
 
 // SchedulePause says who paused a schedule, and why.
