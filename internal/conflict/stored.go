@@ -10,7 +10,7 @@ import (
 )
 
 // A shadow's stored form stands beside each record and goes both ways with each change, so that it is kept short: a hundred bytes cost
-// a PostgreSQL target more than half a microsecond a row. It goes there in a text, so that it has as few bytes as possible that need an
+// a PostgreSQL target about a microsecond a row (BenchmarkDecide of internal/pgtarget). It goes there in a text, so that it has as few bytes as possible that need an
 // escape: numbers and digests are those of packed.AppendPlain and AppendDigest. It begins with a version. Texts and values have their
 // length before them, sources are numbered.
 //

@@ -13,6 +13,7 @@ import (
 
 	"syncline"
 	"syncline/internal/config"
+	"syncline/internal/health"
 	"syncline/internal/ops"
 	"syncline/internal/schedule"
 	"syncline/internal/state"
@@ -70,13 +71,7 @@ func timing(s *config.Schedule) string {
 	if s.Cron != "" {
 		return s.Cron
 	}
-	text := s.Every.String()
-	for _, nothing := range []string{"m0s", "h0m"} {
-		if strings.HasSuffix(text, nothing) {
-			text = text[:len(text)-2]
-		}
-	}
-	return "every " + text
+	return "every " + health.Short(s.Every)
 }
 
 func workOf(s *config.Schedule) schedule.Work {

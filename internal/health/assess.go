@@ -179,7 +179,7 @@ func (a *assessment) lag() {
 		}
 		a.say(Recommendation{Level: Warning, Kind: "late", Route: r.ID, Target: r.Target, Count: r.Lag.Late,
 			Text: fmt.Sprintf("%s older than %s, the oldest by %s",
-				verb(r.Lag.Late, "event that route "+r.ID+" has not applied is", "events that route "+r.ID+" has not applied are"), short(a.th.Late.After),
+				verb(r.Lag.Late, "event that route "+r.ID+" has not applied is", "events that route "+r.ID+" has not applied are"), Short(a.th.Late.After),
 				round(time.Duration(r.Lag.Seconds(a.in.To)*float64(time.Second)))),
 			Command: "syncline lag"})
 	}
@@ -207,10 +207,10 @@ func seconds(d *time.Duration) *float64 {
 	return &s
 }
 
-func round(d time.Duration) string { return short(d.Round(time.Second)) }
+func round(d time.Duration) string { return Short(d.Round(time.Second)) }
 
-// short writes 1h for 1h0m0s.
-func short(d time.Duration) string {
+// Short writes a duration without the zeros at its end: 1h for 1h0m0s.
+func Short(d time.Duration) string {
 	text := d.String()
 	if strings.HasSuffix(text, "m0s") {
 		text = strings.TrimSuffix(text, "0s")

@@ -131,7 +131,7 @@ func (a *assessment) slow() {
 		}
 		x := Recommendation{Level: Healthy, Kind: "slow", Route: r.ID, Target: r.Target, Count: r.Tasks.Read,
 			Text: fmt.Sprintf("batches of route %s take %s on average, more than %s: see whether %s is slow, or batch.max_rows too large", r.ID,
-				r.Execution.Round(time.Millisecond), short(a.th.Slow), r.Target),
+				r.Execution.Round(time.Millisecond), Short(a.th.Slow), r.Target),
 			Command: "syncline stats --route " + r.ID}
 		if len(r.Rules) == 1 {
 			x.Rule = r.Rules[0]

@@ -1,8 +1,9 @@
 package ops
 
 import (
-	"strings"
 	"time"
+
+	"syncline/internal/health"
 )
 
 // Seconds writes a number of seconds for people: "46ms", "1.3s", "2m57s", "4h", "-" for none.
@@ -18,12 +19,5 @@ func Seconds(seconds float64) string {
 	case d < time.Minute-50*time.Millisecond:
 		return d.Round(100 * time.Millisecond).String()
 	}
-	text := d.Round(time.Second).String()
-	if strings.HasSuffix(text, "m0s") {
-		text = strings.TrimSuffix(text, "0s")
-	}
-	if strings.HasSuffix(text, "h0m") {
-		text = strings.TrimSuffix(text, "0m")
-	}
-	return text
+	return health.Short(d.Round(time.Second))
 }

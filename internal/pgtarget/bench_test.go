@@ -1,6 +1,7 @@
 package pgtarget
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"slices"
@@ -63,19 +64,22 @@ func BenchmarkApply(b *testing.B) {
 	}
 }
 
-// BenchmarkDecide measures the same updates where each is decided about, with a shadow of a hundred bytes: in a column of the table, and
-// in a table of its own.
+// BenchmarkDecide measures the same updates where each is decided about, with a shadow of so many bytes: in a column of the table, and in a
+// table of its own.
 func BenchmarkDecide(b *testing.B) {
 	url := testserver.NewPostgres(b).Database(b)
 	for _, n := range []int{1, 100, 1000, 5000} {
-		for _, name := range []string{"mirror", "column", "table"} {
-			b.Run(fmt.Sprintf("%s/%d", name, n), func(b *testing.B) {
+		for _, place := range []struct {
+			name string
+			size int
+		}{{"mirror", 0}, {"column", 100}, {"column", 300}, {"table", 100}} {
+			b.Run(fmt.Sprintf("%s of %d/%d", place.name, place.size, n), func(b *testing.B) {
 				execute(b, connection(b, url), "DROP TABLE IF EXISTS bench, _syncline_shadow")
-				tgt := open(b, Options{URL: url, Route: "bench", PostgresSource: true, Shadows: name == "column"})
+				tgt := open(b, Options{URL: url, Route: "bench", PostgresSource: true, Shadows: place.name == "column"})
 				writes := benchTarget(b, tgt, n)
-				if name != "mirror" {
+				if place.size > 0 {
 					for _, w := range writes {
-						w.Decide = benchDecide(w)
+						w.Decide = benchDecide(w, place.size)
 						if _, err := tgt.Apply(b.Context(), w); err != nil { // from now on there are shadows
 							b.Fatal(err)
 						}
@@ -87,12 +91,12 @@ func BenchmarkDecide(b *testing.B) {
 	}
 }
 
-// benchDecide writes each record with another number each time.
-func benchDecide(w *syncline.Write) func(int, syncline.Held) (syncline.Decision, error) {
+// benchDecide writes each record with another number each time, and a shadow of this size.
+func benchDecide(w *syncline.Write, size int) func(int, syncline.Held) (syncline.Decision, error) {
 	return func(i int, held syncline.Held) (syncline.Decision, error) {
-		shadow, next := make([]byte, 100), int64(1)
+		shadow, next := bytes.Repeat([]byte("s"), size), int64(1)
 		if len(held.Shadow) > 0 {
-			shadow[0] = held.Shadow[0] + 1
+			shadow[0] = '@' + (held.Shadow[0]+1)&63
 			last, err := held.Values[1].AsInt()
 			if err != nil {
 				return syncline.Decision{}, err

@@ -111,10 +111,11 @@ func TestEventsBringTheirTrace(t *testing.T) {
 func TestTheRatioIsKept(t *testing.T) {
 	for _, ratio := range []float64{0, 0.01, 0.5, 1} {
 		tracer, spans := open(t, ratio)
+		other, otherSpans := open(t, ratio) // as the one of the other end is
 		const n = 20000
 		chosen := 0
 		for seq := range syncline.Seq(n) {
-			if e := place("crm", "l", seq+1); tracer.chosen(e) != tracer.chosen(place("crm", "l", seq+1)) {
+			if e := place("crm", "l", seq+1); tracer.chosen(e) != other.chosen(place("crm", "l", seq+1)) {
 				t.Fatal("an entry is chosen once, and once not")
 			} else if tracer.chosen(e) {
 				chosen++
@@ -124,6 +125,7 @@ func TestTheRatioIsKept(t *testing.T) {
 			t.Errorf("ratio %v: %d of %d entries", ratio, chosen, n)
 		}
 		spans()
+		otherSpans()
 	}
 }
 
