@@ -50,7 +50,9 @@ func (d *Daemon) unmix(ctx context.Context, job *verification) {
 		known, err := d.state.Route(ctx, sl)
 		if err == nil && all && known.Mixed {
 			err = d.state.UpdateRoute(ctx, sl, func(row *state.Route) { row.Mixed = row.Mixed && row.Version != version(r.rules) })
-			d.log.Info("target holds what its rules make: it is mixed no more", "route", r.id, "verification", job.id)
+			if err == nil {
+				d.log.Info("target holds what its rules make: it is mixed no more", "route", r.id, "verification", job.id)
+			}
 		}
 		if err != nil && ctx.Err() == nil {
 			d.log.Warn("the mark of a mixed target cannot be taken away", "route", r.id, "err", err)
