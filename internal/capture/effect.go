@@ -9,6 +9,7 @@ import (
 
 	"syncline"
 	"syncline/internal/failpoint"
+	"syncline/internal/plant"
 	"syncline/internal/state"
 )
 
@@ -199,6 +200,9 @@ func (c *Capture) close() {
 
 // append stores the batch, rows that are too large for the log as stubs. It touches nothing that changes meanwhile.
 func (c *Capture) append(ctx context.Context, b *syncline.Batch) error {
+	if plant.AckBeforeAppend {
+		c.confirmEarly(b)
+	}
 	failpoint.Hit("capture.append.before")
 	traced := c.traced.Load()
 	var began time.Time
@@ -234,6 +238,15 @@ func (c *Capture) append(ctx context.Context, b *syncline.Batch) error {
 func (c *Capture) confirm() {
 	c.source.Confirm(c.m.logged)
 	failpoint.Hit("capture.confirm.after")
+}
+
+// confirmEarly is a planted bug: the log may never have the batch.
+func (c *Capture) confirmEarly(b *syncline.Batch) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.source != nil {
+		c.source.Confirm(b.Position)
+	}
 }
 
 // note records the chunk, and goes on with the runs that have waited for the source to do so.

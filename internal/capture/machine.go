@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"syncline"
+	"syncline/internal/plant"
 )
 
 // machine decides what a capture does next. It has no goroutine, clock, randomness or I/O: what happened goes in through its
@@ -201,6 +202,12 @@ func (m *machine) take(b *syncline.Batch) {
 	if err := m.check(b); err != nil {
 		m.broken = err
 		return
+	}
+	if plant.DropEvents {
+		b.Events = plant.Drop(b)
+	}
+	if plant.SwapEvents {
+		plant.Swap(b)
 	}
 	m.read, b.Source = b.Position, m.source
 	if n := len(m.waiting); n == 0 || !m.waiting[n-1].join(b, m.limits) {

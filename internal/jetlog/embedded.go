@@ -15,6 +15,7 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 
 	"syncline"
+	"syncline/internal/plant"
 )
 
 const (
@@ -93,7 +94,7 @@ func (e *embedded) start() (*server.Server, error) {
 		JetStreamMaxStore:  math.MaxInt64 / 2, // quotas are the streams' own
 		JetStreamMaxMemory: 256 << 20,
 		StoreDir:           e.dir,
-		SyncAlways:         true,
+		SyncAlways:         !plant.NoSync,
 	})
 	if err != nil {
 		return nil, syncline.Errorf(syncline.Fatal, "log_start", "start the log server: %w", err)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"syncline"
+	"syncline/internal/plant"
 )
 
 // ErrMalformed is wrapped by every error about a message that does not follow the protocol.
@@ -219,7 +220,9 @@ func (d *Decoder) tuple(r *buffer, l *Layout, identityOnly bool) ([]syncline.Val
 		switch kind {
 		case 'n':
 		case 'u':
-			v = syncline.Unset
+			if !plant.NullForUnchanged {
+				v = syncline.Unset
+			}
 		case 't':
 			if len(data) < 4 {
 				return nil, malformed("row cut off")

@@ -13,6 +13,7 @@ import (
 
 	"syncline"
 	"syncline/internal/pgoutput"
+	"syncline/internal/plant"
 )
 
 // originPrefix marks the logical message by which a writer of ours names itself inside its transaction.
@@ -33,6 +34,7 @@ type stream struct {
 	txn     int // index into txns, -1 before the transaction's first event of the batch
 	time    time.Time
 	origin  string
+	written uint64 // where the change stands in the WAL; a planted bug alone goes by it
 
 	// The batch that is being built.
 	events []syncline.Event
@@ -137,6 +139,9 @@ func (s *Source) copyData(ctx context.Context, body []byte) (rest bool, err erro
 	case len(body) == keepaliveSize && body[0] == 'k':
 		return false, s.keepalive(binary.BigEndian.Uint64(body[1:]), body[17] != 0)
 	case len(body) > 25 && body[0] == 'w': // where it is in the WAL, the WAL's end, and a time stand before the message
+		if plant.ResumeByChangeLSN {
+			s.stream.written = binary.BigEndian.Uint64(body[1:])
+		}
 		return s.message(ctx, body[25:])
 	}
 	return false, s.malformed(errors.New("a frame that is neither data nor a keepalive"))
@@ -246,6 +251,9 @@ func (s *Source) add(m *pgoutput.Message, b bound, size int) {
 	}
 	at := syncline.Position{Epoch: s.epoch, Commit: st.commit, Ordinal: st.ordinal}
 	if st.commit <= s.resume.Commit && at.Compare(s.resume) <= 0 {
+		return
+	}
+	if plant.ResumeByChangeLSN && st.written <= s.resume.Commit {
 		return
 	}
 	if s.undo != nil {

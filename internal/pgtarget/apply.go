@@ -7,6 +7,7 @@ import (
 	"strconv"
 
 	"syncline"
+	"syncline/internal/plant"
 )
 
 // Apply carries out the write in one transaction. See the package comment.
@@ -132,7 +133,9 @@ func (x *transaction) finish(ctx context.Context) error {
 	if x.deferrable {
 		x.queue = append(x.queue, request{sql: "SET CONSTRAINTS ALL IMMEDIATE", change: -1})
 	}
-	x.queueCursor()
+	if !plant.CursorBeforeRows {
+		x.queueCursor()
+	}
 	if err := x.flush(ctx); err != nil {
 		return err
 	}
@@ -146,6 +149,11 @@ func (x *transaction) finish(ctx context.Context) error {
 }
 
 func (x *transaction) begin() {
+	if plant.CursorBeforeRows {
+		x.queue = append(x.queue, request{sql: "BEGIN", change: -1})
+		x.queueCursor()
+		x.queue = append(x.queue, request{sql: "COMMIT", change: -1})
+	}
 	x.queue = append(x.queue, request{sql: "BEGIN", change: -1})
 	if x.deferrable {
 		x.queue = append(x.queue, request{sql: "SET CONSTRAINTS ALL DEFERRED", change: -1})

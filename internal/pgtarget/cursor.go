@@ -7,6 +7,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"syncline"
+	"syncline/internal/plant"
 )
 
 const (
@@ -22,8 +23,12 @@ func (s *session) cursorName() string { return name{s.schema, cursorTable}.sql()
 
 // moveCursor is the last statement of each Write.
 func (s *session) moveCursor() *shape {
-	return &shape{name: "_syncline_cursor_move", sql: "UPDATE " + s.cursorName() + ` SET log_id = $3::text, seq = $4::bigint, idx = $5::int, updated_at = now()
-		WHERE route = $1::text AND slice = $2::int AND epoch = $6::bigint`}
+	const move = ` SET log_id = $3::text, seq = $4::bigint, idx = $5::int, updated_at = now() WHERE route = $1::text AND slice = $2::int AND `
+	fence := "epoch = $6::bigint"
+	if plant.NoFence {
+		fence = "$6::bigint > 0"
+	}
+	return &shape{name: "_syncline_cursor_move", sql: "UPDATE " + s.cursorName() + move + fence}
 }
 
 // Own takes ownership of the slice in one statement, which waits for a commit in flight.
