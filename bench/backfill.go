@@ -22,12 +22,12 @@ func (b *bench) backfill(ctx context.Context) (section, error) {
 			"The first line is without the sync. Then the sync alone.", count(rows), count(backfillRate)),
 		head: []string{"", "p50", "p90", "p99", "max", "mean", "rows/s of the sync"},
 	}
-	f, err := makeField(ctx, b, "backfill", mirror, func(*field) error { return nil })
+	f, err := makeField(ctx, b, "backfill", account, mirror, func(*field) error { return nil })
 	if err != nil {
 		return s, err
 	}
 	defer f.abandon()
-	if err := execAll(ctx, f.src, fmt.Sprintf("INSERT INTO account SELECT %s FROM generate_series(1, %d) i", record, rows)); err != nil {
+	if err := execAll(ctx, f.src, account.insert(1, rows)); err != nil {
 		return s, err
 	}
 	if err := f.level(ctx); err != nil {

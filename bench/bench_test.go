@@ -25,7 +25,7 @@ func TestRunReportsBothSides(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"1,000 single-row updates", "1,000 single-row inserts", "Initial copy of 1,000 rows", "| PostgreSQL ", "-rows 1000"} {
+	for _, want := range []string{"1,000 single-row updates", "1,000 single-row inserts", "Initial copy of 1,000 rows", "| without a log ", "| **Syncline ÷ ceiling** ", "| PostgreSQL ", "-rows 1000"} {
 		if !strings.Contains(string(text), want) {
 			t.Errorf("the report lacks %q:\n%s", want, text)
 		}

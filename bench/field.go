@@ -10,15 +10,6 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// table is what is replicated: an integer key and about 200 bytes in ten columns. The row with id 0 carries the mark that tells
-// that a target has everything up to it.
-const table = `CREATE TABLE account (id int PRIMARY KEY, name text NOT NULL, mail text, city text, amount numeric(12,2), score int,
-	active bool, ref uuid, at timestamptz, note text)`
-
-// record is the row number i.
-const record = `i, 'customer ' || i, 'c' || i || '@example.com', 'city of ' || i % 1000, i % 100000 * 1.25, 0, i % 3 > 0, md5(i::text)::uuid,
-	timestamptz '2026-01-01 00:00:00.25+00' + i * interval '1 second', repeat('n', 70)`
-
 // patience is how long a side may take for anything.
 const patience = 15 * time.Minute
 
@@ -49,31 +40,33 @@ type field struct {
 	// base is what Syncline is measured against, nil where that is nothing. Both are nil until they are made.
 	base     side
 	syncline *program
-	mark     int
+	// more are measured beside them.
+	more []side
+	mark int
 }
 
 // newField is a field on which a mirror route is measured against native replication.
 func newField(ctx context.Context, b *bench, name string) (*field, error) {
-	return newFieldOf(ctx, b, name, mirror)
+	return newFieldOf(ctx, b, name, account, mirror)
 }
 
-// newFieldOf is newField with another rule than the mirror's.
-func newFieldOf(ctx context.Context, b *bench, name string, r rule) (*field, error) {
-	return makeField(ctx, b, name, r, func(f *field) error {
+// newFieldOf is newField with another table, or another rule than the mirror's.
+func newFieldOf(ctx context.Context, b *bench, name string, s shape, r rule) (*field, error) {
+	return makeField(ctx, b, name, s, r, func(f *field) error {
 		n := &native{subscription: name, from: fmt.Sprintf("host=127.0.0.1 port=%d user=postgres dbname=%s", b.source.Port, name)}
 		f.base = n
 		var err error
-		n.conn, err = create(ctx, b.target.URL, name+"_native", table)
+		n.conn, err = create(ctx, b.target.URL, name+"_native", s.table)
 		return err
 	})
 }
 
 // newRuleField is a field on which a rule is measured against a mirror route.
 func newRuleField(ctx context.Context, b *bench, name string, r rule) (*field, error) {
-	return makeField(ctx, b, name, r, func(f *field) error {
+	return makeField(ctx, b, name, account, r, func(f *field) error {
 		m := mirror
 		m.label = "mirror"
-		p, err := newProgram(ctx, b, name, m)
+		p, err := newProgram(ctx, b, name, account, m)
 		if p != nil {
 			f.base = p
 		}
@@ -81,21 +74,20 @@ func newRuleField(ctx context.Context, b *bench, name string, r rule) (*field, e
 	})
 }
 
-func makeField(ctx context.Context, b *bench, name string, r rule, base func(*field) error) (f *field, err error) {
+func makeField(ctx context.Context, b *bench, name string, s shape, r rule, base func(*field) error) (f *field, err error) {
 	f = &field{b: b, name: name}
 	defer func() {
 		if err != nil {
 			f.abandon()
 		}
 	}()
-	if f.src, err = create(ctx, b.source.URL, name, table, "INSERT INTO account SELECT "+record+" FROM generate_series(0, 0) i",
-		"CREATE PUBLICATION native FOR TABLE account"); err != nil {
+	if f.src, err = create(ctx, b.source.URL, name, s.table, s.insert(0, 0), "CREATE PUBLICATION native FOR TABLE account"); err != nil {
 		return f, err
 	}
 	if err := base(f); err != nil {
 		return f, err
 	}
-	f.syncline, err = newProgram(ctx, b, name, r)
+	f.syncline, err = newProgram(ctx, b, name, s, r)
 	return f, err
 }
 
@@ -121,15 +113,14 @@ func execAll(ctx context.Context, c *pgx.Conn, statements ...string) error {
 	return nil
 }
 
-// sides returns both; who comes first alternates.
+// sides returns all of them; who comes first alternates.
 func (f *field) sides(round int) []side {
-	if f.base == nil {
-		return []side{f.syncline}
+	list := append([]side{f.syncline}, f.more...)
+	if f.base != nil {
+		list = append([]side{f.base}, list...)
 	}
-	if round%2 == 1 {
-		return []side{f.syncline, f.base}
-	}
-	return []side{f.base, f.syncline}
+	first := round % len(list)
+	return append(list[first:], list[:first]...)
 }
 
 // setMark writes the mark that comes after everything written so far.
@@ -174,7 +165,7 @@ func (f *field) await(ctx context.Context, s side, done func(context.Context) (b
 	return err
 }
 
-// level brings both sides to the source's state and stops them.
+// level brings all sides to the source's state and stops them.
 func (f *field) level(ctx context.Context) error {
 	if err := f.setMark(ctx); err != nil {
 		return err
@@ -260,5 +251,8 @@ func (f *field) abandon() {
 	}
 	if f.syncline != nil {
 		f.syncline.abandon(ctx)
+	}
+	for _, s := range f.more {
+		s.abandon(ctx)
 	}
 }

@@ -140,7 +140,7 @@ func (f *field) write(ctx context.Context, perSecond int) ([]moment, error) {
 	if err := f.src.QueryRow(ctx, "SELECT max(id) FROM account").Scan(&id); err != nil {
 		return nil, err
 	}
-	insert := "INSERT INTO account SELECT " + record + " FROM generate_series($1::int, $2::int) i"
+	insert := "INSERT INTO account SELECT " + account.record + " FROM generate_series($1::int, $2::int) i"
 	pause := time.Second * perCommit / time.Duration(perSecond)
 	timer := time.NewTimer(0)
 	defer timer.Stop()

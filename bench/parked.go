@@ -15,7 +15,7 @@ import (
 // refusesAll is a mirror whose target refuses all but the mark. A key that is refused waits for a person at once: what is measured is
 // the waiting, and not the attempts before it.
 var refusesAll = rule{"syncline", "{id: account, from: source/account, to: target/account, retry: {max: 1}}",
-	strings.TrimSuffix(table, ")") + ", CHECK (id = 0))"}
+	strings.TrimSuffix(account.table, ")") + ", CHECK (id = 0))", false}
 
 // parked measures the memory of a process whose target refuses as many keys as a table of updates has records.
 func (b *bench) parked(ctx context.Context) (section, error) {
@@ -26,7 +26,7 @@ func (b *bench) parked(ctx context.Context) (section, error) {
 			"Go runtime has allocated, with what is not collected yet.",
 		head: []string{"", "parked keys", "resident", "heap", "peak memory"},
 	}
-	f, err := newFieldOf(ctx, b, "parked", refusesAll)
+	f, err := newFieldOf(ctx, b, "parked", account, refusesAll)
 	if err != nil {
 		return s, err
 	}
@@ -44,7 +44,7 @@ func (b *bench) parked(ctx context.Context) (section, error) {
 		return s, err
 	}
 	b.say("  park %s keys", count(keys))
-	if err := execAll(ctx, f.src, fmt.Sprintf("INSERT INTO account SELECT %s FROM generate_series(1, %d) i", record, keys)); err != nil {
+	if err := execAll(ctx, f.src, account.insert(1, keys)); err != nil {
 		return s, err
 	}
 	if err := f.await(ctx, f.syncline, f.syncline.parks(keys)); err != nil {

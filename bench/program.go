@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -47,15 +48,16 @@ var _ side = (*program)(nil)
 type rule struct {
 	label string // what the side is called
 	text  string // the rule, in YAML
-	// table makes the target's table; "" = the rule makes it.
-	table string
+	// table makes the target's table; "" = as at the source, or none where the rule creates it.
+	table   string
+	creates bool
 }
 
 // mirror is a rule that changes nothing.
-var mirror = rule{"syncline", "{id: account, from: source/account, to: target/account}", table}
+var mirror = rule{"syncline", "{id: account, from: source/account, to: target/account}", "", false}
 
 // newProgram makes the target's database, <field>_<label>. Slot and publication at the source have the same name.
-func newProgram(ctx context.Context, b *bench, name string, r rule) (*program, error) {
+func newProgram(ctx context.Context, b *bench, name string, s shape, r rule) (*program, error) {
 	database := name + "_" + r.label
 	port, err := testserver.FreePort()
 	if err != nil {
@@ -89,8 +91,8 @@ rules:
 		return nil, err
 	}
 	var statements []string
-	if r.table != "" {
-		statements = append(statements, r.table)
+	if !r.creates {
+		statements = append(statements, cmp.Or(r.table, s.table))
 	}
 	p.conn, err = create(ctx, b.target.URL, database, statements...)
 	return p, err

@@ -9,7 +9,7 @@ import (
 
 // refusing is a mirror whose target has one more constraint.
 func refusing(check string) rule {
-	return rule{"syncline", "{id: account, from: source/account, to: target/account}", strings.TrimSuffix(table, ")") + ", CHECK (" + check + "))"}
+	return rule{"syncline", "{id: account, from: source/account, to: target/account}", strings.TrimSuffix(account.table, ")") + ", CHECK (" + check + "))", false}
 }
 
 // refused measures how much bad records hold good ones up: a backlog of twice as many inserts as there are rows, of which none is refused,
@@ -48,7 +48,7 @@ func (b *bench) refused(ctx context.Context) (section, error) {
 
 // refusedOnce has the backlog worked off on databases of its own, and returns how many keys were parked.
 func (b *bench) refusedOnce(ctx context.Context, check string, rows int) (trial, int, error) {
-	f, err := newFieldOf(ctx, b, "refused", refusing(check))
+	f, err := newFieldOf(ctx, b, "refused", account, refusing(check))
 	if err != nil {
 		return trial{}, 0, err
 	}

@@ -84,15 +84,28 @@ func (m measured) rate(rows int) float64 {
 
 // throughput compares the rounds of the two sides.
 func throughput(title, how string, rows int, base, ours measured) section {
-	ratios := make([]float64, len(base.trials))
-	for i := range ratios {
-		ratios[i] = rate(rows, ours.trials[i].took) / rate(rows, base.trials[i].took)
-	}
 	return section{title, how, []string{"", "rows/s", "time", "peak memory", "CPU", "CPU a row"}, [][]string{
 		base.line(rows),
 		ours.line(rows),
-		{"**ratio**", fmt.Sprintf("**%.2f**", ours.rate(rows)/base.rate(rows)), fmt.Sprintf("rounds: %.2f–%.2f", slices.Min(ratios), slices.Max(ratios)), "", "", ""},
+		ours.against(base, rows).line("**ratio**"),
 	}}
+}
+
+// ratio compares two sides: that of their medians, and those of the rounds.
+type ratio struct{ median, least, most float64 }
+
+// against is how many times as fast as base it was.
+func (m measured) against(base measured, rows int) ratio {
+	rounds := make([]float64, len(base.trials))
+	for i := range rounds {
+		rounds[i] = rate(rows, m.trials[i].took) / rate(rows, base.trials[i].took)
+	}
+	return ratio{m.rate(rows) / base.rate(rows), slices.Min(rounds), slices.Max(rounds)}
+}
+
+// line is the ratio's line in a table of throughput.
+func (r ratio) line(label string) []string {
+	return []string{label, fmt.Sprintf("**%.2f**", r.median), fmt.Sprintf("rounds: %.2f–%.2f", r.least, r.most), "", "", ""}
 }
 
 func each[T, V any](list []T, value func(T) V) []V {

@@ -14,8 +14,8 @@ var stepped = rule{"rule", `id: account
       - rename: {name: customer_name, mail: email}
       - set: {place: 'lower(after.city)'}
       - calculate: {gross: {value: 'after.amount * 1.19', scale: 2}}`,
-	strings.NewReplacer("name text", "customer_name text", "mail text", "email text").Replace(strings.TrimSuffix(table, ")")) +
-		", place text, gross numeric(14,2))"}
+	strings.NewReplacer("name text", "customer_name text", "mail text", "email text").Replace(strings.TrimSuffix(account.table, ")")) +
+		", place text, gross numeric(14,2))", false}
 
 // deciding compares every change with what the target has. It makes the table, so that the table has a column for what the rule
 // wrote last.
@@ -23,7 +23,7 @@ var deciding = rule{"rule", `id: account
     from: source/account
     to: target/account
     create: true
-    conflict: {detect: [version, data], strategy: last_write_wins}`, ""}
+    conflict: {detect: [version, data], strategy: last_write_wins}`, "", true}
 
 // steps measures what renames, computed fields and a condition cost.
 func (b *bench) steps(ctx context.Context) (section, error) {
@@ -42,12 +42,12 @@ func (b *bench) againstMirror(ctx context.Context, name, with string, r rule) (s
 		return section{}, err
 	}
 	l := b.updateLoad()
-	base, ours, err := f.backlog(ctx, l)
+	trials, err := f.backlog(ctx, l)
 	if err != nil {
 		return section{}, err
 	}
 	return throughput(l.what+", "+with,
 		"Both lines are Syncline's: a route that mirrors the table, and one with this rule. The records were copied by the same route before. "+
 			"From starting the process until the mark written last is seen at the target.",
-		b.rows, measured{"mirror", base}, measured{"rule", ours}), nil
+		l.rows, measured{"mirror", trials[f.base]}, measured{"rule", trials[f.syncline]}), nil
 }

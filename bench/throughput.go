@@ -18,9 +18,10 @@ type trial struct {
 // others have come once. It is a prime.
 const stride = 7919
 
-// load is a backlog that both sides work off, one after the other.
+// load is a backlog that all sides work off, one after the other.
 type load struct {
 	what  string   // for the report
+	rows  int      // that are written
 	fill  string   // what the source has from the beginning
 	reset []string // what puts it back to that before a round
 	write string   // writes the backlog
@@ -29,24 +30,31 @@ type load struct {
 func (b *bench) updateLoad() load {
 	records := max(b.rows/5, 10)
 	return load{
-		what: fmt.Sprintf("%s single-row updates in transactions of ten, on a table of %s rows", count(b.rows), count(records)),
-		fill: fmt.Sprintf("INSERT INTO account SELECT %s FROM generate_series(1, %d) i", record, records),
-		write: fmt.Sprintf(`DO $$ DECLARE n bigint := 0; BEGIN
+		what:  fmt.Sprintf("%s single-row updates in transactions of ten, on a table of %s rows", count(b.rows), count(records)),
+		rows:  b.rows,
+		fill:  account.insert(1, records),
+		write: updateBacklog(b.rows, "score = score + 1, amount = amount + 0.01, at = clock_timestamp()", fmt.Sprintf("1 + n * %d %% %d", stride, records)),
+	}
+}
+
+// updateBacklog updates this many rows in transactions of ten; id is the key of update number n.
+func updateBacklog(rows int, set, id string) string {
+	return fmt.Sprintf(`DO $$ DECLARE n bigint := 0; BEGIN
 		FOR t IN 1..%d LOOP
 			FOR j IN 1..10 LOOP
-				UPDATE account SET score = score + 1, amount = amount + 0.01, at = clock_timestamp() WHERE id = 1 + n * %d %% %d;
+				UPDATE account SET %s WHERE id = %s;
 				n := n + 1;
 			END LOOP;
 			COMMIT;
 		END LOOP;
-	END $$`, b.rows/10, stride, records),
-	}
+	END $$`, rows/10, set, id)
 }
 
 func (b *bench) insertLoad() load {
 	return load{
 		what:  fmt.Sprintf("%s single-row inserts in transactions of ten, into an empty table", count(b.rows)),
-		reset: []string{"TRUNCATE account", "INSERT INTO account SELECT " + record + " FROM generate_series(0, 0) i"},
+		rows:  b.rows,
+		reset: []string{"TRUNCATE account", account.insert(0, 0)},
 		write: insertBacklog(b.rows),
 	}
 }
@@ -61,73 +69,92 @@ func insertBacklog(rows int) string {
 			END LOOP;
 			COMMIT;
 		END LOOP;
-	END $$`, rows/10, record)
+	END $$`, rows/10, account.record)
 }
 
-// updates measures how fast a backlog of single-row updates is worked off.
+// untilMarked says what the time of a backlog is.
+const untilMarked = "From enabling the subscription, or starting Syncline's process, until the mark written last is seen at the target."
+
+// updates measures how fast a backlog of single-row updates is worked off, and how fast that goes without a log.
 func (b *bench) updates(ctx context.Context) (section, error) {
-	return b.againstNative(ctx, "updates", b.updateLoad())
+	f, err := newField(ctx, b, "updates")
+	if err != nil {
+		return section{}, err
+	}
+	defer f.abandon()
+	top, err := newCeiling(ctx, f, account)
+	f.more = []side{top}
+	if err != nil {
+		return section{}, err
+	}
+	l := b.updateLoad()
+	trials, err := f.backlog(ctx, l)
+	if err != nil {
+		return section{}, err
+	}
+	base, ours, without := measured{"native", trials[f.base]}, measured{"Syncline", trials[f.syncline]}, measured{top.name(), trials[top]}
+	s := throughput(l.what, untilMarked+" Without a log, the changes are read from a slot, decoded, reduced to the last state of each key of 5,000 and written to the "+
+		"target in bulk, on one connection: the ceiling of this way to do it, of which the last line tells how much is kept.", l.rows, base, ours)
+	kept := ours.against(without, l.rows)
+	s.rows = append(s.rows, without.line(l.rows), without.against(base, l.rows).line("ceiling ÷ native"), kept.line("**Syncline ÷ ceiling**"))
+	return s, nil
 }
 
 // inserts measures how fast a backlog of inserts is worked off.
 func (b *bench) inserts(ctx context.Context) (section, error) {
-	return b.againstNative(ctx, "inserts", b.insertLoad())
+	return b.againstNative(ctx, "inserts", account, b.insertLoad())
 }
 
-func (b *bench) againstNative(ctx context.Context, name string, l load) (section, error) {
-	f, err := newField(ctx, b, name)
+func (b *bench) againstNative(ctx context.Context, name string, s shape, l load) (section, error) {
+	f, err := newFieldOf(ctx, b, name, s, mirror)
 	if err != nil {
 		return section{}, err
 	}
-	base, ours, err := f.backlog(ctx, l)
+	trials, err := f.backlog(ctx, l)
 	if err != nil {
 		return section{}, err
 	}
-	return throughput(l.what, "From enabling the subscription, or starting Syncline's process, until the mark written last is seen at the target.",
-		b.rows, measured{"native", base}, measured{"Syncline", ours}), nil
+	return throughput(l.what, untilMarked, l.rows, measured{"native", trials[f.base]}, measured{"Syncline", trials[f.syncline]}), nil
 }
 
-// backlog measures rounds of a backlog: both sides level and stopped, the backlog written once, then worked off by one side
+// backlog measures rounds of a backlog: all sides level and stopped, the backlog written once, then worked off by one side
 // after the other. It drops the field.
-func (f *field) backlog(ctx context.Context, l load) (base, ours []trial, err error) {
+func (f *field) backlog(ctx context.Context, l load) (map[side][]trial, error) {
 	defer f.abandon()
 	if l.fill != "" {
 		if err := execAll(ctx, f.src, l.fill); err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 	}
+	trials := map[side][]trial{}
 	for round := range f.b.rounds {
 		if err := execAll(ctx, f.src, l.reset...); err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 		if err := f.level(ctx); err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 		if err := f.settle(ctx); err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 		f.b.say("  round %d: write the backlog", round+1)
 		// The writer does not wait for the disk; it is not what is measured.
 		if err := execAll(ctx, f.src, "SET synchronous_commit = off", l.write, "SET synchronous_commit = on"); err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 		if err := f.setMark(ctx); err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 		for _, s := range f.sides(round) {
 			t, err := f.timed(ctx, s, f.marked(s))
 			if err != nil {
-				return nil, nil, fmt.Errorf("round %d, %s: %w", round+1, s.name(), err)
+				return nil, fmt.Errorf("round %d, %s: %w", round+1, s.name(), err)
 			}
-			f.b.say("  round %d: %-18s %s rows/s", round+1, s.name(), count(int(rate(f.b.rows, t.took))))
-			if s == f.base {
-				base = append(base, t)
-			} else {
-				ours = append(ours, t)
-			}
+			f.b.say("  round %d: %-18s %s rows/s", round+1, s.name(), count(int(rate(l.rows, t.took))))
+			trials[s] = append(trials[s], t)
 		}
 	}
-	return base, ours, f.drop(ctx)
+	return trials, f.drop(ctx)
 }
 
 // copies measures the initial copy. Each round has databases of its own.
@@ -139,7 +166,7 @@ func (b *bench) copies(ctx context.Context) (section, error) {
 			return section{}, err
 		}
 		defer f.abandon()
-		if err := execAll(ctx, f.src, fmt.Sprintf("INSERT INTO account SELECT %s FROM generate_series(1, %d) i", record, b.rows-1)); err != nil {
+		if err := execAll(ctx, f.src, account.insert(1, b.rows-1)); err != nil {
 			return section{}, err
 		}
 		for _, s := range f.sides(round) {

@@ -27,7 +27,7 @@ func (b *bench) verify(ctx context.Context) (section, error) {
 		return s, err
 	}
 	defer f.abandon()
-	if err := execAll(ctx, f.src, fmt.Sprintf("INSERT INTO account SELECT %s FROM generate_series(1, %d) i", record, b.rows)); err != nil {
+	if err := execAll(ctx, f.src, account.insert(1, b.rows)); err != nil {
 		return s, err
 	}
 	if err := f.level(ctx); err != nil {
