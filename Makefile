@@ -28,8 +28,8 @@ fmt:
 bench: servers ## speed, as ratios to PostgreSQL's own replication in the same run
 	$(GO) run ./bench -o docs/benchmarks.md
 
-sim: ## a long simulation
-	$(GO) test ./internal/sim -timeout 60m -run "TestSeeds|TestDisputes|TestRivals|TestTwoSides" -sim.seeds $(or $(SEEDS),5000) -sim.first $(or $(FIRST),1)
+sim: ## a long simulation, with progress: SEEDS=20000 FIRST=1 WORLD=TestTwoSides
+	$(GO) test ./internal/sim -v -timeout 0 -run '^($(or $(WORLD),TestSeeds|TestDisputes|TestRivals|TestTwoSides))$$' -sim.seeds $(or $(SEEDS),5000) -sim.first $(or $(FIRST),1)
 
 fuzz: ## each fuzz target for a while
 	@./tools/fuzz $(or $(FUZZTIME),30s)

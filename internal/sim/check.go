@@ -159,7 +159,7 @@ func (r *route) checkSent(s *memtarget.Sent) error {
 	}
 	if s.Change.Batch.Chunk == nil {
 		if place < r.versions["place"] {
-			r.w.result.Passed++
+			r.w.did("passed")
 		}
 		r.versions["place"] = max(r.versions["place"], place)
 	}
@@ -257,7 +257,7 @@ func (r *route) checkEnd() error {
 	if r.keeps {
 		if err := r.scan(func(_ syncline.Row, kept bool) error {
 			if kept {
-				r.w.result.Kept++
+				r.w.did("kept")
 			}
 			return nil
 		}); err != nil && len(want) > 0 {
@@ -296,7 +296,7 @@ func (r *route) checkDelivered() error {
 				continue
 			}
 			if b.Events[i].Stub > 0 {
-				r.w.result.Stubs++
+				r.w.did("stub")
 				continue
 			}
 			if id := b.EventID(i); !sent[id] {

@@ -74,15 +74,18 @@ func Dispute(ctx context.Context, o Options) (Result, error) {
 		d.deletes = d.manner < byField && r.rnd.IntN(3) == 0
 		d.author = newAuthor(r, "crm", d.deletes, r.rnd.IntN(2) == 0)
 		d.intake = &intake{run: r, name: "crm", system: memsource.NewSystem("crm-system"), snapshot: []string{"customer"}, prepare: func() error { return d.writer.prepare() }}
-		for range o.Txns {
-			d.system.Append(d.author.next())
-		}
+		d.write(o.Txns, func() { d.system.Append(d.author.next()) })
 		d.system.Advance(r.rnd.IntN(o.Txns / 2))
 		d.writer = writer(d.intake, d.store, d.policy(), func() (syncline.Target, error) {
 			return &meddled{d.store.Open(memtarget.Options{Route: "crm", NoTransactions: !d.txn}), d}, nil
 		})
 		d.writer.options.Start, d.writer.options.SnapshotCovers = apply.StartFull, true
-		return d.live(o.Txns * 6)
+		d.open()
+		err := d.play(o.Txns*6, func() error { return d.survive(d.act()) }, d.checkAlways)
+		if err != nil {
+			return err
+		}
+		return d.heal()
 	})
 }
 
@@ -244,22 +247,6 @@ func (d *dispute) invent(write int, id int64, values []syncline.Value) (facts []
 	return facts
 }
 
-// live lets things happen, heals everything, and checks what must hold.
-func (d *dispute) live(steps int) error {
-	d.open()
-	for range steps {
-		d.result.Steps++
-		d.now = d.now.Add(time.Duration(d.rnd.IntN(2000)) * time.Millisecond)
-		if err := d.survive(d.act()); err != nil {
-			return err
-		}
-		if err := d.checkAlways(); err != nil {
-			return err
-		}
-	}
-	return d.heal()
-}
-
 func (d *dispute) act() error {
 	switch n := d.rnd.IntN(20); {
 	case n < 3:
@@ -295,7 +282,7 @@ func (d *dispute) step() error {
 
 func (d *dispute) crash() {
 	d.note("crash")
-	d.result.Crashes++
+	d.did("crash")
 	d.writer.close()
 	d.logs.Crash()
 	d.open()
@@ -338,7 +325,6 @@ func (d *dispute) restore(n int) error {
 }
 
 func (d *dispute) heal() error {
-	d.note("heal")
 	d.system.Advance(1 << 30)
 	for id := range disputedKeys {
 		d.refuse(syncline.Key(fmt.Sprint(id)), false)

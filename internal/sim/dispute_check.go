@@ -140,7 +140,7 @@ func (d *dispute) checkEnd() error {
 	if err != nil {
 		return err
 	}
-	d.result.Conflicts = len(list)
+	d.result.Did["conflict"] = len(list)
 	held, err := contents(d.run, d.store)
 	if err != nil {
 		return err

@@ -33,7 +33,7 @@ func (d *driver) prepare() error {
 	return d.route.Prepare(d.from.ctx, o.Start == apply.StartEarliest)
 }
 
-// take begins a session, if there is none, and gives it an entry or two.
+// take begins a session, if there is none, and gives it an entry or two, at the end of a run more.
 func (d *driver) take() error {
 	if err := d.prepare(); err != nil {
 		return err
@@ -52,7 +52,11 @@ func (d *driver) take() error {
 			return err
 		}
 	}
-	for range 1 + d.from.rnd.IntN(3) {
+	few := 3
+	if d.from.resting {
+		few = 30
+	}
+	for range 1 + d.from.rnd.IntN(few) {
 		if !d.session.Wants() {
 			break
 		}

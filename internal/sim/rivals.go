@@ -56,9 +56,7 @@ func Rivals(ctx context.Context, o Options) (Result, error) {
 			a := newAuthor(r, name, false, r.rnd.IntN(2) == 0)
 			a.time, a.common = a.time.Add(time.Duration(r.rnd.IntN(3600))*time.Second), true
 			in := &intake{run: r, name: name, system: memsource.NewSystem(name + "-system"), prepare: func() error { return w.writers[s].prepare() }}
-			for range o.Txns {
-				in.system.Append(a.next())
-			}
+			w.write(o.Txns, func() { in.system.Append(a.next()) })
 			w.authors[s], w.intakes[s], w.waited = a, in, w.waited || a.partial && !w.txn // what was not sent has to be read
 			w.writers[s] = writer(in, w.store, w.policy, func() (syncline.Target, error) {
 				return &contested{w.store.Open(memtarget.Options{Route: name, NoTransactions: !w.txn}), w}, nil
@@ -92,12 +90,8 @@ func (w *rivals) live(steps int) error {
 			}
 		}
 	}
-	for range steps {
-		w.result.Steps++
-		w.now = w.now.Add(time.Duration(w.rnd.IntN(2000)) * time.Millisecond)
-		if err := w.survive(w.act()); err != nil {
-			return err
-		}
+	if err := w.play(steps, func() error { return w.survive(w.act()) }, func() error { return nil }); err != nil {
+		return err
 	}
 	return w.heal()
 }
@@ -141,7 +135,7 @@ func (w *rivals) step(s int) error {
 
 func (w *rivals) crash() {
 	w.note("crash")
-	w.result.Crashes++
+	w.did("crash")
 	w.close()
 	w.logs.Crash()
 	w.open()
@@ -180,7 +174,6 @@ func (w *rivals) trouble(s int) {
 }
 
 func (w *rivals) heal() error {
-	w.note("heal")
 	for k := range w.refused {
 		w.store.Accept(disputed, k)
 	}
@@ -218,7 +211,7 @@ func (w *rivals) checkEnd() error {
 	if err != nil {
 		return err
 	}
-	w.result.Conflicts = len(list)
+	w.result.Did["conflict"] = len(list)
 	held, err := contents(w.run, w.store)
 	if err != nil {
 		return err

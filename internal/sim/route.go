@@ -242,7 +242,7 @@ func (r *route) retry() error {
 
 // giveUp is an operator who gives up what can never be sent.
 func (r *route) giveUp() error {
-	if !r.events {
+	if !r.events || !r.w.history.huge {
 		return nil
 	}
 	list, err := r.stubs()

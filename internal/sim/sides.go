@@ -122,7 +122,7 @@ func (w *sides) open() {
 
 func (w *sides) crash() {
 	w.note("crash")
-	w.result.Crashes++
+	w.did("crash")
 	for _, l := range w.lanes {
 		l.close()
 	}
@@ -135,12 +135,8 @@ func (w *sides) live(steps int) error {
 	for _, d := range w.databases {
 		d.visible()
 	}
-	for range steps {
-		w.result.Steps++
-		w.now = w.now.Add(time.Duration(w.rnd.IntN(2000)) * time.Millisecond)
-		if err := w.outlive(w.act()); err != nil {
-			return err
-		}
+	if err := w.play(steps, func() error { return w.outlive(w.act()) }, func() error { return nil }); err != nil {
+		return err
 	}
 	return w.heal()
 }
@@ -213,7 +209,6 @@ func (w *sides) trouble(s int) error {
 
 // heal ends all trouble and lets everything come to rest.
 func (w *sides) heal() error {
-	w.note("heal")
 	w.calm, w.fault = true, 0
 	for _, d := range w.databases {
 		for k := range d.refused {

@@ -49,7 +49,7 @@ func (w *sides) checkEnd() error {
 	if err != nil {
 		return err
 	}
-	w.result.Conflicts, w.result.Written = len(list), w.written.rule
+	w.result.Did["conflict"], w.result.Did["write"] = len(list), w.written.rule
 	if err := w.checkEqual(); err != nil {
 		return err
 	}

@@ -2,104 +2,161 @@ package sim
 
 import (
 	"context"
+	"errors"
 	"flag"
+	"fmt"
 	"os"
+	"runtime"
+	"runtime/debug"
+	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 )
 
 var (
 	seed  = flag.Uint64("sim.seed", 0, "run this seed only")
-	seeds = flag.Int("sim.seeds", defaultSeeds, "number of seeds")
+	only  = flag.String("sim.only", "", "of that seed, have only these steps happen: 3,17-40")
+	seeds = flag.Int("sim.seeds", 0, "number of seeds; 0 = as many as CI has time for")
 	first = flag.Uint64("sim.first", 1, "first seed")
 )
 
-func simulate(t *testing.T, seed uint64) Result {
-	t.Helper()
-	return simulateWith(t, Run, seed)
-}
-
-func simulateWith(t *testing.T, run func(context.Context, Options) (Result, error), seed uint64) Result {
-	t.Helper()
-	dir, err := os.MkdirTemp(memoryDir(), "syncline-sim-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	res, err := run(t.Context(), Options{Seed: seed, Dir: dir})
-	if err != nil {
-		t.Errorf("seed %d: %v\nreplay: go test ./internal/sim -run '^%s$' -sim.seed %d", seed, err, t.Name(), seed)
-	}
-	return res
-}
-
-// memoryDir is a file system in memory where there is one: a simulation does not test the disk.
-func memoryDir() string {
-	if info, err := os.Stat("/dev/shm"); err == nil && info.IsDir() {
-		return "/dev/shm"
-	}
-	return ""
+func TestMain(m *testing.M) {
+	flag.Parse()
+	debug.SetGCPercent(400) // a run makes much garbage and holds little
+	os.Exit(m.Run())
 }
 
 func TestSeeds(t *testing.T) {
+	simulate(t, Run, map[string]int{"crash": 100, "stub": 100, "passed": 100, "kept": 70})
+}
+
+func TestDisputes(t *testing.T) {
+	simulate(t, Dispute, map[string]int{"conflict": 200, "crash": 100})
+}
+
+func TestRivals(t *testing.T) {
+	simulate(t, Rivals, map[string]int{"conflict": 200, "crash": 100})
+}
+
+func TestTwoSides(t *testing.T) {
+	simulate(t, TwoSides, map[string]int{"conflict": 200, "crash": 500, "write": 500})
+}
+
+// simulate runs the seeds that were asked for, on all processors. With less, in a hundred runs, than least of what makes a run hard, the test
+// would say nothing.
+func simulate(t *testing.T, world World, least map[string]int) {
+	t.Helper()
 	if *seed != 0 {
-		simulate(t, *seed)
+		replay(t, world)
 		return
 	}
-	crashes, stubs, kept, passed := 0, 0, 0, 0
-	for i := range uint64(*seeds) {
-		res := simulate(t, *first+i)
-		crashes, stubs, kept, passed = crashes+res.Crashes, stubs+res.Stubs, kept+res.Kept, passed+res.Passed
-		if t.Failed() {
-			return
+	n := *seeds
+	if n == 0 {
+		n = defaultSeeds
+	}
+	var (
+		next   atomic.Int64
+		failed atomic.Bool
+		mu     sync.Mutex
+		did    = make(map[string]int)
+		told   = time.Now()
+		group  sync.WaitGroup
+	)
+	for range runtime.GOMAXPROCS(0) {
+		group.Go(func() {
+			for !failed.Load() {
+				i := next.Add(1) - 1
+				if i >= int64(n) {
+					return
+				}
+				res, err := world(t.Context(), Options{Seed: *first + uint64(i)}) //nolint:gosec // it is not negative
+				mu.Lock()
+				for what, n := range res.Did {
+					did[what] += n
+				}
+				if testing.Verbose() && time.Since(told) > 10*time.Second {
+					told = time.Now()
+					t.Logf("%d of %d seeds", i, n)
+				}
+				if err != nil && !failed.Swap(true) {
+					report(t, world, err)
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	group.Wait()
+	for what, least := range least {
+		if !t.Failed() && did[what]*100 < n*least {
+			t.Errorf("%d times %q in %d runs: the simulation is too kind", did[what], what, n)
 		}
 	}
-	if stubs < *seeds {
-		t.Errorf("only %d records were too large for the log in %d runs", stubs, *seeds)
+}
+
+// replay runs the one seed, and shows what happens in it.
+func replay(t *testing.T, world World) {
+	t.Helper()
+	o := Options{Seed: *seed}
+	if *only != "" {
+		var err error
+		if o.Only, err = ParseSteps(*only); err != nil {
+			t.Fatal(err)
+		}
 	}
-	if passed < *seeds {
-		t.Errorf("only %d events were passed by urgent ones in %d runs", passed, *seeds)
+	_, err := world(t.Context(), o)
+	var f *Failure
+	switch {
+	case errors.As(err, &f):
+		t.Errorf("seed %d: %v\nin these steps:\n%s", *seed, err, f.LastLines(300))
+	case err != nil:
+		t.Error(err)
 	}
-	if kept < *seeds {
-		t.Errorf("only %d records were kept in %d runs", kept, *seeds)
+}
+
+// shrinking bounds how long a failing run is made shorter.
+const (
+	shrinkTries = 400
+	shrinkTime  = 90 * time.Second
+)
+
+// report tells of a run that failed, and of the shortest one that fails in the same way.
+func report(t *testing.T, world World, err error) {
+	t.Helper()
+	var f *Failure
+	if !errors.As(err, &f) {
+		t.Error(err)
+		return
 	}
-	if crashes < *seeds {
-		t.Errorf("only %d crashes in %d runs: the simulation is too kind", crashes, *seeds)
+	ctx, cancel := context.WithTimeout(t.Context(), shrinkTime)
+	defer cancel()
+	short := Shrink(ctx, world, f, shrinkTries)
+	t.Errorf("seed %d: %v\n\n%d of its %d steps are enough:\n%s\n%v\n\nreplay: %s\nwhole:  %s", f.Options.Seed, err, len(short.Steps()), len(f.Steps()), short.LastLines(200), short.Err,
+		command(t, f.Options.Seed, short.Steps()), command(t, f.Options.Seed, nil))
+}
+
+func command(t *testing.T, seed uint64, steps Steps) string {
+	t.Helper()
+	name, _, _ := strings.Cut(t.Name(), "/")
+	c := fmt.Sprintf("go test ./internal/sim -run '^%s$' -sim.seed %d", name, seed)
+	if steps != nil {
+		c += " -sim.only " + steps.String()
 	}
+	return c
 }
 
 func TestSameSeedSameTrace(t *testing.T) {
-	for world, run := range map[string]func(context.Context, Options) (Result, error){"seeds": Run, "disputes": Dispute, "rivals": Rivals, "two sides": TwoSides} {
+	for name, world := range map[string]World{"seeds": Run, "disputes": Dispute, "rivals": Rivals, "two sides": TwoSides} {
 		for s := range uint64(3) {
-			if a, b := simulateWith(t, run, s+1), simulateWith(t, run, s+1); a.Trace != b.Trace {
-				t.Errorf("%s: seed %d: traces %x and %x", world, s+1, a.Trace, b.Trace)
+			a, err := world(t.Context(), Options{Seed: s + 1})
+			if err != nil {
+				t.Fatalf("%s: seed %d: %v", name, s+1, err)
+			}
+			b, err := world(t.Context(), Options{Seed: s + 1})
+			if err != nil || a.Trace != b.Trace {
+				t.Errorf("%s: seed %d: traces %x and %x, %v", name, s+1, a.Trace, b.Trace, err)
 			}
 		}
-	}
-}
-
-func TestDisputes(t *testing.T) { simulateAll(t, Dispute, Result{Conflicts: 2, Crashes: 1}) }
-
-func TestRivals(t *testing.T) { simulateAll(t, Rivals, Result{Conflicts: 2, Crashes: 1}) }
-
-func TestTwoSides(t *testing.T) {
-	simulateAll(t, TwoSides, Result{Conflicts: 2, Crashes: 5, Written: 5})
-}
-
-// simulateAll runs the seeds that were asked for. With less, on average, than least of what makes a run hard, the test would say nothing.
-func simulateAll(t *testing.T, run func(context.Context, Options) (Result, error), least Result) {
-	t.Helper()
-	if *seed != 0 {
-		simulateWith(t, run, *seed)
-		return
-	}
-	var sum Result
-	for i := range uint64(*seeds) {
-		res := simulateWith(t, run, *first+i)
-		sum.Conflicts, sum.Crashes, sum.Written = sum.Conflicts+res.Conflicts, sum.Crashes+res.Crashes, sum.Written+res.Written
-		if t.Failed() {
-			return
-		}
-	}
-	if n := *seeds; sum.Conflicts < n*least.Conflicts || sum.Crashes < n*least.Crashes || sum.Written < n*least.Written {
-		t.Errorf("only %d conflicts, %d crashes and %d writes in %d runs: the simulation is too kind", sum.Conflicts, sum.Crashes, sum.Written, n)
 	}
 }
