@@ -100,7 +100,12 @@ func TestLockOfADyingProcessIsWaitedFor(t *testing.T) {
 
 // TestKill: whatever the instant of the kill, what was answered is there, in order, in the same log.
 func TestKill(t *testing.T) {
-	dir := t.TempDir()
+	testEnds(t, t.TempDir(), kill)
+}
+
+// testEnds lets a process append and end, again and again, at any instant.
+func testEnds(t *testing.T, dir string, end func(*exec.Cmd)) {
+	t.Helper()
 	var id string
 	for round := range 8 {
 		cmd, lines := process(t, dir, "append")
@@ -111,8 +116,8 @@ func TestKill(t *testing.T) {
 			}
 			answered, _ = strconv.Atoi(lines.Text())
 		}
-		kill(cmd)
-		for lines.Scan() { // what was answered between our decision and its death
+		end(cmd)
+		for lines.Scan() { // what was answered between our decision and its end
 			answered, _ = strconv.Atoi(lines.Text())
 		}
 		s := mustOpen(t, Options{Dir: dir})
