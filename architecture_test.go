@@ -26,7 +26,7 @@ const (
 	engine    kind = "engine"       // the loops, what compares, and the API: they meet in the daemon
 	composer  kind = "daemon"       // the only one that sees concrete connectors
 	program   kind = "program"      // what a person starts
-	benchmark kind = "benchmark"    // measures the program, and parts of it alone
+	benchmark kind = "benchmark"    // measures the program, or harms it, from outside; and measures parts of it alone
 	support   kind = "test support" // conformance suites, in-memory implementations, servers, the simulation
 )
 
@@ -105,6 +105,7 @@ var kinds = map[string]kind{
 	"internal/demo":   program,
 	"cmd/syncline":    program,
 	"bench":           benchmark,
+	"chaos":           benchmark,
 
 	"internal/logtest":    support,
 	"internal/polltest":   support,
@@ -130,6 +131,8 @@ var exceptions = map[edge]string{
 	{from: "internal/demo", to: "internal/webhook"}:                                       "the receiver of the demo checks signatures as a partner's does",
 	{from: "internal/demo", to: "internal/webhook", test: true}:                           "a test sends to that receiver",
 	{from: "cmd/syncline", to: "internal/webhook", test: true}:                            "the receiver of the crash test checks signatures as a partner's does",
+	{from: "chaos", to: "internal/webhook"}:                                               "the receiver checks signatures as a partner's does",
+	{from: "chaos", to: "github.com/nats-io/nats-server/v2/server"}:                       "a NATS server in a process of its own, which can be killed",
 	{from: "internal/natskv", to: "github.com/nats-io/nats-server/v2/server", test: true}: "the bucket's server",
 }
 

@@ -1,0 +1,115 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"syncline/internal/ops"
+	"syncline/internal/testserver"
+)
+
+// hookSecret signs what the webhook is sent; it is a canary, too.
+const hookSecret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+
+// routes are the ids of the plan's routes, by what they write.
+func (w *world) routeIDs() []string {
+	ids := []string{"reg-dw", "line-dw", "trail-dw", "reg-cache", "line-bus", "reg-hook"}
+	if w.plan.Shape.Group {
+		ids = []string{"both", "trail-dw", "reg-cache", "line-bus", "reg-hook"}
+	}
+	if w.plan.Shape.Gold {
+		ids = append(ids, "reg-gold")
+	}
+	return ids
+}
+
+// configure writes the configuration, and makes the token that every request needs.
+func (w *world) configure(ctx context.Context) error {
+	port, err := testserver.FreePort()
+	if err != nil {
+		return err
+	}
+	rnd := rand.New(rand.NewPCG(w.plan.Seed, 0x5ec7e7))
+	password, other := token(rnd), token(rnd)
+	w.secrets = append(w.secrets, password, other, strings.TrimPrefix(hookSecret, "whsec_"))
+	w.program = &program{binary: w.opts.binary, config: filepath.Join(w.folder, "syncline.yaml"), log: filepath.Join(w.folder, "syncline.log"),
+		unasked: func(err error) { w.watch.ended(err) },
+		env: []string{
+			fmt.Sprintf("CRM_URL=postgres://postgres:%s@127.0.0.1:%d/%s?sslmode=disable", password, w.net.port("src"), database),
+			fmt.Sprintf("DW_URL=postgres://postgres:%s@127.0.0.1:%d/%s?sslmode=disable", other, w.net.port("dst"), database),
+			fmt.Sprintf("CACHE_URL=redis://127.0.0.1:%d/0", w.net.port("cache")),
+			fmt.Sprintf("BUS_URL=nats://127.0.0.1:%d", w.net.port("bus")),
+			fmt.Sprintf("HOOK_URL=http://127.0.0.1:%d", w.net.port("hook")),
+			"HOOK_SECRET=" + hookSecret,
+			fmt.Sprintf("SYNCLINE_SERVER=http://127.0.0.1:%d", port),
+		}}
+	if err := os.WriteFile(w.program.config, []byte(w.yaml(port)), 0o600); err != nil {
+		return err
+	}
+	return w.makeToken(ctx, port)
+}
+
+// makeToken makes a token in the state store itself; the program does not run yet.
+func (w *world) makeToken(ctx context.Context, port int) error {
+	server := w.program.env[len(w.program.env)-1]
+	w.program.env = w.program.env[:len(w.program.env)-1]
+	out, err := w.program.command(ctx, "token", "create", "--role", "admin", "--name", "chaos")
+	if err != nil {
+		return fmt.Errorf("make a token: %w\n%s", err, out)
+	}
+	var secret string
+	for _, word := range strings.Fields(out) {
+		if strings.HasPrefix(word, "syn_") {
+			secret = word
+		}
+	}
+	if secret == "" {
+		return fmt.Errorf("make a token: there is none in %q", out)
+	}
+	w.secrets = append(w.secrets, secret)
+	w.program.env = append(w.program.env, server, "SYNCLINE_TOKEN="+secret)
+	w.api, err = ops.Connect(ops.ClientOptions{Server: fmt.Sprintf("http://127.0.0.1:%d", port), Token: secret})
+	return err
+}
+
+// yaml is the configuration of the plan's shape.
+func (w *world) yaml(port int) string {
+	s := w.plan.Shape
+	both := fmt.Sprintf("schema: evolve, create: true, retry: {max: 2, delay: 100ms, max_delay: 1s}, batch: {max_rows: %d}", s.Batch)
+	group := ""
+	if s.Group {
+		group = ", group: both"
+	}
+	text := fmt.Sprintf(`version: 1
+log: {dir: %q, max_bytes: 2GB}
+state: {url: %q}
+http: {listen: "127.0.0.1:%d"}
+systems:
+  crm:
+    type: postgres
+    url: "${CRM_URL}"
+    capture:
+      manage: true
+      heartbeat: 1s
+      entities: {reg: {table: reg}, line: {table: line}, trail: {table: trail}}
+  dw: {type: postgres, url: "${DW_URL}"}
+  cache: {type: redis, url: "${CACHE_URL}"}
+  bus: {type: nats_kv, url: "${BUS_URL}", bucket: chaos}
+  hook: {type: webhook, url: "${HOOK_URL}", secret: "${HOOK_SECRET}", allow_private: true, timeout: 3s}
+rules:
+  - {id: reg-dw, from: crm/reg, to: dw/reg, %s%s}
+  - {id: line-dw, from: crm/line, to: dw/line, %[4]s%[5]s}
+  - {id: trail-dw, from: crm/trail, to: dw/trail, %[4]s}
+  - {id: reg-cache, from: crm/reg, to: cache/reg, batch: {max_rows: %[6]d}}
+  - {id: line-bus, from: crm/line, to: bus/line}
+  - {id: reg-hook, from: crm/reg, to: hook/reg, start: earliest, batch: {max_rows: 20}}
+`, filepath.Join(w.home, "log"), "sqlite:"+filepath.Join(w.home, "state.db"), port, both, group, s.Batch)
+	if s.Gold {
+		text += fmt.Sprintf("  - {id: reg-gold, from: crm/reg, to: dw/gold, conditions: [{field: tier, operator: equals, value: gold}], %s}\n", both)
+	}
+	return text
+}

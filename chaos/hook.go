@@ -1,0 +1,125 @@
+package main
+
+import (
+	"encoding/json"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"syncline/internal/webhook"
+)
+
+// receiver is the webhook's end: it checks signatures, the order of first deliveries of each key, and that what comes was written.
+type receiver struct {
+	w      *world
+	server *httptest.Server
+
+	mu     sync.Mutex
+	mood   func(http.ResponseWriter) bool // what it does instead of taking an event; nil = takes it. It reports whether it has answered
+	ids    map[string]int64               // version of each event by its id
+	vers   map[int64]string               // the keys of versions that came
+	newest map[string]int64               // version of each key's newest first delivery
+	again  int                            // deliveries that were repeated
+}
+
+func newReceiver(w *world) *receiver {
+	r := &receiver{w: w, ids: make(map[string]int64), vers: make(map[int64]string), newest: make(map[string]int64)}
+	r.server = httptest.NewServer(r)
+	return r
+}
+
+func (r *receiver) port() int { return r.server.Listener.Addr().(*net.TCPAddr).Port }
+
+func (r *receiver) close() {
+	r.feel(nil)
+	r.server.CloseClientConnections()
+	r.server.Close()
+}
+
+// feel sets what it does instead of taking events; nil has it take them.
+func (r *receiver) feel(mood func(http.ResponseWriter) bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.mood = mood
+}
+
+func (r *receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
+	body, err := io.ReadAll(req.Body)
+	if err != nil {
+		return // cut off on its way
+	}
+	if err := webhook.Verify(hookSecret, req.Header, body, time.Now(), 0); err != nil {
+		r.w.watch.fail("webhook", "%v", err)
+		http.Error(w, "no", http.StatusBadRequest)
+		return
+	}
+	var event struct {
+		ID, Subject, Type string
+		Data              struct {
+			After *struct {
+				K    int
+				Ver  int64
+				Val  string
+				Sum  string
+				Tier string
+			}
+		}
+	}
+	if err := json.Unmarshal(body, &event); err != nil {
+		r.w.watch.fail("webhook", "an event that is no JSON: %v", err)
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.mood != nil && r.mood(w) {
+		return
+	}
+	w.WriteHeader(http.StatusNoContent)
+	a := event.Data.After
+	if a == nil {
+		return
+	}
+	key := strconv.Itoa(a.K)
+	if event.Subject != key || !r.w.plan.proven("reg", key, a.Ver, a.Val) {
+		r.w.watch.fail("nothing is invented", "webhook: event %s of key %s has the value of another record or version (%d)", event.ID, event.Subject, a.Ver)
+	}
+	if was, again := r.ids[event.ID]; again {
+		r.again++
+		if was != a.Ver {
+			r.w.watch.fail("stable identity", "webhook: event %s is version %d and %d", event.ID, was, a.Ver)
+		}
+		return
+	}
+	r.ids[event.ID], r.vers[a.Ver] = a.Ver, key
+	if was := r.newest[key]; a.Ver < was && !strings.HasSuffix(event.Type, "snapshot") {
+		r.w.watch.fail("order of first deliveries", "webhook: of key %s version %d came first after %d", key, a.Ver, was)
+	}
+	r.newest[key] = max(a.Ver, r.newest[key])
+}
+
+// misses returns committed versions that did not come.
+func (r *receiver) misses(must []write) (missing []int64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, w := range must {
+		if _, ok := r.vers[w.ver]; !ok {
+			missing = append(missing, w.ver)
+		}
+	}
+	return missing
+}
+
+// told are the versions that came, with their keys, and how many deliveries were repeats.
+func (r *receiver) told() (all []write, again int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for ver, key := range r.vers {
+		all = append(all, write{entity: "reg", key: key, ver: ver})
+	}
+	return all, r.again
+}

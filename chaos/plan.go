@@ -1,0 +1,106 @@
+package main
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"time"
+)
+
+// plan is everything that a seed decides: what the tables and rules are like, and which faults come when. Two runs of one plan differ in how
+// the operating system schedules them, and in nothing that was chosen.
+type plan struct {
+	Seed  uint64
+	Time  time.Duration
+	Shape shape
+	Steps []step // in the order in which they begin
+}
+
+// shape is what the world of a plan is like.
+type shape struct {
+	Rows    int // keys of reg that writers fight over
+	Orders  int // orders of line, of up to nine lines each
+	Writers int
+	Pause   time.Duration // of a writer between two transactions
+	Big     int           // bytes of a large value, which is not always sent
+	Wide    int           // one of so many large values has 40 times that
+	Bad     int           // one of so many writes of the first keys is one that the warehouse refuses
+	// FullIdentity has line send its old rows whole.
+	FullIdentity bool
+	// Slack is the batch.max_rows of the rules: small batches have more borders.
+	Batch int
+	// Gold has a rule with a condition, too: records enter and leave it.
+	Gold bool
+	// Group has reg and line move together to the warehouse.
+	Group bool
+	// Alter has columns of reg come and go.
+	Alter bool
+	// Truncate has line emptied at times.
+	Truncate bool
+}
+
+// step is a fault of a plan.
+type step struct {
+	At, Hold time.Duration // when it begins, after the start; how long it lasts
+	Fault    string
+	Seed     uint64 // its details are chosen from it
+}
+
+// makePlan makes the plan of a seed with faults of this list. It depends on nothing else.
+func makePlan(seed uint64, length time.Duration, list []fault) plan {
+	rnd := rand.New(rand.NewPCG(seed, 0x5eed))
+	p := plan{Seed: seed, Time: length, Shape: shape{
+		Rows: 30 + rnd.IntN(120), Orders: 4 + rnd.IntN(20), Writers: 2 + rnd.IntN(3), Pause: time.Duration(rnd.IntN(12)) * time.Millisecond,
+		Big: 8<<10 + rnd.IntN(8<<10), Wide: 20 + rnd.IntN(60), Bad: 10 + rnd.IntN(40), FullIdentity: rnd.IntN(2) == 0,
+		Batch: []int{7, 100, 1000, 5000}[rnd.IntN(4)], Gold: rnd.IntN(3) > 0, Group: rnd.IntN(3) == 0, Alter: rnd.IntN(3) > 0, Truncate: rnd.IntN(3) > 0,
+	}}
+	if len(list) == 0 {
+		return p
+	}
+	for at := time.Duration(1000+rnd.IntN(1500)) * time.Millisecond; at < length; {
+		taken := make(map[string]bool)
+		var last time.Duration
+		n := rnd.IntN(4) // a quarter of the rounds is quiet
+		for range n {
+			f := pick(rnd, list)
+			if taken[f.group] || f.alone && len(taken) > 0 {
+				continue
+			}
+			taken[f.group] = true
+			s := step{At: at + time.Duration(rnd.IntN(800))*time.Millisecond, Fault: f.name, Seed: rnd.Uint64()}
+			s.Hold = f.least + time.Duration(rnd.Float64()*float64(f.most-f.least))
+			last = max(last, s.At-at+s.Hold)
+			p.Steps = append(p.Steps, s)
+			if f.alone {
+				break
+			}
+		}
+		at += last + time.Duration(500+rnd.IntN(2500))*time.Millisecond
+	}
+	return p
+}
+
+// pick chooses one of the list by weight.
+func pick(rnd *rand.Rand, list []fault) fault {
+	sum := 0
+	for _, f := range list {
+		sum += f.weight
+	}
+	n := rnd.IntN(sum)
+	for _, f := range list {
+		if n -= f.weight; n < 0 {
+			return f
+		}
+	}
+	panic("the weights do not add up")
+}
+
+// String is the plan as -n prints it.
+func (p plan) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "seed %d, %s\n%+v\n", p.Seed, p.Time, p.Shape)
+	for _, s := range p.Steps {
+		fmt.Fprintf(&b, "%8.3fs  %-18s for %.3fs  (%x)\n", s.At.Seconds(), s.Fault, s.Hold.Seconds(), s.Seed)
+	}
+	return b.String()
+}

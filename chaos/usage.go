@@ -1,0 +1,80 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"regexp"
+	"strconv"
+	"strings"
+)
+
+// usage is what the process holds.
+type usage struct {
+	memory      int64 // resident, in bytes
+	descriptors int
+	goroutines  int
+}
+
+func (u usage) String() string {
+	return fmt.Sprintf("%d MiB, %d descriptors, %d goroutines", u.memory>>20, u.descriptors, u.goroutines)
+}
+
+var goroutines = regexp.MustCompile(`(?m)^go_goroutines (\d+)`)
+
+// usage of the process that runs.
+func (w *world) usage(ctx context.Context) (usage, error) {
+	pid := w.program.pid()
+	statm, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid))
+	if err != nil {
+		return usage{}, err
+	}
+	fields := strings.Fields(string(statm))
+	if len(fields) < 2 {
+		return usage{}, fmt.Errorf("statm is %q", statm)
+	}
+	pages, err := strconv.ParseInt(fields[1], 10, 64)
+	if err != nil {
+		return usage{}, err
+	}
+	open, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", pid))
+	if err != nil {
+		return usage{}, err
+	}
+	text, err := w.fetch(ctx, "/metrics")
+	if err != nil {
+		return usage{}, err
+	}
+	m := goroutines.FindSubmatch(text)
+	if m == nil {
+		return usage{}, fmt.Errorf("the metrics do not tell of goroutines")
+	}
+	n, err := strconv.Atoi(string(m[1]))
+	return usage{memory: pages * int64(os.Getpagesize()), descriptors: len(open), goroutines: n}, err
+}
+
+// fetch gets something from the API as it is.
+func (w *world) fetch(ctx context.Context, path string) ([]byte, error) {
+	var server, secret string
+	for _, kv := range w.program.env {
+		if s, ok := strings.CutPrefix(kv, "SYNCLINE_SERVER="); ok {
+			server = s
+		}
+		if s, ok := strings.CutPrefix(kv, "SYNCLINE_TOKEN="); ok {
+			secret = s
+		}
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, server+path, nil)
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Authorization", "Bearer "+secret)
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close() //nolint:errcheck // it was read
+	return io.ReadAll(resp.Body)
+}
