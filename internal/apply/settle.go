@@ -95,6 +95,9 @@ func (s *settling) codes() []state.Outcome {
 			continue
 		}
 		outcome := s.outcome(t.change)
+		if outcome == syncline.OutcomeApplied && len(s.park) > 0 {
+			s.overtaken(t, codes)
+		}
 		newest := int(p.newest[t.change]) == i
 		switch {
 		case i < p.lead && outcome > syncline.OutcomeStale:
@@ -118,6 +121,24 @@ func (s *settling) codes() []state.Outcome {
 		}
 	}
 	return codes
+}
+
+// overtaken drops what this very plan, which is in the order of the log, would have the source asked for: the target has a later record of the
+// slot. Tried again, the older event would be written over it.
+func (s *settling) overtaken(t *task, codes []state.Outcome) {
+	key, ok := s.p.changes[t.change].Row.Key()
+	at, waits := s.at[slot{t.rule, key}]
+	if !ok || !waits || s.park[at].Status != state.StatusReading {
+		return
+	}
+	s.uncount(&s.park[at], codes)
+	s.park = slices.Delete(s.park, at, at+1)
+	delete(s.at, slot{t.rule, key})
+	for sl, i := range s.at {
+		if i > at {
+			s.at[sl] = i - 1
+		}
+	}
 }
 
 // parkHold parks an event that the planner let wait.
