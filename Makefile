@@ -32,7 +32,7 @@ chaos: servers ## the real program on real servers under a plan of faults: SEED=
 	$(GO) run ./chaos -v -seed $(or $(SEED),1) -time $(or $(TIME),60s)
 
 sim: ## a long simulation, with progress: SEEDS=20000 FIRST=1 WORLD=TestTwoSides
-	$(GO) test ./internal/sim -v -timeout 0 -run '^($(or $(WORLD),TestSeeds|TestDisputes|TestRivals|TestTwoSides))$$' -sim.seeds $(or $(SEEDS),5000) -sim.first $(or $(FIRST),1)
+	$(GO) test ./internal/sim -v -timeout 0 -run '^($(or $(WORLD),TestSeeds|TestDisputes|TestRivals|TestTwoSides|TestOperators))$$' -sim.seeds $(or $(SEEDS),5000) -sim.first $(or $(FIRST),1)
 
 fuzz: ## each fuzz target for a while
 	@./tools/fuzz $(or $(FUZZTIME),30s)

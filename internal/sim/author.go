@@ -26,10 +26,11 @@ const (
 // author makes the transactions of a source whose records somebody else writes, too, and remembers all that it has said.
 type author struct {
 	*run
-	name string
-	time time.Time
-	ver  int
-	rows map[int64][]syncline.Value
+	name   string
+	schema *syncline.Schema
+	time   time.Time
+	ver    int
+	rows   map[int64][]syncline.Value
 	// said has, by record and column, each value that was another one than before.
 	said map[int64][][]saying
 	// deletes: records are deleted, which the field by field account cannot follow. deleted are those that were.
@@ -48,7 +49,7 @@ type saying struct {
 }
 
 func newAuthor(r *run, name string, deletes, partial bool) *author {
-	return &author{run: r, name: name, time: r.now, deletes: deletes, partial: partial, rows: make(map[int64][]syncline.Value),
+	return &author{run: r, name: name, schema: disputedSchema, time: r.now, deletes: deletes, partial: partial, rows: make(map[int64][]syncline.Value),
 		said: make(map[int64][][]saying), deleted: make(map[int64]bool)}
 }
 
@@ -70,11 +71,11 @@ func (a *author) change() memsource.Change {
 	case !there:
 		row = []syncline.Value{syncline.Int(id), a.text(), a.text(), a.text(), syncline.Int(int64(a.ver)), syncline.Text(a.word()), syncline.Null, a.rev()}
 		a.say(id, row)
-		return memsource.Change{Op: syncline.OpCreated, Schema: disputedSchema, After: row}
+		return memsource.Change{Op: syncline.OpCreated, Schema: a.schema, After: row}
 	case a.deletes && a.rnd.IntN(8) == 0:
 		delete(a.rows, id)
 		a.deleted[id] = true
-		return memsource.Change{Op: syncline.OpDeleted, Schema: disputedSchema, Before: []syncline.Value{row[0], syncline.Unset, syncline.Unset,
+		return memsource.Change{Op: syncline.OpDeleted, Schema: a.schema, Before: []syncline.Value{row[0], syncline.Unset, syncline.Unset,
 			syncline.Unset, syncline.Unset, syncline.Unset, syncline.Unset, syncline.Unset}}
 	}
 	after := append([]syncline.Value(nil), row...)
@@ -96,7 +97,7 @@ func (a *author) change() memsource.Change {
 			sent[i] = syncline.Unset
 		}
 	}
-	c := memsource.Change{Op: syncline.OpUpdated, Schema: disputedSchema, After: sent}
+	c := memsource.Change{Op: syncline.OpUpdated, Schema: a.schema, After: sent}
 	if a.rnd.IntN(4) == 0 {
 		c.Before = row
 	}

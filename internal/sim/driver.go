@@ -17,6 +17,7 @@ type driver struct {
 	session *apply.Session
 	reader  *memlog.Reader
 	begun   bool
+	begins  int // sessions
 }
 
 // prepare makes the route known, as the start of a process does.
@@ -44,6 +45,7 @@ func (d *driver) take() error {
 			return err
 		}
 		d.session = s
+		d.begins++
 		if !d.begun {
 			d.begun = true
 			d.placed()
@@ -60,22 +62,24 @@ func (d *driver) take() error {
 		if !d.session.Wants() {
 			break
 		}
-		e, ok, err := d.reader.TryNext()
-		if err != nil {
-			return err
-		}
-		if !ok {
-			break
-		}
-		b, err := syncline.DecodeBatch(e.Data)
-		if err != nil {
-			return err
-		}
-		if err := d.session.Take(apply.Fed{Seq: e.Seq, Time: e.Time, Batch: b, Size: len(e.Data), More: e.More}); err != nil {
+		if err := feed(d.session, d.reader); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// feed gives the session the next entry of the log, if there is one.
+func feed(s *apply.Session, from *memlog.Reader) error {
+	e, ok, err := from.TryNext()
+	if err != nil || !ok {
+		return err
+	}
+	b, err := syncline.DecodeBatch(e.Data)
+	if err != nil {
+		return err
+	}
+	return s.Take(apply.Fed{Seq: e.Seq, Time: e.Time, Batch: b, Size: len(e.Data), More: e.More})
 }
 
 // apply carries out what the route decides.

@@ -44,6 +44,10 @@ func TestTwoSides(t *testing.T) {
 	simulate(t, TwoSides, map[string]int{"conflict": 200, "crash": 500, "write": 500})
 }
 
+func TestOperators(t *testing.T) {
+	simulate(t, Operators, map[string]int{"crash": 100, "edit": 50, "cancel": 50, "retry": 100, "pause": 50, "late": 20, "sync": 100})
+}
+
 // simulate runs the seeds that were asked for, on all processors. With less, in a hundred runs, than least of what makes a run hard, the test
 // would say nothing.
 func simulate(t *testing.T, world World, least map[string]int) {
@@ -147,7 +151,7 @@ func command(t *testing.T, seed uint64, steps Steps) string {
 }
 
 func TestSameSeedSameTrace(t *testing.T) {
-	for name, world := range map[string]World{"seeds": Run, "disputes": Dispute, "rivals": Rivals, "two sides": TwoSides} {
+	for name, world := range map[string]World{"seeds": Run, "disputes": Dispute, "rivals": Rivals, "two sides": TwoSides, "operators": Operators} {
 		for s := range uint64(3) {
 			a, err := world(t.Context(), Options{Seed: s + 1})
 			if err != nil {
