@@ -2,12 +2,10 @@ package main
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"slices"
-	"strconv"
+	"io"
 	"strings"
 	"sync"
 	"time"
@@ -18,7 +16,7 @@ import (
 	"syncline"
 )
 
-// ceiling is what can be had without a log: the stream of a slot, decoded, the last state of each key of 5,000 changes, copied to a
+// ceiling is what can be had without a log: the stream of a slot, decoded, the last state of each key of 20,000 changes, copied to a
 // temporary table of the target and from there into the table, on one connection. It keeps no cursor and survives nothing; how much of
 // it Syncline keeps tells what the log and everything around it cost.
 type ceiling struct {
@@ -130,16 +128,16 @@ func (c *ceiling) abandon(ctx context.Context) {
 // write takes the batches to the target until there are no more.
 func (r *ceilingRun) write(ctx context.Context) error {
 	var statements upsert
-	var text []byte
+	text := &copyText{}
 	for b := range r.stream.batches {
 		if b.table != statements.table {
 			statements = upsertOf(b.table)
 		}
-		text = b.appendCopy(text[:0])
+		text.rows = b.rows
 		if _, err := r.target.Exec(ctx, "BEGIN").ReadAll(); err != nil {
 			return err
 		}
-		if _, err := r.target.CopyFrom(ctx, bytes.NewReader(text), "COPY pg_temp.incoming FROM STDIN"); err != nil {
+		if _, err := r.target.CopyFrom(ctx, text, "COPY pg_temp.incoming FROM STDIN"); err != nil {
 			return err
 		}
 		done, err := r.target.ExecParams(ctx, statements.update, nil, nil, nil, nil).Close()
@@ -184,25 +182,33 @@ func upsertOf(t *incoming) upsert {
 			strings.Join(excluded, ", ")}
 }
 
-// appendCopy appends the rows in COPY's text format, in the order of their keys.
-func (b *changes) appendCopy(dst []byte) []byte {
-	type place struct{ key, row int64 }
-	order := make([]place, len(b.rows))
-	for i, row := range b.rows {
-		key, _ := strconv.ParseInt(string(row[b.table.key].Bytes()), 10, 64)
-		order[i] = place{key, int64(i)}
+// copyText gives the rows in COPY's text format while the server reads them.
+type copyText struct {
+	rows [][]syncline.Value
+	rest []byte // of the rows before
+	text []byte // where rest lives
+}
+
+func (c *copyText) Read(p []byte) (int, error) {
+	if len(c.rest) == 0 && len(c.rows) == 0 {
+		return 0, io.EOF
 	}
-	slices.SortFunc(order, func(a, b place) int { return cmp.Compare(a.key, b.key) })
-	for _, p := range order {
-		for i, v := range b.rows[p.row] {
-			if i > 0 {
-				dst = append(dst, '\t')
+	if len(c.rest) == 0 {
+		c.text = c.text[:0]
+		for len(c.rows) > 0 && len(c.text) < len(p) {
+			for i, v := range c.rows[0] {
+				if i > 0 {
+					c.text = append(c.text, '\t')
+				}
+				c.text = appendField(c.text, v)
 			}
-			dst = appendField(dst, v)
+			c.text, c.rows = append(c.text, '\n'), c.rows[1:]
 		}
-		dst = append(dst, '\n')
+		c.rest = c.text
 	}
-	return dst
+	n := copy(p, c.rest)
+	c.rest = c.rest[n:]
+	return n, nil
 }
 
 func appendField(dst []byte, v syncline.Value) []byte {

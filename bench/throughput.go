@@ -93,7 +93,7 @@ func (b *bench) updates(ctx context.Context) (section, error) {
 		return section{}, err
 	}
 	base, ours, without := measured{"native", trials[f.base]}, measured{"Syncline", trials[f.syncline]}, measured{top.name(), trials[top]}
-	s := throughput(l.what, untilMarked+" Without a log, the changes are read from a slot, decoded, reduced to the last state of each key of 5,000 and written to the "+
+	s := throughput(l.what, untilMarked+" Without a log, the changes are read from a slot, decoded, reduced to the last state of each key of 20,000 and written to the "+
 		"target in bulk, on one connection: the ceiling of this way to do it, of which the last line tells how much is kept.", l.rows, base, ours)
 	kept := ours.against(without, l.rows)
 	s.rows = append(s.rows, without.line(l.rows), without.against(base, l.rows).line("ceiling ÷ native"), kept.line("**Syncline ÷ ceiling**"))
