@@ -77,6 +77,7 @@ type program struct {
 	config string
 	port   int
 	env    []string
+	flags  []string // of run
 
 	cmd  *exec.Cmd
 	log  *output
@@ -116,7 +117,7 @@ func (p *program) start(env ...string) {
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	p.cmd = exec.Command(path, "run", "-c", p.config)
+	p.cmd = exec.Command(path, append([]string{"run", "-c", p.config}, p.flags...)...)
 	p.cmd.Env = append(append(os.Environ(), p.env...), env...)
 	p.log = new(output)
 	p.cmd.Stdout, p.cmd.Stderr = p.log, p.log

@@ -2,6 +2,7 @@ package config
 
 import (
 	"errors"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -115,8 +116,14 @@ func (l *loader) tracesSection(v value) {
 	c := &Traces{Ratio: 0.01}
 	l.cfg.Traces = c
 	seen := l.object(v, "traces", fields{
-		"endpoint": func(v value) { l.url(v, &c.Endpoint, "http", "https") },
-		"ratio":    func(v value) { l.percent(v, &c.Ratio) },
+		"endpoint": func(v value) {
+			before := len(l.problems)
+			l.url(v, &c.Endpoint, "http", "https")
+			if u, err := url.Parse(c.Endpoint.Reveal()); err == nil && len(l.problems) == before && (u.User != nil || u.RawQuery != "") {
+				l.report(v, BadURL, "headers for the collector are read from OTEL_EXPORTER_OTLP_HEADERS", "%s has a user or a query, which no collector would be sent", v.path)
+			}
+		},
+		"ratio": func(v value) { l.percent(v, &c.Ratio) },
 	}, nil)
 	l.need(v, seen, "traces", "endpoint")
 }

@@ -151,7 +151,7 @@ func (l *loader) listingFields(e *Entity) fields {
 		"headers": func(v value) { g.Headers = l.params(v, "headers") },
 		"body": func(v value) {
 			if text, ok := l.json(v, nil); ok {
-				g.Body = NewText(string(text), string(text))
+				g.Body = NewText(string(text), string(asWritten(v.node, nil)))
 			}
 		},
 		"records": func(v value) { l.name(v, &g.Records, fieldPath, "names with dots between them") },

@@ -163,6 +163,40 @@ func (l *loader) json(v value, dst []byte) ([]byte, bool) {
 	return dst, ok
 }
 
+// asWritten writes a node that json can write as what is shown of it: with its references, and not with what they stand for.
+func asWritten(n *yaml.Node, dst []byte) []byte {
+	for n.Kind == yaml.AliasNode {
+		n = n.Alias
+	}
+	switch n.Kind {
+	case yaml.MappingNode:
+		dst = append(dst, '{')
+		for i := 0; i+1 < len(n.Content); i += 2 {
+			if i > 0 {
+				dst = append(dst, ',')
+			}
+			dst = asWritten(n.Content[i+1], append(jsontext.AppendString(dst, n.Content[i].Value), ':'))
+		}
+		return append(dst, '}')
+	case yaml.SequenceNode:
+		dst = append(dst, '[')
+		for i, item := range n.Content {
+			if i > 0 {
+				dst = append(dst, ',')
+			}
+			dst = asWritten(item, dst)
+		}
+		return append(dst, ']')
+	}
+	if n.Tag == "!!str" {
+		return jsontext.AppendString(dst, n.Value)
+	}
+	if n.Tag == "!!null" {
+		return append(dst, "null"...)
+	}
+	return append(dst, n.Value...)
+}
+
 // ReadEvent reads an event as the tests of a rule have it, from JSON or YAML: {op, before, after, types, …}, or a record by itself, which is one
 // that is created.
 func ReadEvent(name string, data []byte) (trial.Event, Problems) {

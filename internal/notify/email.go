@@ -27,6 +27,8 @@ type Email struct {
 	host string
 	from *mail.Address
 	to   []*mail.Address
+	// secrets are what a server might repeat of the login.
+	secrets []string
 }
 
 // EmailOptions say where.
@@ -74,6 +76,7 @@ func NewEmail(o EmailOptions) (*Email, error) {
 	if len(e.to) == 0 {
 		return nil, invalidMail("there is no recipient")
 	}
+	e.secrets = httpclient.LoginSecrets(o.User, o.Password)
 	return e, nil
 }
 
@@ -93,8 +96,8 @@ func (e *Email) Send(ctx context.Context, m *Message) (Answer, error) {
 	}
 	answer := e.host + " took the mail"
 	for _, r := range refused {
-		e.opts.Logger.Warn("a recipient of a mail was refused: only the others get it", "server", e.opts.Server, "recipient", r.to, "message", m.ID, "answer", r.answer())
-		answer += ", not for " + r.to + " (" + r.answer() + ")"
+		e.opts.Logger.Warn("a recipient of a mail was refused: only the others get it", "server", e.opts.Server, "recipient", r.to, "message", m.ID, "answer", e.said(r.reply))
+		answer += ", not for " + r.to + " (" + e.said(r.reply) + ")"
 	}
 	return Answer(answer), nil
 }
@@ -105,7 +108,10 @@ type refusal struct {
 	reply *textproto.Error
 }
 
-func (r refusal) answer() string { return fmt.Sprintf("%d%s", r.reply.Code, said([]byte(r.reply.Msg))) }
+// said is a server's answer for people.
+func (e *Email) said(r *textproto.Error) string {
+	return fmt.Sprintf("%d%s", r.Code, said([]byte(httpclient.Conceal(r.Msg, e.secrets))))
+}
 
 // send returns whom the mail was not taken for.
 func (e *Email) send(ctx context.Context, m *Message) (refused []refusal, err error) {
@@ -248,9 +254,9 @@ func (e *Email) failed(ctx context.Context, err error) error {
 	case ctx.Err() != nil, errors.As(err, &timeout) && timeout.Timeout():
 		return syncline.Errorf(syncline.Transient, "channel_timeout", "%s did not answer in time", e.opts.Server)
 	case errors.As(err, &reply) && reply.Code >= 400 && reply.Code < 500:
-		return syncline.Errorf(syncline.Transient, "channel_unavailable", "%s answered %d%s", e.opts.Server, reply.Code, said([]byte(reply.Msg)))
+		return syncline.Errorf(syncline.Transient, "channel_unavailable", "%s answered %s", e.opts.Server, e.said(reply))
 	case errors.As(err, &reply):
-		return syncline.Errorf(syncline.Rejected, "channel_rejected", "%s answered %d%s", e.opts.Server, reply.Code, said([]byte(reply.Msg))).
+		return syncline.Errorf(syncline.Rejected, "channel_rejected", "%s answered %s", e.opts.Server, e.said(reply)).
 			WithFix("check the user, the password and the addresses of the channel, then `syncline alerts test` it")
 	}
 	return syncline.Errorf(syncline.Transient, "channel_unreachable", "%s cannot be reached%s", e.opts.Server, httpclient.Outage(err))

@@ -65,7 +65,7 @@ func newEndpoint(raw string, timeout time.Duration, allowPrivate bool) (*endpoin
 	return &endpoint{u, httpclient.New(httpclient.Options{AllowPrivate: allowPrivate, PerHost: 1, Timeout: timeout})}, nil
 }
 
-// reply is an answer, with the beginning of its body.
+// reply is an answer, with the beginning of its body, out of which the secrets were taken that it was asked with.
 type reply struct {
 	status int
 	header http.Header
@@ -86,7 +86,7 @@ func (e *endpoint) post(ctx context.Context, to *url.URL, document []byte) (*rep
 	}
 	defer res.Body.Close()                                     //nolint:errcheck // nothing is lost
 	body, _ := io.ReadAll(io.LimitReader(res.Body, maxAnswer)) // what came of it is judged by its status
-	return &reply{res.StatusCode, res.Header, body}, nil
+	return &reply{res.StatusCode, res.Header, []byte(httpclient.Conceal(string(body), httpclient.Secrets(to)))}, nil
 }
 
 func (e *endpoint) failed(ctx context.Context, err error) error {

@@ -10,6 +10,8 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"net/url"
+	"os"
 	"strings"
 	"time"
 
@@ -21,6 +23,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"syncline"
+	"syncline/internal/httpclient"
 )
 
 // Options say where traces go, and how many.
@@ -53,7 +56,7 @@ func Open(ctx context.Context, o Options) (*Tracer, error) {
 			return nil, fmt.Errorf("export traces: %w", err)
 		}
 	}
-	provider := sdk.NewTracerProvider(sdk.WithBatcher(&heard{SpanExporter: exporter, log: o.Logger}), sdk.WithSampler(sdk.AlwaysSample()), sdk.WithIDGenerator(named{}),
+	provider := sdk.NewTracerProvider(sdk.WithBatcher(&heard{SpanExporter: exporter, log: o.Logger, secrets: secrets(o.Endpoint, os.LookupEnv)}), sdk.WithSampler(sdk.AlwaysSample()), sdk.WithIDGenerator(named{}),
 		sdk.WithResource(resource.NewSchemaless(attribute.String("service.name", "syncline"), attribute.String("service.version", o.Version))))
 	return &Tracer{provider: provider, tracer: provider.Tracer("syncline"), below: uint64(math.Min(o.Ratio, 1) * (1 << 63))}, nil
 }
@@ -157,8 +160,31 @@ func (t *Tracer) chosen(e entry) bool { return e.number < t.below }
 // heard is an exporter whose failures are told, and not more than once a minute.
 type heard struct {
 	sdk.SpanExporter
-	log  *slog.Logger
-	last time.Time // belongs to the one goroutine that exports
+	log *slog.Logger
+	// secrets are what the collector was sent and may repeat.
+	secrets []string
+	last    time.Time // belongs to the one goroutine that exports
+}
+
+// maxReason bounds what is told of a failure, which has the whole answer of the collector in it.
+const maxReason = 300
+
+// secrets are those of the collector's URL, and the headers that the exporter takes from the environment: NAME=VALUE,NAME=VALUE, escaped.
+func secrets(endpoint string, env func(string) (string, bool)) (list []string) {
+	if u, err := url.Parse(endpoint); err == nil {
+		list = httpclient.Secrets(u)
+	}
+	for _, name := range []string{"OTEL_EXPORTER_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_TRACES_HEADERS"} {
+		headers, _ := env(name)
+		for header := range strings.SplitSeq(headers, ",") {
+			_, value, _ := strings.Cut(header, "=")
+			list = append(list, strings.TrimSpace(value))
+			if meant, err := url.PathUnescape(strings.TrimSpace(value)); err == nil {
+				list = append(list, meant)
+			}
+		}
+	}
+	return list
 }
 
 // ExportSpans implements sdk.SpanExporter.
@@ -166,7 +192,16 @@ func (h *heard) ExportSpans(ctx context.Context, spans []sdk.ReadOnlySpan) error
 	err := h.SpanExporter.ExportSpans(ctx, spans)
 	if err != nil && time.Since(h.last) >= time.Minute {
 		h.last = time.Now()
-		h.log.Warn("traces are not taken: they are dropped", "spans", len(spans), "err", err)
+		h.log.Warn("traces are not taken: they are dropped", "spans", len(spans), "err", h.reason(err))
 	}
 	return nil
+}
+
+// reason is an error for the log. The exporter's has the URL and what the collector answered in it.
+func (h *heard) reason(err error) string {
+	text := strings.ToValidUTF8(httpclient.Conceal(err.Error(), h.secrets), "?")
+	if r := []rune(text); len(r) > maxReason {
+		text = string(r[:maxReason]) + "…"
+	}
+	return text
 }

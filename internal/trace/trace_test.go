@@ -4,8 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math"
+	"net/http"
+	"net/http/httptest"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -140,6 +144,30 @@ func TestACollectorThatRefusesHoldsNothingUp(t *testing.T) {
 	}
 	if err := tracer.Close(t.Context()); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestACollectorThatRepeatsWhatItWasSent: neither its URL nor the headers of the environment are in the log, and its answer is so only by its
+// beginning.
+func TestACollectorThatRepeatsWhatItWasSent(t *testing.T) {
+	t.Setenv("OTEL_EXPORTER_OTLP_HEADERS", "x-token=hunter2%20spaced, x-other=hunter2other")
+	t.Setenv("OTEL_EXPORTER_OTLP_TRACES_HEADERS", "x-third=hunter2third")
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.WriteHeader(http.StatusForbidden)
+		_, _ = fmt.Fprintf(w, "no %s for %q %s", r.URL, r.Header, strings.Repeat("x", 100_000))
+	}))
+	t.Cleanup(server.Close)
+	var log strings.Builder
+	tracer, err := Open(t.Context(), Options{Endpoint: server.URL + "/hunter2path", Ratio: 1, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tracer.Appended(&Append{Source: "crm", Log: "l", Seq: 1, Batch: batch(syncline.Event{}), Began: noon, End: noon})
+	if err := tracer.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if said := log.String(); !strings.Contains(said, "403") || !strings.Contains(said, "body: no /…/v1/traces for") || strings.Contains(said, "hunter2") || len(said) > 2000 {
+		t.Errorf("the log says, in %d bytes: %.2000s", len(said), said)
 	}
 }
 
