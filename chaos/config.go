@@ -33,6 +33,9 @@ func (w *world) configure(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := w.net.add("api", port); err != nil {
+		return err
+	}
 	rnd := rand.New(rand.NewPCG(w.plan.Seed, 0x5ec7e7))
 	password, other := token(rnd), token(rnd)
 	w.secrets = append(w.secrets, password, other, strings.TrimPrefix(hookSecret, "whsec_"))
@@ -40,21 +43,21 @@ func (w *world) configure(ctx context.Context) error {
 		unasked: func(err error) { w.watch.ended(err) },
 		env: []string{
 			fmt.Sprintf("CRM_URL=postgres://postgres:%s@127.0.0.1:%d/%s?sslmode=disable", password, w.net.port("src"), database),
-			fmt.Sprintf("DW_URL=postgres://postgres:%s@127.0.0.1:%d/%s?sslmode=disable", other, w.net.port("dst"), database),
+			fmt.Sprintf("DW_URL=postgres://postgres:%s@127.0.0.1:%d/%s?sslmode=disable&idle_in_transaction_session_timeout=3000", other, w.net.port("dst"), database),
 			fmt.Sprintf("CACHE_URL=redis://127.0.0.1:%d/0", w.net.port("cache")),
 			fmt.Sprintf("BUS_URL=nats://127.0.0.1:%d", w.net.port("bus")),
 			fmt.Sprintf("HOOK_URL=http://127.0.0.1:%d", w.net.port("hook")),
 			"HOOK_SECRET=" + hookSecret,
-			fmt.Sprintf("SYNCLINE_SERVER=http://127.0.0.1:%d", port),
+			fmt.Sprintf("SYNCLINE_SERVER=http://127.0.0.1:%d", w.net.port("api")),
 		}}
 	if err := os.WriteFile(w.program.config, []byte(w.yaml(port)), 0o600); err != nil {
 		return err
 	}
-	return w.makeToken(ctx, port)
+	return w.makeToken(ctx)
 }
 
 // makeToken makes a token in the state store itself; the program does not run yet.
-func (w *world) makeToken(ctx context.Context, port int) error {
+func (w *world) makeToken(ctx context.Context) error {
 	server := w.program.env[len(w.program.env)-1]
 	w.program.env = w.program.env[:len(w.program.env)-1]
 	out, err := w.program.command(ctx, "token", "create", "--role", "admin", "--name", "chaos")
@@ -72,7 +75,7 @@ func (w *world) makeToken(ctx context.Context, port int) error {
 	}
 	w.secrets = append(w.secrets, secret)
 	w.program.env = append(w.program.env, server, "SYNCLINE_TOKEN="+secret)
-	w.api, err = ops.Connect(ops.ClientOptions{Server: fmt.Sprintf("http://127.0.0.1:%d", port), Token: secret})
+	w.api, err = ops.Connect(ops.ClientOptions{Server: fmt.Sprintf("http://127.0.0.1:%d", w.net.port("api")), Token: secret})
 	return err
 }
 

@@ -91,6 +91,14 @@ func (n *network) replace(name string) error {
 	return n.proxies[name].Start()
 }
 
+// point has the proxy lead elsewhere.
+func (n *network) point(name string, port int) error {
+	n.mu.Lock()
+	n.proxies[name].Upstream = fmt.Sprintf("127.0.0.1:%d", port)
+	n.mu.Unlock()
+	return n.replace(name)
+}
+
 // refuse cuts every connection and takes no new ones.
 func (n *network) refuse(name string) {
 	n.mu.Lock()

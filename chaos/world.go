@@ -26,6 +26,7 @@ type world struct {
 	plan   plan
 	folder string // of this run
 	home   string // state and log of the program
+	disk   disk   // that home is on; nil = on that of the folder, or of options.dir
 	stderr io.Writer
 	began  time.Time
 
@@ -89,6 +90,8 @@ func (w *world) start(ctx context.Context) error {
 			return err
 		}
 		w.home = home
+	} else if err := w.mountDisk(); err != nil {
+		return err
 	}
 	if err := os.MkdirAll(w.home, 0o700); err != nil {
 		return err
@@ -116,6 +119,20 @@ func (w *world) start(ctx context.Context) error {
 	var err error
 	w.before, err = w.usage(ctx)
 	return err
+}
+
+// mountDisk gives the program's directories a disk of their own, where that can be done here.
+func (w *world) mountDisk() error {
+	d, home, err := openDisk(w.folder)
+	if cannotMount(err) {
+		w.log("no power cuts and full disks: %v", err)
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	w.disk, w.home = d, home
+	return nil
 }
 
 // startServers starts the servers side by side, and a proxy before each.
@@ -213,6 +230,16 @@ func (w *world) close() {
 	}
 	if w.program != nil {
 		w.program.kill()
+	}
+	if w.disk != nil {
+		if w.opts.keep || w.watch.over() { // the disk goes
+			if err := os.CopyFS(filepath.Join(w.folder, "kept"), os.DirFS(w.home)); err != nil {
+				w.log("the program's directories are not kept: %v", err)
+			}
+		}
+		if err := w.disk.Close(); err != nil {
+			w.log("the disk stays: %v", err)
+		}
 	}
 	if w.net != nil {
 		w.net.close()
