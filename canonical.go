@@ -177,6 +177,9 @@ func appendTrimmedFraction(dst, s []byte) []byte {
 }
 
 func appendJSON(dst, s []byte) []byte {
+	if halved(s) { // half a character is no text: it is equal to nothing but itself
+		return append(dst, s...)
+	}
 	dec := json.NewDecoder(bytes.NewReader(s))
 	dec.UseNumber()
 	var v any
@@ -184,6 +187,39 @@ func appendJSON(dst, s []byte) []byte {
 		return append(dst, s...)
 	}
 	return appendJSONValue(dst, v)
+}
+
+// halved reports whether a string of the JSON text escapes half of a surrogate pair.
+func halved(s []byte) bool {
+	for {
+		i := bytes.IndexByte(s, '\\')
+		if i < 0 || i+1 >= len(s) {
+			return false
+		}
+		high, ok := surrogate(s[i:])
+		if s = s[i+2:]; !ok {
+			continue
+		}
+		if s = s[4:]; high >= 0xDC00 {
+			return true
+		}
+		low, ok := surrogate(s)
+		if !ok || low < 0xDC00 {
+			return true
+		}
+		s = s[6:]
+	}
+}
+
+// surrogate returns what an escape at the beginning of the text stands for; ok is false where that is no half of a pair.
+func surrogate(s []byte) (unit int, ok bool) {
+	if len(s) < 6 || s[0] != '\\' || s[1] != 'u' {
+		return 0, false
+	}
+	for _, c := range s[2:6] {
+		unit = unit<<4 | unhex(c)
+	}
+	return unit, unit >= 0xD800 && unit <= 0xDFFF
 }
 
 func appendJSONValue(dst []byte, v any) []byte {

@@ -281,6 +281,11 @@ func TestEqual(t *testing.T) {
 		{Raw(KindTime, []byte("03:04:05.000")), Raw(KindTime, []byte("03:04:05")), true},
 		{JSON([]byte(`{"a": 1.0, "b": [true, null]}`)), JSON([]byte(`{"b":[true,null],"a":1}`)), true},
 		{JSON([]byte(`{"a": "1"}`)), JSON([]byte(`{"a": 1}`)), false},
+		{JSON([]byte(`"\ud83d\ude00"`)), JSON([]byte(`"😀"`)), true},
+		{JSON([]byte(`"\ud800"`)), JSON([]byte(`"\udbff"`)), false},
+		{JSON([]byte(`"\udc00"`)), JSON([]byte(`"\ufffd"`)), false},
+		{JSON([]byte(`"\ud800\ud800\udc00"`)), JSON([]byte(`"\ufffd\ud800\udc00"`)), false},
+		{JSON([]byte(`"\\ud800"`)), JSON([]byte(` "\\ud800" `)), true},
 		{Decimal("100000000000000000000000000000000000001"), Decimal("100000000000000000000000000000000000002"), false},
 	} {
 		if got := Equal(test.a, test.b); got != test.want {

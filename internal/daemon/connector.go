@@ -30,6 +30,17 @@ type connector struct {
 	fit func(context.Context, *Daemon, *route, syncline.Definition) (warnings []string, err error)
 }
 
+// holdsDocuments reports whether the system's records are JSON documents.
+func holdsDocuments(s *config.System) bool {
+	switch s.Type {
+	case config.TypeNATSKV, config.TypeSearch:
+		return true
+	case config.TypeRedis:
+		return s.Redis.Format == config.RedisJSON
+	}
+	return false
+}
+
 // connectors are all types of systems there are.
 var connectors = map[config.Type]connector{
 	config.TypePostgres: {source: postgresSource, target: postgresTarget, fit: postgresFit},

@@ -83,6 +83,7 @@ func (d *Daemon) verifies(ctx context.Context, r *route, at int) (v *verifying, 
 		return v, err
 	}
 	v.matcher = verify.NewMatcher(v.binding.Written(), v.binding.Outside)
+	v.matcher.Documents = holdsDocuments(r.target)
 	if v.target, err = r.open(ctx); err != nil {
 		return v, err
 	}

@@ -3,8 +3,10 @@ package document
 import (
 	"encoding/json"
 	"flag"
+	"math"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"unicode/utf8"
 
@@ -162,6 +164,36 @@ func TestCheckRefusesTextThatIsNotUTF8(t *testing.T) {
 	}
 }
 
+// TestCheckRefusesWhatWouldBeReadAsSomethingElse: a value of another kind than its column's passes where JSON shows what it is.
+func TestCheckRefusesWhatWouldBeReadAsSomethingElse(t *testing.T) {
+	for _, c := range []struct {
+		kind  syncline.Kind
+		value syncline.Value
+		code  string
+	}{
+		{syncline.KindText, syncline.Int(7), ""},
+		{syncline.KindText, syncline.Bool(true), ""},
+		{syncline.KindText, syncline.JSON([]byte(`{"a":1}`)), ""},
+		{syncline.KindDate, syncline.Text("now"), ""},
+		{syncline.KindDate, syncline.Int(20240101), ""},
+		{syncline.KindTimestamp, raw(syncline.KindTimestampTZ, "2024-02-29 23:59:59+00"), ""},
+		{syncline.KindTimestampTZ, raw(syncline.KindTimestamp, "2024-02-29 23:59:59"), ""},
+		{syncline.KindTimestamp, syncline.Text("2024-02-29 25:00:00"), ""},
+		{syncline.KindUUID, syncline.Text("not"), ""},
+		{syncline.KindText, syncline.Bytes([]byte("a")), "kind_mismatch"},
+		{syncline.KindBytes, syncline.Text("text"), "kind_mismatch"},
+		{syncline.KindJSON, syncline.Text("text"), "kind_mismatch"},
+		{syncline.KindText, syncline.Float(math.Inf(1)), "kind_mismatch"},
+		{syncline.KindJSON, syncline.JSON([]byte(strings.Repeat("[", 10001) + strings.Repeat("]", 10001))), "json_invalid"},
+		{syncline.KindJSON, syncline.JSON([]byte(strings.Repeat("[", 9999) + strings.Repeat("]", 9999))), ""},
+	} {
+		err := Check(syncline.Row{Schema: &syncline.Schema{Columns: []syncline.Column{col("c", c.kind)}}, Values: []syncline.Value{c.value}})
+		if c.code == "" && err != nil || c.code != "" && syncline.CodeOf(err) != c.code {
+			t.Errorf("Check of %.40s in a column of %s = %v, want %q", c.value, c.kind, err, c.code)
+		}
+	}
+}
+
 func FuzzValue(f *testing.F) {
 	for _, e := range example {
 		f.Add(byte(e.value.Kind()), byte(e.column.Elem), e.value.Bytes())
@@ -186,6 +218,42 @@ func FuzzValue(f *testing.F) {
 			if !syncline.Equal(v, back) {
 				t.Fatalf("ParseValue(AppendValue(%s)) = %s by %s", v, back, out)
 			}
+		}
+	})
+}
+
+// FuzzCheck: what passes Check is read as it was, whatever its column is.
+func FuzzCheck(f *testing.F) {
+	for _, e := range example {
+		f.Add(byte(e.value.Kind()), byte(e.column.Kind), byte(e.column.Elem), e.value.Bytes())
+		f.Add(byte(e.value.Kind()), byte(syncline.KindText), byte(0), e.value.Bytes())
+		f.Add(byte(syncline.KindText), byte(e.column.Kind), byte(e.column.Elem), e.value.Bytes())
+	}
+	f.Fuzz(func(t *testing.T, kind, column, elem byte, b []byte) {
+		k, ck := syncline.Kind(kind), syncline.Kind(column)
+		if !k.Valid() || !ck.Valid() || k == syncline.KindNull || k == syncline.KindUnset || ck == syncline.KindUnset || k == ck {
+			return
+		}
+		c := syncline.Column{Name: "c", Kind: ck, Elem: syncline.Kind(elem)}
+		row := syncline.Row{Schema: &syncline.Schema{Columns: []syncline.Column{c}}, Values: []syncline.Value{syncline.Raw(k, b)}}
+		if Check(row) != nil {
+			return
+		}
+		back, err := Parse(row.Schema, Append(nil, row), syncline.Unset)
+		if err != nil || !syncline.Equal(back[0], row.Values[0]) {
+			t.Fatalf("%s in a column of %s comes back as %v, %v", row.Values[0], ck, back, err)
+		}
+	})
+}
+
+// FuzzAt: a path leads to a part of the document, or nowhere.
+func FuzzAt(f *testing.F) {
+	f.Add([]byte(`{"a":{"b":[1,{"c":2}]},"":0}`), "a.b.1.c")
+	f.Add([]byte(`[[]]`), "0.0")
+	f.Add([]byte(`{`), ".")
+	f.Fuzz(func(t *testing.T, raw []byte, path string) {
+		if part, ok := At(raw, path); ok && len(part) > len(raw) {
+			t.Fatalf("At(%q, %q) = %q", raw, path, part)
 		}
 	})
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"time"
 
 	"syncline"
 )
@@ -85,23 +86,33 @@ func ofString(c *syncline.Column, s string) syncline.Value {
 		if b, err := base64.StdEncoding.DecodeString(s); err == nil {
 			return syncline.Bytes(b)
 		}
-	case syncline.KindDate, syncline.KindTime:
-		if temporal(s) {
+	case syncline.KindDate, syncline.KindTime, syncline.KindUUID:
+		if syncline.WellFormed(k, []byte(s)) {
 			return syncline.Raw(k, []byte(s))
 		}
 	case syncline.KindTimestamp, syncline.KindTimestampTZ:
-		if temporal(s) {
-			return syncline.Raw(k, timestampText(s))
-		}
-	case syncline.KindUUID, syncline.KindArray, syncline.KindRaw:
+		return ofMoment(k, s)
+	case syncline.KindArray, syncline.KindRaw:
 		return syncline.Raw(k, []byte(s))
 	}
 	return syncline.Text(s)
 }
 
-// temporal tells the text of a date or time from other text that a loosely typed source may keep in such a column.
-func temporal(s string) bool {
-	return s == "infinity" || s == "-infinity" || s != "" && s[0] >= '0' && s[0] <= '9'
+// ofMoment reads a time with a zone as one, and one without as one, whichever the column has: a loosely typed source may keep both, and any
+// other text.
+func ofMoment(k syncline.Kind, s string) syncline.Value {
+	text := timestampText(s)
+	for _, k := range []syncline.Kind{k, syncline.KindTimestamp, syncline.KindTimestampTZ} {
+		if syncline.WellFormed(k, text) {
+			return syncline.Raw(k, text)
+		}
+	}
+	if t, err := time.Parse(time.RFC3339Nano, s); err == nil && k == syncline.KindTimestampTZ && t.Nanosecond()%1000 == 0 {
+		if t = t.UTC(); t.Year() > 0 && t.Year() < 10000 {
+			return syncline.TimestampTZ(t)
+		}
+	}
+	return syncline.Text(s)
 }
 
 func ofNumber(c *syncline.Column, raw []byte) syncline.Value {

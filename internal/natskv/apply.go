@@ -62,6 +62,9 @@ func (a *apply) add(ctx context.Context, i int) error {
 	}
 	subject, err := a.t.recordSubject(c.Object, c.Row)
 	if syncline.ClassOf(err) == syncline.Rejected {
+		if c.Op == syncline.ChangeDelete { // such a record is never there
+			return nil
+		}
 		a.refuse(i, subject, err)
 		return nil
 	}

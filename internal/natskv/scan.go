@@ -68,12 +68,20 @@ func (t *Target) Scan(ctx context.Context, object string, s *syncline.Schema, ea
 func (t *Target) Current(ctx context.Context, object string, s *syncline.Schema, keys []syncline.Row) ([][]syncline.Value, error) {
 	out := make([][]syncline.Value, len(keys))
 	for at := 0; at < len(keys); at += window {
-		subjects := make([]string, min(window, len(keys)-at))
-		for i := range subjects {
-			var err error
-			if subjects[i], err = t.recordSubject(object, keys[at+i]); err != nil {
+		var subjects []string
+		var of []int // the places of their keys
+		for i := at; i < min(at+window, len(keys)); i++ {
+			subject, err := t.recordSubject(object, keys[i])
+			if syncline.ClassOf(err) == syncline.Rejected { // such a record is never there
+				continue
+			}
+			if err != nil {
 				return nil, err
 			}
+			subjects, of = append(subjects, subject), append(of, i)
+		}
+		if len(subjects) == 0 {
+			continue
 		}
 		have, err := t.read(ctx, subjects)
 		if err != nil {
@@ -84,7 +92,7 @@ func (t *Target) Current(ctx context.Context, object string, s *syncline.Schema,
 				continue
 			}
 			if values, err := document.Parse(s, have[i].data, syncline.Null); err == nil {
-				out[at+i] = values
+				out[of[i]] = values
 			}
 		}
 	}

@@ -14,6 +14,7 @@ type binding struct {
 	cols  []boundColumn
 	key   []int // indexes into cols, in the order of the schema's key
 	guard bool
+	exact bool // the source has the target's own types
 	// shadow is the place of the shadow column among cols, where the rows that it writes are decided about and the table has one; else 0,
 	// which is never its place. A row is then changed only if it is still the version that was read.
 	shadow int
@@ -30,19 +31,20 @@ type binding struct {
 
 // boundColumn is a column that both sides have and that may be written.
 type boundColumn struct {
-	src   int // index into the schema's columns
-	name  string
-	cast  string
-	key   bool
-	equal bool // can be compared as itself, else as text
-	fixed bool // cannot be updated
-	mark  *syncline.Mark
+	src    int // index into the schema's columns
+	name   string
+	cast   string
+	key    bool
+	equal  bool // can be compared as itself, else as text
+	fixed  bool // cannot be updated
+	family family
+	mark   *syncline.Mark
 }
 
 // bind fits a schema to a table. It leaves out columns that the table lacks and those that the table computes; warnings
 // name them. A generated column of the source is left out always: whoever has it computes it.
 func bind(object string, t *table, s *syncline.Schema, o *Options) (*binding, []string, error) {
-	b := &binding{table: t, guard: o.Guard, shapes: map[string]*shape{}, temps: map[string]string{}}
+	b := &binding{table: t, guard: o.Guard, exact: o.PostgresSource, shapes: map[string]*shape{}, temps: map[string]string{}}
 	var warnings []string
 	written := map[string]bool{guardColumn: o.Guard}
 	at := make(map[int]int, len(s.Columns))
@@ -63,7 +65,7 @@ func bind(object string, t *table, s *syncline.Schema, o *Options) (*binding, []
 		}
 		at[i] = len(b.cols)
 		written[c.Name] = true
-		b.cols = append(b.cols, boundColumn{src: i, name: c.Name, cast: tc.cast, equal: tc.equality, fixed: tc.identity, mark: c.Mark})
+		b.cols = append(b.cols, boundColumn{src: i, name: c.Name, cast: tc.cast, equal: tc.equality, fixed: tc.identity, family: families[tc.cast], mark: c.Mark})
 	}
 	for _, k := range s.Key {
 		i, ok := at[k]

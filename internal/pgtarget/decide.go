@@ -142,7 +142,7 @@ func (x *transaction) look(ctx context.Context) ([]*looking, error) {
 			}
 			l = list[at]
 		}
-		if err := l.b.checkKey(i, c); err != nil {
+		if err := l.b.check(i, c); err != nil {
 			return nil, err
 		}
 		l.members = append(l.members, i)
@@ -161,7 +161,7 @@ func (x *transaction) lookAt(ctx context.Context, i int) (*looking, error) {
 	if l.name, err = x.s.shadowObject(c.Object); err != nil {
 		return nil, err
 	}
-	return l, b.checkKey(i, c)
+	return l, b.check(i, c)
 }
 
 // decide puts the decision in the place of the change, unless it is there already.

@@ -52,7 +52,7 @@ func (x *transaction) group(ctx context.Context) ([]*group, error) {
 		}
 		op := opKind(c)
 		if op != kindDelete {
-			if err := b.checkKey(i, c); err != nil {
+			if err := b.check(i, c); err != nil {
 				return nil, err
 			}
 		}

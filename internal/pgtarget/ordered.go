@@ -42,7 +42,7 @@ func (x *transaction) queueChange(ctx context.Context, i int, c *syncline.Change
 		x.queueOne(i, c, b)
 		return nil
 	case c.Op == syncline.ChangePut, c.Op == syncline.ChangeMark:
-		if err := b.checkKey(i, c); err != nil {
+		if err := b.check(i, c); err != nil {
 			return err
 		}
 		if c.OldKey != nil {

@@ -93,14 +93,14 @@ func cols(nkey int, names ...string) *syncline.Schema {
 // texts makes a row of texts: "" is null, "-" unset.
 func texts(s *syncline.Schema, values ...string) syncline.Row {
 	row := syncline.Row{Schema: s}
-	for _, v := range values {
+	for i, v := range values {
 		switch v {
 		case "":
 			row.Values = append(row.Values, syncline.Null)
 		case "-":
 			row.Values = append(row.Values, syncline.Unset)
 		default:
-			row.Values = append(row.Values, syncline.Text(v))
+			row.Values = append(row.Values, syncline.Raw(s.Columns[i].Kind, []byte(v)))
 		}
 	}
 	return row

@@ -101,7 +101,7 @@ func (a *apply) add(ctx context.Context, i int) error {
 	}
 	switch {
 	case c.Op == syncline.ChangePut && c.OldKey == nil && c.Row.Whole():
-		if err := document.Check(c.Row); err != nil {
+		if err := ob.check(c.Row); err != nil {
 			a.refuse(i, err)
 			return nil
 		}

@@ -231,7 +231,7 @@ func (d *decision) arguments(ob *object, c *syncline.Change) ([]any, error) {
 		args = append(args, -1)
 	case syncline.ChangePut:
 		row := syncline.Row{Schema: c.Row.Schema, Values: d.whole()}
-		if err := document.Check(row); err != nil {
+		if err := ob.check(row); err != nil {
 			return nil, err
 		}
 		record := []any{document.Append(nil, row)}

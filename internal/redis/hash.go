@@ -34,6 +34,22 @@ func fieldText(c *syncline.Column, v syncline.Value) []byte {
 	return v.Bytes()
 }
 
+// check refuses a record that the object's form would not hold as it is. A field of a hash has no kind: where bytes are expected everything is
+// bytes.
+func (ob *object) check(row syncline.Row) error {
+	if err := document.Check(row); err != nil || ob.format != Hash {
+		return err
+	}
+	for i := range row.Values {
+		c := &row.Schema.Columns[i]
+		if k := row.Values[i].Kind(); c.Kind == syncline.KindBytes && k != syncline.KindBytes && k != syncline.KindNull && k != syncline.KindUnset {
+			return syncline.Errorf(syncline.Rejected, "kind_mismatch", "column %s holds %s where bytes are expected, and the field of a hash does not tell them apart", c.Name, k).
+				WithFix("correct the value in the source, or use a convert step in the rule's transform")
+		}
+	}
+	return nil
+}
+
 // parseFields is the inverse of appendFields; a column without a field is null.
 func parseFields(s *syncline.Schema, fields map[string]string) ([]syncline.Value, error) {
 	values := make([]syncline.Value, len(s.Columns))

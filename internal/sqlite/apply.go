@@ -148,7 +148,7 @@ func (a *application) grouped() error {
 		default:
 			return a.malformed(i)
 		}
-		if err := a.checkKey(i); err != nil {
+		if err := a.check(i); err != nil {
 			return err
 		}
 		if n := len(*list); n > 0 && (*list)[n-1].b == a.bindings[i] && (*list)[n-1].op == c.Op {
@@ -275,16 +275,17 @@ func (a *application) culprit(these []int, err error) error {
 // key adds the key of the record as arguments.
 func (a *application) key(i int) {
 	for _, k := range a.bindings[i].key {
-		a.w.value(a.changes[i].Row.Values[a.bindings[i].columns[k].index])
+		c := &a.bindings[i].columns[k]
+		a.w.value(c, a.changes[i].Row.Values[c.index])
 	}
 }
 
 // row adds the whole row as arguments.
 func (a *application) row(i int) {
 	values := a.changes[i].Row.Values
-	for _, c := range a.bindings[i].columns {
-		if !c.generated {
-			a.w.value(values[c.index])
+	for n := range a.bindings[i].columns {
+		if c := &a.bindings[i].columns[n]; !c.generated {
+			a.w.value(c, values[c.index])
 		}
 	}
 	a.order(i)

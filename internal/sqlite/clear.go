@@ -12,13 +12,13 @@ func (a *application) clear(i int) error {
 		return a.malformed(i)
 	}
 	for _, k := range b.key[:c.Parent] {
-		a.w.value(c.Row.Values[b.columns[k].index])
+		a.w.value(&b.columns[k], c.Row.Values[b.columns[k].index])
 	}
 	n := rounded(len(c.Keep))
 	for j := range n {
 		keep := c.Keep[min(j, len(c.Keep)-1)] // the last one fills up
 		for _, k := range b.key[c.Parent:] {
-			a.w.value(keep[b.columns[k].index])
+			a.w.value(&b.columns[k], keep[b.columns[k].index])
 		}
 	}
 	a.order(i)

@@ -70,7 +70,7 @@ func (a *application) judge(i int, decide func(int, syncline.Held) (syncline.Dec
 	if len(c.Row.Schema.Key) == 0 || c.OldKey != nil {
 		return nil, nil, a.malformed(i)
 	}
-	if err := a.checkKey(i); err != nil {
+	if err := a.check(i); err != nil {
 		return nil, nil, err
 	}
 	a.key(i)

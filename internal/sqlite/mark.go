@@ -70,10 +70,10 @@ func (a *application) kept(i int) {
 		switch {
 		case c.mark == nil:
 		case c.mark.Any:
-			a.w.value(c.mark.Live)
+			a.w.value(&c, c.mark.Live)
 		default:
 			for _, v := range c.mark.Gone {
-				a.w.value(v)
+				a.w.value(&c, v)
 			}
 		}
 	}

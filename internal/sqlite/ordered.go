@@ -55,7 +55,7 @@ func (a *application) one(i int) error {
 	case c.Op == syncline.ChangeClear:
 		err = a.clear(i)
 	default:
-		if err = a.checkKey(i); err == nil {
+		if err = a.check(i); err == nil {
 			err = a.keyed(i)
 		}
 	}
@@ -119,7 +119,7 @@ func (a *application) update(i int, present bool) error {
 	for _, c := range b.columns {
 		if !c.generated && !b.isKey(c) && !values[c.index].IsUnset() {
 			sent = append(sent, c)
-			a.w.value(values[c.index])
+			a.w.value(&c, values[c.index])
 		}
 	}
 	a.order(i)
@@ -163,8 +163,8 @@ func (a *application) newer(i int) (bool, error) {
 func (a *application) move(i int) (bool, error) {
 	c, b := &a.changes[i], a.bindings[i]
 	old := func() {
-		for _, v := range c.OldKey {
-			a.w.value(v)
+		for n, v := range c.OldKey {
+			a.w.value(&b.columns[b.key[n]], v)
 		}
 	}
 	old()
@@ -194,7 +194,7 @@ func (a *application) move(i int) (bool, error) {
 	for _, col := range b.columns {
 		if v := c.Row.Values[col.index]; !col.generated && !v.IsUnset() {
 			sent = append(sent, col)
-			a.w.value(v)
+			a.w.value(&col, v)
 		}
 	}
 	a.order(i)
@@ -223,7 +223,7 @@ func (a *application) equal(i int, text string, replace bool) error {
 	}
 	for _, col := range b.columns {
 		if !col.generated {
-			a.w.value(c.Before[col.index])
+			a.w.value(&col, c.Before[col.index])
 		}
 	}
 	n, err := a.w.exec(text)

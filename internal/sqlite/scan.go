@@ -27,7 +27,7 @@ func (t *Target) Current(ctx context.Context, object string, s *syncline.Schema,
 	for i, k := range keys {
 		args := make([]any, len(s.Key))
 		for j, c := range s.Key {
-			args[j] = store(k.Values[c])
+			args[j] = b.columns[b.key[j]].store(k.Values[c])
 		}
 		err := b.query(ctx, t.conn, " WHERE "+b.matches(), args, func(r syncline.Row) error {
 			out[i] = r.Values
@@ -91,6 +91,9 @@ func (c bound) read(stored any) syncline.Value {
 		if f, ok := stored.(float64); ok {
 			return syncline.Text(strconv.FormatFloat(f, 'g', -1, 64))
 		}
+		if _, blob := stored.([]byte); blob {
+			return v
+		}
 		return syncline.Text(string(v.Bytes()))
 	case syncline.KindInt:
 		if text, ok := stored.(string); ok {
@@ -98,8 +101,7 @@ func (c bound) read(stored any) syncline.Value {
 				return syncline.Int(n)
 			}
 		}
-	case syncline.KindDate, syncline.KindTime, syncline.KindTimestamp, syncline.KindTimestampTZ, syncline.KindUUID,
-		syncline.KindJSON, syncline.KindArray, syncline.KindRaw, syncline.KindDecimal:
+	case syncline.KindArray, syncline.KindRaw, syncline.KindDecimal:
 		if text, ok := stored.(string); ok {
 			return syncline.Raw(kind, []byte(text))
 		}

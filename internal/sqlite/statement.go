@@ -101,8 +101,8 @@ func (w *writer) arg(v any) {
 	w.args = append(w.args, driver.NamedValue{Ordinal: len(w.args) + 1, Value: v})
 }
 
-// value adds a value as an argument.
-func (w *writer) value(v syncline.Value) { w.arg(store(v)) }
+// value adds a value of the column as an argument.
+func (w *writer) value(c *bound, v syncline.Value) { w.arg(c.store(v)) }
 
 // exec runs the statement with the arguments added so far and returns how many rows it changed.
 func (w *writer) exec(text string) (int64, error) {

@@ -110,13 +110,20 @@ func (t colType) readInt(v int64) syncline.Value {
 		return syncline.Float(float64(v))
 	case t.kind == syncline.KindUint && v >= 0:
 		return syncline.Uint(uint64(v))
+	case t.kind == syncline.KindJSON: // SQLite makes a number of a document that is one
+		return syncline.JSON(strconv.AppendInt(nil, v, 10))
 	}
 	return syncline.Int(v)
 }
 
 func (t colType) readFloat(v float64) syncline.Value {
-	if t.kind == syncline.KindDecimal && !math.IsInf(v, 0) {
+	switch {
+	case t.kind == syncline.KindDecimal && math.IsInf(v, 0):
+		return syncline.Raw(syncline.KindDecimal, syncline.AppendFloat(nil, v))
+	case t.kind == syncline.KindDecimal:
 		return syncline.Decimal(t.pad(strconv.FormatFloat(v, 'f', -1, 64)))
+	case t.kind == syncline.KindJSON && !math.IsInf(v, 0):
+		return syncline.JSON(syncline.AppendFloat(nil, v))
 	}
 	return syncline.Float(v)
 }
@@ -157,7 +164,10 @@ func (t colType) readText(s string) (syncline.Value, bool) {
 			return syncline.Raw(syncline.KindUUID, uuidText(hexed)), true
 		}
 	case syncline.KindDate, syncline.KindTime, syncline.KindTimestamp, syncline.KindTimestampTZ:
-		return readTime(t.kind, s)
+		if v, ok := readTime(t.kind, s); ok {
+			return v, true
+		}
+		return syncline.Raw(t.kind, []byte(s)), syncline.WellFormed(t.kind, []byte(s))
 	}
 	return syncline.Value{}, false
 }
@@ -176,6 +186,25 @@ func isDecimal(s string) bool {
 	whole, fraction, dot := strings.Cut(s, ".")
 	digits := func(s string) bool { return strings.Trim(s, "0123456789") == "" }
 	return whole != "" && digits(whole) && digits(fraction) && (!dot || fraction != "")
+}
+
+// store returns the storage of a value in the column. A value of another kind than the column's is its text where SQLite would make one of it,
+// which would cost digits, or take true for 1.
+func (c *bound) store(v syncline.Value) any {
+	if k := v.Kind(); k == c.typ.kind || c.any {
+		return store(v)
+	}
+	switch v.Kind() {
+	case syncline.KindBool:
+		return v.Text()
+	case syncline.KindInt, syncline.KindUint, syncline.KindFloat:
+		switch c.typ.kind {
+		case syncline.KindBool, syncline.KindInt, syncline.KindFloat, syncline.KindBytes:
+		default:
+			return v.Text()
+		}
+	}
+	return store(v)
 }
 
 // store returns the storage of a value: integers and reals as such, bytes as a blob, everything else as its text, so

@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"bytes"
 	"slices"
 
 	"syncline"
@@ -12,6 +13,8 @@ type Matcher struct {
 	schema *syncline.Schema
 	// columns are those that count, outside those whose values were asked outside.
 	columns, outside []int
+	// Documents: the target holds documents, which have one null for that of a JSON column and for none at all.
+	Documents bool
 }
 
 // NewMatcher returns a matcher for records of the schema; outside names the columns whose values are not the source's.
@@ -33,12 +36,12 @@ func NewMatcher(s *syncline.Schema, outside []string) *Matcher {
 // Equal reports whether what the target holds is what it should; enriched, whether a column that was asked outside differs.
 func (m *Matcher) Equal(want, held []syncline.Value) (equal, enriched bool) {
 	for _, i := range m.columns {
-		if !same(want[i], held[i]) {
+		if !m.same(i, want[i], held[i]) {
 			return false, false
 		}
 	}
 	for _, i := range m.outside {
-		if !same(want[i], held[i]) {
+		if !m.same(i, want[i], held[i]) {
 			return true, true
 		}
 	}
@@ -46,15 +49,46 @@ func (m *Matcher) Equal(want, held []syncline.Value) (equal, enriched bool) {
 }
 
 // same is true of what cannot be compared, too. Most values are the same text, which costs least to see.
-func same(want, held syncline.Value) bool {
-	return want.Identical(held) || want.IsUnset() || held.IsUnset() || syncline.Equal(want, held)
+func (m *Matcher) same(column int, want, held syncline.Value) bool {
+	if want.Identical(held) || want.IsUnset() || held.IsUnset() || syncline.Equal(want, held) {
+		return true
+	}
+	switch k := m.schema.Columns[column].Kind; {
+	case want.Kind() == syncline.KindJSON && held.IsNull():
+		return m.Documents && string(bytes.TrimSpace(want.Bytes())) == "null"
+	case want.Kind() != k || held.Kind() != k:
+		return alike(want, held)
+	}
+	return false
+}
+
+// alike compares a value of another kind than its column's, which a target with types of its own holds by its text.
+func alike(want, held syncline.Value) bool {
+	switch {
+	case want.IsNull() || held.IsNull() || (want.Kind() == syncline.KindBytes) != (held.Kind() == syncline.KindBytes):
+		return false
+	case number(want) || number(held):
+		return syncline.Equal(syncline.Raw(syncline.KindDecimal, want.Bytes()), syncline.Raw(syncline.KindDecimal, held.Bytes()))
+	}
+	// A time with a zone is in UTC where the column has none.
+	return bytes.Equal(bytes.TrimSuffix(want.Bytes(), utc), bytes.TrimSuffix(held.Bytes(), utc))
+}
+
+var utc = []byte("+00")
+
+func number(v syncline.Value) bool {
+	switch v.Kind() {
+	case syncline.KindInt, syncline.KindUint, syncline.KindFloat, syncline.KindDecimal:
+		return true
+	}
+	return false
 }
 
 // Fields names the columns that differ, but for those that were asked outside.
 func (m *Matcher) Fields(want, held []syncline.Value) []string {
 	var names []string
 	for _, i := range m.columns {
-		if !same(want[i], held[i]) {
+		if !m.same(i, want[i], held[i]) {
 			names = append(names, m.schema.Columns[i].Name)
 		}
 	}

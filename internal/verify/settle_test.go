@@ -191,3 +191,36 @@ func TestNewRulesBeginAPartAnew(t *testing.T) {
 		t.Error("what is equal, filtered or repaired proves nothing")
 	}
 }
+
+// TestMatchesByText: a value of another kind than its column's is held by its text where the target has types of its own.
+func TestMatchesByText(t *testing.T) {
+	t.Parallel()
+	raw := func(k syncline.Kind, s string) syncline.Value { return syncline.Raw(k, []byte(s)) }
+	for _, test := range []struct {
+		kind       syncline.Kind
+		want, held syncline.Value
+		documents  bool
+		equal      bool
+	}{
+		{syncline.KindText, syncline.Int(7), syncline.Text("7"), false, true},
+		{syncline.KindText, syncline.Int(7), syncline.Text("8"), false, false},
+		{syncline.KindText, syncline.Text("7"), syncline.Text("7.0"), false, false},
+		{syncline.KindText, syncline.Float(2460000.5), syncline.Text("2460000.5"), false, true},
+		{syncline.KindText, syncline.Bool(true), syncline.Text("true"), false, true},
+		{syncline.KindText, syncline.Bool(true), syncline.Text("1"), false, false},
+		{syncline.KindText, syncline.Bytes([]byte("a")), syncline.Text("a"), false, false},
+		{syncline.KindText, syncline.Text(""), syncline.Null, false, false},
+		{syncline.KindDate, syncline.Text("now"), raw(syncline.KindDate, "2024-01-01"), false, false},
+		{syncline.KindTimestamp, raw(syncline.KindTimestampTZ, "2024-01-01 00:00:00+00"), raw(syncline.KindTimestamp, "2024-01-01 00:00:00"), false, true},
+		{syncline.KindTimestamp, raw(syncline.KindTimestampTZ, "2024-01-01 00:00:00+00"), raw(syncline.KindTimestamp, "2024-01-01 01:00:00"), false, false},
+		{syncline.KindJSON, syncline.JSON([]byte("null")), syncline.Null, true, true},
+		{syncline.KindJSON, syncline.JSON([]byte("null")), syncline.Null, false, false},
+		{syncline.KindJSON, syncline.JSON([]byte("{}")), syncline.Null, true, false},
+	} {
+		m := NewMatcher(&syncline.Schema{Columns: []syncline.Column{{Name: "c", Kind: test.kind}}}, nil)
+		m.Documents = test.documents
+		if equal, _ := m.Equal([]syncline.Value{test.want}, []syncline.Value{test.held}); equal != test.equal {
+			t.Errorf("%s in a column of %s, held as %s (documents: %v): equal is %v", test.want, test.kind, test.held, test.documents, equal)
+		}
+	}
+}

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 
 	"syncline"
+	"syncline/internal/document"
 )
 
 // delivery names an event at an object.
@@ -170,7 +171,9 @@ func (r *run) one(ctx context.Context, i int) bool {
 	}
 	var err error
 	if !r.t.delivered[r.delivery(i)] {
-		err = r.t.send(ctx, c)
+		if err = tellable(c); err == nil {
+			err = r.t.send(ctx, c)
+		}
 	}
 	if err == nil {
 		r.outcomes[i], r.done[i] = syncline.OutcomeApplied, true
@@ -187,6 +190,15 @@ func (r *run) one(ctx context.Context, i int) bool {
 	}
 	r.failed = worse(r.failed, fmt.Errorf("event %s: %w", c.ID(), err))
 	return false
+}
+
+// tellable refuses a record that its document would not tell as it is. What it was before is told as well as JSON can: a change that corrects
+// a record must not be refused for what it corrects.
+func tellable(c *syncline.Change) error {
+	if c.Row.Values == nil || c.Batch.Events[c.Event].After == nil {
+		return nil
+	}
+	return document.Check(c.Row)
 }
 
 // worse returns the error that decides: a fatal one, else the one that asks for the longer pause, else the first.

@@ -1,0 +1,102 @@
+package pgtarget
+
+import (
+	"bytes"
+	"strings"
+
+	"syncline"
+)
+
+// PostgreSQL reads much as a value of a type that means something else, or something else each time: now as the time of the write, 20240101
+// and 1/2/2003 as days, yes as true, inf as infinity, the text \x41 as a byte; it drops a zone that a type lacks. A source without types of its
+// own has such values where the column's kind is another one. They are refused here, where the server would take them.
+
+// family says what a type takes, as far as it matters to a value of another kind.
+type family uint8
+
+const (
+	familyOther family = iota
+	familyText
+	familyNumber
+	familyFloat
+	familyBool
+	familyBytes
+	familyDay // a date, or a time of day
+	familyMoment
+	familyUUID
+	familyJSON
+)
+
+var families = map[string]family{
+	"text": familyText, "character varying": familyText, "character": familyText, "bpchar": familyText, "name": familyText, `"char"`: familyText,
+	"citext": familyText, "smallint": familyNumber, "integer": familyNumber, "bigint": familyNumber, "numeric": familyNumber,
+	"real": familyFloat, "double precision": familyFloat, "boolean": familyBool, "bytea": familyBytes, "date": familyDay,
+	"time without time zone": familyDay, "time with time zone": familyDay, "timestamp without time zone": familyMoment,
+	"timestamp with time zone": familyMoment, "uuid": familyUUID, "json": familyJSON, "jsonb": familyJSON,
+}
+
+// check refuses a record that cannot be written as it is. Sources that have PostgreSQL's own types send nothing else.
+func (b *binding) check(i int, c *syncline.Change) error {
+	if err := b.checkKey(i, c); err != nil || b.exact {
+		return err
+	}
+	for n := range b.cols {
+		col := &b.cols[n]
+		if col.src >= len(c.Row.Values) { // a shadow, which is ours
+			continue
+		}
+		v := &c.Row.Values[col.src]
+		kind := c.Row.Schema.Columns[col.src].Kind
+		switch k := v.Kind(); {
+		case k == syncline.KindNull || k == syncline.KindUnset:
+		case k == kind:
+			if k == syncline.KindText && (col.family == familyDay || col.family == familyMoment) && namesNow(v.Bytes()) {
+				return syncline.Errorf(syncline.Rejected, "value_invalid", "write to %s: column %q holds a word for the time at which it is read", c.Object, col.name).
+					WithFix("correct the value in the source, or use a convert step in the rule's transform").At(i)
+			}
+		case !col.takes(*v):
+			return syncline.Errorf(syncline.Rejected, "kind_mismatch", "write to %s: column %q holds %s where %s is expected", c.Object, col.name, k, kind).
+				WithFix("correct the value in the source, or use a convert step in the rule's transform").At(i)
+		}
+	}
+	return nil
+}
+
+// takes reports whether the column's type holds a value of another kind than the column's, or the server refuses it by itself.
+func (c *boundColumn) takes(v syncline.Value) bool {
+	k := v.Kind()
+	if k == syncline.KindBytes || c.family == familyBytes {
+		return k == syncline.KindBytes && c.family == familyBytes
+	}
+	number := k == syncline.KindInt || k == syncline.KindUint || k == syncline.KindFloat || k == syncline.KindDecimal
+	switch c.family {
+	case familyNumber:
+		return number
+	case familyFloat:
+		f, err := v.AsFloat()
+		return number && err == nil && syncline.Equal(syncline.Float(f), v)
+	case familyBool:
+		return k == syncline.KindBool
+	case familyMoment:
+		return k == syncline.KindTimestamp || k == syncline.KindTimestampTZ
+	case familyDay:
+		return k == syncline.KindDate && c.cast == "date" || k == syncline.KindTime && c.cast == "time without time zone"
+	case familyUUID:
+		return k == syncline.KindUUID
+	case familyJSON:
+		return k == syncline.KindJSON || k == syncline.KindBool || number
+	}
+	return true
+}
+
+// namesNow reports whether one of the words is one that the server replaces by a time that depends on the clock.
+func namesNow(text []byte) bool {
+	letters := func(r rune) bool { return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') }
+	for word := range bytes.FieldsFuncSeq(text, letters) {
+		switch strings.ToLower(string(word)) {
+		case "now", "today", "tomorrow", "yesterday":
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,54 @@
+package pgtarget
+
+import (
+	"testing"
+
+	"syncline"
+)
+
+// TestValuesOfOtherKinds: what the server would take for something else is refused, what it holds or refuses by itself is sent.
+func TestValuesOfOtherKinds(t *testing.T) {
+	t.Parallel()
+	raw := func(k syncline.Kind, s string) syncline.Value { return syncline.Raw(k, []byte(s)) }
+	for _, test := range []struct {
+		typ   string
+		kind  syncline.Kind
+		value syncline.Value
+		code  string
+	}{
+		{"date", syncline.KindDate, syncline.Text("now"), "kind_mismatch"},
+		{"date", syncline.KindDate, syncline.Text("1/2/2003"), "kind_mismatch"},
+		{"date", syncline.KindDate, syncline.Int(20240101), "kind_mismatch"},
+		{"date", syncline.KindText, syncline.Text("2024-01-02"), ""},
+		{"date", syncline.KindText, syncline.Text("ToDay"), "value_invalid"},
+		{"timestamp with time zone", syncline.KindText, syncline.Text("tomorrow 10:00"), "value_invalid"},
+		{"text", syncline.KindText, syncline.Text("now"), ""},
+		{"text", syncline.KindDate, syncline.Text("now"), ""},
+		{"timestamp without time zone", syncline.KindTimestamp, raw(syncline.KindTimestampTZ, "2024-01-01 00:00:00+00"), ""},
+		{"time without time zone", syncline.KindTime, syncline.Text("12:00:00+02"), "kind_mismatch"},
+		{"boolean", syncline.KindBool, syncline.Text("yes"), "kind_mismatch"},
+		{"boolean", syncline.KindBool, syncline.Int(1), "kind_mismatch"},
+		{"double precision", syncline.KindFloat, syncline.Text("inf"), "kind_mismatch"},
+		{"double precision", syncline.KindFloat, syncline.Int(1 << 53), ""},
+		{"double precision", syncline.KindFloat, syncline.Int(1<<53 + 1), "kind_mismatch"},
+		{"bigint", syncline.KindInt, syncline.Float(1.5), ""}, // the server refuses it
+		{"bytea", syncline.KindBytes, syncline.Text(`\x41`), "kind_mismatch"},
+		{"text", syncline.KindText, syncline.Bytes([]byte{0xff}), "kind_mismatch"},
+		{"text", syncline.KindText, syncline.Int(7), ""},
+		{"uuid", syncline.KindUUID, syncline.Text("{a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11}"), "kind_mismatch"},
+		{"jsonb", syncline.KindJSON, syncline.Text(`"x"`), "kind_mismatch"},
+		{"jsonb", syncline.KindJSON, syncline.Int(5), ""},
+		{"jsonb", syncline.KindJSON, syncline.Null, ""},
+	} {
+		s := &syncline.Schema{Columns: []syncline.Column{{Name: "c", Kind: test.kind}}}
+		b := &binding{cols: []boundColumn{{name: "c", cast: test.typ, family: families[test.typ]}}}
+		c := &syncline.Change{Object: "o", Row: syncline.Row{Schema: s, Values: []syncline.Value{test.value}}}
+		err := b.check(0, c)
+		if test.code == "" && err != nil || test.code != "" && (syncline.CodeOf(err) != test.code || syncline.ClassOf(err) != syncline.Rejected) {
+			t.Errorf("%s in a column of %s of type %s: %v, want %q", test.value, test.kind, test.typ, err, test.code)
+		}
+		if b.exact = true; b.check(0, c) != nil {
+			t.Errorf("%s is refused of a source with the target's own types", test.value)
+		}
+	}
+}
