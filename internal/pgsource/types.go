@@ -55,13 +55,15 @@ func (s *Source) learnTypes(ctx context.Context, oids []uint32) error {
 	if len(unknown) == 0 {
 		return nil
 	}
-	// A domain is followed to its base type, and an array to its element, which may be a domain again.
+	// A domain is followed to its base type, and an array to its element, which may be a domain again. An array with another delimiter than
+	// the comma (box[]) is raw: nobody else would find its elements.
 	rows, err := s.sql.Query(ctx, `
 		WITH RECURSIVE base(asked, oid) AS (
 			SELECT oid, oid FROM pg_type WHERE oid = ANY($1)
 			UNION ALL SELECT b.asked, t.typbasetype FROM base b JOIN pg_type t ON t.oid = b.oid WHERE t.typtype = 'd'
 		), element(asked, oid) AS (
-			SELECT b.asked, t.typelem FROM base b JOIN pg_type t ON t.oid = b.oid WHERE t.typcategory = 'A' AND t.typlen = -1 AND t.typelem <> 0
+			SELECT b.asked, t.typelem FROM base b JOIN pg_type t ON t.oid = b.oid JOIN pg_type te ON te.oid = t.typelem
+			WHERE t.typcategory = 'A' AND t.typlen = -1 AND te.typdelim = ','
 			UNION ALL SELECT e.asked, t.typbasetype FROM element e JOIN pg_type t ON t.oid = e.oid WHERE t.typtype = 'd'
 		)
 		SELECT b.asked, t.oid, t.typtype = 'e' OR t.typtype = 'b' AND t.typcategory = 'S', coalesce(te.oid, 0),

@@ -52,6 +52,7 @@ var typeCases = []struct {
 	{"integer[]", syncline.KindArray, syncline.KindInt, []string{"'{1,NULL,3}'", "'{}'"}, []string{"{1,NULL,3}", "{}"}},
 	{"character varying(4)[]", syncline.KindArray, syncline.KindText, []string{`ARRAY['a,b','"']`}, []string{`{"a,b","\""}`}},
 	{"inet[]", syncline.KindArray, syncline.KindRaw, []string{"'{10.0.0.1}'"}, []string{"{10.0.0.1}"}},
+	{"box[]", syncline.KindRaw, 0, []string{"'{(1,1),(0,0);(3,3),(2,2)}'"}, []string{"{(1,1),(0,0);(3,3),(2,2)}"}},
 	{"mood", syncline.KindText, 0, []string{"'glad'"}, []string{"glad"}},
 	{"mood[]", syncline.KindArray, syncline.KindText, []string{"'{glad,sad}'"}, []string{"{glad,sad}"}},
 	{"price", syncline.KindDecimal, 0, []string{"9.90"}, []string{"9.90"}},
