@@ -107,6 +107,7 @@ var kinds = map[string]kind{
 	"bench":           benchmark,
 	"chaos":           benchmark,
 
+	"internal/hostile":    support,
 	"internal/logtest":    support,
 	"internal/polltest":   support,
 	"internal/memlog":     support,
