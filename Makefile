@@ -34,5 +34,5 @@ chaos: servers ## the real program on real servers under a plan of faults: SEED=
 sim: ## a long simulation, with progress: SEEDS=20000 FIRST=1 WORLD=TestTwoSides
 	$(GO) test ./internal/sim -v -timeout 0 -run '^($(or $(WORLD),TestSeeds|TestDisputes|TestRivals|TestTwoSides|TestOperators))$$' -sim.seeds $(or $(SEEDS),5000) -sim.first $(or $(FIRST),1)
 
-fuzz: ## each fuzz target for a while
-	@./tools/fuzz $(or $(FUZZTIME),30s)
+fuzz: ## each fuzz target for a while: FUZZTIME=5m, TARGET=FuzzParse for one
+	@./tools/fuzz $(or $(FUZZTIME),30s) $(TARGET)
