@@ -34,13 +34,22 @@ func newService(step transform.Enrich) (*service, error) {
 	switch {
 	case err != nil, u.Host == "", u.Scheme != "https" && u.Scheme != "http":
 		return nil, syncline.Errorf(syncline.Fatal, "url_invalid", "the URL of an enrichment cannot be read").WithFix("write it as https://host/path/{key}")
-	case strings.Contains(u.Host, "key") && !strings.Contains(step.HTTP.URL, u.Host):
+	case place(step.HTTP.URL, "key") != place(step.HTTP.URL, "another"):
 		return nil, syncline.Errorf(syncline.Fatal, "url_invalid", "the host of an enrichment's URL depends on the key").WithFix("write it as https://host/path/{key}")
 	case u.Scheme == "http" && !step.HTTP.AllowPrivate:
 		return nil, syncline.Errorf(syncline.Fatal, "url_insecure", "the service at %s has no TLS", u.Host).
 			WithFix("use https, or set allow_private for a service in the local network")
 	}
 	return &service{step: step, host: u.Host, client: httpclient.New(httpclient.Options{AllowPrivate: step.HTTP.AllowPrivate, PerHost: sideBySide})}, nil
+}
+
+// place is where a key's request goes, and as whom.
+func place(template, key string) string {
+	u, err := url.Parse(strings.ReplaceAll(template, "{key}", key))
+	if err != nil {
+		return ""
+	}
+	return u.Scheme + " " + u.User.String() + " " + u.Host
 }
 
 func (s *service) close() error {

@@ -188,4 +188,10 @@ func TestPrivateAddressesAreRefused(t *testing.T) {
 	if _, err := New(Options{Step: s}); syncline.CodeOf(err) != "url_insecure" {
 		t.Errorf("without TLS: %v, want url_insecure", err)
 	}
+	for _, url := range []string{"https://{key}.example.com/", "https://{key}/", "https://example.com.{key}/x", "https://a{key}b/akeyb", "https://{key}@example.com/", "{key}://example.com/"} {
+		s.HTTP = &transform.FromHTTP{URL: url, AllowPrivate: true}
+		if _, err := New(Options{Step: s}); syncline.CodeOf(err) != "url_invalid" {
+			t.Errorf("%s: %v, want url_invalid: a record must not say where it is asked", url, err)
+		}
+	}
 }
