@@ -18,20 +18,21 @@ import (
 func TestRunReportsBothSides(t *testing.T) {
 	out := filepath.Join(t.TempDir(), "docs", "benchmarks.md")
 	var progress bytes.Buffer
-	if err := run(t.Context(), []string{"-rows", "1000", "-rounds", "2", "-only", "updates,inserts,copy,steps,conflicts", "-o", out}, io.Discard, &progress); err != nil {
+	if err := run(t.Context(), []string{"-rows", "1000", "-copy-rows", "1000", "-rounds", "2", "-only", "updates,inserts,copy,wide,large,hot,steps,conflicts", "-o", out}, io.Discard, &progress); err != nil {
 		t.Fatalf("run: %v\n%s", err, &progress)
 	}
 	text, err := os.ReadFile(out)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"1,000 single-row updates", "1,000 single-row inserts", "Initial copy of 1,000 rows", "| without a log ", "| **Syncline ÷ ceiling** ", "| PostgreSQL ", "-rows 1000"} {
+	for _, want := range []string{"1,000 single-row updates", "1,000 single-row inserts", "Initial copy of 1,000 rows", "| without a log ", "| **Syncline ÷ ceiling** ", "| PostgreSQL ", "-rows 1000",
+		"## Goals", "| hot keys ÷ native replication ", "| initial copy ÷ native replication "} {
 		if !strings.Contains(string(text), want) {
 			t.Errorf("the report lacks %q:\n%s", want, text)
 		}
 	}
-	if n := strings.Count(string(text), "**ratio**"); n != 5 {
-		t.Errorf("the report has %d ratios, want 5:\n%s", n, text)
+	if n := strings.Count(string(text), "**ratio**"); n != 8 {
+		t.Errorf("the report has %d ratios, want 8:\n%s", n, text)
 	}
 }
 
@@ -82,7 +83,7 @@ func TestParse(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := options{rows: 1000, rounds: 3, only: []string{"copy", "idle"}}
+	want := options{rows: 1000, copyRows: 2_000_000, rounds: 3, only: []string{"copy", "idle"}}
 	if diff := cmp.Diff(want, o, cmp.AllowUnexported(options{})); diff != "" {
 		t.Errorf("parse (-want +got):\n%s", diff)
 	}

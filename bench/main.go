@@ -27,6 +27,9 @@ var measurements = []struct {
 	{"updates", (*bench).updates, true},
 	{"inserts", (*bench).inserts, true},
 	{"copy", (*bench).copies, true},
+	{"wide", (*bench).wide, true},
+	{"large", (*bench).large, true},
+	{"hot", (*bench).hot, true},
 	{"latency", (*bench).latency, true},
 	{"backfill", (*bench).backfill, true},
 	{"steps", (*bench).steps, true},
@@ -42,6 +45,7 @@ var measurements = []struct {
 // options are the command line.
 type options struct {
 	rows, rounds int
+	copyRows     int
 	only         []string // empty = all
 	out          string
 	// pprof is the folder for profiles; "" = the real binary runs as a process of its own.
@@ -105,6 +109,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	flags.IntVar(&o.rows, "rows", 500_000, "rows of each measurement of throughput")
+	flags.IntVar(&o.copyRows, "copy-rows", 2_000_000, "rows of the initial copy")
 	flags.IntVar(&o.rounds, "rounds", 3, "rounds of each measurement of throughput; the medians count")
 	flags.StringVar(&only, "only", "", "measurements to do, separated by commas: "+strings.Join(names(), ", ")+" (default all)")
 	flags.StringVar(&o.out, "o", "", "write the report to this file (default standard output)")
@@ -125,6 +130,8 @@ func parse(args []string, stderr io.Writer) (options, error) {
 		return o, fmt.Errorf("%q is not a flag", flags.Arg(0))
 	case o.rows < 100 || o.rows%10 != 0:
 		return o, fmt.Errorf("-rows %d: want a multiple of ten, 100 or more", o.rows)
+	case o.copyRows < 2:
+		return o, fmt.Errorf("-copy-rows %d: want 2 or more", o.copyRows)
 	case o.rounds < 1:
 		return o, fmt.Errorf("-rounds %d: want 1 or more", o.rounds)
 	case o.pprof != "" && o.out != "":

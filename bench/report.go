@@ -14,6 +14,7 @@ type section struct {
 	how   string
 	head  []string
 	rows  [][]string
+	goals []goal
 }
 
 // markdown is the report.
@@ -28,6 +29,10 @@ func markdown(about [][2]string, sections []section) string {
 		rows[i] = a[:]
 	}
 	writeTable(&w, []string{"", ""}, rows)
+	if goals := summary(sections); len(goals) > 0 {
+		w.WriteString("\n## Goals\n\n")
+		writeTable(&w, []string{"goal", "wanted", "measured", "met"}, goals)
+	}
 	for _, s := range sections {
 		fmt.Fprintf(&w, "\n## %s\n\n%s\n\n", s.title, s.how)
 		writeTable(&w, s.head, s.rows)
@@ -84,7 +89,7 @@ func (m measured) rate(rows int) float64 {
 
 // throughput compares the rounds of the two sides.
 func throughput(title, how string, rows int, base, ours measured) section {
-	return section{title, how, []string{"", "rows/s", "time", "peak memory", "CPU", "CPU a row"}, [][]string{
+	return section{title: title, how: how, head: []string{"", "rows/s", "time", "peak memory", "CPU", "CPU a row"}, rows: [][]string{
 		base.line(rows),
 		ours.line(rows),
 		ours.against(base, rows).line("**ratio**"),

@@ -20,6 +20,7 @@ const stride = 7919
 
 // load is a backlog that all sides work off, one after the other.
 type load struct {
+	name  string   // of its goal
 	what  string   // for the report
 	rows  int      // that are written
 	fill  string   // what the source has from the beginning
@@ -33,7 +34,7 @@ func (b *bench) updateLoad() load {
 		what:  fmt.Sprintf("%s single-row updates in transactions of ten, on a table of %s rows", count(b.rows), count(records)),
 		rows:  b.rows,
 		fill:  account.insert(1, records),
-		write: updateBacklog(b.rows, "score = score + 1, amount = amount + 0.01, at = clock_timestamp()", fmt.Sprintf("1 + n * %d %% %d", stride, records)),
+		write: updateBacklog(b.rows, "score = score + 1, amount = amount + 0.01, at = clock_timestamp()", spread(records)),
 	}
 }
 
@@ -52,6 +53,7 @@ func updateBacklog(rows int, set, id string) string {
 
 func (b *bench) insertLoad() load {
 	return load{
+		name:  "inserts",
 		what:  fmt.Sprintf("%s single-row inserts in transactions of ten, into an empty table", count(b.rows)),
 		rows:  b.rows,
 		reset: []string{"TRUNCATE account", account.insert(0, 0)},
@@ -96,16 +98,18 @@ func (b *bench) updates(ctx context.Context) (section, error) {
 	s := throughput(l.what, untilMarked+" Without a log, the changes are read from a slot, decoded, reduced to the last state of each key of 20,000 and written to the "+
 		"target in bulk, on one connection: the ceiling of this way to do it, of which the last line tells how much is kept.", l.rows, base, ours)
 	kept := ours.against(without, l.rows)
+	s.goals = []goal{atLeast("updates ÷ native replication", 1.3, ours.against(base, l.rows).median), atLeast("updates ÷ ceiling without a log", 0.75, kept.median)}
 	s.rows = append(s.rows, without.line(l.rows), without.against(base, l.rows).line("ceiling ÷ native"), kept.line("**Syncline ÷ ceiling**"))
 	return s, nil
 }
 
 // inserts measures how fast a backlog of inserts is worked off.
 func (b *bench) inserts(ctx context.Context) (section, error) {
-	return b.againstNative(ctx, "inserts", account, b.insertLoad())
+	return b.againstNative(ctx, "inserts", account, b.insertLoad(), 1.2)
 }
 
-func (b *bench) againstNative(ctx context.Context, name string, s shape, l load) (section, error) {
+// againstNative measures a backlog, and tells whether Syncline was as many times as fast as native replication as is wanted; 0 = no matter.
+func (b *bench) againstNative(ctx context.Context, name string, s shape, l load, wanted float64) (section, error) {
 	f, err := newFieldOf(ctx, b, name, s, mirror)
 	if err != nil {
 		return section{}, err
@@ -114,7 +118,12 @@ func (b *bench) againstNative(ctx context.Context, name string, s shape, l load)
 	if err != nil {
 		return section{}, err
 	}
-	return throughput(l.what, untilMarked, l.rows, measured{"native", trials[f.base]}, measured{"Syncline", trials[f.syncline]}), nil
+	base, ours := measured{"native", trials[f.base]}, measured{"Syncline", trials[f.syncline]}
+	report := throughput(l.what, untilMarked, l.rows, base, ours)
+	if wanted > 0 {
+		report.goals = []goal{atLeast(l.name+" ÷ native replication", wanted, ours.against(base, l.rows).median)}
+	}
+	return report, nil
 }
 
 // backlog measures rounds of a backlog: all sides level and stopped, the backlog written once, then worked off by one side
@@ -166,15 +175,15 @@ func (b *bench) copies(ctx context.Context) (section, error) {
 			return section{}, err
 		}
 		defer f.abandon()
-		if err := execAll(ctx, f.src, account.insert(1, b.rows-1)); err != nil {
+		if err := execAll(ctx, f.src, account.insert(1, b.copyRows-1)); err != nil {
 			return section{}, err
 		}
 		for _, s := range f.sides(round) {
-			t, err := f.timed(ctx, s, copied(s, b.rows))
+			t, err := f.timed(ctx, s, copied(s, b.copyRows))
 			if err != nil {
 				return section{}, fmt.Errorf("round %d, %s: %w", round+1, s.name(), err)
 			}
-			b.say("  round %d: %-18s %s rows/s", round+1, s.name(), count(int(rate(b.rows, t.took))))
+			b.say("  round %d: %-18s %s rows/s", round+1, s.name(), count(int(rate(b.copyRows, t.took))))
 			if s == f.base {
 				native = append(native, t)
 			} else {
@@ -185,9 +194,12 @@ func (b *bench) copies(ctx context.Context) (section, error) {
 			return section{}, err
 		}
 	}
-	return throughput(fmt.Sprintf("Initial copy of %s rows", count(b.rows)),
+	base, ours := measured{"native", native}, measured{"Syncline", syncline}
+	s := throughput(fmt.Sprintf("Initial copy of %s rows", count(b.copyRows)),
 		"From CREATE SUBSCRIPTION with copy_data, or Syncline's first start with nothing prepared, until all rows are seen at the target.",
-		b.rows, measured{"native", native}, measured{"Syncline", syncline}), nil
+		b.copyRows, base, ours)
+	s.goals = []goal{atLeast("initial copy ÷ native replication", 0.6, ours.against(base, b.copyRows).median)}
+	return s, nil
 }
 
 // copied reports whether all rows are there. They are counted once the last one is. The question is planned each time: a plan made
