@@ -301,7 +301,11 @@ func (s *Session) Close() error { return s.target.Close() }
 
 // Step carries out what the machine wants until it waits. It is what a simulation calls; run does the same with the apply
 // beside the reading.
-func (s *Session) Step(ctx context.Context) error {
+func (s *Session) Step(ctx context.Context) error { return s.StepBeside(ctx, nil) }
+
+// StepBeside is Step with something that happens whenever a batch is in hand, before its outcome is known: as in run, the session can be given
+// entries then, and the plan that follows is made of what is there.
+func (s *Session) StepBeside(ctx context.Context, beside func() error) error {
 	for {
 		s.scoutNow(ctx)
 		switch s.m.next(s.r.o.Now()) {
@@ -317,12 +321,29 @@ func (s *Session) Step(ctx context.Context) error {
 				return err
 			}
 		case moveApply:
-			done := s.apply(ctx, s.m.inflight)
-			if err := s.settled(ctx, done); err != nil {
+			p := s.m.inflight
+			if beside != nil {
+				if err := s.meanwhile(ctx, beside); err != nil {
+					return err
+				}
+			}
+			if err := s.settled(ctx, s.apply(ctx, p)); err != nil {
 				return err
 			}
 		}
 	}
+}
+
+// meanwhile is what happens while a batch is in hand.
+func (s *Session) meanwhile(ctx context.Context, beside func() error) error {
+	if err := beside(); err != nil {
+		return err
+	}
+	s.scoutNow(ctx)
+	if s.m.next(s.r.o.Now()) == movePrepare {
+		return s.prepareNow(ctx)
+	}
+	return nil
 }
 
 // show tells how far the route is when nothing is left to do, and whether it reads no further because too much waits.

@@ -82,10 +82,19 @@ func feed(s *apply.Session, from *memlog.Reader) error {
 	return s.Take(apply.Fed{Seq: e.Seq, Time: e.Time, Batch: b, Size: len(e.Data), More: e.More})
 }
 
-// apply carries out what the route decides.
+// apply carries out what the route decides, at times while it reads on and plans the next batch.
 func (d *driver) apply() error {
 	before, waited := d.session.Cursor(), d.session.Parked()
-	if err := d.session.Step(d.from.ctx); err != nil {
+	var beside func() error
+	if d.from.rnd.IntN(2) == 0 {
+		beside = func() error {
+			if !d.session.Wants() || d.from.rnd.IntN(2) == 0 {
+				return nil
+			}
+			return feed(d.session, d.reader)
+		}
+	}
+	if err := d.session.StepBeside(d.from.ctx, beside); err != nil {
 		return err
 	}
 	if after := d.session.Cursor(); after != before || waited != d.session.Parked() {

@@ -20,6 +20,7 @@ var (
 	only  = flag.String("sim.only", "", "of that seed, have only these steps happen: 3,17-40")
 	seeds = flag.Int("sim.seeds", 0, "number of seeds; 0 = as many as CI has time for")
 	first = flag.Uint64("sim.first", 1, "first seed")
+	tries = flag.Int("sim.tries", 400, "runs that are made to shorten one that failed")
 )
 
 func TestMain(m *testing.M) {
@@ -119,11 +120,8 @@ func replay(t *testing.T, world World) {
 	}
 }
 
-// shrinking bounds how long a failing run is made shorter.
-const (
-	shrinkTries = 400
-	shrinkTime  = 90 * time.Second
-)
+// shrinkTime bounds how long a failing run is made shorter.
+const shrinkTime = 90 * time.Second
 
 // report tells of a run that failed, and of the shortest one that fails in the same way.
 func report(t *testing.T, world World, err error) {
@@ -135,7 +133,7 @@ func report(t *testing.T, world World, err error) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), shrinkTime)
 	defer cancel()
-	short := Shrink(ctx, world, f, shrinkTries)
+	short := Shrink(ctx, world, f, *tries)
 	t.Errorf("seed %d: %v\n\n%d of its %d steps are enough:\n%s\n%v\n\nreplay: %s\nwhole:  %s", f.Options.Seed, err, len(short.Steps()), len(f.Steps()), short.LastLines(200), short.Err,
 		command(t, f.Options.Seed, short.Steps()), command(t, f.Options.Seed, nil))
 }
