@@ -65,7 +65,7 @@ func New(opts Options) *Store {
 	return &Store{opts: opts, sources: make(map[string]*disk)}
 }
 
-// Log opens the log of the source, and makes it if there is none.
+// Log opens the log of the source, and makes it if there is none. Whoever opens it finds what another handle has written, and that is durable then.
 func (s *Store) Log(source string) *Log {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -74,6 +74,7 @@ func (s *Store) Log(source string) *Log {
 		d = &disk{id: s.opts.NewID(), first: 1, grown: make(chan struct{})}
 		s.sources[source] = d
 	}
+	d.sync()
 	return &Log{store: s, disk: d, source: source, id: d.id, boot: d.boot, last: d.writtenLast()}
 }
 

@@ -27,7 +27,7 @@ func (w *world) checkAlways() error {
 }
 
 // checkConfirmed sees that the source was told to forget nothing that is not durable in the log.
-func (w *world) checkConfirmed() error {
+func (w *intake) checkConfirmed() error {
 	bounds, err := w.log.Bounds(w.ctx)
 	if err != nil {
 		return err
@@ -55,7 +55,7 @@ func (w *world) checkConfirmed() error {
 }
 
 // checkLog sees that no event of the stream is in the log twice, or out of order.
-func (w *world) checkLog() error {
+func (w *intake) checkLog() error {
 	var last syncline.Position
 	return w.eachBatch(func(b *syncline.Batch) error {
 		for i := range b.Events {

@@ -23,21 +23,25 @@ type intake struct {
 	// prepare registers the routes that read the log.
 	prepare func() error
 
-	log     *memlog.Log
-	source  *memsource.Source
+	log *memlog.Log
+	// source points to what the capture has opened last.
+	source  **memsource.Source
 	capture *capture.Capture
 	ailing  bool // the source will fail
+	// rivals: others append to the log, too.
+	rivals bool
 }
 
 // open is the start of the process.
 func (w *intake) open() {
-	w.log, w.source = w.logs.Log(w.name), nil
+	opened := new(*memsource.Source)
+	w.log, w.source = w.logs.Log(w.name), opened
 	w.capture = capture.New(capture.Options{Source: w.name, Log: w.log, Runs: w.state, Now: func() time.Time { return w.now },
 		Limits: capture.Limits{Events: 1 + w.rnd.IntN(16)}, Derive: map[string]capture.Derivation{"customer": w.derive},
 		Open: func() (syncline.Source, error) {
-			w.source = memsource.New(memsource.Options{Name: w.name, System: w.system, Snapshot: w.snapshot,
+			*opened = memsource.New(memsource.Options{Name: w.name, System: w.system, Snapshot: w.snapshot,
 				MaxEvents: 1 + w.rnd.IntN(8), ChunkRows: 1 + w.rnd.IntN(4)})
-			return w.source, nil
+			return *opened, nil
 		}})
 }
 
@@ -47,6 +51,11 @@ func (w *intake) capturing(n int) error {
 	if err := w.prepare(); err != nil {
 		return err
 	}
+	return w.moves(n)
+}
+
+// moves is capturing, for routes that are registered.
+func (w *intake) moves(n int) error {
 	for range n {
 		if w.capture.Wants() && w.rnd.IntN(2) == 0 {
 			if err := w.read(); err != nil {
@@ -61,6 +70,8 @@ func (w *intake) capturing(n int) error {
 		}
 		after := w.capture.Status()
 		switch {
+		case after.State == capture.StateHalted && syncline.CodeOf(after.Err) == "log_fenced" && w.rivals:
+			return after.Err
 		case after.State == capture.StateHalted: // runs that routes asked for never come then, and nothing of these histories stops a source
 			return broken("capture has halted: %w", after.Err)
 		case before.Seq != after.Seq:
@@ -84,7 +95,7 @@ func (w *intake) read() error {
 		w.capture.Take(nil, errors.New("the source does not answer"))
 		return nil
 	}
-	b, ok, err := w.source.TryNext()
+	b, ok, err := (*w.source).TryNext()
 	if err != nil || !ok {
 		return err
 	}

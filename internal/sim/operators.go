@@ -8,6 +8,8 @@ import (
 
 	"syncline"
 	"syncline/internal/apply"
+	"syncline/internal/capture"
+	"syncline/internal/expression"
 	"syncline/internal/memlog"
 	"syncline/internal/memsource"
 	"syncline/internal/memtarget"
@@ -21,8 +23,12 @@ type operators struct {
 	*intake
 	authors [2]*author
 	routes  []*served
-	// runs are those that somebody asked for and that must not be given up, since they begin by emptying an object.
+	// syncs: people have records read again, which mends what else would be lost.
+	syncs bool
+	// whole has the runs that somebody asked for. Those that begin by emptying an object must not be given up.
 	whole map[string]bool
+	// asleep is a capture whose process is taken for dead.
+	asleep *intake
 }
 
 // served is one route of that world, with its target.
@@ -73,6 +79,9 @@ type sleeper struct {
 
 var orderSchema = &syncline.Schema{Entity: "order", Table: "order", Key: []int{0}, Version: -1, Columns: disputedSchema.Columns}
 
+// hasty makes some customers urgent.
+var hasty = capture.Derivation{Priority: must(expression.Compile(`after.rev % 50 == 0 ? "critical" : nil`))}
+
 // thirds keeps the versions that three does not divide.
 func thirds(row []syncline.Value) bool {
 	n, err := row[revColumn].AsInt()
@@ -85,8 +94,8 @@ func Operators(ctx context.Context, o Options) (Result, error) {
 		o.Txns = 40
 	}
 	return start(ctx, o, func(r *run) error {
-		w := &operators{run: r, whole: make(map[string]bool)}
-		w.intake = &intake{run: r, name: "crm", system: memsource.NewSystem("crm-system"), snapshot: []string{"customer", "order"}, prepare: w.prepare}
+		w := &operators{run: r, syncs: o.Seed%3 == 0, whole: make(map[string]bool)}
+		w.intake = &intake{run: r, name: "crm", system: memsource.NewSystem("crm-system"), snapshot: []string{"customer", "order"}, prepare: w.prepare, derive: hasty, rivals: true}
 		partial := r.rnd.IntN(3) > 0
 		for i, schema := range []*syncline.Schema{disputedSchema, orderSchema} {
 			w.authors[i] = newAuthor(r, schema.Entity, true, partial)
@@ -156,7 +165,7 @@ func (w *operators) act() error {
 	case n < 4:
 		w.note("visible %d", w.system.Advance(1+w.rnd.IntN(3)))
 	case n < 8:
-		return w.capturing(1 + w.rnd.IntN(4))
+		return w.captures(1 + w.rnd.IntN(4))
 	case n < 15:
 		return s.step()
 	case n == 15:
@@ -165,7 +174,9 @@ func (w *operators) act() error {
 		w.trouble(s)
 	case n < 21:
 		return s.command()
-	case n == 21:
+	case n == 21 && w.rnd.IntN(2) == 0:
+		return w.replace()
+	case n == 21 && w.syncs:
 		return w.sync(s)
 	case n < 25:
 		return s.doze()
@@ -173,6 +184,40 @@ func (w *operators) act() error {
 		w.now = w.now.Add(time.Duration(w.rnd.IntN(600)) * time.Second)
 	}
 	return nil
+}
+
+// captures has the source captured. Where another process has written to the log, this one begins anew.
+func (w *operators) captures(n int) error {
+	err := w.capturing(n)
+	if syncline.CodeOf(err) == "log_fenced" {
+		w.note("another process has written to the log")
+		w.did("fenced")
+		w.open()
+		return nil
+	}
+	return err
+}
+
+// replace has the process that captures fall asleep, so that another one takes over, or wakes one that did. Whoever appends first behind what
+// both know goes on; the other one must not append.
+func (w *operators) replace() error {
+	if w.asleep == nil {
+		w.note("capture falls asleep")
+		old := *w.intake
+		w.asleep = &old
+		w.open()
+		return nil
+	}
+	err := w.asleep.moves(1 + w.rnd.IntN(6))
+	w.note("capture wakes up: %s", syncline.CodeOf(err))
+	if err != nil {
+		w.asleep = nil
+	}
+	if syncline.CodeOf(err) == "log_fenced" {
+		w.did("fenced")
+		return nil
+	}
+	return err
 }
 
 func (s *served) step() error {
@@ -196,6 +241,7 @@ func (w *operators) crash() {
 		s.close()
 		s.asleep = nil // they were of that process
 	}
+	w.asleep = nil
 	w.logs.Crash()
 	w.open()
 }
@@ -218,6 +264,7 @@ func (w *operators) trouble(s *served) {
 			w.note("%s lost %d steps", s.options.ID, s.store.LoseTail(1+w.rnd.IntN(6)))
 			clear(s.revs)
 			s.close()
+			s.asleep = nil // no connection outlives that
 		}
 	case 3:
 		w.ailing = true
@@ -292,7 +339,7 @@ func (w *operators) heal() error {
 	w.ailing = false
 	w.crash()
 	err := w.rest(20_000, func() error {
-		if err := w.survive(w.capturing(4)); err != nil {
+		if err := w.survive(w.captures(4)); err != nil {
 			return err
 		}
 		open, err := w.state.OpenRuns(w.ctx, w.name)

@@ -45,6 +45,9 @@ func (s *served) contents() (string, error) {
 // checkAlways is what holds after every step: no record goes back to an older version, deliveries come in order, and no task is lost from the
 // counts.
 func (w *operators) checkAlways() error {
+	if err := w.checkConfirmed(); err != nil {
+		return err
+	}
 	for _, s := range w.routes {
 		if err := s.checkOrder(); err != nil {
 			return fmt.Errorf("route %s: %w", s.options.ID, err)
@@ -116,6 +119,9 @@ func (s *served) checkSent() error {
 // checkEnd is what holds once everything has come to rest.
 func (w *operators) checkEnd() error {
 	if err := w.checkAlways(); err != nil {
+		return err
+	}
+	if err := w.checkLog(); err != nil {
 		return err
 	}
 	last := make(map[string]touch) // of each record, by entity and key: the place of the last that the log says of it

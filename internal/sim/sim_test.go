@@ -46,7 +46,7 @@ func TestTwoSides(t *testing.T) {
 }
 
 func TestOperators(t *testing.T) {
-	simulate(t, Operators, map[string]int{"crash": 100, "edit": 50, "cancel": 50, "retry": 100, "pause": 50, "late": 20, "sync": 100})
+	simulate(t, Operators, map[string]int{"crash": 100, "edit": 50, "cancel": 50, "retry": 100, "pause": 50, "late": 20, "fenced": 10, "sync": 50})
 }
 
 // simulate runs the seeds that were asked for, on all processors. With less, in a hundred runs, than least of what makes a run hard, the test
