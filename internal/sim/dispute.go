@@ -332,7 +332,21 @@ func (d *dispute) heal() error {
 	d.calm, d.ailing, d.fault = true, false, 0
 	d.log.FailNext()
 	d.crash()
-	err := d.rest(20_000, func() error {
+	if err := d.settle(); err != nil {
+		return err
+	}
+	if err := d.restore(d.rnd.IntN(16)); err != nil {
+		return err
+	}
+	if err := d.settle(); err != nil {
+		return err
+	}
+	return d.checkEnd()
+}
+
+// settle lets everything come to rest.
+func (d *dispute) settle() error {
+	return d.rest(20_000, func() error {
 		for _, do := range []func() error{func() error { return d.capturing(4) }, d.step, d.decide} {
 			if err := d.survive(do()); err != nil {
 				return err
@@ -340,10 +354,6 @@ func (d *dispute) heal() error {
 		}
 		return nil
 	})
-	if err != nil {
-		return err
-	}
-	return d.checkEnd()
 }
 
 // tagsOf are the words of a list.

@@ -88,10 +88,15 @@ func (d *driver) apply() error {
 	var beside func() error
 	if d.from.rnd.IntN(2) == 0 {
 		beside = func() error {
-			if !d.session.Wants() || d.from.rnd.IntN(2) == 0 {
-				return nil
+			for range d.from.rnd.IntN(4) {
+				if !d.session.Wants() {
+					break
+				}
+				if err := feed(d.session, d.reader); err != nil {
+					return err
+				}
 			}
-			return feed(d.session, d.reader)
+			return nil
 		}
 	}
 	if err := d.session.StepBeside(d.from.ctx, beside); err != nil {

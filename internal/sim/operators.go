@@ -260,12 +260,7 @@ func (w *operators) trouble(s *served) {
 			s.store.Fail(f)
 		}
 	case 2:
-		if s.recorder == nil && !s.paused {
-			w.note("%s lost %d steps", s.options.ID, s.store.LoseTail(1+w.rnd.IntN(6)))
-			clear(s.revs)
-			s.close()
-			s.asleep = nil // no connection outlives that
-		}
+		s.lose(1 + w.rnd.IntN(6))
 	case 3:
 		w.ailing = true
 		w.note("the source will fail")
@@ -273,6 +268,17 @@ func (w *operators) trouble(s *served) {
 		r := s.rules[w.rnd.IntN(len(s.rules))]
 		s.refuse(refusal{r.object, syncline.Key(fmt.Sprint(w.rnd.IntN(disputedKeys)))})
 	}
+}
+
+// lose takes the target's last n writes back.
+func (s *served) lose(n int) {
+	if s.recorder != nil || s.paused {
+		return
+	}
+	s.w.note("%s lost %d steps", s.options.ID, s.store.LoseTail(n))
+	clear(s.revs)
+	s.close()
+	s.asleep = nil // no connection outlives that
 }
 
 // refuse has the target refuse a record, or take it again.
@@ -338,7 +344,21 @@ func (w *operators) heal() error {
 	w.log.FailNext()
 	w.ailing = false
 	w.crash()
-	err := w.rest(20_000, func() error {
+	if err := w.settle(); err != nil {
+		return err
+	}
+	for _, s := range w.routes {
+		s.lose(w.rnd.IntN(16))
+	}
+	if err := w.settle(); err != nil {
+		return err
+	}
+	return w.checkEnd()
+}
+
+// settle lets everything come to rest.
+func (w *operators) settle() error {
+	return w.rest(20_000, func() error {
 		if err := w.survive(w.captures(4)); err != nil {
 			return err
 		}
@@ -364,8 +384,4 @@ func (w *operators) heal() error {
 		}
 		return w.checkAlways()
 	})
-	if err != nil {
-		return err
-	}
-	return w.checkEnd()
 }

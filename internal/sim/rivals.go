@@ -184,7 +184,20 @@ func (w *rivals) heal() error {
 		in.ailing = false
 	}
 	w.crash()
-	err := w.rest(20_000, func() error {
+	if err := w.settle(); err != nil {
+		return err
+	}
+	w.note("the target lost %d steps", w.store.LoseTail(w.rnd.IntN(16)))
+	w.close()
+	if err := w.settle(); err != nil {
+		return err
+	}
+	return w.checkEnd()
+}
+
+// settle lets everything come to rest.
+func (w *rivals) settle() error {
+	return w.rest(20_000, func() error {
 		for s := range w.intakes {
 			if err := w.survive(w.intakes[s].capturing(4)); err != nil {
 				return err
@@ -195,10 +208,6 @@ func (w *rivals) heal() error {
 		}
 		return nil
 	})
-	if err != nil {
-		return err
-	}
-	return w.checkEnd()
 }
 
 func (w *rivals) checkEnd() error {

@@ -137,7 +137,21 @@ func (w *world) heal() error {
 	w.log.FailNext()
 	w.ailing = false
 	w.crash() // faults that were waiting are gone, and recovery is the normal start
-	err := w.rest(200_000, func() error {
+	if err := w.settle(); err != nil {
+		return err
+	}
+	for _, r := range w.routes {
+		r.loseTail(w.rnd.IntN(16))
+	}
+	if err := w.settle(); err != nil {
+		return err
+	}
+	return w.checkEnd()
+}
+
+// settle lets everything come to rest.
+func (w *world) settle() error {
+	return w.rest(200_000, func() error {
 		if err := w.capturing(12); err != nil && syncline.ClassOf(err) == syncline.Fatal {
 			return fmt.Errorf("halted: %w", err)
 		}
@@ -154,8 +168,4 @@ func (w *world) heal() error {
 		}
 		return nil
 	})
-	if err != nil {
-		return err
-	}
-	return w.checkEnd()
 }
