@@ -63,6 +63,9 @@ func bind(object string, t *table, s *syncline.Schema, o *Options) (*binding, []
 		case tc == nil || tc.gen || c.Generated != "":
 			continue
 		}
+		if what := o.loses(c, tc.typ); what != "" {
+			warnings = append(warnings, fmt.Sprintf("column %q of %s is %s: %s", c.Name, object, tc.typ, what))
+		}
 		at[i] = len(b.cols)
 		written[c.Name] = true
 		b.cols = append(b.cols, boundColumn{src: i, name: c.Name, cast: tc.cast, equal: tc.equality, fixed: tc.identity, family: families[tc.cast], mark: c.Mark})

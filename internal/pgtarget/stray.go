@@ -68,13 +68,12 @@ func (c *boundColumn) takes(v syncline.Value) bool {
 	if k == syncline.KindBytes || c.family == familyBytes {
 		return k == syncline.KindBytes && c.family == familyBytes
 	}
-	number := k == syncline.KindInt || k == syncline.KindUint || k == syncline.KindFloat || k == syncline.KindDecimal
 	switch c.family {
 	case familyNumber:
-		return number
+		return number(k)
 	case familyFloat:
 		f, err := v.AsFloat()
-		return number && err == nil && syncline.Equal(syncline.Float(f), v)
+		return number(k) && err == nil && syncline.Equal(syncline.Float(f), v)
 	case familyBool:
 		return k == syncline.KindBool
 	case familyMoment:
@@ -84,7 +83,7 @@ func (c *boundColumn) takes(v syncline.Value) bool {
 	case familyUUID:
 		return k == syncline.KindUUID
 	case familyJSON:
-		return k == syncline.KindJSON || k == syncline.KindBool || number
+		return k == syncline.KindJSON || k == syncline.KindBool || number(k)
 	}
 	return true
 }

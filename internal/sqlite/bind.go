@@ -32,6 +32,7 @@ type bound struct {
 	name      string
 	typ       colType
 	any       bool
+	affinity  affinity
 	generated bool
 	mark      *syncline.Mark
 }
@@ -120,6 +121,7 @@ func bind(object string, tab *table, s *syncline.Schema, guard bool) (*binding, 
 		}
 		place[i] = len(b.columns)
 		b.columns = append(b.columns, bound{index: i, name: tab.columns[at].Name, typ: colType{kind: c.Kind, scale: -1}, any: c.Type == "ANY",
+			affinity:  affinityOf(tab.columns[at].Type),
 			generated: tab.columns[at].generated, mark: c.Mark})
 	}
 	var key []string

@@ -89,12 +89,25 @@ func (c bound) read(stored any) syncline.Value {
 	switch kind := c.typ.kind; kind {
 	case syncline.KindText:
 		if f, ok := stored.(float64); ok {
-			return syncline.Text(strconv.FormatFloat(f, 'g', -1, 64))
+			return syncline.Raw(syncline.KindText, syncline.AppendFloat(nil, f))
 		}
 		if _, blob := stored.([]byte); blob {
 			return v
 		}
 		return syncline.Text(string(v.Bytes()))
+	case syncline.KindBool:
+		switch stored {
+		case "1", 1.0:
+			return syncline.Bool(true)
+		case "0", 0.0:
+			return syncline.Bool(false)
+		}
+	case syncline.KindFloat:
+		if text, ok := stored.(string); ok {
+			if f, err := strconv.ParseFloat(text, 64); err == nil && syncline.Equal(syncline.Float(f), syncline.Decimal(text)) {
+				return syncline.Float(f)
+			}
+		}
 	case syncline.KindInt:
 		if text, ok := stored.(string); ok {
 			if n, err := strconv.ParseInt(strings.TrimSpace(text), 10, 64); err == nil {

@@ -1,12 +1,44 @@
 package sqlite
 
 import (
-	"math"
 	"strconv"
 	"strings"
 
 	"syncline"
 )
+
+// affinity is what SQLite makes of a value in a column, by the column's declared type ("Determination Of Column Affinity" in its manual).
+type affinity uint8
+
+const (
+	affinityNone    affinity = iota
+	affinityText             // numbers become text, of 15 digits
+	affinityNumeric          // text that looks like a number becomes one: a 64-bit integer or a double
+	affinityReal             // the same, and integers become doubles
+)
+
+func affinityOf(decl string) affinity {
+	decl = strings.ToUpper(decl)
+	has := func(parts ...string) bool {
+		for _, p := range parts {
+			if strings.Contains(decl, p) {
+				return true
+			}
+		}
+		return false
+	}
+	switch {
+	case has("INT"):
+		return affinityNumeric
+	case has("CHAR", "CLOB", "TEXT"):
+		return affinityText
+	case decl == "" || has("BLOB"):
+		return affinityNone
+	case has("REAL", "FLOA", "DOUB"): //nolint:misspell // SQLite looks for these four letters
+		return affinityReal
+	}
+	return affinityNumeric
+}
 
 // check refuses a record that the table would not hold as it is.
 func (a *application) check(i int) error {
@@ -16,31 +48,53 @@ func (a *application) check(i int) error {
 	c := &a.changes[i]
 	for n := range a.bindings[i].columns {
 		col := &a.bindings[i].columns[n]
-		if v := c.Row.Values[col.index]; v.Kind() != col.typ.kind && !col.holds(v) {
-			return syncline.Errorf(syncline.Rejected, "kind_mismatch", "write to %s: column %q holds %s where %s is expected, and SQLite would round it or take it for a number",
-				c.Object, col.name, v.Kind(), col.typ.kind).WithFix("correct the value in the source, or use a convert step in the rule's transform").At(i)
+		if col.affinity < affinityNumeric || col.generated {
+			continue
+		}
+		if v := c.Row.Values[col.index]; !col.holds(v) {
+			return syncline.Errorf(syncline.Rejected, "kind_mismatch", "write to %s: SQLite would make another value of %s in column %q, by the column's declared type", c.Object, v.Kind(), col.name).
+				WithFix("declare the column as the rule would make it (TEXT for decimals and texts), correct the value in the source, or use a convert step").At(i)
 		}
 	}
 	return nil
 }
 
-// holds reports whether a column of numbers keeps a value of another kind than its own.
+// holds reports whether a value comes back from the column as it is.
 func (c *bound) holds(v syncline.Value) bool {
-	switch c.typ.kind {
-	case syncline.KindBool, syncline.KindInt, syncline.KindFloat:
-	default:
-		return true
-	}
 	switch v.Kind() {
-	case syncline.KindInt, syncline.KindUint, syncline.KindFloat, syncline.KindDecimal:
-		if _, err := v.AsInt(); err == nil && c.typ.kind != syncline.KindFloat {
+	case syncline.KindNull, syncline.KindUnset, syncline.KindBytes, syncline.KindFloat:
+		return true
+	case syncline.KindInt, syncline.KindBool:
+		if c.affinity == affinityNumeric {
 			return true
 		}
-		f, err := v.AsFloat()
-		return err == nil && (syncline.Equal(syncline.Float(f), v) || math.IsNaN(f))
-	case syncline.KindText, syncline.KindRaw, syncline.KindJSON:
-		_, err := strconv.ParseFloat(strings.TrimSpace(v.Text()), 64)
-		return err != nil || !strings.ContainsAny(v.Text(), "0123456789") // inf and nan are words to SQLite
+	}
+	switch stored := c.store(v).(type) {
+	case string:
+		made, is := numeric(stored, c.affinity)
+		if !is {
+			return true
+		}
+		back := c.read(made)
+		return syncline.Equal(back, v) || back.Kind() != v.Kind() && back.Text() == v.Text()
+	case int64:
+		return c.affinity != affinityReal || int64(float64(stored)) == stored
 	}
 	return true
+}
+
+// numeric returns the number that SQLite makes of a text; false where it stays one.
+func numeric(text string, a affinity) (any, bool) {
+	text = strings.Trim(text, " \t\n\v\f\r")
+	if strings.Trim(text, "0123456789+-.eE") != "" || !strings.ContainsAny(text, "0123456789") {
+		return nil, false
+	}
+	if n, err := strconv.ParseInt(text, 10, 64); err == nil && a != affinityReal {
+		return n, true
+	}
+	f, err := strconv.ParseFloat(text, 64)
+	if err != nil && f == 0 {
+		return nil, false
+	}
+	return f, true
 }

@@ -188,21 +188,15 @@ func isDecimal(s string) bool {
 	return whole != "" && digits(whole) && digits(fraction) && (!dot || fraction != "")
 }
 
-// store returns the storage of a value in the column. A value of another kind than the column's is its text where SQLite would make one of it,
-// which would cost digits, or take true for 1.
+// store returns the storage of a value in the column. Numbers are their own text where SQLite would write one of 15 digits, and a truth that is
+// not expected is no 1.
 func (c *bound) store(v syncline.Value) any {
-	if k := v.Kind(); k == c.typ.kind || c.any {
-		return store(v)
-	}
-	switch v.Kind() {
-	case syncline.KindBool:
+	switch k := v.Kind(); {
+	case c.any:
+	case k == syncline.KindBool && c.typ.kind != syncline.KindBool:
 		return v.Text()
-	case syncline.KindInt, syncline.KindUint, syncline.KindFloat:
-		switch c.typ.kind {
-		case syncline.KindBool, syncline.KindInt, syncline.KindFloat, syncline.KindBytes:
-		default:
-			return v.Text()
-		}
+	case c.affinity == affinityText && (k == syncline.KindInt || k == syncline.KindUint || k == syncline.KindFloat):
+		return v.Text()
 	}
 	return store(v)
 }
