@@ -2,6 +2,7 @@ package dialer
 
 import (
 	"net"
+	"strings"
 	"testing"
 )
 
@@ -18,6 +19,7 @@ func FuzzPublic(f *testing.F) {
 		if err != nil {
 			t.Fatalf("%q is public, and no address", address)
 		}
+		host, _, _ = strings.Cut(host, "%") // a zone
 		ip := net.ParseIP(host)
 		if ip == nil || ip.IsPrivate() || ip.IsLoopback() || ip.IsLinkLocalUnicast() || ip.IsUnspecified() || ip.IsMulticast() || ip.IsLinkLocalMulticast() {
 			t.Fatalf("%q is called public", address)
