@@ -47,20 +47,27 @@ func (c *caller) key() string {
 	if c.token.ID != "" {
 		return c.token.ID
 	}
-	// Whoever has one address of IPv6 has the 64 bits behind its network.
-	if a, err := netip.ParseAddr(c.address); err == nil && a.Is6() {
+	return callersKey(c.address)
+}
+
+// callersKey stands for an address where callers are counted: whoever has one of IPv6 has the 64 bits behind its network.
+func callersKey(address string) string {
+	if a, err := netip.ParseAddr(address); err == nil && a.Is6() {
 		network, _ := a.Prefix(64)
 		return network.String()
 	}
-	return c.address
+	return address
 }
 
-func addressOf(r *http.Request) string {
-	peer, err := netip.ParseAddrPort(r.RemoteAddr)
+func addressOf(r *http.Request) string { return hostOf(r.RemoteAddr) }
+
+// hostOf is the host of a peer's address and port.
+func hostOf(peer string) string {
+	at, err := netip.ParseAddrPort(peer)
 	if err != nil {
-		return r.RemoteAddr
+		return peer
 	}
-	return peer.Addr().Unmap().WithZone("").String()
+	return at.Addr().Unmap().WithZone("").String()
 }
 
 // authenticate finds out who sent the request. The problem says why its token does not count; without a token there is none, and the

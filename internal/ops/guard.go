@@ -36,6 +36,7 @@ type guard struct {
 func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("Cross-Origin-Resource-Policy", "same-origin") // no page of another site has an answer in its memory, not even one it cannot read
 	id := strings.ToLower(rand.Text())
 	w.Header().Set("X-Request-Id", id)
 	handler, pattern := g.mux.Handler(r)
@@ -111,6 +112,17 @@ func (g *guard) refuse(w http.ResponseWriter, r *http.Request, who *caller, err 
 	g.answer(w, r, err)
 }
 
+// refuseOrigin answers a page of another site that wants to change something. Pages can be opened by the thousand, and each would be a line of the log.
+func (g *guard) refuseOrigin(w http.ResponseWriter, r *http.Request) {
+	who := caller{address: addressOf(r)}
+	if wait := g.limits.fail(who.key()); wait > 0 {
+		tooMany(w, wait, "too many requests from this address came from pages of other sites")
+		return
+	}
+	g.log.Warn("request refused", "code", "cross_origin", "address", who.address, "method", r.Method)
+	problem.New(http.StatusForbidden, "cross_origin", "a page of another site may not send this request", "").Write(w)
+}
+
 func (g *guard) answer(w http.ResponseWriter, r *http.Request, err error) { g.problem(r, err).Write(w) }
 
 func (g *guard) problem(r *http.Request, err error) (p *Problem) {
@@ -144,7 +156,7 @@ func onlyThisMachine(r *http.Request) error {
 		return problem.New(http.StatusForbidden, "host_refused", "the request is for another host than this one",
 			"use http://127.0.0.1 or http://localhost, or make tokens: syncline token create")
 	}
-	for _, header := range []string{"Forwarded", "X-Forwarded-For", "X-Real-Ip"} {
+	for _, header := range []string{"Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-Ip", "True-Client-Ip", "Cf-Connecting-Ip"} {
 		if r.Header.Get(header) != "" {
 			return problem.New(http.StatusForbidden, "host_refused", "a proxy has passed the request on, and there is no token",
 				"make tokens: syncline token create")

@@ -204,7 +204,9 @@ func TestUntilThereAreTokens(t *testing.T) {
 	if s, err := c.Status(t.Context()); err != nil || len(s.Warnings) != 1 {
 		t.Errorf("Status = %q, %v, want a warning", s.Warnings, err)
 	}
-	for name, header := range map[string]map[string]string{"a name made to point here": {"Host": "evil.example"}, "a proxy": {"X-Forwarded-For": "192.0.2.1"}} {
+	for name, header := range map[string]map[string]string{"a name made to point here": {"Host": "evil.example"}, "a proxy": {"X-Forwarded-For": "192.0.2.1"},
+		"a proxy that names itself": {"Via": "1.1 proxy"}, "a name that begins as an address": {"Host": "127.0.0.1.evil.example"}, "a name that ends as one": {"Host": "evil.example:127.0.0.1"},
+		"an address in the network": {"Host": "192.168.1.5:8484"}, "the unspecified address": {"Host": "0.0.0.0:8484"}} {
 		if res, body := do(t, "GET", url+"/v1/tasks", "", header); res.StatusCode != 403 || !strings.Contains(body, "host_refused") {
 			t.Errorf("%s: %d %s, want host_refused", name, res.StatusCode, body)
 		}

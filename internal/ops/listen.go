@@ -48,7 +48,7 @@ func Listen(ctx context.Context, b Binding, store *state.Store) (net.Listener, e
 		return nil, syncline.Errorf(syncline.Fatal, "listen_failed", "listen on %s: %w", b.Address, err).
 			WithFix("end what listens there, or set http.listen to a free port")
 	}
-	l = newBounded(l, maxConnections)
+	l = newBounded(l, maxConnections, maxFromOne)
 	if files == nil {
 		return l, nil
 	}

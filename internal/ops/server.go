@@ -14,7 +14,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
-	"syncline/internal/problem"
 	"syncline/internal/state"
 )
 
@@ -101,10 +100,7 @@ func New(o Options) (*Server, error) {
 	}
 	s.guard = &guard{mux: mux, operations: ops, store: o.Store, limits: newLimits(o.Concurrency, o.Rate), log: o.Logger}
 	origin := http.NewCrossOriginProtection()
-	origin.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		s.log.Warn("request refused", "code", "cross_origin", "address", addressOf(r), "method", r.Method)
-		problem.New(http.StatusForbidden, "cross_origin", "a page of another site may not send this request", "").Write(w)
-	}))
+	origin.SetDenyHandler(http.HandlerFunc(s.guard.refuseOrigin))
 	s.handler = origin.Handler(s.guard)
 	return s, nil
 }
@@ -136,7 +132,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 		s.plain.Store(!Encrypted(l))
 	}
 	h := &http.Server{Handler: s, ReadHeaderTimeout: s.headerWait, ReadTimeout: readTimeout, WriteTimeout: writeTimeout,
-		IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader, ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelWarn)}
+		IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader, ErrorLog: errorLog(s.log)}
 	h.RegisterOnShutdown(s.stopStreams)
 	warnings, err := s.warnings(ctx)
 	if err != nil {
