@@ -3,7 +3,7 @@
 GO      ?= go
 TIMEOUT ?= 15m
 
-.PHONY: build test lint fmt vuln bench chaos sim fuzz servers validator
+.PHONY: build test lint fmt vuln bench chaos chaos-plants sim fuzz servers validator
 
 build: ## the binary, as it is released
 	CGO_ENABLED=0 $(GO) build -trimpath -o syncline ./cmd/syncline
@@ -30,6 +30,9 @@ bench: servers ## speed, as ratios to PostgreSQL's own replication in the same r
 
 chaos: servers ## the real program on real servers under a plan of faults: SEED=1 TIME=60s
 	$(GO) run ./chaos -v -seed $(or $(SEED),1) -time $(or $(TIME),60s)
+
+chaos-plants: servers ## sees that the chaos test finds each of the bugs that are planted in the program, ten minutes or more
+	$(GO) run ./chaos -plants -seed $(or $(SEED),1) -seeds $(or $(SEEDS),20)
 
 sim: ## a long simulation, with progress: SEEDS=20000 FIRST=1 WORLD=TestTwoSides
 	$(GO) test ./internal/sim -v -timeout 0 -run '^($(or $(WORLD),TestSeeds|TestDisputes|TestRivals|TestTwoSides|TestOperators))$$' -sim.seeds $(or $(SEEDS),5000) -sim.first $(or $(FIRST),1)

@@ -150,7 +150,7 @@ func (w *world) traceSyncs(injection string) (*tracer, error) {
 	path, missing := exec.LookPath("strace")
 	if missing != nil {
 		w.log("syncs are left alone: strace is not installed")
-		return nil, nil
+		return nil, nil //nolint:nilerr // it is left out
 	}
 	pid := w.program.pid()
 	if pid == 0 {
@@ -170,7 +170,7 @@ func (w *world) traceSyncs(injection string) (*tracer, error) {
 	for { // until it is there
 		status, ended := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 		if ended != nil || !strings.Contains(string(status), "TracerPid:\t0\n") {
-			return t, nil
+			return t, nil //nolint:nilerr // the program is gone, and strace with it
 		}
 		select {
 		case <-t.done:

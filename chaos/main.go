@@ -30,6 +30,8 @@ type options struct {
 	// faults are the names of those to choose from; empty = all.
 	faults  []string
 	dry     bool
+	plants  bool
+	seeds   int // for each planted bug
 	keep    bool
 	verbose bool
 }
@@ -60,6 +62,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	o, err := parse(args, stderr)
 	if err != nil {
 		return err
+	}
+	if o.plants {
+		return findPlants(ctx, o, stdout, stderr)
 	}
 	p := makePlan(o.seed, o.time, chosen(o.faults))
 	if o.dry {
@@ -101,10 +106,17 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	flags.StringVar(&o.binary, "binary", "", "the program, if it is not to be built")
 	flags.StringVar(&faults, "faults", "", "choose from these only, separated by commas: "+strings.Join(names(faultList()), ", "))
 	flags.BoolVar(&o.dry, "n", false, "print the plan and do nothing")
+	flags.BoolVar(&o.plants, "plants", false, "see that every planted bug is found, or the one with the tag that -tags names; -time is 20s then")
+	flags.IntVar(&o.seeds, "seeds", 20, "how many seeds each planted bug is looked for with, from -seed on")
 	flags.BoolVar(&o.keep, "keep", false, "keep the folder of a run that passed, too")
 	flags.BoolVar(&o.verbose, "v", false, "print each fault as it happens")
 	if err := flags.Parse(args); err != nil {
 		return o, err
+	}
+	timed := false
+	flags.Visit(func(f *flag.Flag) { timed = timed || f.Name == "time" })
+	if o.plants && !timed {
+		o.time = plantTime
 	}
 	if faults != "" {
 		o.faults = strings.Split(faults, ",")
