@@ -39,6 +39,7 @@ type served struct {
 	store    *memtarget.Store
 	recorder *memtarget.Recorder // of a route that sends events
 	txn      bool
+	bornAt   int // the step from which on there is the route
 	refused  map[refusal]bool
 	paused   bool
 	// before is what the target held when the route was paused.
@@ -112,6 +113,8 @@ func Operators(ctx context.Context, o Options) (Result, error) {
 		w.add("group", false, servedRule{"dim", "customer", "dim", nil}, servedRule{"some", "customer", "some", thirds}, servedRule{"orders", "order", "orders", nil})
 		w.add("alone", false, servedRule{"alone", "customer", "alone", nil})
 		w.add("hook", true, servedRule{"told", "customer", "told", nil}, servedRule{"ordered", "order", "ordered", nil})
+		w.add("late", false, servedRule{"later", "customer", "later", nil}, servedRule{"latest", "order", "latest", nil})
+		w.routes[len(w.routes)-1].bornAt = o.Txns + r.rnd.IntN(o.Txns*4)
 		w.open()
 		if err := w.play(o.Txns*8, func() error { return w.survive(w.act()) }, w.checkAlways); err != nil {
 			return err
@@ -152,6 +155,9 @@ func (w *operators) add(id string, events bool, rules ...servedRule) {
 
 func (w *operators) prepare() error {
 	for _, s := range w.routes {
+		if !s.born() {
+			continue
+		}
 		if err := s.driver.prepare(); err != nil {
 			return err
 		}
@@ -159,8 +165,13 @@ func (w *operators) prepare() error {
 	return nil
 }
 
+func (s *served) born() bool { return s.w.step >= s.bornAt }
+
 func (w *operators) act() error {
 	s := w.routes[w.rnd.IntN(len(w.routes))]
+	if !s.born() {
+		s = w.routes[0]
+	}
 	switch n := w.rnd.IntN(26); {
 	case n < 4:
 		w.note("visible %d", w.system.Advance(1+w.rnd.IntN(3)))

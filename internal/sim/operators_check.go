@@ -153,7 +153,7 @@ func (w *operators) checkEnd() error {
 		if err != nil {
 			return err
 		}
-		if !c.Balanced() || c.Read != events[s.options.ID] || c.Parked != 0 {
+		if !c.Balanced() || c.Read != events[s.options.ID] && s.bornAt == 0 || c.Parked != 0 {
 			return fmt.Errorf("G10: of %d events the counts of %s are %+v", events[s.options.ID], s.options.ID, c)
 		}
 		for _, r := range s.rules {
