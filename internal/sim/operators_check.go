@@ -60,6 +60,39 @@ func (w *operators) checkAlways() error {
 		if c, _, err := w.state.Totals(w.ctx, state.Slice{Route: s.options.ID}); err != nil || !c.Balanced() {
 			return fmt.Errorf("G10: the counts of %s are %+v, %w", s.options.ID, c, err)
 		}
+		if err := s.checkWaiting(); err != nil {
+			return fmt.Errorf("route %s: %w", s.options.ID, err)
+		}
+	}
+	return nil
+}
+
+// checkWaiting sees that nothing waits of a record of which the target has a later version: carried out, it would take the record back. Where a
+// write can be half done, that is so until the write is repeated.
+func (s *served) checkWaiting() error {
+	if s.recorder != nil || !s.txn {
+		return nil
+	}
+	waiting, err := s.w.state.Pending(s.w.ctx, state.Slice{Route: s.options.ID})
+	if err != nil {
+		return err
+	}
+	for i := range waiting {
+		b, err := syncline.DecodeBatch(waiting[i].Record)
+		if err != nil {
+			return err
+		}
+		after := b.Events[0].After
+		if after == nil {
+			continue
+		}
+		rev, err := after[revColumn].AsInt()
+		if err != nil {
+			return err
+		}
+		if is := s.revs[waiting[i].Object+" "+string(waiting[i].Key)]; is > rev {
+			return broken("task %s waits with version %d of record %s, of which the target has %d", waiting[i].Task, rev, waiting[i].Key, is)
+		}
 	}
 	return nil
 }
