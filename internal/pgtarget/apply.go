@@ -56,6 +56,8 @@ type transaction struct {
 	recheck []*group
 	// refused is the binding of new records which the server did not let in.
 	refused *binding
+	// textual is the statement whose rows are not all to be had in binary.
+	textual *shape
 	// arena holds the parameters of the queued requests.
 	arena []byte
 	// clears come before the groups of an unordered write, as deletes do.

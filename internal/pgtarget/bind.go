@@ -101,8 +101,10 @@ func bind(object string, t *table, s *syncline.Schema, o *Options) (*binding, []
 type shape struct {
 	name string // unique among all shapes of the target
 	sql  string
-	// temp is the temporary table that a large group is copied to, make its definition, copy the command.
+	// temp is the temporary table that a large group is copied to, make its definition, copy the command, for rows as text.
 	temp, make, copy string
+	// encoders are those of the columns where rows are copied in binary, else nil.
+	encoders []encoder
 }
 
 // kind is what a statement does.
@@ -143,7 +145,7 @@ func (t *Target) shape(b *binding, k kind, mask []int, w way, nulls []int) *shap
 	q := builder{b: b, mask: mask}
 	switch w {
 	case wayDirect:
-		s.copy = q.copy()
+		s.copy, s.encoders = q.copy(), b.encodersOf(mask)
 		return s
 	case wayMerge:
 		cols := string(appendColumns([]byte{use(k)}, mask))
@@ -152,7 +154,7 @@ func (t *Target) shape(b *binding, k kind, mask []int, w way, nulls []int) *shap
 			b.temps[cols] = s.temp
 		}
 		q.temp = s.temp
-		s.make, s.copy = q.tempTable(), "COPY pg_temp."+s.temp+" FROM STDIN"
+		s.make, s.copy, s.encoders = q.tempTable(), "COPY pg_temp."+s.temp+" FROM STDIN", b.encodersOf(mask)
 	}
 	switch k {
 	case kindPut:

@@ -3,7 +3,6 @@ package pgtarget
 import (
 	"encoding/binary"
 	"encoding/hex"
-	"io"
 
 	"syncline"
 )
@@ -103,48 +102,3 @@ var escapedSize = func() (size [256]uint8) {
 
 // copyEscapes are the bytes that COPY would take for its own, with the letter that stands for them.
 var copyEscapes = ['\\' + 1]byte{'\b': 'b', '\t': 't', '\n': 'n', '\v': 'v', '\f': 'f', '\r': 'r', '\\': '\\'}
-
-// copyReader gives the rows of a group in COPY's text format. It keeps one row in memory, and reads the values on whatever
-// goroutine the driver reads from.
-type copyReader struct {
-	g    *group
-	x    *transaction
-	next int
-	line []byte // the row being given out
-	rest []byte // what of it is left
-}
-
-func (r *copyReader) Read(p []byte) (int, error) {
-	n := 0
-	for n < len(p) {
-		if len(r.rest) == 0 {
-			if r.next == len(r.g.members) {
-				if n == 0 {
-					return 0, io.EOF
-				}
-				return n, nil
-			}
-			r.line = r.appendLine(r.line[:0], r.g.members[r.next])
-			r.rest = r.line
-			r.next++
-		}
-		c := copy(p[n:], r.rest)
-		r.rest = r.rest[c:]
-		n += c
-	}
-	return n, nil
-}
-
-func (r *copyReader) appendLine(dst []byte, change int) []byte {
-	values, b := r.x.w.Changes[change].Row.Values, r.g.b
-	for i, col := range r.g.mask {
-		if i > 0 {
-			dst = append(dst, '\t')
-		}
-		dst = appendCopy(dst, values[b.cols[col].src])
-	}
-	if b.stamped() {
-		dst = appendCopy(append(dst, '\t'), r.x.stamp(b, change))
-	}
-	return append(dst, '\n')
-}

@@ -206,11 +206,8 @@ func (x *transaction) queueGroup(ctx context.Context, g *group) error {
 		if err := x.flush(ctx); err != nil {
 			return err
 		}
-		if _, err := x.s.pg.CopyFrom(ctx, &copyReader{g: g, x: x}, g.shape.copy); err != nil {
-			if g.way == wayDirect && g.kind == kindPut {
-				x.refused = g.b
-			}
-			return &requestError{change: g.only(), err: err}
+		if err := x.copy(ctx, g); err != nil {
+			return err
 		}
 	}
 	switch g.way {

@@ -71,7 +71,12 @@ func (x *transaction) sort(members []int, b *binding) {
 	for i, m := range members {
 		places[i] = place{sortKey(x.w.Changes[m].Row.Values[col]), m}
 	}
-	slices.SortFunc(places, func(a, b place) int { return cmp.Or(cmp.Compare(a.key, b.key), cmp.Compare(a.member, b.member)) })
+	slices.SortFunc(places, func(a, b place) int {
+		if a.key != b.key {
+			return cmp.Compare(a.key, b.key)
+		}
+		return a.member - b.member
+	})
 	for i := range places {
 		members[i] = places[i].member
 	}
@@ -161,11 +166,18 @@ func (o *optimism) refused() {
 
 func (o *optimism) confirmed() { o.refusals = 0 }
 
-// again reports whether the write, which failed with err, is to be done once more without the copy that the server refused.
-// Whatever it refused, the upsert says better.
+// again reports whether the write, which failed with err, is to be done once more without the copy that the server refused, or that
+// could not be made in binary. Whatever the server refused, the upsert says better.
 func (x *transaction) again(err error) bool {
+	if x.s.conn.IsClosed() {
+		return false
+	}
+	if x.textual != nil {
+		x.textual.encoders = nil
+		return true
+	}
 	var pg *pgconn.PgError
-	if x.refused == nil || x.s.conn.IsClosed() || !errors.As(err, &pg) {
+	if x.refused == nil || !errors.As(err, &pg) {
 		return false
 	}
 	x.refused.optimism.refused()

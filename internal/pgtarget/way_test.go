@@ -95,6 +95,40 @@ func TestTheDirectWayIsTriedLessAndLessOften(t *testing.T) {
 	}
 }
 
+// A row that has no binary form is copied as text, with all the others and from then on; nothing of the first attempt stays.
+func TestARowWithoutABinaryFormIsCopiedAsText(t *testing.T) {
+	for _, fresh := range []bool{false, true} {
+		r := newRig(t, Options{}, "CREATE TABLE a (id int PRIMARY KEY, v date)")
+		s := cols(1, "id", "v")
+		plain := batchOf("a", s, 1, defaultCopyMin, "2026-01-01", fresh)
+		r.must(false, plain...)
+		used := r.shapesInBinary("a")
+		if used == 0 {
+			t.Error("plain rows are copied as text")
+		}
+		mixed := batchOf("a", s, defaultCopyMin+1, 2*defaultCopyMin, "2026-01-01", fresh)
+		mixed[defaultCopyMin/2] = put("a", s, fmt.Sprint(defaultCopyMin+1+defaultCopyMin/2), "0044-03-15 BC")
+		mixed[defaultCopyMin/2].Fresh = fresh
+		for range 2 {
+			r.must(false, mixed...)
+			r.rows("SELECT count(*), count(*) FILTER (WHERE v < '0001-01-01') FROM a", fmt.Sprintf("(%d,1)", 2*defaultCopyMin))
+		}
+		if left := r.shapesInBinary("a"); left >= used {
+			t.Errorf("%d of %d statements still copy in binary", left, used)
+		}
+	}
+}
+
+// shapesInBinary counts the statements to the object whose rows are copied in binary.
+func (r *rig) shapesInBinary(object string) (n int) {
+	for _, s := range r.tgt.objects[object].lastBinding.shapes {
+		if s.temp+s.copy != "" && s.encoders != nil {
+			n++
+		}
+	}
+	return n
+}
+
 // What one record lets go of, a new one may take: the copy comes after the deletes.
 func TestANewRecordTakesAUniqueValueOver(t *testing.T) {
 	r := newRig(t, Options{}, "CREATE TABLE a (id int PRIMARY KEY, v text UNIQUE)")

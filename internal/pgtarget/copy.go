@@ -1,0 +1,113 @@
+package pgtarget
+
+import (
+	"context"
+	"encoding/binary"
+	"io"
+)
+
+// copy sends the rows of a group to its temporary table or to the table itself.
+func (x *transaction) copy(ctx context.Context, g *group) error {
+	r, sql := &copyReader{g: g, x: x}, g.shape.copy
+	if g.shape.encoders != nil {
+		r.rest, sql = binaryHeader, sql+" (FORMAT binary)"
+	}
+	_, err := x.s.pg.CopyFrom(ctx, r, sql)
+	if err == nil {
+		return nil
+	}
+	switch {
+	case r.err != nil:
+		x.textual = g.shape
+	case g.way == wayDirect && g.kind == kindPut:
+		x.refused = g.b
+	}
+	return &requestError{change: g.only(), err: err}
+}
+
+// copyReader gives the rows of a group in one of COPY's formats. It keeps one row in memory, and reads the values on whatever
+// goroutine the driver reads from.
+type copyReader struct {
+	g    *group
+	x    *transaction
+	next int
+	line []byte // the row being given out
+	rest []byte // what of it is left
+	err  error  // why a row cannot be given
+}
+
+func (r *copyReader) Read(p []byte) (int, error) {
+	n := 0
+	for n < len(p) {
+		if len(r.rest) == 0 && !r.advance() {
+			if r.err != nil {
+				return 0, r.err
+			}
+			if n == 0 {
+				return 0, io.EOF
+			}
+			return n, nil
+		}
+		c := copy(p[n:], r.rest)
+		r.rest = r.rest[c:]
+		n += c
+	}
+	return n, nil
+}
+
+// advance makes the next row; false = there is none.
+func (r *copyReader) advance() bool {
+	switch {
+	case r.next < len(r.g.members):
+		change := r.g.members[r.next]
+		if r.g.shape.encoders == nil {
+			r.line = r.appendLine(r.line[:0], change)
+		} else if !r.encode(change) {
+			r.err = errNoPlainForm
+			return false
+		}
+		r.rest = r.line
+	case r.next == len(r.g.members) && r.g.shape.encoders != nil:
+		r.rest = binaryTrailer
+	default:
+		return false
+	}
+	r.next++
+	return true
+}
+
+func (r *copyReader) appendLine(dst []byte, change int) []byte {
+	values, b := r.x.w.Changes[change].Row.Values, r.g.b
+	for i, col := range r.g.mask {
+		if i > 0 {
+			dst = append(dst, '\t')
+		}
+		dst = appendCopy(dst, values[b.cols[col].src])
+	}
+	if b.stamped() {
+		dst = appendCopy(append(dst, '\t'), r.x.stamp(b, change))
+	}
+	return append(dst, '\n')
+}
+
+// encode makes the row of a change in binary, and reports whether it has such a form.
+func (r *copyReader) encode(change int) bool {
+	values, b, encoders := r.x.w.Changes[change].Row.Values, r.g.b, r.g.shape.encoders
+	dst := binary.BigEndian.AppendUint16(r.line[:0], uint16(len(encoders)))
+	ok := true
+	for i, col := range r.g.mask {
+		v := values[b.cols[col].src]
+		if v.IsNull() || v.IsUnset() {
+			dst = append(dst, 0xff, 0xff, 0xff, 0xff)
+			continue
+		}
+		if dst, ok = encoders[i](dst, v); !ok {
+			return false
+		}
+	}
+	if b.stamped() {
+		dst, ok = encoders[len(encoders)-1](dst, r.x.stamp(b, change))
+	}
+	r.line = dst
+	return ok
+}
