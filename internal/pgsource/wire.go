@@ -23,10 +23,12 @@ const (
 	// The walsender sends every row by itself, so that reading eagerly costs a system call a row. While messages come faster
 	// than busyReads in busyPause, the reader lets them gather for that long. Where much gathers, a backlog is being worked off:
 	// then for longer, so that the batches for the log become large.
-	busyPause  = 2 * time.Millisecond
-	busyReads  = 16
-	busyBytes  = 32 << 10
+	busyPause = 2 * time.Millisecond
+	busyReads = 16
+	busyBytes = 32 << 10
+	// It ends before where nothing more comes, looked at every heavyStep: the server has no more, or the window is closed.
 	heavyPause = 8 * time.Millisecond
+	heavyStep  = time.Millisecond
 	heavyBytes = 64 << 10
 
 	statusInterval = 10 * time.Second
@@ -65,6 +67,7 @@ func newWire(conn net.Conn, confirmed *atomic.Uint64, serverTimeout time.Duratio
 		w.interval = min(statusInterval, serverTimeout/3)
 		w.silence = max(time.Minute, 2*serverTimeout)
 	}
+	narrow(conn)
 	w.done.Go(w.read)
 	w.done.Go(w.report)
 	return w
@@ -94,7 +97,7 @@ func (w *wire) poll() {
 // read cuts what arrives into blocks. Rows will refer to the slab, so that nothing is written twice to any place of it.
 func (w *wire) read() {
 	defer close(w.blocks)
-	pace := pacer{stop: w.stop, since: time.Now(), pause: busyPause}
+	pace := newPacer(w.conn, w.stop)
 	var slab []byte
 	var start, end, need int // slab[start:end] is received and not handed out; need is the length of the message at start
 	for {
@@ -227,48 +230,4 @@ func (w *wire) status(ask bool) error {
 	}
 	_, err := w.conn.Write(b)
 	return err
-}
-
-// pacer decides when to let messages gather.
-type pacer struct {
-	stop  chan struct{}
-	since time.Time
-	reads int
-	bytes int
-	pause time.Duration // the next one
-	timer *time.Timer
-}
-
-// wait returns when the next read is due, and false where the source was closed meanwhile.
-func (p *pacer) wait(n int) bool {
-	p.reads++
-	p.bytes += n
-	if p.reads < busyReads && p.bytes < busyBytes {
-		return true
-	}
-	now := time.Now()
-	busy := now.Sub(p.since) < busyPause
-	heavy := p.bytes >= heavyBytes
-	if p.reads, p.bytes, p.since = 0, 0, now; !busy {
-		p.pause = busyPause
-		return true
-	}
-	if heavy {
-		p.pause = min(2*p.pause, heavyPause)
-	} else {
-		p.pause = busyPause
-	}
-	if p.timer == nil {
-		p.timer = time.NewTimer(p.pause)
-	} else {
-		p.timer.Reset(p.pause)
-	}
-	select {
-	case <-p.timer.C:
-		p.since = time.Now()
-		return true
-	case <-p.stop:
-		p.timer.Stop()
-		return false
-	}
 }

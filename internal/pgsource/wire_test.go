@@ -347,7 +347,14 @@ func FuzzLSN(f *testing.F) {
 // A busy stream is read in gulps, a backlog in large ones, and a quiet stream at once.
 func TestPace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := pacer{stop: make(chan struct{}), since: time.Now(), pause: busyPause}
+		arrived := 0
+		more := true // something comes all the time
+		p := pacer{stop: make(chan struct{}), since: time.Now(), pause: busyPause, queued: func() int {
+			if more {
+				arrived += 1000
+			}
+			return arrived
+		}}
 		var got []time.Duration
 		read := func(n int) {
 			began := time.Now()
@@ -365,7 +372,16 @@ func TestPace(t *testing.T) {
 		<-time.After(busyPause) // in the bubble: nothing came for a while
 		read(heavyBytes)
 		read(busyBytes)
-		want := []time.Duration{0, 0, 0, busyPause, 2 * busyPause, heavyPause, heavyPause, busyPause, 0, busyPause}
+		for range 3 {
+			read(heavyBytes)
+		}
+		more = false // the window is closed
+		read(heavyBytes)
+		p.eager = true
+		read(heavyBytes)
+		p.eager = false
+		want := []time.Duration{0, 0, 0, busyPause, 2 * busyPause, heavyPause, heavyPause, busyPause, 0, busyPause,
+			2 * busyPause, heavyPause, heavyPause, busyPause + heavyStep, 0}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("pauses (-want +got):\n%s", diff)
 		}
