@@ -252,6 +252,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 		for _, s := range now.sources {
 			if was.source(s.system.Name) == nil {
 				captures.start(captureCtx, hard, s.system.Name, s.capture.Run)
+				house.Go(func() { d.countBacklog(routeCtx, s) })
 			}
 		}
 		for _, r := range now.routes {

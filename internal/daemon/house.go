@@ -284,6 +284,13 @@ func (d *Daemon) firstYounger(ctx context.Context, s *source, b syncline.Bounds,
 	return low, nil
 }
 
+// countBacklog counts what was in the source's log at the start more closely than the start itself.
+func (d *Daemon) countBacklog(ctx context.Context, s *source) {
+	if err := s.tally.refine(ctx, s.log); err != nil && ctx.Err() == nil {
+		d.log.Warn("the backlog is known roughly only", "source", s.system.Name, "err", err)
+	}
+}
+
 func entryAt(ctx context.Context, log syncline.Log, seq syncline.Seq) (syncline.Entry, error) {
 	r, err := log.Read(ctx, seq)
 	if err != nil {

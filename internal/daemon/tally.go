@@ -12,8 +12,10 @@ import (
 const (
 	// maxLines bounds the memory of a tally, however long its log is.
 	maxLines = 4096
-	// exactBytes is about how much of the log's end a start counts by reading it; what is older is estimated from samples.
+	// exactBytes is about how much of the log's end is counted by reading it; what is older is estimated from samples. roughBytes is how much
+	// of it a start waits for.
 	exactBytes = 64 << 20
+	roughBytes = 1 << 20
 	// samples is the number of entries that stand for what is older.
 	samples = 16
 )
@@ -26,9 +28,12 @@ type tally struct {
 	lines []line // in order, each up to the next one
 	last  syncline.Seq
 	total int64
-	rate  float64
-	at    time.Time
-	count int64
+	// loaded is what the log held when it was loaded, and rough what the lines said of that then.
+	loaded syncline.Bounds
+	rough  int64
+	rate   float64
+	at     time.Time
+	count  int64
 }
 
 // line is one or more entries of the log.
@@ -38,16 +43,53 @@ type line struct {
 	time   time.Time    // the first one's
 }
 
-// load counts what is in the log. It reads little of it, whatever its size.
+// load counts roughly what is in the log, which takes milliseconds whatever its size: its last entries exactly, and what is older as if it were
+// like them. A route may begin then; refine does the rest beside it.
 func (t *tally) load(ctx context.Context, log syncline.Log) error {
 	b, err := log.Bounds(ctx)
 	if err != nil || b.Last < b.First {
 		return err
 	}
+	size := max(b.Bytes/int64(b.Last-b.First+1), 1)
+	exact := b.Last + 1 - min(b.Last-b.First+1, syncline.Seq(max(roughBytes/size, 1)))
+	var tail tally
+	if err := tail.read(ctx, log, exact, b.Last); err != nil {
+		return err
+	}
+	if exact > b.First {
+		e, err := entryAt(ctx, log, b.First)
+		if err != nil {
+			return err
+		}
+		older := int64(exact - b.First)
+		t.append(b.First, exact-1, max(tail.total*older/int64(b.Last+1-exact), older), e.Time)
+	}
+	for i, l := range tail.lines {
+		end := tail.total
+		if i+1 < len(tail.lines) {
+			end = tail.lines[i+1].before
+		}
+		t.append(l.seq, l.seq, end-l.before, l.time)
+	}
+	t.mu.Lock()
+	t.loaded, t.rough = b, t.total
+	t.mu.Unlock()
+	return nil
+}
+
+// refine counts what load has estimated: exactly near the end, and from samples before. It reads little of the log, whatever its size.
+func (t *tally) refine(ctx context.Context, log syncline.Log) error {
+	t.mu.Lock()
+	b := t.loaded
+	t.mu.Unlock()
+	if b.Last < b.First || b.Last == 0 {
+		return nil
+	}
 	entries := b.Last - b.First + 1
 	size := max(b.Bytes/int64(entries), 1)
 	exact := b.Last + 1 - min(entries, syncline.Seq(max(min(exactBytes/size, maxLines/2), 1)))
 	step := (exact-b.First)/samples + 1
+	var fine tally
 	for seq := b.First; seq < exact; seq += step {
 		e, err := entryAt(ctx, log, seq)
 		if err != nil {
@@ -58,9 +100,18 @@ func (t *tally) load(ctx context.Context, log syncline.Log) error {
 			return err
 		}
 		span := min(step, exact-seq)
-		t.append(seq, seq+span-1, int64(max(d.Count, 1))*int64(span), e.Time)
+		fine.append(seq, seq+span-1, int64(max(d.Count, 1))*int64(span), e.Time)
 	}
-	r, err := log.Read(ctx, exact)
+	if err := fine.read(ctx, log, exact, b.Last); err != nil {
+		return err
+	}
+	t.replace(&fine)
+	return nil
+}
+
+// read counts the entries from first to last.
+func (t *tally) read(ctx context.Context, log syncline.Log, first, last syncline.Seq) error {
+	r, err := log.Read(ctx, first)
 	if err != nil {
 		return err
 	}
@@ -75,10 +126,26 @@ func (t *tally) load(ctx context.Context, log syncline.Log) error {
 			return err
 		}
 		t.append(e.Seq, e.Seq, int64(d.Count), e.Time)
-		if e.Seq >= b.Last {
+		if e.Seq >= last {
 			return nil
 		}
 	}
+}
+
+// replace puts what was counted in the place of what load has estimated, before what was appended since.
+func (t *tally) replace(fine *tally) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	since := sort.Search(len(t.lines), func(i int) bool { return t.lines[i].seq > fine.last })
+	if since < len(t.lines) && (t.lines[since].seq != fine.last+1 || t.lines[since].before != t.rough) {
+		return // so much came since that its lines were joined with older ones: the estimate stays until they are purged
+	}
+	lines := fine.lines
+	for _, l := range t.lines[since:] {
+		l.before += fine.total - t.rough
+		lines = append(lines, l)
+	}
+	t.lines, t.last, t.total = lines, max(t.last, fine.last), t.total+fine.total-t.rough
 }
 
 // add counts an entry that was appended now.

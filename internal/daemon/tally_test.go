@@ -109,8 +109,33 @@ func TestTallyLoadsLittle(t *testing.T) {
 	if err := tally.load(t.Context(), log); err != nil {
 		t.Fatal(err)
 	}
-	if limit := maxLines/2 + samples; log.reads > limit {
-		t.Errorf("a start reads %d of %d entries, want at most %d", log.reads, last, limit)
+	var size int64
+	for seq := syncline.Seq(1); seq <= last; seq++ {
+		size += int64(eventsOf(seq))
+	}
+	if got, oldest := tally.lag(syncline.Cursor{Seq: 1}); got < size/3 || got > 3*size || oldest.After(start.Add(time.Minute)) {
+		t.Errorf("a start that has read little estimates %d of %d events since %v, want since %v", got, size, oldest, start)
+	}
+	quick := log.reads
+	// What is appended before all is counted keeps its place behind it.
+	for seq := syncline.Seq(last + 1); seq <= last+7; seq++ {
+		tally.add(seq, eventsOf(seq), start.Add(time.Duration(seq)*time.Second))
+	}
+	if err := tally.refine(t.Context(), log); err != nil {
+		t.Fatal(err)
+	}
+	if limit := maxLines/2 + samples; log.reads-quick > limit {
+		t.Errorf("%d of %d entries are read to count them, want at most %d", log.reads-quick, last, limit)
+	}
+	for seq, want := syncline.Seq(last+8), int64(0); seq > last; seq-- {
+		if got, _ := tally.lag(syncline.Cursor{Seq: seq}); got != want {
+			t.Errorf("lag at %d, which came after the start, = %d, want %d", seq, got, want)
+		}
+		want += int64(eventsOf(seq - 1))
+	}
+	var since int64
+	for seq := syncline.Seq(last + 1); seq <= last+7; seq++ {
+		since += int64(eventsOf(seq))
 	}
 	for _, test := range []struct {
 		seq   syncline.Seq
@@ -121,6 +146,7 @@ func TestTallyLoadsLittle(t *testing.T) {
 			left += int64(eventsOf(seq))
 		}
 		got, _ := tally.lag(syncline.Cursor{Seq: test.seq})
+		got -= since
 		if test.exact && got != left || left > 0 && (got < left/3 || got > left*3) {
 			t.Errorf("lag at %d of %d = %d, want %d (exactly: %v)", test.seq, last, got, left, test.exact)
 		}
