@@ -2,6 +2,7 @@ package apply
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"syncline"
@@ -29,7 +30,7 @@ func (l Limits) withDefaults() Limits {
 		l.MaxRows = 5000
 	}
 	if l.Window <= 0 {
-		l.Window = 4 << 20
+		l.Window = 8 << 20
 	}
 	if l.Parked <= 0 {
 		l.Parked = 100_000
@@ -59,8 +60,8 @@ type machine struct {
 	// planned is the window's first entry and event that is in no plan yet.
 	planned struct{ entry, event int }
 	making  *plan
-	// spare is a plan that was carried out, whose memory the next one takes.
-	spare *plan
+	// spares are plans that were carried out, whose memory the next ones take: one is made while another is in flight.
+	spares []*plan
 	// more: the log holds what follows the window. filling is since when the plan in making could be applied and waits for
 	// that; zero = it does not wait.
 	more    bool
@@ -164,6 +165,9 @@ func (m *machine) next(now time.Time) move {
 		m.inflight = &plan{from: m.committed, to: m.committed, passed: true}
 		return moveApply
 	}
+	if len(m.window) == 0 {
+		m.rest()
+	}
 	return moveWait
 }
 
@@ -246,9 +250,9 @@ func (m *machine) make() (needDefine bool) {
 
 // begin returns an empty plan that begins at the cursor.
 func (m *machine) begin(at syncline.Cursor) *plan {
-	p := m.spare
-	if m.spare = nil; p == nil {
-		p = &plan{}
+	p := &plan{}
+	if n := len(m.spares); n > 0 {
+		p, m.spares = m.spares[n-1], m.spares[:n-1]
 	}
 	p.from, p.to, p.ordered = at, at, m.careful(at)
 	return p
@@ -384,5 +388,18 @@ func (m *machine) done(c *state.Commit, now time.Time) {
 			break
 		}
 	}
-	m.spare = p.emptied()
+	if len(m.spares) < maxSpares {
+		m.spares = append(m.spares, p.emptied())
+	}
 }
+
+// maxSpares is the number of plans that there are at once.
+const maxSpares = 2
+
+// rest lets go of what only a route with much to do needs.
+func (m *machine) rest() {
+	m.spares = slices.DeleteFunc(m.spares, func(p *plan) bool { return cap(p.changes) > restRows })
+}
+
+// restRows is the size of a plan whose memory is kept while there is nothing to do.
+const restRows = 256
