@@ -25,6 +25,9 @@ func (l *loader) checkListen(v value, text string) {
 const (
 	// stateRows is the default of batch.max_rows.
 	stateRows = 5000
+	// copyRows is that of PostgreSQL, which takes such batches by COPY: each costs it a statement, a commit and the state store's entry before it,
+	// and the more rows are written in the order of the key, the fewer pages are touched for each. See docs/performance.md.
+	copyRows = 20_000
 	// eventRows is that of targets which are sent each event by itself: what was sent of a Write that an end or a crash cuts off is
 	// sent again, and a Write must fit into the time that a process has to come to its end.
 	eventRows = 100
@@ -39,9 +42,14 @@ func (l *loader) checkRule(r *ruleSource) {
 	to := l.checkTarget(r)
 	l.checkAsked(r)
 	if r.Batch.MaxRows == 0 {
-		r.Batch.MaxRows = stateRows
-		if to != nil && to.Type.Events() {
+		switch {
+		case to == nil:
+		case to.Type.Events():
 			r.Batch.MaxRows = eventRows
+		case to.Type == TypePostgres:
+			r.Batch.MaxRows = copyRows
+		default:
+			r.Batch.MaxRows = stateRows
 		}
 	}
 	push, never := false, ""

@@ -67,7 +67,11 @@ system partner changed
   secret: [redacted] → [redacted]`},
 		{"another type", []string{`{type: postgres, url: "${DW_URL}"}`, `{type: sqlite, url: "sqlite:/tmp/dw.db"}`}, nil, `
 system dw changed
-  type: postgres → sqlite`},
+  type: postgres → sqlite
+rule lead changed
+  batch.max_rows: 20000 → 5000
+rule customer changed
+  batch.max_rows: 20000 → 5000`},
 		{"a constant of a step", []string{"transform: [{rename: {a: b}}]", "transform: [{default: {a: bc}}]"}, nil, `
 rule lead changed
   transform[0]: {"rename":[{"from":"a","to":"b"}]} → {"default":[{"field":"a","value":"text(bc)"}]}`},
