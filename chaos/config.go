@@ -48,18 +48,18 @@ func (w *world) configure(ctx context.Context) error {
 			fmt.Sprintf("BUS_URL=nats://127.0.0.1:%d", w.net.port("bus")),
 			fmt.Sprintf("HOOK_URL=http://127.0.0.1:%d", w.net.port("hook")),
 			"HOOK_SECRET=" + hookSecret,
-			fmt.Sprintf("SYNCLINE_SERVER=http://127.0.0.1:%d", w.net.port("api")),
 		}}
 	if err := os.WriteFile(w.program.config, []byte(w.yaml(port)), 0o600); err != nil {
 		return err
 	}
+	w.server = fmt.Sprintf("http://127.0.0.1:%d", w.net.port("api"))
 	return w.makeToken(ctx)
 }
 
-// makeToken makes a token in the state store itself; the program does not run yet.
+// makeToken makes a token in the state store itself; the program does not run.
 func (w *world) makeToken(ctx context.Context) error {
-	server := w.program.env[len(w.program.env)-1]
-	w.program.env = w.program.env[:len(w.program.env)-1]
+	w.program.setEnv("SYNCLINE_SERVER", "")
+	w.program.setEnv("SYNCLINE_TOKEN", "")
 	out, err := w.program.command(ctx, "token", "create", "--role", "admin", "--name", "chaos")
 	if err != nil {
 		return fmt.Errorf("make a token: %w\n%s", err, out)
@@ -74,8 +74,12 @@ func (w *world) makeToken(ctx context.Context) error {
 		return fmt.Errorf("make a token: there is none in %q", out)
 	}
 	w.secrets = append(w.secrets, secret)
-	w.program.env = append(w.program.env, server, "SYNCLINE_TOKEN="+secret)
-	w.api, err = ops.Connect(ops.ClientOptions{Server: fmt.Sprintf("http://127.0.0.1:%d", w.net.port("api")), Token: secret})
+	w.program.setEnv("SYNCLINE_SERVER", w.server)
+	w.program.setEnv("SYNCLINE_TOKEN", secret)
+	client, err := ops.Connect(ops.ClientOptions{Server: w.server, Token: secret})
+	if err == nil {
+		w.api.Store(client)
+	}
 	return err
 }
 

@@ -289,7 +289,7 @@ func (w *world) refuses(ctx context.Context, codes []string) (code string, err e
 		if w.program.pid() == 0 {
 			return "", fmt.Errorf("the program ended without one of the codes %v:\n%.2000s", codes, text)
 		}
-		if r, err := w.api.Ready(ctx); err == nil && r.Ready {
+		if r, err := w.api.Load().Ready(ctx); err == nil && r.Ready {
 			return "", nil
 		}
 		if err := sleep(ctx, 50*time.Millisecond); err != nil {

@@ -84,7 +84,7 @@ func (w *world) caughtUp(ctx context.Context) error {
 	if last == 0 {
 		return errors.New("the last transaction is not in the warehouse")
 	}
-	list, err := w.api.Routes(ctx)
+	list, err := w.api.Load().Routes(ctx)
 	if err != nil {
 		return err
 	}
@@ -96,7 +96,7 @@ func (w *world) caughtUp(ctx context.Context) error {
 	if got, want := len(list), len(w.routeIDs()); got != want {
 		return fmt.Errorf("there are %d routes, want %d", got, want)
 	}
-	systems, err := w.api.Systems(ctx)
+	systems, err := w.api.Load().Systems(ctx)
 	if err != nil {
 		return err
 	}
@@ -184,7 +184,7 @@ func (w *world) parkedExactly(ctx context.Context, bad []string) error {
 	for _, status := range []state.TaskStatus{state.TaskFailed, state.TaskPending, state.TaskConflict} {
 		var q ops.TaskQuery
 		q.Status = status
-		list, err := w.api.TaskPages(ctx, q)
+		list, err := w.api.Load().TaskPages(ctx, q)
 		if err != nil {
 			return err
 		}

@@ -20,11 +20,12 @@ type receiver struct {
 	server *httptest.Server
 
 	mu     sync.Mutex
-	mood   func(http.ResponseWriter) bool // what it does instead of taking an event; nil = takes it. It reports whether it has answered
-	ids    map[string]int64               // version of each event by its id
-	vers   map[int64]string               // the keys of versions that came
-	newest map[string]int64               // version of each key's newest first delivery
-	again  int                            // deliveries that were repeated
+	mood   func(http.ResponseWriter) verdict // decides about each event; nil = takes it
+	over   chan struct{}                     // while it is there, nobody is answered until it is closed
+	ids    map[string]int64                  // version of each event by its id
+	vers   map[int64]string                  // the keys of versions that came
+	newest map[string]int64                  // version of each key's newest first delivery
+	again  int                               // deliveries that were repeated
 }
 
 func newReceiver(w *world) *receiver {
@@ -41,8 +42,24 @@ func (r *receiver) close() {
 	r.server.Close()
 }
 
-// feel sets what it does instead of taking events; nil has it take them.
-func (r *receiver) feel(mood func(http.ResponseWriter) bool) {
+// hang has it answer nobody until the channel is closed; nil ends that.
+func (r *receiver) hang(over chan struct{}) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.over = over
+}
+
+// verdict is what becomes of an event.
+type verdict int
+
+const (
+	takes   verdict = iota
+	refuses         // it has answered so
+	hides           // takes it, and cuts the connection instead of saying so
+)
+
+// feel sets what decides about events; nil takes them.
+func (r *receiver) feel(mood func(http.ResponseWriter) verdict) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.mood = mood
@@ -75,11 +92,29 @@ func (r *receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		return
 	}
 	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.mood != nil && r.mood(w) {
-		return
+	over := r.over
+	r.mu.Unlock()
+	if over != nil {
+		select {
+		case <-over:
+		case <-req.Context().Done():
+			return
+		}
 	}
-	w.WriteHeader(http.StatusNoContent)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	v := takes
+	if r.mood != nil {
+		v = r.mood(w)
+	}
+	switch v {
+	case refuses:
+		return
+	case hides:
+		defer panic(http.ErrAbortHandler) // which is what the server understands as cutting the connection
+	case takes:
+		w.WriteHeader(http.StatusNoContent)
+	}
 	a := event.Data.After
 	if a == nil {
 		return

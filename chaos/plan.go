@@ -1,8 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"time"
 )
@@ -77,6 +79,8 @@ func makePlan(seed uint64, length time.Duration, list []fault) plan {
 		}
 		at += last + time.Duration(500+rnd.IntN(2500))*time.Millisecond
 	}
+	// No round begins before the one before it is over, so that this moves steps within rounds only.
+	slices.SortStableFunc(p.Steps, func(a, b step) int { return cmp.Compare(a.At, b.At) })
 	return p
 }
 

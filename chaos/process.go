@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -17,11 +18,11 @@ import (
 type program struct {
 	binary, config string
 	log            string // the file that all its processes write to
-	env            []string
 	// unasked is told when a process ends that nobody has ended.
 	unasked func(error)
 
 	mu  sync.Mutex
+	env []string
 	now *child // nil = none runs
 }
 
@@ -141,7 +142,9 @@ func (p *program) command(ctx context.Context, args ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, p.binary, append(args, "-c", p.config)...)
+	p.mu.Lock()
 	cmd.Env = append(os.Environ(), p.env...)
+	p.mu.Unlock()
 	out, err := cmd.CombinedOutput()
 	if args[0] == "token" {
 		return string(out), err // which prints a secret, and is to
@@ -151,4 +154,14 @@ func (p *program) command(ctx context.Context, args ...string) (string, error) {
 		_ = f.Close()
 	}
 	return string(out), err
+}
+
+// setEnv sets a variable of the processes and commands that are started from now on; "" takes it away.
+func (p *program) setEnv(name, value string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.env = slices.DeleteFunc(slices.Clone(p.env), func(kv string) bool { return strings.HasPrefix(kv, name+"=") })
+	if value != "" {
+		p.env = append(p.env, name+"="+value)
+	}
 }

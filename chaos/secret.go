@@ -30,7 +30,7 @@ func (w *world) secretsKept(ctx context.Context) error {
 	for _, root := range []string{w.home, w.program.log, w.program.log + ".commands"} {
 		err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
 			if err != nil || d.IsDir() {
-				return nil // a file may go while the program works
+				return nil //nolint:nilerr // a file may go while the program works
 			}
 			text, err := os.ReadFile(path)
 			if err == nil && !strings.HasSuffix(path, ".blk") { // records, of which none is a secret

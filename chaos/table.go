@@ -28,7 +28,7 @@ func (w *world) makeTables(ctx context.Context) error {
 		// seen has the newest version of each key that any transaction of the warehouse has left behind, wrong what must not be.
 		`CREATE TABLE seen (entity text, key text, ver bigint NOT NULL, PRIMARY KEY (entity, key))`,
 		`CREATE TABLE left_behind (entity text, key text, ver bigint, PRIMARY KEY (entity, key, ver))`,
-		`CREATE TABLE wrong (at timestamptz DEFAULT clock_timestamp(), entity text, key text, what text)`); err != nil {
+		`CREATE TABLE wrong (at timestamptz DEFAULT clock_timestamp(), entity text, key text, what text, torn bool DEFAULT false)`); err != nil {
 		return err
 	}
 	for _, t := range []struct{ entity, key, where, torn string }{
@@ -47,7 +47,7 @@ func (w *world) makeTables(ctx context.Context) error {
 // auditor looks, when a transaction commits, at each record that it leaves behind: so not even a state that lasts for a moment is missed,
 // whereas what a transaction does on its way, such as taking a row to another key, is its own affair.
 const auditor = `CREATE FUNCTION audit_%[1]s() RETURNS trigger LANGUAGE plpgsql AS $$
-DECLARE r %[1]s%%ROWTYPE; last bigint; name text := %[2]s;
+DECLARE r record; last bigint; name text := %[2]s;
 BEGIN
 	SELECT * INTO r FROM %[1]s WHERE %[3]s;
 	IF NOT FOUND THEN RETURN NULL; END IF;
@@ -55,7 +55,7 @@ BEGIN
 		INSERT INTO wrong (entity, key, what) VALUES ('%[1]s', name, 'version ' || r.ver || ' has the value of another record or version');
 	END IF;
 	IF %[4]s THEN
-		INSERT INTO wrong (entity, key, what) VALUES ('%[1]s', name, 'version ' || r.ver || ' is torn: its large value is not that of its sum');
+		INSERT INTO wrong (entity, key, what, torn) VALUES ('%[1]s', name, 'version ' || r.ver || ' is torn: its large value is not that of its sum', true);
 	END IF;
 	SELECT ver INTO last FROM seen WHERE entity = '%[1]s' AND key = name;
 	IF last > r.ver THEN

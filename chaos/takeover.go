@@ -95,19 +95,19 @@ func (w *world) moveHome(n uint32) error {
 // resumeAll resumes what has halted, as an operator does who has ended the other process, until everything works.
 func (w *world) resumeAll(ctx context.Context) error {
 	return w.eventually(ctx, patience, func(ctx context.Context) error {
-		routes, err := w.api.Routes(ctx)
+		routes, err := w.api.Load().Routes(ctx)
 		if err != nil {
 			return err
 		}
 		for _, r := range routes {
 			if r.State == ops.RouteHalted {
 				w.count("fenced routes")
-				if err := w.api.ResumeRoute(ctx, r.ID); err != nil {
+				if err := w.api.Load().ResumeRoute(ctx, r.ID); err != nil {
 					return err
 				}
 			}
 		}
-		r, err := w.api.Ready(ctx)
+		r, err := w.api.Load().Ready(ctx)
 		if err == nil && !r.Ready {
 			err = fmt.Errorf("not ready: %v", r.Reasons)
 		}

@@ -57,20 +57,11 @@ func (w *world) usage(ctx context.Context) (usage, error) {
 
 // fetch gets something from the API as it is.
 func (w *world) fetch(ctx context.Context, path string) ([]byte, error) {
-	var server, secret string
-	for _, kv := range w.program.env {
-		if s, ok := strings.CutPrefix(kv, "SYNCLINE_SERVER="); ok {
-			server = s
-		}
-		if s, ok := strings.CutPrefix(kv, "SYNCLINE_TOKEN="); ok {
-			secret = s
-		}
-	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, server+path, nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, w.server+path, nil)
 	if err != nil {
 		return nil, err
 	}
-	req.Header.Set("Authorization", "Bearer "+secret)
+	req.Header.Set("Authorization", "Bearer "+w.secrets[len(w.secrets)-1])
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		return nil, err

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -36,8 +37,9 @@ type world struct {
 	hook     *receiver
 	net      *network
 	program  *program
-	api      *ops.Client
-	secrets  []string // that must be told to nobody
+	api      atomic.Pointer[ops.Client] // another one when the token is another one
+	server   string                     // where the API is
+	secrets  []string                   // that must be told to nobody
 
 	journal *journal
 	writers *writers
@@ -162,7 +164,7 @@ func (w *world) startServers(ctx context.Context) error {
 // ready waits until every source and route works.
 func (w *world) ready(ctx context.Context) error {
 	return w.eventually(ctx, patience, func(ctx context.Context) error {
-		r, err := w.api.Ready(ctx)
+		r, err := w.api.Load().Ready(ctx)
 		if err == nil && !r.Ready {
 			err = fmt.Errorf("not ready: %v", r.Reasons)
 		}
@@ -294,7 +296,7 @@ func (p *postgres) create(ctx context.Context) error {
 	if _, err := admin.Exec(ctx, "CREATE DATABASE "+database); err != nil {
 		return err
 	}
-	p.pool, err = pgxpool.New(ctx, p.server.URL(database)+"&pool_max_conns=12")
+	p.pool, err = pgxpool.New(ctx, p.server.URL(database)+"&pool_max_conns=12&application_name=chaos")
 	return err
 }
 

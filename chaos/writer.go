@@ -136,6 +136,12 @@ func isServerError(err error) bool {
 	return errors.As(err, &pg) && pg.Code[:2] != "57" || errors.Is(err, pgx.ErrTxCommitRollback)
 }
 
+// isMissing reports whether a table is not there: one that a rule has yet to make.
+func isMissing(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && pg.Code == "42P01"
+}
+
 // columns are those of reg that come and go.
 func (ws *writers) columns() []string {
 	ws.mu.Lock()

@@ -1,0 +1,217 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// lossFaults take something away that cannot come back by itself: a person is needed, who does what the documentation says.
+var lossFaults = []fault{
+	{name: "slot-dropped", alone: true, group: "process", weight: 2, do: loseSlot("slot_missing", `SELECT pg_drop_replication_slot('syncline_crm')`)},
+	{name: "slot-advanced", alone: true, group: "process", weight: 2, do: loseSlot("slot_ahead", `SELECT pg_replication_slot_advance('syncline_crm', pg_current_wal_lsn())`)},
+	{name: "slot-remade", alone: true, group: "process", weight: 1, do: loseSlot("slot_ahead", `SELECT pg_drop_replication_slot('syncline_crm')`,
+		`SELECT pg_create_logical_replication_slot('syncline_crm', 'pgoutput')`)},
+	{name: "state-anew", alone: true, group: "process", weight: 2, do: loseState},
+	{name: "log-anew", alone: true, group: "process", weight: 2, do: loseLog},
+}
+
+// rest stops the writers and waits until everything that they did is at the targets.
+func (w *world) rest(ctx context.Context) error {
+	w.writers.stop()
+	if err := w.touch(ctx); err != nil {
+		return err
+	}
+	return w.eventually(ctx, patience, w.caughtUp)
+}
+
+// whole waits until everything was read again and is at the targets, whose records have to be whole from then on.
+func (w *world) whole(ctx context.Context) error {
+	if err := w.rest(ctx); err != nil {
+		return fmt.Errorf("after everything was to be read again: %w", err)
+	}
+	// What the source does not have any more, a sync leaves; the documentation names this command.
+	if out, err := w.program.command(ctx, "verify", "--repair", "--max-repair", "100%"); err != nil {
+		return fmt.Errorf("repair: %w\n%s", err, out)
+	}
+	if err := w.dst.exec(ctx, `DELETE FROM wrong WHERE torn`); err != nil {
+		return err
+	}
+	w.watch.tear(false)
+	w.writers.start()
+	return nil
+}
+
+// loseSlot has the slot harmed while the program is down and the source is written to. The way out is the command that status names. What was
+// committed between is lost for targets of events, and only for them.
+func loseSlot(code string, harm ...string) doFault {
+	return func(ctx context.Context, w *world, rnd *rand.Rand) (func(context.Context) error, error) {
+		if err := w.rest(ctx); err != nil {
+			return nil, fmt.Errorf("before: %w", err)
+		}
+		w.program.kill()
+		w.count("kills")
+		from := w.writers.version.Load() + 1
+		w.writers.start()
+		if err := sleep(ctx, time.Duration(200+rnd.IntN(1500))*time.Millisecond); err != nil {
+			return nil, err
+		}
+		if err := w.free(ctx); err != nil {
+			return nil, err
+		}
+		if err := w.src.exec(ctx, harm...); err != nil {
+			return nil, err
+		}
+		w.watch.expect(code)
+		defer w.watch.expected(code)
+		w.watch.tear(true)
+		if err := w.program.start(startOptions{}); err != nil {
+			return nil, err
+		}
+		if err := w.eventually(ctx, patience, func(ctx context.Context) error { return w.haltedWith(ctx, code) }); err != nil {
+			return nil, fmt.Errorf("it should halt with %s: %w", code, err)
+		}
+		if out, err := w.program.command(ctx, "resume", "--system", "crm", "--accept-gap"); err != nil {
+			return nil, fmt.Errorf("accept the gap: %w\n%s", err, out)
+		}
+		err := w.eventually(ctx, patience, func(ctx context.Context) error {
+			list, err := w.api.Load().Systems(ctx)
+			if err != nil {
+				return err
+			}
+			for _, s := range list {
+				if s.Name == "crm" && (s.State != "running" || s.Error != nil) {
+					return fmt.Errorf("it is %s: %+v", s.State, s.Error)
+				}
+			}
+			return nil
+		})
+		// Where the new slot begins is known here at the latest.
+		w.journal.excuse(from, w.writers.version.Load())
+		w.log("the gap was accepted")
+		if err != nil {
+			return nil, fmt.Errorf("behind the gap: %w", err)
+		}
+		return nil, w.whole(ctx)
+	}
+}
+
+// haltedWith tells whether the source has halted with the code.
+func (w *world) haltedWith(ctx context.Context, code string) error {
+	list, err := w.api.Load().Systems(ctx)
+	if err != nil {
+		return err
+	}
+	for _, s := range list {
+		if s.Name == "crm" {
+			if s.State == "halted" && s.Error != nil && s.Error.Code == code {
+				return nil
+			}
+			return fmt.Errorf("it is %s, error %+v", s.State, s.Error)
+		}
+	}
+	return errors.New("there is no source")
+}
+
+// loseState deletes the state store. Routes whose target holds their cursor must notice, and are filled again by a sync; the webhook's begins
+// anew by its start.
+func loseState(ctx context.Context, w *world, _ *rand.Rand) (func(context.Context) error, error) {
+	w.program.kill()
+	w.count("kills")
+	files, err := filepath.Glob(filepath.Join(w.home, "state.db*"))
+	if err != nil {
+		return nil, err
+	}
+	for _, f := range files {
+		if err := os.Remove(f); err != nil {
+			return nil, err
+		}
+	}
+	if err := w.makeToken(ctx); err != nil {
+		return nil, err
+	}
+	return nil, w.synced(ctx, "state_lost")
+}
+
+// loseLog follows "Begin new logs" in docs/operations.md. Everything is at rest before, so that nothing is given up.
+func loseLog(ctx context.Context, w *world, _ *rand.Rand) (func(context.Context) error, error) {
+	if err := w.rest(ctx); err != nil {
+		return nil, fmt.Errorf("before: %w", err)
+	}
+	if err := w.program.stop(); err != nil {
+		w.watch.fail("orderly end", "%v", err)
+	}
+	if err := os.RemoveAll(filepath.Join(w.home, "log")); err != nil {
+		return nil, err
+	}
+	if err := w.free(ctx); err != nil {
+		return nil, err
+	}
+	if err := w.src.exec(ctx, `SELECT pg_drop_replication_slot('syncline_crm')`); err != nil {
+		return nil, err
+	}
+	from := w.writers.version.Load() + 1
+	err := w.synced(ctx, "log_replaced")
+	w.journal.excuse(from, w.writers.version.Load())
+	return nil, err
+}
+
+// synced starts the program, which has lost something, and does what its routes ask for until all of them work.
+func (w *world) synced(ctx context.Context, code string) error {
+	w.watch.expect(code)
+	defer w.watch.expected(code)
+	w.watch.tear(true)
+	if err := w.program.start(startOptions{}); err != nil {
+		return err
+	}
+	asked := make(map[string]bool)
+	err := w.eventually(ctx, patience, func(ctx context.Context) error {
+		list, err := w.api.Load().Routes(ctx)
+		if err != nil {
+			return err
+		}
+		var left error
+		for _, r := range list {
+			switch {
+			case r.State == "halted" && r.Error != nil && r.Error.Code == code && !asked[r.ID]:
+				asked[r.ID] = true
+				if err := w.syncRoute(ctx, r.ID); err != nil {
+					return err
+				}
+				left = errors.New("a sync was asked for")
+			case r.State != "running":
+				left = fmt.Errorf("route %s is %s: %+v", r.ID, r.State, r.Error)
+			}
+		}
+		return left
+	})
+	if err != nil {
+		return fmt.Errorf("after %s: %w", code, err)
+	}
+	for _, id := range w.routeIDs() {
+		if id != "reg-hook" && !asked[id] {
+			w.watch.fail("what is lost is noticed", "route %s did not halt with %s", id, code)
+		}
+	}
+	w.log("all routes were synced after %s", code)
+	return w.whole(ctx)
+}
+
+// syncRoute has all entities of the route read again for it.
+func (w *world) syncRoute(ctx context.Context, id string) error {
+	entities := []string{strings.SplitN(id, "-", 2)[0]}
+	if id == "both" {
+		entities = []string{"reg", "line"}
+	}
+	for _, e := range entities {
+		if out, err := w.program.command(ctx, "sync", "crm/"+e, "--route", id); err != nil {
+			return fmt.Errorf("sync crm/%s for %s: %w\n%s", e, id, err, out)
+		}
+	}
+	return nil
+}
