@@ -21,8 +21,9 @@ const plantTime = 20 * time.Second
 
 // plantFaults are the faults of the plans by the bug's tag, where it takes a fault that is rare among all; every other one is looked for with all.
 var plantFaults = map[string][]string{
-	"plant_no_fence": {"takeover", "kill"},
-	"plant_no_sync":  {"power-cut", "sync-kill", "disk-full"},
+	"plant_no_fence":             {"takeover", "kill"},
+	"plant_no_sync":              {"power-cut", "sync-kill", "disk-full"},
+	"plant_resume_by_change_lsn": {"kill", "kill-again"},
 }
 
 // findPlants looks for each bug with the seeds from the option's on, and fails where one is not found.
