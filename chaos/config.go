@@ -92,7 +92,7 @@ func (w *world) yaml(port int) string {
 		group = ", group: both"
 	}
 	text := fmt.Sprintf(`version: 1
-log: {dir: %q, max_bytes: 2GB}
+log: {dir: %q, max_bytes: 2GB, on_full: pause}
 state: {url: %q}
 http: {listen: "127.0.0.1:%d"}
 systems:
