@@ -11,7 +11,7 @@ import (
 )
 
 // Pages that name the tests which keep a promise.
-var pagesWithTests = []string{"docs/reliability.md"}
+var pagesWithTests = []string{"docs/reliability.md", "docs/security.md"}
 
 var (
 	namedPackage  = regexp.MustCompile("`((?:internal|cmd)/[a-z/]+|bench)`")

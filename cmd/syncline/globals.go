@@ -9,6 +9,8 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"slices"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -132,7 +134,7 @@ func saying(cmd *cobra.Command, format string, do func(*ops.Client, context.Cont
 	return func(c *ops.Client, ctx context.Context, name string) error {
 		err := do(c, ctx, name)
 		if err == nil {
-			fmt.Fprintf(cmd.ErrOrStderr(), format, name) //nolint:errcheck // talk
+			fmt.Fprintf(cmd.ErrOrStderr(), format, visible(name)) //nolint:errcheck // talk
 		}
 		return err
 	}
@@ -151,7 +153,7 @@ func (g *globals) print(cmd *cobra.Command, data any, table func(w *tabwriter.Wr
 	out := cmd.OutOrStdout()
 	switch g.output {
 	case "json":
-		enc := json.NewEncoder(out)
+		enc := json.NewEncoder(jsonScreen{out})
 		enc.SetEscapeHTML(false)
 		enc.SetIndent("", "  ")
 		return enc.Encode(data)
@@ -161,13 +163,13 @@ func (g *globals) print(cmd *cobra.Command, data any, table func(w *tabwriter.Wr
 			return err
 		}
 		var doc yaml.Node // keeps numbers as they are written
-		if err := yaml.Unmarshal(text, &doc); err != nil {
+		if err := yaml.Unmarshal([]byte(escapeJSON(text)), &doc); err != nil {
 			return err
 		}
 		unstyled(&doc)
 		return yaml.NewEncoder(out).Encode(&doc)
 	}
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	w := tabwriter.NewWriter(screen{out}, 0, 0, 2, ' ', 0)
 	table(w)
 	return w.Flush()
 }
@@ -180,9 +182,27 @@ func unstyled(n *yaml.Node) {
 	}
 }
 
-// row writes one line of a table.
+// row writes one line of a table. No argument can make another line or column.
 func row(w io.Writer, format string, args ...any) {
+	args = slices.Clone(args)
+	for i, arg := range args {
+		switch arg := arg.(type) {
+		case string:
+			args[i] = visible(arg)
+		case error:
+			args[i] = visible(arg.Error())
+		}
+	}
 	fmt.Fprintf(w, format+"\n", args...) //nolint:errcheck // the writer's Flush tells
+}
+
+// cells writes one line of a table that has as many columns as there are cells.
+func cells(w io.Writer, list []string) {
+	args := make([]any, len(list))
+	for i, text := range list {
+		args[i] = text
+	}
+	row(w, strings.TrimSuffix(strings.Repeat("%s\t", len(list)), "\t"), args...)
 }
 
 func isTerminal(w any) bool {

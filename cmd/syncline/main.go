@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -87,7 +88,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 
 // complain prints an error and, where there is one, the way out.
 func complain(w io.Writer, err error) {
-	fmt.Fprintf(w, "error: %v\n", err) //nolint:errcheck // there is nobody else to tell
+	w = screen{w}
+	fmt.Fprintf(w, "error: %s\n", strings.ReplaceAll(err.Error(), "\n", "\n  ")) //nolint:errcheck // there is nobody else to tell
 	var e *syncline.Error
 	if errors.As(err, &e) && e.Fix != "" {
 		fmt.Fprintf(w, "  fix: %s\n", e.Fix) //nolint:errcheck // as above

@@ -215,6 +215,6 @@ func fieldLine(f ops.PlannedField) string {
 // faults prints what is wrong with a configuration that a server has refused.
 func faults(w io.Writer, p *ops.Problem) {
 	for _, f := range p.Fields {
-		fmt.Fprintf(w, "%s: %s\n", f.Location, f.Message) //nolint:errcheck // there is nobody else to tell
+		fmt.Fprintf(w, "%s: %s\n", visible(f.Location), visible(f.Message)) //nolint:errcheck // there is nobody else to tell
 	}
 }

@@ -297,14 +297,14 @@ func printTallies(w *tabwriter.Writer, v *ops.Verification) {
 	for _, c := range columns {
 		head = append(head, c.name)
 	}
-	row(w, "%s\tSTATE", strings.Join(head, "\t"))
+	cells(w, append(head, "STATE"))
 	for i := range v.Parts {
 		p := &v.Parts[i]
 		line := []string{p.Rule, p.Object}
 		for _, c := range columns {
 			line = append(line, strconv.FormatInt(c.of(p), 10))
 		}
-		row(w, "%s\t%s", strings.Join(line, "\t"), p.Phase)
+		cells(w, append(line, string(p.Phase)))
 	}
 }
 

@@ -131,3 +131,64 @@ func FuzzVerify(f *testing.F) {
 		}
 	})
 }
+
+// TestTamperedRequests: no byte of what was signed can be another one, and nothing that looks like a signature is one.
+func TestTamperedRequests(t *testing.T) {
+	verify := func(h http.Header, body string) error { return Verify(testSecret, h, []byte(body), vectorTime, 0) }
+	if err := verify(vectorHeader(nil), vectorBody); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"webhook-id", "webhook-timestamp", "webhook-signature"} {
+		value := vectorHeader(nil).Get(name)
+		for i := range value {
+			changed := value[:i] + string(value[i]^1) + value[i+1:]
+			if err := verify(vectorHeader(func(h http.Header) { h.Set(name, changed) }), vectorBody); err == nil {
+				t.Errorf("%s %q is taken", name, changed)
+			}
+			if err := verify(vectorHeader(func(h http.Header) { h.Set(name, value[:i]) }), vectorBody); err == nil {
+				t.Errorf("%s %q is taken", name, value[:i])
+			}
+		}
+	}
+	for i := range vectorBody {
+		if err := verify(vectorHeader(nil), vectorBody[:i]+string(vectorBody[i]^1)+vectorBody[i+1:]); err == nil {
+			t.Errorf("a body with another byte %d is taken", i)
+		}
+	}
+	digest := strings.TrimPrefix(vectorSignature, "v1,")
+	signatures := map[string]string{
+		"of another version": "v2," + digest, "asymmetric": "v1a," + digest, "without a version": digest, "in other letters": "V1," + digest, "without its padding": strings.TrimRight(vectorSignature, "="),
+		"for URLs": strings.NewReplacer("+", "-", "/", "_").Replace(vectorSignature), "empty": "v1,", "none": "none", "with a comma": "v1," + digest + ",", "between commas": "v1,x,v1," + digest,
+		"behind a tab": "v1,x\t" + vectorSignature, "the seventeenth": strings.Repeat(wrongSignature+" ", 16) + vectorSignature, "one of a million": strings.Repeat("x ", 1_000_000) + vectorSignature,
+	}
+	for name, s := range signatures {
+		if s == vectorSignature {
+			continue // its digest has no letter that is written otherwise there
+		}
+		if err := verify(vectorHeader(func(h http.Header) { h.Set("webhook-signature", s) }), vectorBody); syncline.CodeOf(err) != "signature_invalid" {
+			t.Errorf("a signature %s: %v, want signature_invalid", name, err)
+		}
+	}
+	for _, at := range []string{" 1614265330", "+1614265330", "01614265330", "1614265330.0", "0x6037c5f2", "1614265330e0", "-1614265330", "9223372036854775807", "-9223372036854775808", "99999999999999999999", "1614265330000"} {
+		if err := verify(vectorHeader(func(h http.Header) { h.Set("webhook-timestamp", at) }), vectorBody); err == nil {
+			t.Errorf("the timestamp %q is taken", at)
+		}
+	}
+	// The text that is signed has one reading: a point moved from one part to another makes another request.
+	h := vectorHeader(func(h http.Header) {
+		h.Set("webhook-id", vectorID+".1614265330")
+		h.Set("webhook-timestamp", "1614265330")
+	})
+	if err := verify(h, strings.TrimPrefix(vectorBody, "1614265330.")); err == nil {
+		t.Error("a timestamp that is part of the id is taken")
+	}
+	// Of several headers the first counts, however many say otherwise.
+	h = vectorHeader(func(h http.Header) { h.Add("webhook-id", "msg_2"); h.Add("webhook-signature", wrongSignature) })
+	if err := verify(h, vectorBody); err != nil {
+		t.Errorf("a header twice: %v", err)
+	}
+	h = vectorHeader(func(h http.Header) { h["Webhook-Id"] = []string{"msg_2", vectorID} })
+	if err := verify(h, vectorBody); err == nil {
+		t.Error("the second of two ids is taken")
+	}
+}
