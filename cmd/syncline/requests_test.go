@@ -5,6 +5,7 @@ import (
 	"compress/gzip"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -199,8 +200,11 @@ rules:
 			} `json:"items"`
 		}
 		out, _ := p.command(0, "tasks", "-o", "json", "--server", p.url())
-		if err := json.Unmarshal([]byte(out), &list); err != nil || len(list.Items) == 0 {
-			return fmt.Errorf("tasks: %v %s", err, out)
+		if err := json.Unmarshal([]byte(out), &list); err != nil {
+			return fmt.Errorf("tasks say %s: %w", out, err)
+		}
+		if len(list.Items) == 0 {
+			return errors.New("there is no task")
 		}
 		id = list.Items[0].ID
 		return nil

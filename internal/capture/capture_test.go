@@ -97,6 +97,31 @@ func TestOnlyWhatIsInTheLogIsConfirmed(t *testing.T) {
 	}
 }
 
+// TestNothingIsConfirmedBeforeItIsInTheLog: while an append has failed, the source has heard of nothing beyond the one before. What is
+// confirmed in the end does not tell that: it is the same.
+func TestNothingIsConfirmedBeforeItIsInTheLog(t *testing.T) {
+	log := memlog.New(memlog.Options{}).Log("crm")
+	s := system(2)
+	c := newCapture(t, log, s)
+	c.o.MinDelay, c.o.MaxDelay = 1000*time.Hour, 1000*time.Hour
+	confirmed := make(chan syncline.Position, 1) // by the capture, once: only one append fails
+	c.o.Stalled = func(error) {
+		confirmed <- s.Confirmed()
+		c.Resume()
+	}
+	run(t, c)
+	change(t, c, s, 1)
+	logged := c.Status().Position
+	log.FailNext(memlog.FaultFull)
+	change(t, c, s, 1)
+	if got := <-confirmed; got.Compare(logged) > 0 {
+		t.Errorf("%s was confirmed while the log ended at %s", got, logged)
+	}
+	if got := c.Status().Position; got.Compare(logged) <= 0 {
+		t.Errorf("the log ends at %s after another change, as at %s before it", got, logged)
+	}
+}
+
 // TestACaptureThatWaitsTriesAgainWhenItIsTold: whoever makes room in the log need not wait for the capture's next turn.
 func TestACaptureThatWaitsTriesAgainWhenItIsTold(t *testing.T) {
 	log := memlog.New(memlog.Options{}).Log("crm")
