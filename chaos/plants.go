@@ -21,7 +21,8 @@ const plantTime = 20 * time.Second
 
 // plantFaults are the faults of the plans by the bug's tag, where it takes a fault that is rare among all; every other one is looked for with all.
 var plantFaults = map[string][]string{
-	"plant_no_fence":             {"takeover", "kill"},
+	"plant_cursor_before_rows":   {"kill", "kill-again", "warehouse-crash", "warehouse-cut"},
+	"plant_no_fence":             {"takeover"},
 	"plant_no_sync":              {"power-cut", "sync-kill", "disk-full"},
 	"plant_resume_by_change_lsn": {"kill", "kill-again"},
 }
