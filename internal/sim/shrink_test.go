@@ -29,7 +29,7 @@ func TestAFailureIsMadeShorter(t *testing.T) {
 		return Dispute(ctx, o)
 	}
 	shrunk, left, all := 0, 0, 0
-	for seed := range uint64(6) {
+	for seed := range uint64(4) {
 		_, err := world(t.Context(), Options{Seed: seed})
 		if err == nil {
 			continue
