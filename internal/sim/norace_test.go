@@ -2,4 +2,4 @@
 
 package sim
 
-const defaultSeeds = 600
+const defaultSeeds = 500
