@@ -30,12 +30,17 @@ type cache struct {
 }
 
 func newCache() (*cache, error) {
+	goredis.SetLogger(silent{}) // that the server is down is known here
 	s, err := testserver.StartRedis()
 	if err != nil {
 		return nil, err
 	}
 	return &cache{server: s, client: goredis.NewClient(&goredis.Options{Addr: fmt.Sprintf("127.0.0.1:%d", s.Port), MaxRetries: -1, ReadTimeout: time.Second, DialTimeout: time.Second})}, nil
 }
+
+type silent struct{}
+
+func (silent) Printf(context.Context, string, ...any) {}
 
 func (c *cache) close() {
 	c.server.Signal(contSignal)

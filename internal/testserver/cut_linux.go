@@ -70,10 +70,12 @@ const (
 
 // Cut cuts the power: from now on nothing reaches the disk, and what was not synced is gone, the file system's own journal included. The
 // process that uses it is held at any instant of its own, and is to be killed before Restore: the kernel answers some of the syncs that are
-// under way at such a moment as if they had been done, which no machine without power does.
+// under way at such a moment as if they had been done, which no machine without power does. nil: nobody uses it, or no more.
 func (d *Disk) Cut(user *os.Process) error {
-	if err := hold(user); err != nil {
-		return err
+	if user != nil {
+		if err := hold(user); err != nil && !errors.Is(err, os.ErrProcessDone) {
+			return err
+		}
 	}
 	f, err := os.Open(d.Dir)
 	if err != nil {

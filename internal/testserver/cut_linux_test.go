@@ -1,6 +1,7 @@
 package testserver
 
 import (
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -47,6 +48,9 @@ func TestCutLosesWhatWasNotSynced(t *testing.T) {
 	}
 	if text, _ := os.ReadFile(filepath.Join(d.Dir, "written")); len(text) > 0 {
 		t.Errorf("what was not synced = %q, want it lost", text)
+	}
+	if err := errors.Join(d.Cut(nil), d.Restore()); err != nil {
+		t.Errorf("cut the power while nobody uses the disk: %v", err)
 	}
 }
 
