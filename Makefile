@@ -14,7 +14,8 @@ servers: ## PostgreSQL, Redis, npm, promtool and openssl, from PATH or installed
 validator: servers ## of the OpenAPI document, from npm
 	@./tools/openapi/install
 
-test: servers validator ## all tests with the race detector; where CI is set, a skipped one fails the run
+test: servers validator ## all tests with the race detector, and that speed is not lost; where CI is set, a skipped one fails the run
+	$(GO) run ./bench -check
 	@./tools/test -race -timeout $(TIMEOUT) ./...
 	@./tools/test -timeout $(TIMEOUT) ./internal/sim ./internal/script
 

@@ -6,13 +6,10 @@ import (
 	"strings"
 )
 
-// wideColumns is how many columns a wide row has beside its key and its score.
-const wideColumns = 58
-
-// wideShape has 60 columns of several types, about 700 bytes.
-func wideShape() shape {
+// columnShape has this many columns of several types, two or more; 60 are about 700 bytes.
+func columnShape(n int) shape {
 	var columns, values strings.Builder
-	for i := range wideColumns {
+	for i := range n - 2 { // beside the key and the score
 		switch i % 4 {
 		case 0:
 			fmt.Fprintf(&columns, ", c%d text", i)
@@ -33,7 +30,7 @@ func wideShape() shape {
 
 // wide measures updates of rows of 60 columns, a fifth as many as of usual rows.
 func (b *bench) wide(ctx context.Context) (section, error) {
-	s, rows := wideShape(), max(b.rows/50*10, 100)
+	s, rows := columnShape(60), max(b.rows/50*10, 100)
 	records := max(rows/5, 10)
 	return b.againstNative(ctx, "wide", s, load{
 		what: fmt.Sprintf("%s single-row updates of rows of 60 columns in transactions of ten, on a table of %s rows", count(rows), count(records)),

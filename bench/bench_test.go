@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"os"
 	"os/exec"
@@ -87,7 +88,7 @@ func TestParse(t *testing.T) {
 	if diff := cmp.Diff(want, o, cmp.AllowUnexported(options{})); diff != "" {
 		t.Errorf("parse (-want +got):\n%s", diff)
 	}
-	for _, args := range []string{"-only nothing", "-rows 7", "-rows 0", "-rounds 0", "-o a -pprof b", "more"} {
+	for _, args := range []string{"-only nothing", "-rows 7", "-rows 0", "-rounds 0", "-o a -pprof b", "more", "-check -only copy"} {
 		if _, err := parse(strings.Fields(args), io.Discard); err == nil {
 			t.Errorf("parse(%q) = nil, want an error", args)
 		}
@@ -206,5 +207,39 @@ func TestFamily(t *testing.T) {
 	}
 	if after, err := familyOf(os.Getpid()); err != nil || after-before < 2*clockTick {
 		t.Errorf("a child that counted used %v, %v", after-before, err)
+	}
+}
+
+func TestCheck(t *testing.T) {
+	var progress bytes.Buffer
+	if err := run(t.Context(), []string{"-check", "-rows", "100", "-rounds", "1"}, io.Discard, &progress); err != nil && !errors.Is(err, errSlow) {
+		t.Fatalf("run: %v\n%s", err, &progress)
+	}
+	if !strings.Contains(progress.String(), "updates ÷ native replication: ") {
+		t.Errorf("the ratio is not told:\n%s", &progress)
+	}
+}
+
+func TestMemoryTellsOfTheBacklog(t *testing.T) {
+	var report, progress bytes.Buffer
+	if err := run(t.Context(), []string{"-rows", "500", "-only", "memory"}, &report, &progress); err != nil {
+		t.Fatalf("run: %v\n%s", err, &progress)
+	}
+	for _, want := range []string{"A backlog of 1,000 events", "| after kill -9, first rows seen ", "| memory while a backlog is drained "} {
+		if !strings.Contains(report.String(), want) {
+			t.Errorf("the report lacks %q:\n%s", want, &report)
+		}
+	}
+}
+
+func TestMeansOfWays(t *testing.T) {
+	w := ways{
+		"whole":  {captured: 10, appendBegan: 20, appended: 50, applyBegan: 60, applied: 100},
+		"second": {captured: 10, appendBegan: 40, appended: 50, applyBegan: 80, applied: 100},
+		"part":   {captured: 10, appendBegan: 20, appended: 50},
+	}
+	got, n := w.means()
+	if want := [4]time.Duration{20, 20, 20, 30}; got != want || n != 2 {
+		t.Errorf("means = %v of %d, want %v of 2", got, n, want)
 	}
 }

@@ -43,6 +43,8 @@ type field struct {
 	// more are measured beside them.
 	more []side
 	mark int
+	// end is the end of the source's WAL when the last mark was set.
+	end string
 }
 
 // newField is a field on which a mirror route is measured against native replication.
@@ -126,7 +128,10 @@ func (f *field) sides(round int) []side {
 // setMark writes the mark that comes after everything written so far.
 func (f *field) setMark(ctx context.Context) error {
 	f.mark++
-	return execAll(ctx, f.src, fmt.Sprintf("UPDATE account SET score = %d WHERE id = 0", f.mark))
+	if err := execAll(ctx, f.src, fmt.Sprintf("UPDATE account SET score = %d WHERE id = 0", f.mark)); err != nil {
+		return err
+	}
+	return f.src.QueryRow(ctx, "SELECT pg_current_wal_lsn()::text").Scan(&f.end)
 }
 
 // undefinedTable is PostgreSQL's code for a table that is not there: the rule has yet to make it.

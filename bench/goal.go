@@ -1,6 +1,9 @@
 package main
 
-import "fmt"
+import (
+	"fmt"
+	"time"
+)
 
 // goal is what a figure is wanted to be, and what it is.
 type goal struct {
@@ -13,6 +16,11 @@ type goal struct {
 // atLeast wants a ratio of this or more.
 func atLeast(what string, wanted, found float64) goal {
 	return goal{what, fmt.Sprintf("≥ %.2f", wanted), fmt.Sprintf("%.2f", found), found >= wanted}
+}
+
+// atMost wants a value of this or less, of a kind that has an order and a way to be written.
+func atMost[T int64 | float64 | time.Duration](what string, wanted, found T, text func(T) string) goal {
+	return goal{what, "≤ " + text(wanted), text(found), found <= wanted}
 }
 
 // summary are the goals of all sections, as a table.

@@ -78,6 +78,7 @@ func (b *bench) idle(ctx context.Context) (section, error) {
 		{"idle CPU", percent(after.cpu-before.cpu, took)},
 		{"peak memory", mebibytes(after.peak)},
 	}
+	s.goals = []goal{atMost("start", startLimit, median(answered), milliseconds)}
 	if err := f.syncline.stop(ctx); err != nil {
 		return s, err
 	}

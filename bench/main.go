@@ -31,6 +31,7 @@ var measurements = []struct {
 	{"large", (*bench).large, true},
 	{"hot", (*bench).hot, true},
 	{"latency", (*bench).latency, true},
+	{"stages", (*bench).stages, true},
 	{"backfill", (*bench).backfill, true},
 	{"steps", (*bench).steps, true},
 	{"conflicts", (*bench).conflicts, true},
@@ -40,6 +41,7 @@ var measurements = []struct {
 	{"log", (*bench).log, false},
 	{"verify", (*bench).verify, true},
 	{"idle", (*bench).idle, true},
+	{"memory", (*bench).memory, true},
 }
 
 // options are the command line.
@@ -50,6 +52,7 @@ type options struct {
 	out          string
 	// pprof is the folder for profiles; "" = the real binary runs as a process of its own.
 	pprof string
+	check bool // of one ratio only, without a report
 }
 
 func main() {
@@ -76,6 +79,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 		return err
 	}
 	defer func() { err = errors.Join(err, b.close()) }()
+	if o.check {
+		return b.check(ctx)
+	}
 	var sections []section
 	for _, m := range measurements {
 		if !o.wants(m.name) {
@@ -114,15 +120,23 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	flags.StringVar(&only, "only", "", "measurements to do, separated by commas: "+strings.Join(names(), ", ")+" (default all)")
 	flags.StringVar(&o.out, "o", "", "write the report to this file (default standard output)")
 	flags.StringVar(&o.pprof, "pprof", "", "run Syncline inside the bench and write CPU and allocation profiles to this folder; not with -o")
+	flags.BoolVar(&o.check, "check", false, "only fail if updates are far slower than they were, as a ratio to native replication")
 	if err := flags.Parse(args); err != nil {
 		return o, err
 	}
+	var given []string
+	flags.Visit(func(f *flag.Flag) { given = append(given, f.Name) })
 	if only != "" {
 		o.only = strings.Split(only, ",")
 	}
 	for _, name := range o.only {
 		if !slices.Contains(names(), name) {
 			return o, fmt.Errorf("-only %s: there are %s", name, strings.Join(names(), ", "))
+		}
+	}
+	if o.check {
+		if err := o.checks(given); err != nil {
+			return o, err
 		}
 	}
 	switch {

@@ -15,7 +15,7 @@ import (
 // refusesAll is a mirror whose target refuses all but the mark. A key that is refused waits for a person at once: what is measured is
 // the waiting, and not the attempts before it.
 var refusesAll = rule{"syncline", "{id: account, from: source/account, to: target/account, retry: {max: 1}}",
-	strings.TrimSuffix(account.table, ")") + ", CHECK (id = 0))", false}
+	strings.TrimSuffix(account.table, ")") + ", CHECK (id = 0))", false, ""}
 
 // parked measures the memory of a process whose target refuses as many keys as a table of updates has records.
 func (b *bench) parked(ctx context.Context) (section, error) {

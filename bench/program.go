@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -51,22 +52,50 @@ type rule struct {
 	// table makes the target's table; "" = as at the source, or none where the rule creates it.
 	table   string
 	creates bool
+	more    string // other sections of the configuration
 }
 
 // mirror is a rule that changes nothing.
-var mirror = rule{"syncline", "{id: account, from: source/account, to: target/account}", "", false}
+var mirror = rule{"syncline", "{id: account, from: source/account, to: target/account}", "", false, ""}
 
-// newProgram makes the target's database, <field>_<label>. Slot and publication at the source have the same name.
+// newProgram is a program with one rule, and makes the target's database, <field>_<label>. Slot and publication at the source have the same name.
 func newProgram(ctx context.Context, b *bench, name string, s shape, r rule) (*program, error) {
 	database := name + "_" + r.label
+	p, err := b.program(database, r.label, setup{
+		source:   b.source.URL(name),
+		entities: []string{"account: {table: account}"},
+		systems:  []string{fmt.Sprintf("target: {type: postgres, url: %q}", b.target.URL(database))},
+		rules:    []string{r.text},
+		more:     r.more,
+	})
+	if err != nil {
+		return nil, err
+	}
+	var statements []string
+	if !r.creates {
+		statements = append(statements, cmp.Or(r.table, s.table))
+	}
+	p.conn, err = create(ctx, b.target.URL, database, statements...)
+	return p, err
+}
+
+// setup is a configuration with one source, in YAML.
+type setup struct {
+	source                   string // URL
+	entities, systems, rules []string
+	more                     string // other sections
+}
+
+// program writes the configuration. The name is also that of the slot and the publication.
+func (b *bench) program(name, label string, s setup) (*program, error) {
 	port, err := testserver.FreePort()
 	if err != nil {
 		return nil, err
 	}
-	p := &program{label: r.label, dir: filepath.Join(b.dir, database), binary: b.binary, port: port}
+	p := &program{label: label, dir: filepath.Join(b.dir, name), binary: b.binary, port: port}
 	p.config = filepath.Join(p.dir, "syncline.yaml")
 	if b.pprof != "" {
-		p.profile = filepath.Join(b.pprof, database)
+		p.profile = filepath.Join(b.pprof, name)
 	}
 	if p.api, err = ops.NewClient(fmt.Sprintf("http://127.0.0.1:%d", port)); err != nil {
 		return nil, err
@@ -78,24 +107,23 @@ func newProgram(ctx context.Context, b *bench, name string, s shape, r rule) (*p
 log: {dir: %q}
 state: {url: %q}
 http: {listen: "127.0.0.1:%d"}
+%s
 systems:
   source:
     type: postgres
     url: %q
-    capture: {manage: true, slot: %s, publication: %[5]s, entities: {account: {table: account}}}
-  target: {type: postgres, url: %[6]q}
+    capture:
+      manage: true
+      slot: %s
+      publication: %[6]s
+      entities:
+        %[7]s
+  %[8]s
 rules:
-  - %[7]s
-`, filepath.Join(p.dir, "log"), "sqlite:"+filepath.Join(p.dir, "state.db"), port, b.source.URL(name), database, b.target.URL(database), r.text)
-	if err := os.WriteFile(p.config, []byte(text), 0o600); err != nil {
-		return nil, err
-	}
-	var statements []string
-	if !r.creates {
-		statements = append(statements, cmp.Or(r.table, s.table))
-	}
-	p.conn, err = create(ctx, b.target.URL, database, statements...)
-	return p, err
+  - %[9]s
+`, filepath.Join(p.dir, "log"), "sqlite:"+filepath.Join(p.dir, "state.db"), port, s.more, s.source, name,
+		strings.Join(s.entities, "\n        "), strings.Join(s.systems, "\n  "), strings.Join(s.rules, "\n  - "))
+	return p, os.WriteFile(p.config, []byte(text), 0o600)
 }
 
 func (p *program) name() string { return p.label }

@@ -9,7 +9,7 @@ import (
 
 // refusing is a mirror whose target has one more constraint.
 func refusing(check string) rule {
-	return rule{"syncline", "{id: account, from: source/account, to: target/account}", strings.TrimSuffix(account.table, ")") + ", CHECK (" + check + "))", false}
+	return rule{"syncline", "{id: account, from: source/account, to: target/account}", strings.TrimSuffix(account.table, ")") + ", CHECK (" + check + "))", false, ""}
 }
 
 // refused measures how much bad records hold good ones up: a backlog of twice as many inserts as there are rows, of which none is refused,

@@ -15,7 +15,7 @@ var stepped = rule{"rule", `id: account
       - set: {place: 'lower(after.city)'}
       - calculate: {gross: {value: 'after.amount * 1.19', scale: 2}}`,
 	strings.NewReplacer("name text", "customer_name text", "mail text", "email text").Replace(strings.TrimSuffix(account.table, ")")) +
-		", place text, gross numeric(14,2))", false}
+		", place text, gross numeric(14,2))", false, ""}
 
 // deciding compares every change with what the target has. It makes the table, so that the table has a column for what the rule
 // wrote last.
@@ -23,7 +23,7 @@ var deciding = rule{"rule", `id: account
     from: source/account
     to: target/account
     create: true
-    conflict: {detect: [version, data], strategy: last_write_wins}`, "", true}
+    conflict: {detect: [version, data], strategy: last_write_wins}`, "", true, ""}
 
 // steps measures what renames, computed fields and a condition cost.
 func (b *bench) steps(ctx context.Context) (section, error) {

@@ -1,0 +1,125 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+const (
+	memoryLimit = 256 << 20
+	startLimit  = 200 * time.Millisecond
+	againLimit  = 2 * time.Second
+)
+
+// memory measures what a process takes that drains a backlog of twice as many events as there are rows, and how
+// soon one works again that was killed with such a backlog in its log.
+func (b *bench) memory(ctx context.Context) (section, error) {
+	events := 2 * b.rows
+	s := section{
+		title: fmt.Sprintf("A backlog of %s events", count(events)),
+		how: "The backlog is one of inserts. After kill -9, all of it is in the log and nothing at the target, which was locked; the time is from the start of the next process until " +
+			"its first rows are seen.",
+		head: []string{"", "peak memory", "time", "CPU"},
+	}
+	drained, err := b.drain(ctx, events)
+	if err != nil {
+		return s, fmt.Errorf("drain: %w", err)
+	}
+	again, first, err := b.recover(ctx, events)
+	if err != nil {
+		return s, fmt.Errorf("recover: %w", err)
+	}
+	s.rows = [][]string{
+		{"drain the source's backlog", mebibytes(drained.peak), seconds(drained.took), seconds(drained.cpu)},
+		{"after kill -9, first rows seen", "–", milliseconds(first), "–"},
+		{"after kill -9, drain the log", mebibytes(again.peak), seconds(again.took), seconds(again.cpu)},
+	}
+	s.goals = []goal{
+		atMost("memory while a backlog is drained", memoryLimit, max(drained.peak, again.peak), mebibytes),
+		atMost("first rows after kill -9", againLimit, first, milliseconds),
+	}
+	return s, nil
+}
+
+// pending makes a field whose source has a backlog of inserts that nobody has read.
+func (b *bench) pending(ctx context.Context, name string, events int) (*field, error) {
+	f, err := makeField(ctx, b, name, account, mirror, func(*field) error { return nil })
+	if err != nil {
+		return f, err
+	}
+	if err := f.level(ctx); err != nil {
+		return f, err
+	}
+	if err := execAll(ctx, f.src, "SET synchronous_commit = off", insertBacklog(events), "SET synchronous_commit = on"); err != nil {
+		return f, err
+	}
+	return f, f.setMark(ctx)
+}
+
+func (b *bench) drain(ctx context.Context, events int) (trial, error) {
+	f, err := b.pending(ctx, "drain", events)
+	if err != nil {
+		return trial{}, err
+	}
+	defer f.abandon()
+	t, err := f.timed(ctx, f.syncline, f.marked(f.syncline))
+	if err != nil {
+		return t, err
+	}
+	b.say("  drained in %s, peak memory %s", seconds(t.took), mebibytes(t.peak))
+	return t, f.drop(ctx)
+}
+
+// recover kills a process that has the backlog in its log. It returns how long the next one takes for all of it, and until its first rows are seen.
+func (b *bench) recover(ctx context.Context, events int) (all trial, first time.Duration, err error) {
+	f, err := b.pending(ctx, "recover", events)
+	if err != nil {
+		return all, 0, err
+	}
+	defer f.abandon()
+	lock, err := pgx.ConnectConfig(ctx, f.syncline.conn.Config().Copy())
+	if err != nil {
+		return all, 0, err
+	}
+	defer lock.Close(ctx) //nolint:errcheck // what counts of it is told by its commands
+	if err := execAll(ctx, lock, "BEGIN", "LOCK TABLE account IN EXCLUSIVE MODE"); err != nil {
+		return all, 0, err
+	}
+	if err := f.syncline.start(ctx); err != nil {
+		return all, 0, err
+	}
+	if err := f.await(ctx, f.syncline, f.captured); err != nil {
+		return all, 0, err
+	}
+	f.syncline.kill()
+	if err := execAll(ctx, lock, "ROLLBACK"); err != nil {
+		return all, 0, err
+	}
+	began := time.Now()
+	all, err = f.timed(ctx, f.syncline, func(ctx context.Context) (bool, error) {
+		if first == 0 {
+			var there bool
+			if err := f.syncline.conn.QueryRow(ctx, "SELECT EXISTS (SELECT FROM account WHERE id > 0)").Scan(&there); err != nil {
+				return false, err
+			}
+			if there {
+				first = time.Since(began)
+			}
+		}
+		return f.marked(f.syncline)(ctx)
+	})
+	if err != nil {
+		return all, 0, err
+	}
+	b.say("  first rows after %s, all after %s", milliseconds(first), seconds(all.took))
+	return all, first, f.drop(ctx)
+}
+
+// captured reports whether the log has everything that was written: the slot is confirmed up to the end of the WAL as it was when the mark was.
+func (f *field) captured(ctx context.Context) (done bool, err error) {
+	err = f.src.QueryRow(ctx, "SELECT bool_and(confirmed_flush_lsn >= $1::pg_lsn) FROM pg_replication_slots WHERE database = current_database()", f.end).Scan(&done)
+	return done, err
+}
