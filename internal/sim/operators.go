@@ -341,9 +341,11 @@ func (w *operators) sync(s *served) error {
 func (w *operators) heal() error {
 	w.system.Advance(1 << 30)
 	for _, s := range w.routes {
-		for r, refused := range s.refused {
-			if refused {
-				s.refuse(r)
+		for _, rule := range s.rules {
+			for id := range disputedKeys {
+				if r := (refusal{rule.object, syncline.Key(fmt.Sprint(id))}); s.refused[r] {
+					s.refuse(r)
+				}
 			}
 		}
 		if s.paused {
