@@ -87,8 +87,11 @@ type plan struct {
 	// children counts the records of the sets.
 	children int
 	index    map[slot]int32 // change of a slot, in unordered plans
-	parking  map[slot]standing
-	holds    []hold
+	// asked is the slot that index was asked for last, and absent where it has none: the answer is wanted twice for each event.
+	asked   slot
+	absent  bool
+	parking map[slot]standing
+	holds   []hold
 	// obsolete are the slots that were cleared, whatever came after.
 	obsolete []slot
 	// truncated rules: everything parked of them is obsolete.
@@ -162,7 +165,9 @@ func (p *plan) change(it item, key syncline.Key) *syncline.Change {
 	at := int32(-1)
 	if key != "" && !p.ordered {
 		s := slot{int32(it.r), key}
-		if i, ok := p.index[s]; ok {
+		if p.absent && p.asked == s {
+			p.place(s)
+		} else if i, ok := p.index[s]; ok {
 			at = i
 		} else {
 			p.place(s)
@@ -170,6 +175,9 @@ func (p *plan) change(it item, key syncline.Key) *syncline.Change {
 	}
 	if at < 0 {
 		at = int32(len(p.changes))
+		if len(p.changes) == cap(p.changes) {
+			p.changes = slices.Grow(p.changes, max(len(p.changes), 1)) // append adds a quarter at a time
+		}
 		p.changes = append(p.changes, syncline.Change{})
 		p.newest = append(p.newest, 0)
 	}
@@ -192,6 +200,7 @@ func (p *plan) place(s slot) {
 		p.index = make(map[slot]int32, 64)
 	}
 	p.index[s] = int32(len(p.changes))
+	p.absent = false
 }
 
 // dropOld adds the removal of a record whose key changed. It belongs to the task of the record under its new key.
@@ -223,7 +232,9 @@ func (p *plan) pending(rule int, key syncline.Key) *syncline.Change {
 	if p.ordered {
 		return nil
 	}
-	if i, ok := p.index[slot{int32(rule), key}]; ok {
+	s := slot{int32(rule), key}
+	i, ok := p.index[s]
+	if p.asked, p.absent = s, !ok; ok {
 		return &p.changes[i]
 	}
 	return nil
