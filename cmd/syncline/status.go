@@ -204,11 +204,11 @@ func (t *noted) row(cells string, notes []string) {
 
 func (t *noted) print(w io.Writer) {
 	var aligned strings.Builder
-	cells := tabwriter.NewWriter(&aligned, 0, 0, 2, ' ', 0)
+	columns := tabwriter.NewWriter(&aligned, 0, 0, 2, ' ', 0)
 	for _, r := range t.rows {
-		row(cells, "%s", r)
+		cells(columns, strings.Split(r, "\t"))
 	}
-	_ = cells.Flush() // a Builder takes everything
+	_ = columns.Flush() // a Builder takes everything
 	i := 0
 	for line := range strings.Lines(aligned.String()) {
 		row(w, "%s", strings.TrimRight(line, " \n"))
