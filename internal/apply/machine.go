@@ -30,7 +30,7 @@ func (l Limits) withDefaults() Limits {
 		l.MaxRows = 5000
 	}
 	if l.Window <= 0 {
-		l.Window = 8 << 20
+		l.Window = 4 << 20
 	}
 	if l.Parked <= 0 {
 		l.Parked = 100_000
