@@ -3,25 +3,27 @@ package main
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 )
 
 const (
+	idleRoutes  = 500
 	memoryLimit = 256 << 20
 	startLimit  = 200 * time.Millisecond
 	againLimit  = 2 * time.Second
 )
 
-// memory measures what a process takes that drains a backlog of twice as many events as there are rows, and how
-// soon one works again that was killed with such a backlog in its log.
+// memory measures what a process takes that drains a backlog of twice as many events as there are rows, that has many routes and nothing to
+// do, and how soon one works again that was killed with such a backlog in its log.
 func (b *bench) memory(ctx context.Context) (section, error) {
 	events := 2 * b.rows
 	s := section{
-		title: fmt.Sprintf("A backlog of %s events", count(events)),
+		title: fmt.Sprintf("A backlog of %s events, and %d idle routes", count(events), idleRoutes),
 		how: "The backlog is one of inserts. After kill -9, all of it is in the log and nothing at the target, which was locked; the time is from the start of the next process until " +
-			"its first rows are seen.",
+			"its first rows are seen. The idle routes are of one source with as many tables, one rule each; their start is until the API answers, and until all work.",
 		head: []string{"", "peak memory", "time", "CPU"},
 	}
 	drained, err := b.drain(ctx, events)
@@ -32,14 +34,24 @@ func (b *bench) memory(ctx context.Context) (section, error) {
 	if err != nil {
 		return s, fmt.Errorf("recover: %w", err)
 	}
+	quiet, err := b.many(ctx)
+	if err != nil {
+		return s, fmt.Errorf("%d routes: %w", idleRoutes, err)
+	}
 	s.rows = [][]string{
 		{"drain the source's backlog", mebibytes(drained.peak), seconds(drained.took), seconds(drained.cpu)},
 		{"after kill -9, first rows seen", "–", milliseconds(first), "–"},
 		{"after kill -9, drain the log", mebibytes(again.peak), seconds(again.took), seconds(again.cpu)},
+		{fmt.Sprintf("%d routes, first answer", idleRoutes), "–", milliseconds(quiet.answered), "–"},
+		{fmt.Sprintf("%d routes, ready", idleRoutes), "–", milliseconds(quiet.ready), "–"},
+		{fmt.Sprintf("%d routes, idle", idleRoutes), mebibytes(quiet.resident) + " resident", idleTime.String(), percent(quiet.cpu, idleTime)},
 	}
+	share := func(v float64) string { return fmt.Sprintf("%.1f %%", 100*v) }
 	s.goals = []goal{
 		atMost("memory while a backlog is drained", memoryLimit, max(drained.peak, again.peak), mebibytes),
 		atMost("first rows after kill -9", againLimit, first, milliseconds),
+		atMost(fmt.Sprintf("memory with %d idle routes", idleRoutes), memoryLimit, quiet.resident, mebibytes),
+		atMost(fmt.Sprintf("idle CPU with %d routes, of one core", idleRoutes), 0.01, quiet.cpu.Seconds()/idleTime.Seconds(), share),
 	}
 	return s, nil
 }
@@ -122,4 +134,73 @@ func (b *bench) recover(ctx context.Context, events int) (all trial, first time.
 func (f *field) captured(ctx context.Context) (done bool, err error) {
 	err = f.src.QueryRow(ctx, "SELECT bool_and(confirmed_flush_lsn >= $1::pg_lsn) FROM pg_replication_slots WHERE database = current_database()", f.end).Scan(&done)
 	return done, err
+}
+
+// quiet is a process that has nothing to do.
+type quiet struct {
+	answered, ready, cpu time.Duration
+	resident             int64
+}
+
+// many measures a process with many routes that have nothing to do. It is started twice: the first time, it copies the tables, which are empty.
+func (b *bench) many(ctx context.Context) (q quiet, err error) {
+	const name = "idle500"
+	var tables strings.Builder
+	s := setup{source: b.source.URL(name), systems: []string{"target: {type: nats_kv, bucket: idle}"}}
+	for i := range idleRoutes {
+		fmt.Fprintf(&tables, "CREATE TABLE t%d (id int PRIMARY KEY, note text);\n", i)
+		s.entities = append(s.entities, fmt.Sprintf("t%d: {}", i))
+		s.rules = append(s.rules, fmt.Sprintf("{id: t%d, from: source/t%[1]d, to: target/t%[1]d}", i))
+	}
+	c, err := create(ctx, b.source.URL, name, tables.String())
+	if err != nil {
+		return q, err
+	}
+	if err := c.Close(ctx); err != nil {
+		return q, err
+	}
+	p, err := b.program(name, "syncline", s)
+	if err != nil {
+		return q, err
+	}
+	defer p.kill()
+	for range 2 {
+		if p.running != nil {
+			if err := p.stop(ctx); err != nil {
+				return q, err
+			}
+		}
+		began := time.Now()
+		if err := p.start(ctx); err != nil {
+			return q, err
+		}
+		if err := p.answers(ctx); err != nil {
+			return q, err
+		}
+		q.answered = time.Since(began)
+		if err := p.ready(ctx); err != nil {
+			return q, err
+		}
+		q.ready = time.Since(began)
+	}
+	if err := pause(ctx, idleSettle); err != nil {
+		return q, err
+	}
+	before, err := p.usage()
+	if err != nil {
+		return q, err
+	}
+	if err := pause(ctx, idleTime); err != nil {
+		return q, err
+	}
+	after, err := p.usage()
+	if err != nil {
+		return q, err
+	}
+	q.cpu = after.cpu - before.cpu
+	if q.resident, err = residentOf(p.running.pid()); err != nil {
+		return q, err
+	}
+	b.say("  %d routes: ready after %s, %s resident, CPU %s", idleRoutes, milliseconds(q.ready), mebibytes(q.resident), percent(q.cpu, idleTime))
+	return q, p.stop(ctx)
 }
