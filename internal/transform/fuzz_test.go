@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
+	"unicode/utf8"
 )
 
 // FuzzPath: a part that is put into a document is found there, and the document stays one.
@@ -13,7 +14,7 @@ func FuzzPath(f *testing.F) {
 		f.Add([]byte(s), "a", []byte("1e400"))
 	}
 	f.Fuzz(func(t *testing.T, text []byte, path string, value []byte) {
-		if complete(path) != nil || !json.Valid(value) || !json.Valid(text) {
+		if complete(path) != nil || !utf8.ValidString(path) || !json.Valid(value) || !json.Valid(text) { // a configuration is UTF-8
 			return
 		}
 		names := strings.Split(path, ".")
