@@ -25,21 +25,21 @@ var encoders = map[string]encoder{
 	"integer":                     integer(4, math.MinInt32, math.MaxInt32),
 	"bigint":                      integer(8, math.MinInt64, math.MaxInt64),
 	"xid":                         integer(4, 0, math.MaxUint32),
-	"boolean":                     encodeBool,
-	"numeric":                     encodeNumeric,
+	"boolean":                     notBytes(encodeBool),
+	"numeric":                     notBytes(encodeNumeric),
 	"real":                        float(32),
 	"double precision":            float(64),
 	"text":                        encodeText,
 	"character varying":           encodeText,
 	"bpchar":                      encodeText,
 	"json":                        encodeText,
-	"jsonb":                       encodeJSONB,
+	"jsonb":                       notBytes(encodeJSONB),
 	"bytea":                       encodeBytes,
-	"uuid":                        encodeUUID,
-	"date":                        encodeDate,
-	"time without time zone":      encodeTime,
-	"timestamp without time zone": encodeTimestamp,
-	"timestamp with time zone":    encodeTimestampTZ,
+	"uuid":                        notBytes(encodeUUID),
+	"date":                        notBytes(encodeDate),
+	"time without time zone":      notBytes(encodeTime),
+	"timestamp without time zone": notBytes(encodeTimestamp),
+	"timestamp with time zone":    notBytes(encodeTimestampTZ),
 }
 
 var (
@@ -49,6 +49,16 @@ var (
 
 // errNoPlainForm ends a binary copy that a value does not fit.
 var errNoPlainForm = errors.New("a value has no binary form")
+
+// notBytes leaves bytes to the server, which gets them in hexadecimal: they may look like a value of the type, and are none.
+func notBytes(e encoder) encoder {
+	return func(dst []byte, v syncline.Value) ([]byte, bool) {
+		if v.Kind() == syncline.KindBytes {
+			return dst, false
+		}
+		return e(dst, v)
+	}
+}
 
 // encodersOf returns how the columns of the mask, and the stamp, are encoded; nil where a type is not known.
 func (b *binding) encodersOf(mask []int) []encoder {
@@ -78,8 +88,8 @@ func field(dst []byte, write func([]byte) ([]byte, bool)) ([]byte, bool) {
 }
 
 func integer(size int, low, high int64) encoder {
-	return func(dst []byte, v syncline.Value) ([]byte, bool) {
-		n, ok := parseInteger(v)
+	return notBytes(func(dst []byte, v syncline.Value) ([]byte, bool) {
+		n, ok := parseInteger(v.Bytes())
 		if !ok || n < low || n > high {
 			return dst, false
 		}
@@ -87,18 +97,17 @@ func integer(size int, low, high int64) encoder {
 		var all [8]byte
 		binary.BigEndian.PutUint64(all[:], uint64(n))
 		return append(dst, all[8-size:]...), true
-	}
+	})
 }
 
 // parseInteger reads digits, with a minus before them at most.
-func parseInteger(v syncline.Value) (int64, bool) {
-	const maxDigits = 19 // more do not fit, and so many always fit without a sign
-	digits := v.Bytes()
+func parseInteger(digits []byte) (int64, bool) {
+	const maxDigits = 19 // more do not fit
 	minus := len(digits) > 1 && digits[0] == '-'
 	if minus {
 		digits = digits[1:]
 	}
-	if v.Kind() == syncline.KindBytes || len(digits) == 0 || len(digits) > maxDigits {
+	if len(digits) == 0 || len(digits) > maxDigits {
 		return 0, false
 	}
 	n := uint64(0)
@@ -126,8 +135,8 @@ func encodeBool(dst []byte, v syncline.Value) ([]byte, bool) {
 }
 
 func float(bits int) encoder {
-	return func(dst []byte, v syncline.Value) ([]byte, bool) {
-		f, ok := parseFloat(v, bits)
+	return notBytes(func(dst []byte, v syncline.Value) ([]byte, bool) {
+		f, ok := parseFloat(v.Bytes(), bits)
 		if !ok {
 			return dst, false
 		}
@@ -135,12 +144,11 @@ func float(bits int) encoder {
 			return binary.BigEndian.AppendUint32(append(dst, 0, 0, 0, 4), math.Float32bits(float32(f))), true
 		}
 		return binary.BigEndian.AppendUint64(append(dst, 0, 0, 0, 8), math.Float64bits(f)), true
-	}
+	})
 }
 
 // parseFloat reads what AppendFloat writes. A number that is too small is for the server to refuse.
-func parseFloat(v syncline.Value, bits int) (float64, bool) {
-	text := v.Bytes()
+func parseFloat(text []byte, bits int) (float64, bool) {
 	switch string(text) {
 	case "NaN":
 		return math.NaN(), true
@@ -155,7 +163,7 @@ func parseFloat(v syncline.Value, bits int) (float64, bool) {
 		}
 	}
 	f, err := strconv.ParseFloat(string(text), bits)
-	return f, err == nil && (f != 0 || !bytes.ContainsAny(text, "123456789eE")) && v.Kind() != syncline.KindBytes
+	return f, err == nil && (f != 0 || !bytes.ContainsAny(text, "123456789eE"))
 }
 
 // encodeText writes what the text is; bytes that go to a column of text are in the form that a bytea has as text.
@@ -170,9 +178,6 @@ func encodeText(dst []byte, v syncline.Value) ([]byte, bool) {
 
 // encodeJSONB writes the format's version, then the text.
 func encodeJSONB(dst []byte, v syncline.Value) ([]byte, bool) {
-	if v.Kind() == syncline.KindBytes {
-		return dst, false
-	}
 	b := v.Bytes()
 	return append(append(binary.BigEndian.AppendUint32(dst, uint32(1+len(b))), 1), b...), true
 }
@@ -229,7 +234,7 @@ func encodeNumeric(dst []byte, v syncline.Value) ([]byte, bool) {
 		text, sign = text[1:], negative
 	}
 	whole, part, point := bytes.Cut(text, []byte("."))
-	if v.Kind() == syncline.KindBytes || len(whole) == 0 || len(text) > maxDigits || point && len(part) == 0 {
+	if len(whole) == 0 || len(text) > maxDigits || point && len(part) == 0 {
 		return dst, false
 	}
 	return field(dst, func(dst []byte) ([]byte, bool) {

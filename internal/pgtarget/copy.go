@@ -3,7 +3,10 @@ package pgtarget
 import (
 	"context"
 	"encoding/binary"
+	"encoding/hex"
 	"io"
+
+	"syncline"
 )
 
 // copy sends the rows of a group to its temporary table or to the table itself.
@@ -82,12 +85,21 @@ func (r *copyReader) appendLine(dst []byte, change int) []byte {
 		if i > 0 {
 			dst = append(dst, '\t')
 		}
-		dst = appendCopy(dst, values[b.cols[col].src])
+		dst = b.cols[col].appendCopy(dst, values[b.cols[col].src])
 	}
 	if b.stamped() {
 		dst = appendCopy(append(dst, '\t'), r.x.stamp(b, change))
 	}
 	return append(dst, '\n')
+}
+
+// appendCopy appends a value of the column in COPY's text format. Bytes for a column of another type are in hexadecimal there, as they are
+// in parameters: only a bytea reads the shorter form as what it is.
+func (c *boundColumn) appendCopy(dst []byte, v syncline.Value) []byte {
+	if v.Kind() == syncline.KindBytes && c.cast != "bytea" {
+		return hex.AppendEncode(append(dst, `\\x`...), v.Bytes())
+	}
+	return appendCopy(dst, v)
 }
 
 // encode makes the row of a change in binary, and reports whether it has such a form.

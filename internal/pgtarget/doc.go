@@ -12,7 +12,9 @@
 // Changes without order are grouped by object and by the set of columns that they write. A small group is one statement over
 // arrays of text (`unnest`), a large one is copied to a temporary table and merged from there; records that are new as far as the
 // source tells are copied into the table itself, and where the server refuses that the whole write is done again without. Values
-// go out as the text they came in; only bytes are written in hexadecimal. Ordered changes use the same statements, one row each.
+// go out as the text they came in, bytes in hexadecimal; rows that are copied go in binary where all their columns have types that are
+// known, and a value without a plain form has the write done again with text (binary.go). Ordered changes use the same statements, one
+// row each.
 //
 // A Write with decisions first asks only for the versions and the shadows of its rows. A row's shadow ends with the transaction that wrote it;
 // where that made the present version, the row is as it was decided and is not read (untouched.go). A value that the table's type rounds is then
