@@ -202,7 +202,7 @@ func (w *world) aside(ctx context.Context, part string, do func(good string) err
 	} else {
 		err = errors.Join(err, w.drop(part), w.give(part, good))
 	}
-	err = errors.Join(err, os.RemoveAll(good))
+	err = errors.Join(err, os.RemoveAll(good), w.keep())
 	if err != nil || w.watch.over() {
 		return err
 	}

@@ -16,6 +16,8 @@ type disk interface {
 	Cut(user *os.Process) error
 	// Restore makes what was synced readable again.
 	Restore() error
+	// Sync writes out everything, by whomever it was written.
+	Sync() error
 	Fill(leave uint64) (empty func() error, err error)
 	Close() error
 }
@@ -34,6 +36,15 @@ func (w *world) hasDisk(without string) bool {
 		w.log("%s is left out: the program's directories are on no disk of their own", without)
 	}
 	return w.disk != nil
+}
+
+// keep has what was copied to the program's directories outlive a power cut, as whoever restores a backup has to see to: the program syncs what
+// it writes itself, and no more.
+func (w *world) keep() error {
+	if w.disk == nil {
+		return nil
+	}
+	return w.disk.Sync()
 }
 
 // fillDisk leaves no space, or next to none.

@@ -80,6 +80,9 @@ func (w *world) moveHome(n uint32) error {
 	if err := os.CopyFS(home, os.DirFS(w.home)); err != nil {
 		return err
 	}
+	if err := w.keep(); err != nil {
+		return err
+	}
 	port, err := testserver.FreePort()
 	if err != nil {
 		return err

@@ -110,6 +110,15 @@ func hold(p *os.Process) error {
 	}
 }
 
+// Sync writes out everything, by whomever it was written.
+func (d *Disk) Sync() error {
+	f, err := os.Open(d.Dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(unix.Syncfs(int(f.Fd())), f.Close())
+}
+
 // unmountPatience is how long those that were killed may take to let go of their files.
 const unmountPatience = 10 * time.Second
 

@@ -27,6 +27,10 @@ func TestCutLosesWhatWasNotSynced(t *testing.T) {
 		}
 	}
 	write("synced", true)
+	write("settled", false)
+	if err := d.Sync(); err != nil {
+		t.Fatal(err)
+	}
 	write("written", false)
 	user := exec.Command("sleep", "60")
 	if err := user.Start(); err != nil {
@@ -43,8 +47,10 @@ func TestCutLosesWhatWasNotSynced(t *testing.T) {
 	if err := d.Restore(); err != nil {
 		t.Fatal(err)
 	}
-	if text, err := os.ReadFile(filepath.Join(d.Dir, "synced")); err != nil || string(text) != "synced" {
-		t.Errorf("what was synced = %q, %v", text, err)
+	for _, name := range []string{"synced", "settled"} {
+		if text, err := os.ReadFile(filepath.Join(d.Dir, name)); err != nil || string(text) != name {
+			t.Errorf("what was synced = %q, %v, want %s", text, err, name)
+		}
 	}
 	if text, _ := os.ReadFile(filepath.Join(d.Dir, "written")); len(text) > 0 {
 		t.Errorf("what was not synced = %q, want it lost", text)
