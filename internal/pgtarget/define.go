@@ -131,13 +131,17 @@ func (f *definition) create(ctx context.Context) error {
 	for _, k := range s.Key {
 		inKey[k] = true
 	}
-	var parts []string
+	var parts, comments []string
 	for i := range s.Columns {
-		part, err := f.column(ctx, &s.Columns[i], !s.Columns[i].Nullable || inKey[i])
+		c := &s.Columns[i]
+		part, err := f.column(ctx, c, !c.Nullable || inKey[i])
 		if err != nil {
 			return err
 		}
 		parts = append(parts, part)
+		if !c.Nullable && !inKey[i] && f.t.o.generated(c) == "" {
+			comments = append(comments, required(f.name, c))
+		}
 	}
 	if f.t.o.Shadows && len(s.Key) > 0 {
 		parts = append(parts, shadowColumn+" bytea")
@@ -149,7 +153,13 @@ func (f *definition) create(ctx context.Context) error {
 		parts = append(parts, "PRIMARY KEY ("+quoteAll(s.KeyNames())+")")
 	}
 	f.ddl = append(f.ddl, "CREATE TABLE "+f.name.sql()+" (\n\t"+strings.Join(parts, ",\n\t")+"\n)")
+	f.ddl = append(f.ddl, comments...)
 	return nil
+}
+
+// required notes at a column that it is NOT NULL only because the source's is.
+func required(table name, c *syncline.Column) string {
+	return "COMMENT ON COLUMN " + table.sql() + "." + quote(c.Name) + " IS '" + requiredComment + "'"
 }
 
 // column writes the definition of a column.
@@ -204,6 +214,9 @@ func (f *definition) evolve(ctx context.Context, tab *table) error {
 			f.ddl = append(f.ddl, alter+"ADD COLUMN "+sql)
 		case constant != "":
 			f.ddl = append(f.ddl, alter+"ADD COLUMN "+sql+" DEFAULT "+constant, alter+"ALTER COLUMN "+quote(c.Name)+" DROP DEFAULT")
+			if !c.Nullable {
+				f.ddl = append(f.ddl, required(tab.name, c))
+			}
 		default:
 			f.ddl = append(f.ddl, alter+"ADD COLUMN "+sql)
 			f.reread = f.reread || c.Mark == nil
@@ -215,16 +228,27 @@ func (f *definition) evolve(ctx context.Context, tab *table) error {
 	if f.t.o.Guard && len(s.Key) > 0 && tab.column(guardColumn) == nil {
 		f.ddl = append(f.ddl, alter+"ADD COLUMN "+guardColumn+" bigint")
 	}
-	if f.d.Previous == nil {
-		return nil
-	}
-	for _, was := range f.d.Previous.Columns {
-		if tc := tab.column(was.Name); s.Index(was.Name) < 0 && tc != nil && tc.notNull && !tc.hasValue {
-			// The dropped column stays, and new rows have nothing for it.
-			f.ddl = append(f.ddl, alter+"ALTER COLUMN "+quote(was.Name)+" DROP NOT NULL")
+	for i := range tab.cols {
+		if tc := &tab.cols[i]; tc.notNull && !tc.hasValue && f.outgrown(tc) {
+			f.allowNull(alter, tc)
 		}
 	}
 	return nil
+}
+
+// outgrown reports whether the source no longer has what makes a column NOT NULL here: a dropped column stays, and new rows have nothing for
+// it. A column that somebody else made so is left alone, unless it was the source's.
+func (f *definition) outgrown(tc *tableColumn) bool {
+	at := f.d.Schema.Index(tc.name)
+	if at < 0 {
+		return tc.ours || f.d.Previous != nil && f.d.Previous.Index(tc.name) >= 0
+	}
+	return tc.ours && f.d.Schema.Columns[at].Nullable && !f.inKey(tc.name)
+}
+
+func (f *definition) allowNull(alter string, tc *tableColumn) {
+	f.ddl = append(f.ddl, alter+"ALTER COLUMN "+quote(tc.name)+" DROP NOT NULL")
+	tc.notNull = false
 }
 
 // defaultOf returns the value of a new column in rows that are older than it, "" = not known. A type that does not exist here can
@@ -253,7 +277,7 @@ func (f *definition) retype(ctx context.Context, alter string, c *syncline.Colum
 	}
 	was := &f.d.Previous.Columns[at]
 	if c.Nullable && !was.Nullable && tc.notNull && !f.inKey(c.Name) {
-		f.ddl = append(f.ddl, alter+"ALTER COLUMN "+quote(c.Name)+" DROP NOT NULL")
+		f.allowNull(alter, tc)
 	}
 	if was.Type == c.Type && was.Kind == c.Kind && was.Elem == c.Elem {
 		return nil

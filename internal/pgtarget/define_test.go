@@ -3,6 +3,7 @@ package pgtarget
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -107,6 +108,47 @@ func TestEvolveFollowsTheSource(t *testing.T) {
 	narrow.Columns[2] = col("n", "integer", syncline.KindInt, true)
 	_, err := r.tgt.Define(t.Context(), syncline.Definition{Object: "made", Schema: narrow, Previous: now, Create: true, Policy: syncline.SchemaEvolve})
 	wantError(t, err, syncline.Fatal, "schema_retyped")
+}
+
+// Whoever has lost its state knows no schema that came before. What the source has dropped since, or made nullable, must not refuse records for
+// ever; but what somebody else wants to be there is not touched.
+func TestEvolveWithoutAPast(t *testing.T) {
+	for _, made := range []string{"", "CREATE TABLE made (id bigint PRIMARY KEY, v text NOT NULL, theirs text NOT NULL)"} {
+		r := newRig(t, Options{PostgresSource: true})
+		must := 2 // columns that stay NOT NULL: id, kept; and v, which somebody else has made
+		if made != "" {
+			execute(t, r.c, made, "ALTER TABLE made ALTER theirs SET DEFAULT 'd'")
+			must = 4
+		}
+		def := func(s *syncline.Schema) syncline.Defined {
+			t.Helper()
+			d, err := r.tgt.Define(t.Context(), syncline.Definition{Object: "made", Schema: s, Create: true, Policy: syncline.SchemaEvolve})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return d
+		}
+		id, kept := col("id", "bigint", syncline.KindInt, false), col("kept", "text", syncline.KindText, false)
+		gone, loose := col("gone", "text", syncline.KindText, false), col("loose", "text", syncline.KindText, false)
+		kept.Default, gone.Default, loose.Default = "'k'::text", "'g'::text", "'l'::text"
+		def(keyed(id, col("v", "text", syncline.KindText, made == ""), kept, gone, loose))
+
+		loose.Nullable = true
+		now := keyed(id, col("v", "text", syncline.KindText, true), kept, loose)
+		if d := def(now); len(d.Warnings) > 0 {
+			t.Errorf("warnings: %v", d.Warnings)
+		}
+		r.must(false, put("made", now, "1", "v", "k", ""))
+		r.rows("SELECT count(*) FROM pg_attribute WHERE attrelid = 'made'::regclass AND attnum > 0 AND attnotnull", fmt.Sprintf("(%d)", must))
+		if made == "" {
+			continue
+		}
+		execute(t, r.c, "ALTER TABLE made ALTER theirs DROP DEFAULT")
+		if d := def(now); len(d.Warnings) != 1 {
+			t.Errorf("warnings: %v, want one that inserts will be refused", d.Warnings)
+		}
+		wantError(t, r.apply(false, put("made", now, "2", "v", "k", "")), syncline.Rejected, "null_refused")
+	}
 }
 
 // What a type that exists only at the source says of its default is text here, as its values are.

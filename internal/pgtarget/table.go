@@ -13,6 +13,10 @@ import (
 // guardColumn holds the order of a record's newest change where Options.Guard asks for it.
 const guardColumn = "_syncline_seq"
 
+// requiredComment is the comment on a column that Define made NOT NULL, by which it is known as one that evolve may allow null in again, whatever
+// else was lost. It goes where the column goes, and a table of helpers would have to follow renames.
+const requiredComment = "syncline: NOT NULL while it is so at the source"
+
 // table is what the catalog says of an object.
 type table struct {
 	oid  uint32
@@ -34,6 +38,7 @@ type tableColumn struct {
 	typ      string // with modifiers: "numeric(12,2)"
 	cast     string // the base type without modifiers: a cast to it neither cuts nor rounds
 	notNull  bool
+	ours     bool // must not be null because Define said so, as the source did then
 	hasValue bool // has a default, an identity or an expression: an insert may leave it out
 	gen      bool // generated: cannot be written
 	identity bool // GENERATED ALWAYS AS IDENTITY: cannot be updated
@@ -67,6 +72,7 @@ const columnsSQL = `WITH RECURSIVE base(num, typ) AS (
 	SELECT attnum, atttypid FROM pg_attribute WHERE attrelid = $1 AND attnum > 0 AND NOT attisdropped
 	UNION ALL SELECT b.num, y.typbasetype FROM base b JOIN pg_type y ON y.oid = b.typ AND y.typtype = 'd')
 SELECT a.attname, format_type(a.atttypid, a.atttypmod), format_type(y.oid, -1), a.attnotnull,
+	a.attnotnull AND coalesce(col_description($1, a.attnum) = '` + requiredComment + `', false),
 	a.atthasdef OR a.attidentity <> '', a.attgenerated <> '', a.attidentity = 'a',
 	y.typtype IN ('e', 'r', 'm') OR EXISTS (SELECT FROM pg_opclass o JOIN pg_am m ON m.oid = o.opcmethod
 		LEFT JOIN pg_cast x ON x.casttarget = o.opcintype AND x.castmethod = 'b' AND x.castcontext = 'i'
@@ -100,7 +106,7 @@ func describe(ctx context.Context, q *pgx.Conn, n name) (*table, error) {
 		return nil, err
 	}
 	t.cols, err = pgx.CollectRows(rows, func(r pgx.CollectableRow) (c tableColumn, err error) {
-		return c, r.Scan(&c.name, &c.typ, &c.cast, &c.notNull, &c.hasValue, &c.gen, &c.identity, &c.equality)
+		return c, r.Scan(&c.name, &c.typ, &c.cast, &c.notNull, &c.ours, &c.hasValue, &c.gen, &c.identity, &c.equality)
 	})
 	if err != nil {
 		return nil, err
