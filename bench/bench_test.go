@@ -80,15 +80,15 @@ func TestStepRows(t *testing.T) {
 }
 
 func TestParse(t *testing.T) {
-	o, err := parse([]string{"-only", "copy,idle", "-rows", "1000"}, io.Discard)
+	o, err := parse([]string{"-only", "copy,idle", "-rows", "1000", "-peer", "some/tool.sh", "-peer", "other"}, io.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := options{rows: 1000, copyRows: 2_000_000, rounds: 3, only: []string{"copy", "idle"}}
+	want := options{rows: 1000, copyRows: 2_000_000, rounds: 3, only: []string{"copy", "idle"}, peers: []string{"some/tool.sh", "other"}}
 	if diff := cmp.Diff(want, o, cmp.AllowUnexported(options{})); diff != "" {
 		t.Errorf("parse (-want +got):\n%s", diff)
 	}
-	for _, args := range []string{"-only nothing", "-rows 7", "-rows 0", "-rounds 0", "-o a -pprof b", "more", "-check -only copy"} {
+	for _, args := range []string{"-only nothing", "-rows 7", "-rows 0", "-rounds 0", "-o a -pprof b", "more", "-check -only copy", "-check -peer a.sh", "-peer native.sh", "-peer A.sh", "-peer a/x.sh -peer b/x.sh"} {
 		if _, err := parse(strings.Fields(args), io.Discard); err == nil {
 			t.Errorf("parse(%q) = nil, want an error", args)
 		}

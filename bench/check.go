@@ -42,7 +42,7 @@ func (b *bench) check(ctx context.Context) error {
 
 // checks sets what the check does where the command line says nothing of it.
 func (o *options) checks(given []string) error {
-	for _, name := range []string{"only", "o", "pprof", "copy-rows"} {
+	for _, name := range []string{"only", "o", "pprof", "copy-rows", "peer"} {
 		if slices.Contains(given, name) {
 			return fmt.Errorf("-check and -%s exclude each other", name)
 		}

@@ -40,9 +40,10 @@ type field struct {
 	// base is what Syncline is measured against, nil where that is nothing. Both are nil until they are made.
 	base     side
 	syncline *program
-	// more are measured beside them.
-	more []side
-	mark int
+	// more are measured beside them, and so are the peers.
+	more  []side
+	peers []*peer
+	mark  int
 	// end is the end of the source's WAL when the last mark was set.
 	end string
 }
@@ -115,9 +116,26 @@ func execAll(ctx context.Context, c *pgx.Conn, statements ...string) error {
 	return nil
 }
 
+// addPeers adds the tools that were asked for.
+func (f *field) addPeers(ctx context.Context, s shape) error {
+	for _, script := range f.b.peers {
+		p, err := newPeer(ctx, f, s, script)
+		if p != nil {
+			f.peers = append(f.peers, p)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // sides returns all of them; who comes first alternates.
 func (f *field) sides(round int) []side {
 	list := append([]side{f.syncline}, f.more...)
+	for _, p := range f.peers {
+		list = append(list, p)
+	}
 	if f.base != nil {
 		list = append([]side{f.base}, list...)
 	}
@@ -259,5 +277,8 @@ func (f *field) abandon() {
 	}
 	for _, s := range f.more {
 		s.abandon(ctx)
+	}
+	for _, p := range f.peers {
+		p.abandon(ctx)
 	}
 }

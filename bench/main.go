@@ -56,6 +56,7 @@ type options struct {
 	// pprof is the folder for profiles; "" = the real binary runs as a process of its own.
 	pprof string
 	check bool // of one ratio only, without a report
+	peers []string
 }
 
 func main() {
@@ -124,6 +125,10 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	flags.StringVar(&only, "only", "", "measurements to do, separated by commas: "+strings.Join(names(), ", ")+" (default all)")
 	flags.StringVar(&o.out, "o", "", "write the report to this file (default standard output)")
 	flags.StringVar(&o.pprof, "pprof", "", "run Syncline inside the bench and write CPU and allocation profiles to this folder; not with -o")
+	flags.Func("peer", "a script that runs another tool, to be measured beside native replication; may be repeated (bench/peers/README.md)", func(script string) error {
+		o.peers = append(o.peers, script)
+		return nil
+	})
 	flags.BoolVar(&o.check, "check", false, "only fail if updates are far slower than they were, as a ratio to native replication")
 	if err := flags.Parse(args); err != nil {
 		return o, err
@@ -142,6 +147,17 @@ func parse(args []string, stderr io.Writer) (options, error) {
 		if err := o.checks(given); err != nil {
 			return o, err
 		}
+	}
+	seen := map[string]bool{}
+	for _, script := range o.peers {
+		label, err := labelOf(script)
+		if err != nil {
+			return o, err
+		}
+		if seen[label] {
+			return o, fmt.Errorf("-peer %s: there is another one of this name", script)
+		}
+		seen[label] = true
 	}
 	switch {
 	case flags.NArg() > 0:

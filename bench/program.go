@@ -140,7 +140,7 @@ func (p *program) start(ctx context.Context) error {
 	if p.profile != "" {
 		p.running, err = startInside(ctx, p.config, p.profile, out)
 	} else {
-		p.running, err = startChild(ctx, p.binary, p.config, out)
+		p.running, err = startChild(exec.CommandContext(ctx, p.binary, "run", "-c", p.config), out)
 	}
 	if err != nil {
 		p.running = nil
@@ -228,16 +228,16 @@ func (p *program) ready(ctx context.Context) error {
 	})
 }
 
-// child is the real binary.
+// child is a process that the bench has started: the real binary, or another tool.
 type child struct {
 	cmd  *exec.Cmd
 	done chan struct{} // closed by the goroutine that waits for the process
 	exit error         // valid once done is closed
 }
 
-// startChild starts the binary in a process group of its own: a Ctrl-C is for the bench, which ends its children itself.
-func startChild(ctx context.Context, binary, config string, out *os.File) (process, error) {
-	c := &child{cmd: exec.CommandContext(ctx, binary, "run", "-c", config), done: make(chan struct{})}
+// startChild starts a command in a process group of its own: a Ctrl-C is for the bench, which ends its children itself.
+func startChild(cmd *exec.Cmd, out *os.File) (process, error) {
+	c := &child{cmd: cmd, done: make(chan struct{})}
 	c.cmd.Stdout, c.cmd.Stderr = out, out
 	c.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	err := c.cmd.Start()

@@ -52,18 +52,23 @@ func updateBacklog(rows int, set, id string) string {
 }
 
 func (b *bench) insertLoad() load {
-	return load{
+	l := load{
 		name:  "inserts",
 		what:  fmt.Sprintf("%s single-row inserts in transactions of ten, into an empty table", count(b.rows)),
 		rows:  b.rows,
 		reset: []string{"TRUNCATE account", account.insert(0, 0)},
 		write: insertBacklog(b.rows),
 	}
+	// Not every tool knows what to do with TRUNCATE.
+	if len(b.peers) > 0 {
+		l.what, l.reset = fmt.Sprintf("%s single-row inserts in transactions of ten, after those of the rounds before", count(b.rows)), nil
+	}
+	return l
 }
 
-// insertBacklog inserts this many records, numbered from 1, in transactions of ten.
+// insertBacklog inserts this many records, numbered from what is there on, in transactions of ten.
 func insertBacklog(rows int) string {
-	return fmt.Sprintf(`DO $$ DECLARE i int := 0; BEGIN
+	return fmt.Sprintf(`DO $$ DECLARE i int := (SELECT max(id) FROM account); BEGIN
 		FOR t IN 1..%d LOOP
 			FOR j IN 1..10 LOOP
 				i := i + 1;
@@ -89,6 +94,9 @@ func (b *bench) updates(ctx context.Context) (section, error) {
 	if err != nil {
 		return section{}, err
 	}
+	if err := f.addPeers(ctx, account); err != nil {
+		return section{}, err
+	}
 	l := b.updateLoad()
 	trials, err := f.backlog(ctx, l)
 	if err != nil {
@@ -100,6 +108,7 @@ func (b *bench) updates(ctx context.Context) (section, error) {
 	kept := ours.against(without, l.rows)
 	s.goals = []goal{atLeast("updates ÷ native replication", 1.3, ours.against(base, l.rows).median), atLeast("updates ÷ ceiling without a log", 0.75, kept.median)}
 	s.rows = append(s.rows, without.line(l.rows), without.against(base, l.rows).line("ceiling ÷ native"), kept.line("**Syncline ÷ ceiling**"))
+	s.rows = append(s.rows, f.peerLines(trials, l.rows)...)
 	return s, nil
 }
 
@@ -114,16 +123,32 @@ func (b *bench) againstNative(ctx context.Context, name string, s shape, l load,
 	if err != nil {
 		return section{}, err
 	}
+	defer f.abandon()
+	if err := f.addPeers(ctx, s); err != nil {
+		return section{}, err
+	}
 	trials, err := f.backlog(ctx, l)
 	if err != nil {
 		return section{}, err
 	}
 	base, ours := measured{"native", trials[f.base]}, measured{"Syncline", trials[f.syncline]}
 	report := throughput(l.what, untilMarked, l.rows, base, ours)
+	report.rows = append(report.rows, f.peerLines(trials, l.rows)...)
 	if wanted > 0 {
 		report.goals = []goal{atLeast(l.name+" ÷ native replication", wanted, ours.against(base, l.rows).median)}
 	}
 	return report, nil
+}
+
+// peerLines are those of the other tools, each with how many times as fast native replication and Syncline were.
+func (f *field) peerLines(trials map[side][]trial, rows int) [][]string {
+	var lines [][]string
+	base, ours := measured{trials: trials[f.base]}, measured{trials: trials[f.syncline]}
+	for _, p := range f.peers {
+		m := measured{p.label, trials[p]}
+		lines = append(lines, m.line(rows), base.against(m, rows).line("native ÷ "+p.label), ours.against(m, rows).line("**Syncline ÷ "+p.label+"**"))
+	}
+	return lines
 }
 
 // backlog measures rounds of a backlog: all sides level and stopped, the backlog written once, then worked off by one side
@@ -132,6 +157,11 @@ func (f *field) backlog(ctx context.Context, l load) (map[side][]trial, error) {
 	defer f.abandon()
 	if l.fill != "" {
 		if err := execAll(ctx, f.src, l.fill); err != nil {
+			return nil, err
+		}
+	}
+	for _, p := range f.peers {
+		if err := p.prepare(ctx); err != nil {
 			return nil, err
 		}
 	}
@@ -161,6 +191,11 @@ func (f *field) backlog(ctx context.Context, l load) (map[side][]trial, error) {
 			}
 			f.b.say("  round %d: %-18s %s rows/s", round+1, s.name(), count(int(rate(l.rows, t.took))))
 			trials[s] = append(trials[s], t)
+		}
+	}
+	for _, p := range f.peers {
+		if err := p.same(ctx); err != nil {
+			return nil, err
 		}
 	}
 	return trials, f.drop(ctx)
