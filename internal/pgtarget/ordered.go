@@ -34,20 +34,21 @@ func (x *transaction) queueChange(ctx context.Context, i int, c *syncline.Change
 	if err != nil {
 		return err
 	}
-	switch {
-	case c.Op == syncline.ChangeClear:
+	if c.Op == syncline.ChangeClear {
 		x.queueClear(i, c, b)
 		return nil
-	case c.Op == syncline.ChangeReplace || c.Op == syncline.ChangeDelete && len(b.key) == 0:
-		x.queueOne(i, c, b)
-		return nil
-	case c.Op == syncline.ChangePut, c.Op == syncline.ChangeMark:
+	}
+	if c.Op != syncline.ChangeDelete {
 		if err := b.check(i, c); err != nil {
 			return err
 		}
-		if c.OldKey != nil {
-			x.queueRekey(i, c, b)
-		}
+	}
+	switch {
+	case c.Op == syncline.ChangeReplace || c.Op == syncline.ChangeDelete && len(b.key) == 0:
+		x.queueOne(i, c, b)
+		return nil
+	case c.OldKey != nil:
+		x.queueRekey(i, c, b)
 	}
 	x.queueRow(i, c, b)
 	return nil

@@ -86,3 +86,23 @@ func TestLossesAreWarnedOf(t *testing.T) {
 		}
 	}
 }
+
+// TestStrayValuesAreRefusedByEveryWrite: what a group of rows is refused for is not taken when they are tried one by one, in the order of the log.
+func TestStrayValuesAreRefusedByEveryWrite(t *testing.T) {
+	r := newRig(t, Options{}, "CREATE TABLE keyed (id int PRIMARY KEY, day date)", "CREATE TABLE heap (id int, day date)", "INSERT INTO heap VALUES (1, '2026-01-01')")
+	keyed := &syncline.Schema{Entity: "e", Key: []int{0}, Version: -1, Columns: []syncline.Column{{Name: "id", Kind: syncline.KindInt}, {Name: "day", Kind: syncline.KindDate, Nullable: true}}}
+	heap := &syncline.Schema{Entity: "e", Version: -1, Columns: keyed.Columns}
+	stray := []syncline.Value{syncline.Int(1), syncline.Text("now")}
+	before := []syncline.Value{syncline.Int(1), syncline.Raw(syncline.KindDate, []byte("2026-01-01"))}
+	for _, ordered := range []bool{false, true} {
+		changes := []syncline.Change{{Op: syncline.ChangePut, Object: "keyed", Row: syncline.Row{Schema: keyed, Values: stray}},
+			{Op: syncline.ChangeInsert, Object: "heap", Row: syncline.Row{Schema: heap, Values: stray}}}
+		if ordered {
+			changes = append(changes, syncline.Change{Op: syncline.ChangeReplace, Object: "heap", Row: syncline.Row{Schema: heap, Values: stray}, Before: before})
+		}
+		for _, c := range changes {
+			wantError(t, r.apply(ordered, c), syncline.Rejected, "kind_mismatch")
+		}
+	}
+	r.rows("SELECT * FROM heap UNION ALL SELECT * FROM keyed", "(1,2026-01-01)")
+}

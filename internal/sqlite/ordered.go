@@ -44,12 +44,16 @@ func (a *application) one(i int) error {
 		a.order(i)
 		_, err = a.w.exec(b.removeAll())
 	case c.Op == syncline.ChangeInsert && keyless:
-		a.row(i)
-		_, err = a.w.exec(b.insert(1))
+		if err = a.check(i); err == nil {
+			a.row(i)
+			_, err = a.w.exec(b.insert(1))
+		}
 	case c.Op == syncline.ChangeDelete && keyless:
 		err = a.equal(i, b.removeOne(), false)
 	case c.Op == syncline.ChangeReplace && keyless:
-		err = a.equal(i, b.replaceOne(), true)
+		if err = a.check(i); err == nil {
+			err = a.equal(i, b.replaceOne(), true)
+		}
 	case keyless:
 		return a.malformed(i)
 	case c.Op == syncline.ChangeClear:

@@ -81,3 +81,31 @@ func TestValuesOfOtherKindsAreKept(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// TestStrayValuesAreRefusedByEveryWrite: what a group of rows is refused for is not taken when they are tried one by one, in the order of the log.
+func TestStrayValuesAreRefusedByEveryWrite(t *testing.T) {
+	opt := TargetOptions{URL: filepath.Join(t.TempDir(), "t.db"), Route: "r"}
+	tgt, db := openTarget(t, opt), database(t, opt.URL)
+	execute(t, db, "CREATE TABLE keyed (id INTEGER PRIMARY KEY, n DECIMAL)", "CREATE TABLE heap (id INTEGER, n DECIMAL)", "INSERT INTO heap VALUES (1, 7)")
+	if err := tgt.Place(t.Context(), syncline.Cursor{Log: "l", Seq: 1}, "s"); err != nil {
+		t.Fatal(err)
+	}
+	keyed := &syncline.Schema{Entity: "e", Key: []int{0}, Version: -1, Columns: []syncline.Column{{Name: "id", Kind: syncline.KindInt}, {Name: "n", Kind: syncline.KindDecimal, Nullable: true}}}
+	heap := &syncline.Schema{Entity: "e", Version: -1, Columns: keyed.Columns}
+	stray := []syncline.Value{syncline.Int(1), syncline.Text("007")}
+	for _, ordered := range []bool{false, true} {
+		changes := []syncline.Change{{Op: syncline.ChangePut, Object: "keyed", Row: syncline.Row{Schema: keyed, Values: stray}},
+			{Op: syncline.ChangeInsert, Object: "heap", Row: syncline.Row{Schema: heap, Values: stray}}}
+		if ordered {
+			changes = append(changes, syncline.Change{Op: syncline.ChangeReplace, Object: "heap", Row: syncline.Row{Schema: heap, Values: stray},
+				Before: []syncline.Value{syncline.Int(1), syncline.Decimal("7")}})
+		}
+		for _, c := range changes {
+			_, err := tgt.Apply(t.Context(), &syncline.Write{Changes: []syncline.Change{c}, Ordered: ordered, Cursor: syncline.Cursor{Log: "l", Seq: 2},
+				Commit: func(context.Context, syncline.Result) error { return nil }})
+			if syncline.ClassOf(err) != syncline.Rejected || syncline.CodeOf(err) != "kind_mismatch" {
+				t.Errorf("operation %d, ordered %v: %v, want kind_mismatch", c.Op, ordered, err)
+			}
+		}
+	}
+}
