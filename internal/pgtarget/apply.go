@@ -56,7 +56,7 @@ type transaction struct {
 	recheck []*group
 	// refused is the binding of new records which the server did not let in.
 	refused *binding
-	// textual is the statement whose rows are not all to be had in binary.
+	// textual is the statement whose rows are to be copied as text instead.
 	textual *shape
 	// arena holds the parameters of the queued requests.
 	arena []byte

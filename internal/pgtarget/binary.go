@@ -147,11 +147,14 @@ func float(bits int) encoder {
 	})
 }
 
+// serverNaN is what the server makes of the text. Go's has another bit set, and older servers hash the bits.
+const serverNaN = 0x7ff8000000000000
+
 // parseFloat reads what AppendFloat writes. A number that is too small is for the server to refuse.
 func parseFloat(text []byte, bits int) (float64, bool) {
 	switch string(text) {
 	case "NaN":
-		return math.NaN(), true
+		return math.Float64frombits(serverNaN), true
 	case "Infinity":
 		return math.Inf(1), true
 	case "-Infinity":

@@ -55,7 +55,11 @@ func (c copier) copy(tb testing.TB, data []byte, format string) (got, refused st
 	if err := c.c.QueryRow(tb.Context(), "SELECT coalesce(v::text, '<null>') FROM one").Scan(&got); err != nil {
 		tb.Fatal(err)
 	}
-	return got, ""
+	var stored bytes.Buffer
+	if _, err := c.c.PgConn().CopyTo(tb.Context(), &stored, "COPY one TO STDOUT (FORMAT binary)"); err != nil {
+		tb.Fatal(err)
+	}
+	return fmt.Sprintf("%s, stored as %x", got, stored.Bytes()[len(binaryHeader):]), ""
 }
 
 // compare returns whether the value has a binary form; where it has one, it must arrive as its text does.
@@ -138,4 +142,37 @@ func TestBinaryOfRandomValues(t *testing.T) {
 			rt.Fatalf("differs: %s, %v", differing, err)
 		}
 	})
+}
+
+// TestATableThatIsAlteredMeanwhile: a value is what it was, however its column's type has become another one since the table was looked at.
+func TestATableThatIsAlteredMeanwhile(t *testing.T) {
+	for _, test := range []struct{ from, to string }{
+		{"bigint", "numeric"}, {"bigint", "double precision"}, {"integer", "bigint"}, {"integer", "text"}, {"numeric", "bigint"},
+	} {
+		for _, way := range []string{"new records", "known records", "without a key"} {
+			t.Run(test.from+" to "+test.to+", "+way, func(t *testing.T) {
+				r := newRig(t, Options{}, "CREATE TABLE a (id int PRIMARY KEY, v "+test.from+", w int)")
+				s := cols(1, "id", "v", "w")
+				if way == "without a key" {
+					s.Key = nil
+				}
+				batch := func(first, n int) (changes []syncline.Change) {
+					for i := range n {
+						c := put("a", s, fmt.Sprint(first+i), "42", "1")
+						c.Fresh = way == "new records"
+						if s.Key == nil {
+							c.Op = syncline.ChangeInsert
+						}
+						changes = append(changes, c)
+					}
+					return changes
+				}
+				r.must(false, batch(1, 1)...)
+				execute(t, r.c, "ALTER TABLE a ALTER v TYPE "+test.to)
+				r.must(false, batch(2, defaultCopyMin)...)
+				r.must(false, batch(defaultCopyMin+2, defaultCopyMin)...)
+				r.rows("SELECT count(*), count(DISTINCT v::text) FROM a", fmt.Sprintf("(%d,1)", 2*defaultCopyMin+1))
+			})
+		}
+	}
 }

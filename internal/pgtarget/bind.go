@@ -100,7 +100,7 @@ func bind(object string, t *table, s *syncline.Schema, o *Options) (*binding, []
 // shape is one statement over rows that write the same columns of a table.
 type shape struct {
 	name string // unique among all shapes of the target
-	sql  string
+	sql  string // where rows are copied into the table itself, the question whether their columns have the types of the encoders
 	// temp is the temporary table that a large group is copied to, make its definition, copy the command, for rows as text.
 	temp, make, copy string
 	// encoders are those of the columns where rows are copied in binary, else nil.
@@ -145,7 +145,9 @@ func (t *Target) shape(b *binding, k kind, mask []int, w way, nulls []int) *shap
 	q := builder{b: b, mask: mask}
 	switch w {
 	case wayDirect:
-		s.copy, s.encoders = q.copy(), b.encodersOf(mask)
+		if s.copy, s.encoders = q.copy(), b.encodersOf(mask); s.encoders != nil {
+			s.sql = q.types()
+		}
 		return s
 	case wayMerge:
 		cols := string(appendColumns([]byte{use(k)}, mask))

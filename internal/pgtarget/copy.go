@@ -4,10 +4,16 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/hex"
+	"errors"
 	"io"
 
 	"syncline"
 )
+
+// notOfType reports whether the server says that the bytes of a field are not those of the column's type: too few, too many, no text.
+func notOfType(err error) bool {
+	return isCode(err, "08P01") || isCode(err, "22P03") || isCode(err, "22021")
+}
 
 // copy sends the rows of a group to its temporary table or to the table itself.
 func (x *transaction) copy(ctx context.Context, g *group) error {
@@ -20,12 +26,30 @@ func (x *transaction) copy(ctx context.Context, g *group) error {
 		return nil
 	}
 	switch {
-	case r.err != nil:
+	case r.err != nil || g.shape.encoders != nil && notOfType(err): // the table was altered, perhaps: see queueTypes
 		x.textual = g.shape
 	case g.way == wayDirect && g.kind == kindPut:
 		x.refused = g.b
 	}
 	return &requestError{change: g.only(), err: err}
+}
+
+// errRetyped: the table's columns have other types than when it was last looked at.
+var errRetyped = errors.New("the types of the table's columns are other ones by now")
+
+// queueTypes asks, once rows were copied in binary into the table itself, whether it has the types that they were encoded for: somebody may have
+// altered it since it was looked at, and eight bytes of a bigint are a double to the server. The copy's lock keeps the types until the commit.
+func (x *transaction) queueTypes(g *group) {
+	if g.shape.encoders == nil {
+		return
+	}
+	x.queue = append(x.queue, request{shape: g.shape, change: -1, done: func(n int64) error {
+		if n < int64(len(g.mask)) {
+			x.textual = g.shape
+			return errRetyped
+		}
+		return nil
+	}})
 }
 
 // copyReader gives the rows of a group in one of COPY's formats. It keeps one row in memory, and reads the values on whatever

@@ -213,6 +213,7 @@ func (x *transaction) queueGroup(ctx context.Context, g *group) error {
 	switch g.way {
 	case wayDirect:
 		g.b.optimism.confirmed()
+		x.queueTypes(g)
 		return nil
 	case wayRevise:
 		return x.revise(ctx, g)

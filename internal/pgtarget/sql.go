@@ -74,10 +74,12 @@ func arrays(n int, guard, ordinality bool) string {
 	return "unnest(" + strings.Join(params, ", ") + ")" + with + " AS u(" + strings.Join(names, ", ") + ")"
 }
 
+// tempTable makes the temporary table. Its types are those that the binding knows, whatever the table's are by now.
 func (q builder) tempTable() string {
 	var cols []string
 	for i, c := range q.mask {
-		cols = append(cols, quote(q.b.cols[c].name)+" AS c"+strconv.Itoa(i))
+		col := q.b.table.column(q.b.cols[c].name)
+		cols = append(cols, quote(col.name)+"::"+col.typ+" AS c"+strconv.Itoa(i))
 	}
 	if q.b.stamped() {
 		cols = append(cols, "NULL::"+q.b.stampType()+" AS g")
@@ -110,6 +112,16 @@ func (q builder) copy() string {
 		names += ", " + guardColumn
 	}
 	return "COPY " + q.b.table.name.sql() + " (" + names + ") FROM STDIN"
+}
+
+// types finds the columns of the mask that have the types which the binding knows.
+func (q builder) types() string {
+	var as []string
+	for _, c := range q.mask {
+		col := q.b.table.column(q.b.cols[c].name)
+		as = append(as, fmt.Sprintf("(%d, %d)", col.num, col.oid))
+	}
+	return fmt.Sprintf("SELECT FROM pg_attribute WHERE attrelid = %d AND (attnum, atttypid) IN (%s)", q.b.table.oid, strings.Join(as, ", "))
 }
 
 // absent is the condition that no row of the key is there.

@@ -167,7 +167,7 @@ func (o *optimism) refused() {
 func (o *optimism) confirmed() { o.refusals = 0 }
 
 // again reports whether the write, which failed with err, is to be done once more without the copy that the server refused, or that
-// could not be made in binary. Whatever the server refused, the upsert says better.
+// is not to be made in binary. Whatever the server refused, the upsert says better.
 func (x *transaction) again(err error) bool {
 	if x.s.conn.IsClosed() {
 		return false
