@@ -166,7 +166,7 @@ func (t *tally) append(first, last syncline.Seq, events int64, when time.Time) {
 	if first <= t.last {
 		return
 	}
-	if len(t.lines) == maxLines {
+	for len(t.lines) >= maxLines { // replace may have put in more
 		t.coarsenLocked()
 	}
 	t.lines = append(t.lines, line{seq: first, before: t.total, time: when})

@@ -88,6 +88,28 @@ func TestTallyIsBounded(t *testing.T) {
 	}
 }
 
+// TestATallyThatWasRefinedIsBounded: what came while the backlog was counted, together with what was counted, may be more than a tally keeps.
+func TestATallyThatWasRefinedIsBounded(t *testing.T) {
+	const loaded, last = maxLines / 2, 5 * maxLines
+	start := time.Unix(1_700_000_000, 0)
+	var tally, fine tally
+	for seq := syncline.Seq(1); seq <= loaded; seq++ {
+		fine.append(seq, seq, int64(eventsOf(seq)), start.Add(time.Duration(seq)*time.Second))
+	}
+	tally.append(1, loaded, loaded, start.Add(time.Second))
+	tally.rough = tally.total
+	for seq := syncline.Seq(loaded + 1); seq <= last; seq++ {
+		if seq == loaded+maxLines-1 {
+			tally.replace(&fine)
+		}
+		tally.add(seq, eventsOf(seq), start.Add(time.Duration(seq)*time.Second))
+	}
+	if n := len(tally.lines); n > maxLines {
+		t.Errorf("%d entries take %d lines, want at most %d", last, n, maxLines)
+	}
+	checkLag(t, &tally, start, last, last-maxLines/4)
+}
+
 // TestTallyLoadsLittle: a start reads a bounded part of the log, and what it has not read is estimated.
 func TestTallyLoadsLittle(t *testing.T) {
 	const last = 20_000
