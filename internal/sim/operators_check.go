@@ -57,8 +57,12 @@ func (w *operators) checkAlways() error {
 		return nil
 	}
 	for _, s := range w.routes {
-		if c, _, err := w.state.Totals(w.ctx, state.Slice{Route: s.options.ID}); err != nil || !c.Balanced() {
-			return fmt.Errorf("G10: the counts of %s are %+v, %w", s.options.ID, c, err)
+		c, _, err := w.state.Totals(w.ctx, state.Slice{Route: s.options.ID})
+		if err != nil {
+			return err
+		}
+		if !c.Balanced() {
+			return broken("G10: the counts of %s are %+v", s.options.ID, c)
 		}
 		if err := s.checkWaiting(); err != nil {
 			return fmt.Errorf("route %s: %w", s.options.ID, err)
