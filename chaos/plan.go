@@ -29,7 +29,7 @@ type shape struct {
 	Bad     int           // one of so many writes of the first keys is one that the warehouse refuses
 	// FullIdentity has line send its old rows whole.
 	FullIdentity bool
-	// Slack is the batch.max_rows of the rules: small batches have more borders.
+	// Batch is the batch.max_rows of the rules: small batches have more borders.
 	Batch int
 	// Gold has a rule with a condition, too: records enter and leave it.
 	Gold bool

@@ -6,7 +6,7 @@ import (
 	"syncline"
 )
 
-// FuzzFiles: a table of any text is read or refused, and an error tells no value of it.
+// FuzzFiles: a table of any text is read, each row with a value for each column, or refused.
 func FuzzFiles(f *testing.F) {
 	f.Add("code,name\nDE,Germany\n", `{"DE":"Germany"}`)
 	f.Add("\xef\xbb\xbfcode,name\n\"a\"\"b\",\"x\ny\"\n", `[{"code":"DE","name":1e400}]`)
