@@ -14,7 +14,7 @@ import (
 // Rows are copied in COPY's binary format where all columns have types that are known here: the server then reads numbers, times and ids
 // as they are, which takes it half the time of reading their texts. A value that is not in the plain form of its type (a date before
 // Christ, a number with an exponent) is for the server to read: the group is then copied as text, which says the same. The formats are those of
-// PostgreSQL's recv functions (src/backend/utils/adt).
+// PostgreSQL's recv functions (src/backend/utils/adt). pgtype writes them, too, but from Go's values, which our texts would have to become first.
 
 // encoder appends a value as a field of a binary row, its length first. false = it has no plain form, and dst means nothing.
 type encoder func(dst []byte, v syncline.Value) ([]byte, bool)
