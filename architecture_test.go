@@ -63,6 +63,7 @@ var kinds = map[string]kind{
 	"internal/health":     pure,
 	"internal/httpclient": pure,
 	"internal/javascript": pure,
+	"internal/memory":     pure,
 	"internal/packed":     pure,
 	"internal/plant":      pure,
 	"internal/poll":       pure,

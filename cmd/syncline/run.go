@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"syncline/internal/daemon"
+	"syncline/internal/memory"
 )
 
 func runCommand(g *globals) *cobra.Command {
@@ -33,6 +34,7 @@ func runCommand(g *globals) *cobra.Command {
 			if check {
 				return g.check(cmd, daemon.Check(cmd.Context(), c))
 			}
+			memory.Bound()
 			d, err := daemon.Open(cmd.Context(), daemon.Options{Config: c, Files: files, Dir: g.dir(), Version: version(), DrainTimeout: drain, Logger: log})
 			if err != nil {
 				return err

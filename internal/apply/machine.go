@@ -73,9 +73,10 @@ type machine struct {
 	cutUpTo, proven place
 	// turn alternates between new events and retries.
 	turn bool
-	// unsaved: committed is beyond the cursor that the target stores, which was last moved at saved.
+	// unsaved: committed is beyond the cursor that the target stores, which was last moved at saved, to stored.
 	unsaved bool
 	saved   time.Time
+	stored  syncline.Seq
 	copies  copies
 	// decides: a rule has a conflict section. decided is what persons decided about conflicts, by task.
 	decides bool
@@ -161,7 +162,7 @@ func (m *machine) next(now time.Time) move {
 	if m.nextPreparation() == movePrepare {
 		return movePrepare
 	}
-	if m.unsaved && now.Sub(m.saved) >= saveEvery {
+	if m.unsaved && !now.Before(m.saveAt()) {
 		m.inflight = &plan{from: m.committed, to: m.committed, passed: true}
 		return moveApply
 	}
@@ -182,8 +183,21 @@ func (m *machine) fills(now time.Time) bool {
 	return now.Sub(m.filling) < m.limits.MaxWait
 }
 
-// saveEvery is how often a route with nothing to write still moves its stored cursor.
-const saveEvery = 10 * time.Second
+// saveEvery is how often a route with nothing to write still moves its stored cursor: sooner where it has come far, for the log is kept from
+// there on, than where there are only the marks of a source in which nothing happens.
+const (
+	saveEvery = 10 * time.Second
+	saveFar   = 30 // entries
+	saveMarks = time.Minute
+)
+
+// saveAt is when a route with nothing to write moves its stored cursor.
+func (m *machine) saveAt() time.Time {
+	if m.committed.Seq-m.stored >= saveFar {
+		return m.saved.Add(saveEvery)
+	}
+	return m.saved.Add(saveMarks)
+}
 
 // pass moves on behind events that are none of the route's, without a write. The stored cursor follows with the next one.
 func (m *machine) pass() {
@@ -364,7 +378,7 @@ func (m *machine) done(c *state.Commit, now time.Time) {
 		return
 	}
 	m.committed = p.to
-	m.saved, m.unsaved = now, false
+	m.saved, m.stored, m.unsaved = now, m.committed.Seq, false
 	m.trim()
 	m.doneAhead(p, c)
 	for at := range m.condemned {

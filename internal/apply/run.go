@@ -274,7 +274,7 @@ func (s *Session) setTimer(timer *time.Timer) {
 			sooner(retry)
 		}
 		if s.m.unsaved {
-			sooner(s.m.saved.Add(saveEvery))
+			sooner(s.m.saveAt())
 		}
 		if !s.m.filling.IsZero() {
 			sooner(s.m.filling.Add(s.m.limits.MaxWait))

@@ -176,7 +176,7 @@ func (s *Session) start(ctx context.Context, known state.Route) error {
 		return err
 	}
 	s.m.startAhead(r.o.Priorities, done)
-	s.m.saved = r.o.Now()
+	s.m.saved, s.m.stored = r.o.Now(), at.Seq
 	s.reached = at.Seq
 	r.update(func(st *Status) { st.Cursor, st.Settled, st.Parked = at, s.reached, s.m.parking.tasks() })
 	return s.ask(ctx, pending)

@@ -60,7 +60,14 @@ func TestWhatIsPassedIsNotAtTheTarget(t *testing.T) {
 	b.pass(1)
 	b.now = b.now.Add(saveEvery)
 	b.mustDrain()
-	b.wantSettled("nothing to write for a while", 9, 9)
+	b.wantSettled("a mark", 8, 9)
+	b.now = b.now.Add(saveMarks - saveEvery)
+	b.mustDrain()
+	b.wantSettled("a mark some time ago", 9, 9)
+	b.pass(saveFar)
+	b.now = b.now.Add(saveEvery)
+	b.mustDrain()
+	b.wantSettled("much of no concern", 9+saveFar, 9+saveFar)
 }
 
 // TestARefusedRetryStoresTheCursor: that it was refused is noted like everything else that a route does, with where it stands.

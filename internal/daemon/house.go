@@ -119,6 +119,14 @@ func (d *Daemon) keep(ctx context.Context, s *source, round bool) error {
 	// A large batch is refused long before the log is full to the brim.
 	refused := s.refused.Swap(false)
 	full := refused || float64(bounds.Bytes) > fullAt*float64(limit)
+	below := bounds.Last
+	if !full && !s.spilling.Load() { // what the source's server holds needs the room more
+		old, err := d.firstYounger(ctx, s, bounds, time.Now().Add(-d.set().config.Log.Retain))
+		if err != nil || old <= bounds.First {
+			return err
+		}
+		below = min(below, old)
+	}
 	slowest, cursor, err := d.slowest(ctx, s, bounds, nil)
 	if err != nil {
 		return err
@@ -129,14 +137,7 @@ func (d *Daemon) keep(ctx context.Context, s *source, round bool) error {
 			return err
 		}
 	}
-	below := min(cursor, bounds.Last)
-	if !full && !s.spilling.Load() { // what the source's server holds needs the room more
-		old, err := d.firstYounger(ctx, s, bounds, time.Now().Add(-d.set().config.Log.Retain))
-		if err != nil {
-			return err
-		}
-		below = min(below, old)
-	}
+	below = min(below, cursor)
 	share := float64(below-min(below, bounds.First)) / float64(bounds.Last-bounds.First+1)
 	if below <= bounds.First || share*float64(bounds.Bytes) < purgeStep && !full {
 		return nil

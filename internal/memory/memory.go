@@ -1,0 +1,47 @@
+// Package memory keeps a process small while it holds little. The garbage collector lets the heap grow to twice of what lives, and what lives
+// is, for a log that is written or read fast, mostly blocks of it that the log's server holds for a while and gives up when asked. Under a soft
+// limit they are given up in time.
+package memory
+
+import (
+	"math"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"runtime/metrics"
+)
+
+const (
+	// usual is the soft limit in bytes where little lives. It is of what the runtime manages; what is mapped beside it, the program itself above all,
+	// is some 40 MiB more.
+	usual = 176 << 20
+	// beside is what the runtime needs beside the heap.
+	beside = 24 << 20
+)
+
+// Bound sets the runtime's soft memory limit, and raises it where more lives: a heap that it needs has half as much again to grow. Where the
+// environment has GOMEMLIMIT or GOGC, the runtime does as these say.
+func Bound() {
+	if !decided() {
+		adjust()
+	}
+}
+
+// decided reports whether the environment says what the garbage collector does.
+func decided() bool { return os.Getenv("GOMEMLIMIT") != "" || os.Getenv("GOGC") != "" }
+
+// limit is the soft limit where so many bytes of the heap live.
+func limit(live uint64) int64 {
+	return int64(max(usual, min(live+live/2+beside, math.MaxInt64)))
+}
+
+// cycle is garbage that is found by the next collection.
+type cycle struct{ _ [64]byte }
+
+// adjust sets the limit, now and after each collection.
+func adjust() {
+	sample := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
+	metrics.Read(sample)
+	debug.SetMemoryLimit(limit(sample[0].Value.Uint64()))
+	runtime.AddCleanup(&cycle{}, func(struct{}) { adjust() }, struct{}{})
+}
