@@ -6,9 +6,12 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"syncline/internal/ops"
 )
 
 func TestMain(m *testing.M) {
@@ -49,6 +52,41 @@ func TestPlans(t *testing.T) {
 	if all := names(faultList()); len(slices.Compact(slices.Sorted(slices.Values(all)))) != len(all) {
 		t.Errorf("faults have the same name: %v", all)
 	}
+}
+
+func TestBadInput(t *testing.T) {
+	for _, tt := range []struct{ args, want string }{
+		{"-seed abc", `invalid value "abc" for flag -seed`},
+		{"-seed -1", `invalid value "-1" for flag -seed`},
+		{"-time -1s", "-time -1s: want a second or more"},
+		{"-time 60", `invalid value "60" for flag -time`},
+		{"-faults kill,eclipse", "-faults eclipse: there are kill, "},
+		{"-faults kill -seed 1 7", `"7" is not a flag`},
+		{"-sed 1", "flag provided but not defined: -sed"},
+	} {
+		var said bytes.Buffer
+		_, err := parse(strings.Fields(tt.args), &said)
+		if err == nil || !strings.HasPrefix(err.Error(), tt.want) || said.Len() > 0 {
+			t.Errorf("parse(%s) = %v, and it says %q, want %s", tt.args, err, said.String(), tt.want)
+		}
+	}
+}
+
+// TestWritersWait: what is far behind is not left farther behind.
+func TestWritersWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(options{}, plan{}, "", t.Output())
+		w.writers = newWriters(w)
+		if left := w.left([]ops.RouteStatus{{LagEvents: 1}, {LagEvents: farBehind + 1}}); left != farBehind+2 {
+			t.Errorf("left = %d", left)
+		}
+		began := time.Now()
+		time.AfterFunc(time.Minute, func() { w.left([]ops.RouteStatus{{LagEvents: farBehind}}) })
+		w.writers.wait(t.Context())
+		if took := time.Since(began); took < time.Minute || took > time.Minute+time.Second {
+			t.Errorf("writers waited %s, want a minute", took)
+		}
+	})
 }
 
 // TestSmoke has the real program killed and its warehouse crash, once.

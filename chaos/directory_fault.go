@@ -258,9 +258,6 @@ func copyFile(from, to string) error {
 	return os.WriteFile(to, data, 0o600)
 }
 
-// refusePatience is how long the program may take to say that it does not go on, or to work.
-const refusePatience = 40 * time.Second
-
 // refuses starts the program, and returns the code by which it says in its log that it does not go on; "" where everything works.
 func (w *world) refuses(ctx context.Context, codes []string) (code string, err error) {
 	info, err := os.Stat(w.program.log)
@@ -276,7 +273,7 @@ func (w *world) refuses(ctx context.Context, codes []string) (code string, err e
 	}
 	defer w.program.kill()
 	said := regexp.MustCompile(`\b(` + strings.Join(codes, "|") + `)\b`)
-	for end := time.Now().Add(refusePatience); time.Now().Before(end); {
+	for end := time.Now().Add(patience); time.Now().Before(end); {
 		text, err := tail(w.program.log, info.Size())
 		if err != nil {
 			return "", err

@@ -26,7 +26,7 @@ func (w *world) finish(ctx context.Context) error {
 	if err := w.journal.resolve(ctx, w.src); err != nil {
 		return fmt.Errorf("ask the source about lost answers: %w", err)
 	}
-	w.log("the writers rest; everything has to be equal within %s", patience)
+	w.log("the writers rest; everything has to become equal, without a standstill of %s", patience)
 	if err := w.program.start(startOptions{}); err == nil {
 		w.log("the program was not running and was started")
 	}
@@ -34,11 +34,11 @@ func (w *world) finish(ctx context.Context) error {
 	if err := w.touch(ctx); err != nil {
 		return err
 	}
-	if err := w.eventually(ctx, patience, w.caughtUp); err != nil {
+	if err := w.catchUp(ctx); err != nil {
 		w.watch.fail("everything catches up", "%v", err)
 		return nil
 	}
-	if err := w.eventually(ctx, patience-time.Since(began)+10*time.Second, w.differs); err != nil {
+	if err := w.eventually(ctx, patience, w.differs); err != nil {
 		w.watch.fail("everything is equal in the end", "%v", err)
 		return nil
 	}
@@ -75,18 +75,19 @@ func (w *world) touch(ctx context.Context) error {
 	return nil
 }
 
-// caughtUp tells which route has something left.
-func (w *world) caughtUp(ctx context.Context) error {
+// caughtUp tells which route has something left, and tell how much all of them have.
+func (w *world) caughtUp(ctx context.Context, tell func(left int64)) error {
+	list, err := w.api.Load().Routes(ctx)
+	if err != nil {
+		return err
+	}
+	tell(w.left(list))
 	var last int64
 	if err := w.dst.pool.QueryRow(ctx, `SELECT count(*) FROM trail WHERE tx = $1`, w.writers.tx.Load()).Scan(&last); err != nil {
 		return err
 	}
 	if last == 0 {
 		return errors.New("the last transaction is not in the warehouse")
-	}
-	list, err := w.api.Load().Routes(ctx)
-	if err != nil {
-		return err
 	}
 	for _, r := range list {
 		if r.LagEvents > 0 || r.State != ops.RouteRunning || r.Gap != nil {
@@ -258,7 +259,7 @@ func (w *world) verified(ctx context.Context) error {
 
 // backToNormal sees that the process holds about as much as at its start.
 func (w *world) backToNormal(ctx context.Context) error {
-	err := w.eventually(ctx, 15*time.Second, func(ctx context.Context) error {
+	err := w.eventually(ctx, patience, func(ctx context.Context) error {
 		now, err := w.usage(ctx)
 		if err != nil {
 			return err

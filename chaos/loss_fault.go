@@ -27,7 +27,7 @@ func (w *world) rest(ctx context.Context) error {
 	if err := w.touch(ctx); err != nil {
 		return err
 	}
-	return w.eventually(ctx, patience, w.caughtUp)
+	return w.catchUp(ctx)
 }
 
 // whole waits until everything was read again and is at the targets, whose records have to be whole from then on.

@@ -98,7 +98,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	var o options
 	var faults string
 	flags := flag.NewFlagSet("chaos", flag.ContinueOnError)
-	flags.SetOutput(stderr)
+	flags.SetOutput(io.Discard) // an error is told once, without all the flags
 	flags.Uint64Var(&o.seed, "seed", 1, "what the plan is made from")
 	flags.DurationVar(&o.time, "time", time.Minute, "how long faults are injected; the start and the end check come on top")
 	flags.StringVar(&o.dir, "dir", "", "the file system that the program's state and log are to be on (default: that of the temporary folder)")
@@ -110,8 +110,13 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	flags.IntVar(&o.seeds, "seeds", 20, "how many seeds each planted bug is looked for with, from -seed on")
 	flags.BoolVar(&o.keep, "keep", false, "keep the folder of a run that passed, too")
 	flags.BoolVar(&o.verbose, "v", false, "print each fault as it happens")
-	if err := flags.Parse(args); err != nil {
+	switch err := flags.Parse(args); {
+	case errors.Is(err, flag.ErrHelp):
+		flags.SetOutput(stderr)
+		flags.PrintDefaults()
 		return o, err
+	case err != nil:
+		return o, fmt.Errorf("%w; -h lists the flags", err)
 	}
 	timed := false
 	flags.Visit(func(f *flag.Flag) { timed = timed || f.Name == "time" })

@@ -139,7 +139,7 @@ func (p *program) pid() int {
 
 // command runs one of the program's commands and returns what it printed. The server is asked through its API.
 func (p *program) command(ctx context.Context, args ...string) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, longest) // a sync and a verify take as long as they take
 	defer cancel()
 	cmd := exec.CommandContext(ctx, p.binary, append(args, "-c", p.config)...)
 	p.mu.Lock()

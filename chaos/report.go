@@ -17,7 +17,7 @@ var promises = []string{
 	"what was read is accounted for on every route, at all times",
 	"parked is exactly what was planted",
 	"everything is equal, by verify and by comparing",
-	"caught up within 60 s of the last fault",
+	"caught up after the last fault, with no standstill of 60 s",
 	"memory, descriptors and goroutines are back to normal",
 	"no secret in output, API, metrics, state",
 }

@@ -150,6 +150,7 @@ func (o *watch) states(ctx context.Context) {
 	if err != nil {
 		return
 	}
+	o.w.left(routes)
 	for _, r := range routes {
 		if !r.Counts.Balanced() {
 			o.fail("what was read is accounted for", "route %s: %+v", r.ID, r.Counts)

@@ -20,7 +20,8 @@ type writers struct {
 	version atomic.Int64 // the last one that was given out; no version is given out twice
 	tx      atomic.Int64
 	larges  atomic.Int64
-	first   int64 // versions up to this one were there before the program
+	behind  atomic.Int64 // how many events the slowest route has left, as far as is known
+	first   int64        // versions up to this one were there before the program
 
 	mu     sync.Mutex
 	cancel context.CancelFunc // nil = they do not work
@@ -86,6 +87,7 @@ func (ws *writers) stop() {
 // work does one transaction after the other.
 func (ws *writers) work(ctx context.Context, rnd *rand.Rand) {
 	for ctx.Err() == nil && !ws.w.watch.over() {
+		ws.wait(ctx)
 		if err := ws.once(rnd); err != nil {
 			ws.w.watch.fail("writer", "%v", err)
 			return
