@@ -68,6 +68,9 @@ func (k Kind) String() string {
 // Valid reports whether k is one of the kinds above.
 func (k Kind) Valid() bool { return k < kindEnd }
 
+// Number reports whether the values are numbers.
+func (k Kind) Number() bool { return k >= KindInt && k <= KindDecimal }
+
 // Value is one field: a kind and the source's validated text or bytes, which nobody parses until somebody needs the
 // typed form. The bytes belong to the batch that the value came from and must not be changed; they stay valid for as
 // long as anything refers to them.
@@ -200,11 +203,10 @@ func (v Value) AsInt() (int64, error) {
 
 // AsFloat returns the nearest float64 of any number.
 func (v Value) AsFloat() (float64, error) {
-	switch v.kind {
-	case KindInt, KindUint, KindFloat, KindDecimal:
-		return strconv.ParseFloat(string(v.Bytes()), 64)
+	if !v.kind.Number() {
+		return 0, v.wrong(KindFloat)
 	}
-	return 0, v.wrong(KindFloat)
+	return strconv.ParseFloat(string(v.Bytes()), 64)
 }
 
 // AsTime returns the instant of a date, timestamp or timestamptz; those without a zone are taken as UTC. Infinite values,

@@ -75,7 +75,7 @@ func inferBinary(n *ast.BinaryNode, of func(ast.Node) syncline.Kind) syncline.Ki
 		switch {
 		case l == syncline.KindText && r == l && n.Operator == "+":
 			return syncline.KindText
-		case !numeric(l) || !numeric(r):
+		case !l.Number() || !r.Number():
 			return syncline.KindNull
 		case l == syncline.KindFloat || r == syncline.KindFloat:
 			return syncline.KindFloat
@@ -118,7 +118,7 @@ func inferCall(name string, args []ast.Node, of func(ast.Node) syncline.Kind) sy
 	}
 	switch name {
 	case "abs", "round", "floor", "ceil":
-		if k := of(args[0]); numeric(k) {
+		if k := of(args[0]); k.Number() {
 			return k
 		}
 	case "min", "max":
@@ -126,7 +126,7 @@ func inferCall(name string, args []ast.Node, of func(ast.Node) syncline.Kind) sy
 		for _, a := range args[1:] {
 			kind = common(kind, of(a), false, false)
 		}
-		if len(args) > 1 || numeric(kind) {
+		if len(args) > 1 || kind.Number() {
 			return kind
 		}
 	}
@@ -140,7 +140,7 @@ func common(a, b syncline.Kind, aNil, bNil bool) syncline.Kind {
 		return b
 	case bNil:
 		return a
-	case !numeric(a) || !numeric(b):
+	case !a.Number() || !b.Number():
 		return syncline.KindNull
 	case a == syncline.KindFloat || b == syncline.KindFloat:
 		return syncline.KindFloat
@@ -151,12 +151,4 @@ func common(a, b syncline.Kind, aNil, bNil bool) syncline.Kind {
 func isNil(n ast.Node) bool {
 	_, ok := n.(*ast.NilNode)
 	return ok
-}
-
-func numeric(k syncline.Kind) bool {
-	switch k {
-	case syncline.KindInt, syncline.KindUint, syncline.KindFloat, syncline.KindDecimal:
-		return true
-	}
-	return false
 }

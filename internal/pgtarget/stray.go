@@ -70,10 +70,10 @@ func (c *boundColumn) takes(v syncline.Value) bool {
 	}
 	switch c.family {
 	case familyNumber:
-		return number(k)
+		return k.Number()
 	case familyFloat:
 		f, err := v.AsFloat()
-		return number(k) && err == nil && syncline.Equal(syncline.Float(f), v)
+		return k.Number() && err == nil && syncline.Equal(syncline.Float(f), v)
 	case familyBool:
 		return k == syncline.KindBool
 	case familyMoment:
@@ -83,7 +83,7 @@ func (c *boundColumn) takes(v syncline.Value) bool {
 	case familyUUID:
 		return k == syncline.KindUUID
 	case familyJSON:
-		return k == syncline.KindJSON || k == syncline.KindBool || number(k)
+		return k == syncline.KindJSON || k == syncline.KindBool || k.Number()
 	}
 	return true
 }

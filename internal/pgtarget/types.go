@@ -131,7 +131,7 @@ func (o *Options) loses(c *syncline.Column, typ string) string {
 			return fmt.Sprintf("the server rounds to %d digits behind the point", to.mods[1])
 		}
 	case "real":
-		if number(c.Kind) && !same && from.base != "smallint" {
+		if c.Kind.Number() && !same && from.base != "smallint" {
 			return "the server rounds to 6 digits"
 		}
 	case "double precision":
@@ -151,14 +151,6 @@ func (o *Options) loses(c *syncline.Column, typ string) string {
 		}
 	}
 	return ""
-}
-
-func number(k syncline.Kind) bool {
-	switch k {
-	case syncline.KindInt, syncline.KindUint, syncline.KindFloat, syncline.KindDecimal:
-		return true
-	}
-	return false
 }
 
 // The defaults of other systems that mean the same here.

@@ -67,7 +67,7 @@ func alike(want, held syncline.Value) bool {
 	switch {
 	case want.IsNull() || held.IsNull() || (want.Kind() == syncline.KindBytes) != (held.Kind() == syncline.KindBytes):
 		return false
-	case number(want) || number(held):
+	case want.Kind().Number() || held.Kind().Number():
 		return syncline.Equal(syncline.Raw(syncline.KindDecimal, want.Bytes()), syncline.Raw(syncline.KindDecimal, held.Bytes()))
 	}
 	// A time with a zone is in UTC where the column has none.
@@ -75,14 +75,6 @@ func alike(want, held syncline.Value) bool {
 }
 
 var utc = []byte("+00")
-
-func number(v syncline.Value) bool {
-	switch v.Kind() {
-	case syncline.KindInt, syncline.KindUint, syncline.KindFloat, syncline.KindDecimal:
-		return true
-	}
-	return false
-}
 
 // Fields names the columns that differ, but for those that were asked outside.
 func (m *Matcher) Fields(want, held []syncline.Value) []string {
