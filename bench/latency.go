@@ -17,6 +17,9 @@ const (
 	latencyWarmup = time.Second // written before, and not counted
 	latencyTick   = time.Millisecond
 	perCommit     = 10 // rows of a transaction
+
+	// wantedP50 and wantedP99 are what they may take at either rate.
+	wantedP50, wantedP99 = 8 * time.Millisecond, 30 * time.Millisecond
 )
 
 // moment says that the row with this id, and all before it, were committed or seen at a time of the bench's clock.
@@ -62,6 +65,8 @@ func (b *bench) latency(ctx context.Context) (section, error) {
 		}
 		s.rows = append(s.rows, []string{count(perSecond), "**ratio**", "", fmt.Sprintf("%.2f", p50[1].Seconds()/p50[0].Seconds()),
 			fmt.Sprintf("%.2f", p99[1].Seconds()/p99[0].Seconds()), "", "", ""})
+		label := "commit to visible at " + count(perSecond) + "/s, "
+		s.goals = append(s.goals, atMost(label+"p50", wantedP50, p50[1], milliseconds), atMost(label+"p99", wantedP99, p99[1], milliseconds))
 	}
 	return s, f.drop(ctx)
 }
