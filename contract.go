@@ -149,7 +149,7 @@ type LogReader interface {
 }
 
 // Entry is a stored batch. Data is what AppendBatch made: DecodeBatch reads it whole, DecodeDirectory only what it holds.
-// The reader does not touch Data again.
+// Several readers may be given the same Data, which nobody changes.
 type Entry struct {
 	Seq  Seq
 	Time time.Time // when it was appended, by our clock

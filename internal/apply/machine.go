@@ -62,6 +62,8 @@ type machine struct {
 	making  *plan
 	// spares are plans that were carried out, whose memory the next ones take: one is made while another is in flight.
 	spares []*plan
+	// resting is since when there has been nothing to do, where there is something to let go of then.
+	resting time.Time
 	// more: the log holds what follows the window. filling is since when the plan in making could be applied and waits for
 	// that; zero = it does not wait.
 	more    bool
@@ -166,9 +168,7 @@ func (m *machine) next(now time.Time) move {
 		m.inflight = &plan{from: m.committed, to: m.committed, passed: true}
 		return moveApply
 	}
-	if len(m.window) == 0 {
-		m.rest()
-	}
+	m.rest(now)
 	return moveWait
 }
 
@@ -410,10 +410,22 @@ func (m *machine) done(c *state.Commit, now time.Time) {
 // maxSpares is the number of plans that there are at once.
 const maxSpares = 2
 
-// rest lets go of what only a route with much to do needs.
-func (m *machine) rest() {
-	m.spares = slices.DeleteFunc(m.spares, func(p *plan) bool { return cap(p.changes) > restRows })
+// rest lets go of what only a route with much to do needs, once it has had nothing to do for a while: a target that is faster than the source
+// has nothing to do between any two batches.
+func (m *machine) rest(now time.Time) {
+	large := func(p *plan) bool { return cap(p.changes) > restRows }
+	switch {
+	case len(m.window) > 0 || !slices.ContainsFunc(m.spares, large):
+		m.resting = time.Time{}
+	case m.resting.IsZero():
+		m.resting = now
+	case now.Sub(m.resting) >= restAfter:
+		m.spares, m.resting = slices.DeleteFunc(m.spares, large), time.Time{}
+	}
 }
+
+// restAfter is how long nothing must have been to do.
+const restAfter = 5 * time.Second
 
 // restRows is the size of a plan whose memory is kept while there is nothing to do.
 const restRows = 256

@@ -256,8 +256,8 @@ func (s *Session) obey(ctx context.Context, c command) {
 	}
 }
 
-// setTimer arms the timer for the next thing that only time brings: a retry, the stored cursor of an idle route, or the end of the
-// time that a batch may take to fill.
+// setTimer arms the timer for the next thing that only time brings: a retry, the stored cursor of an idle route and the memory that it lets go
+// of, or the end of the time that a batch may take to fill.
 func (s *Session) setTimer(timer *time.Timer) {
 	now := s.r.o.Now()
 	at := now.Add(time.Hour)
@@ -275,6 +275,9 @@ func (s *Session) setTimer(timer *time.Timer) {
 		}
 		if s.m.unsaved {
 			sooner(s.m.saveAt())
+		}
+		if !s.m.resting.IsZero() {
+			sooner(s.m.resting.Add(restAfter))
 		}
 		if !s.m.filling.IsZero() {
 			sooner(s.m.filling.Add(s.m.limits.MaxWait))

@@ -48,6 +48,7 @@ func (m *machine) take(d Fed) error {
 	}
 	m.window = append(m.window, &windowed{entry: entry{seq: seq, batch: d.Batch}, size: d.Size, appended: d.Time})
 	m.bytes += d.Size
+	m.resting = time.Time{}
 	m.more, m.due = d.More, true
 	return nil
 }

@@ -1,7 +1,6 @@
 package jetlog
 
 import (
-	"bytes"
 	"sync"
 
 	"syncline"
@@ -69,7 +68,7 @@ func (t *tail) advance(seq syncline.Seq) {
 	}
 }
 
-// at returns a copy of the entry if it is one of the recent ones; otherwise the end of the log as far as it is known, and a
+// at returns the entry if it is one of the recent ones; otherwise the end of the log as far as it is known, and a
 // channel that is closed when that changes.
 func (t *tail) at(seq syncline.Seq) (e syncline.Entry, ok bool, last syncline.Seq, grown <-chan struct{}) {
 	t.mu.Lock()
@@ -78,9 +77,6 @@ func (t *tail) at(seq syncline.Seq) (e syncline.Entry, ok bool, last syncline.Se
 	}
 	last, grown = t.last, t.grown
 	t.mu.Unlock()
-	if ok {
-		e.Data = bytes.Clone(e.Data)
-	}
 	return e, ok, last, grown
 }
 

@@ -42,7 +42,7 @@ func Run(t *testing.T, open func(t *testing.T) Storage) {
 		{"Purge", purge},
 		{"NeverPurgesTheLastBatch", neverPurgesTheLastBatch},
 		{"ReaderIsOvertakenByPurge", readerIsOvertakenByPurge},
-		{"EntriesBelongToTheReceiver", entriesBelongToTheReceiver},
+		{"EntriesStayAsTheyWereRead", entriesStayAsTheyWereRead},
 		{"EntriesHaveTheTimeOfTheirAppend", entriesHaveTheTimeOfTheirAppend},
 		{"BatchesOfAnySize", batchesOfAnySize},
 		{"RefusesABatchOverItsLimit", refusesABatchOverItsLimit},
