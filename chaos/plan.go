@@ -59,12 +59,13 @@ func makePlan(seed uint64, length time.Duration, list []fault) plan {
 	if len(list) == 0 {
 		return p
 	}
+	drawn := byWeight(list)
 	for at := time.Duration(1000+rnd.IntN(1500)) * time.Millisecond; at < length; {
 		taken := make(map[string]bool)
 		var last time.Duration
 		n := rnd.IntN(4) // a quarter of the rounds is quiet
 		for range n {
-			f := pick(rnd, list)
+			f := drawn[rnd.IntN(len(drawn))]
 			if taken[f.group] || f.alone && len(taken) > 0 {
 				continue
 			}
@@ -84,19 +85,12 @@ func makePlan(seed uint64, length time.Duration, list []fault) plan {
 	return p
 }
 
-// pick chooses one of the list by weight.
-func pick(rnd *rand.Rand, list []fault) fault {
-	sum := 0
+// byWeight has each fault as often as its weight says, to be drawn from.
+func byWeight(list []fault) (all []fault) {
 	for _, f := range list {
-		sum += f.weight
+		all = append(all, slices.Repeat([]fault{f}, f.weight)...)
 	}
-	n := rnd.IntN(sum)
-	for _, f := range list {
-		if n -= f.weight; n < 0 {
-			return f
-		}
-	}
-	panic("the weights do not add up")
+	return all
 }
 
 // String is the plan as -n prints it.
