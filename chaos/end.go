@@ -19,9 +19,12 @@ import (
 
 // finish lets everything come to rest, and looks at what there is. Nothing is wrong any more.
 func (w *world) finish(ctx context.Context) error {
-	w.writers.stop()
+	err := w.writers.rest(ctx)
 	if w.watch.over() {
 		return nil
+	}
+	if err != nil {
+		return err
 	}
 	if err := w.journal.resolve(ctx, w.src); err != nil {
 		return fmt.Errorf("ask the source about lost answers: %w", err)
@@ -119,10 +122,11 @@ func (w *world) differs(ctx context.Context) error {
 		return err
 	}
 	columns := strings.Join(append([]string{"k, ver, val, tier, code, large, sum, md5(big)"}, w.writers.columns()...), ", ")
+	lines := `SELECT (ROW(id, no, ver, val` + kindColumns(false) + `))::text FROM line ORDER BY 1`
 	pairs := []struct{ what, source, target string }{
 		{"warehouse, reg", `SELECT (ROW(` + columns + `))::text FROM reg WHERE val NOT LIKE 'bad:%' ORDER BY 1`,
 			`SELECT (ROW(` + columns + `))::text FROM reg WHERE NOT k::text = ANY (string_to_array('` + strings.Join(bad, ",") + `', ',')) ORDER BY 1`},
-		{"warehouse, line", `SELECT (ROW(id, no, ver, val))::text FROM line ORDER BY 1`, `SELECT (ROW(id, no, ver, val))::text FROM line ORDER BY 1`},
+		{"warehouse, line", lines, lines},
 		{"warehouse, trail", `SELECT (ROW(tx, note))::text FROM trail ORDER BY 1`, `SELECT (ROW(tx, note))::text FROM trail ORDER BY 1`},
 	}
 	if w.plan.Shape.Gold {
@@ -234,7 +238,7 @@ func (w *world) nothingInvented(ctx context.Context) error {
 	return nil
 }
 
-// nothingMissed sees that the webhook was told of every committed write.
+// nothingMissed sees that the webhook was told of every committed write, and of each key's changes in their order, deletes among them.
 func (w *world) nothingMissed(context.Context) error {
 	must := w.journal.mustBeTold("reg", w.writers.first)
 	missing := w.hook.misses(must)
@@ -242,6 +246,8 @@ func (w *world) nothingMissed(context.Context) error {
 	if len(missing) > 0 {
 		slices.Sort(missing)
 		w.watch.fail("nothing is lost", "the webhook was not told of %d of %d committed writes: %v", len(missing), len(must), missing[:min(len(missing), 20)])
+	} else if diff := w.hook.differs(w.journal.histories("reg", w.writers.first)); diff != "" {
+		w.watch.fail("each change is told once, in order", "webhook: %s", diff)
 	}
 	return nil
 }

@@ -2,10 +2,13 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -26,10 +29,12 @@ type receiver struct {
 	vers   map[int64]string                  // the keys of versions that came
 	newest map[string]int64                  // version of each key's newest first delivery
 	again  int                               // deliveries that were repeated
+	// heard are the versions of each key in the order of first deliveries, 0 for a delete. What a copy brought is not among them.
+	heard map[string][]int64
 }
 
 func newReceiver(w *world) *receiver {
-	r := &receiver{w: w, ids: make(map[string]int64), vers: make(map[int64]string), newest: make(map[string]int64)}
+	r := &receiver{w: w, ids: make(map[string]int64), vers: make(map[int64]string), newest: make(map[string]int64), heard: make(map[string][]int64)}
 	r.server = httptest.NewServer(r)
 	return r
 }
@@ -117,6 +122,12 @@ func (r *receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	}
 	a := event.Data.After
 	if a == nil {
+		if _, again := r.ids[event.ID]; again {
+			r.again++
+			return
+		}
+		r.ids[event.ID] = 0
+		r.heard[event.Subject] = append(r.heard[event.Subject], 0)
 		return
 	}
 	key := strconv.Itoa(a.K)
@@ -135,6 +146,26 @@ func (r *receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		r.w.watch.fail("order of first deliveries", "webhook: of key %s version %d came first after %d", key, a.Ver, was)
 	}
 	r.newest[key] = max(a.Ver, r.newest[key])
+	if !strings.HasSuffix(event.Type, "snapshot") {
+		r.heard[key] = append(r.heard[key], a.Ver)
+	}
+}
+
+// differs tells of a key of which something else was heard than was committed, or in another order.
+func (r *receiver) differs(committed map[string][]int64) string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, key := range slices.Sorted(maps.Keys(committed)) {
+		if want, got := committed[key], r.heard[key]; !slices.Equal(want, got) {
+			at := 0
+			for at < min(len(want), len(got)) && want[at] == got[at] {
+				at++
+			}
+			return fmt.Sprintf("of key %s it was told %d changes of %d; from the %d. on the versions are %v, and were committed as %v (0 = deleted)", key, len(got), len(want),
+				at+1, got[at:min(len(got), at+5)], want[at:min(len(want), at+5)])
+		}
+	}
+	return ""
 }
 
 // misses returns committed versions that did not come.

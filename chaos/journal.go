@@ -3,12 +3,14 @@ package main
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 
 	"github.com/jackc/pgx/v5"
 )
 
-// write is what a transaction did to one record: it has this version from then on, or, where it is gone, had it last.
+// write is what a transaction did to one record: it has this version from then on, or is gone since.
 type write struct {
 	entity, key string
 	ver         int64
@@ -124,6 +126,28 @@ func (j *journal) mustBeTold(entity string, after int64) []write {
 		}
 	}
 	return list
+}
+
+// histories are the versions of each key of the entity in the order of their commits, 0 where the record was deleted; nil where event targets may
+// do without some of them.
+func (j *journal) histories(entity string, after int64) map[string][]int64 {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if len(j.optional) > 0 {
+		return nil
+	}
+	all := make(map[string][]int64)
+	for _, ver := range slices.Sorted(maps.Keys(j.writes)) {
+		w := j.writes[ver]
+		switch {
+		case w.entity != entity || ver <= after:
+		case w.gone:
+			all[w.key] = append(all[w.key], 0)
+		default:
+			all[w.key] = append(all[w.key], ver)
+		}
+	}
+	return all
 }
 
 func (j *journal) excused(ver int64) bool {

@@ -23,7 +23,9 @@ var lossFaults = []fault{
 
 // rest stops the writers and waits until everything that they did is at the targets.
 func (w *world) rest(ctx context.Context) error {
-	w.writers.stop()
+	if err := w.writers.rest(ctx); err != nil {
+		return err
+	}
 	if err := w.touch(ctx); err != nil {
 		return err
 	}

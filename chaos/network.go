@@ -8,6 +8,7 @@ import (
 	"time"
 
 	toxiproxy "github.com/Shopify/toxiproxy/v2"
+	"github.com/Shopify/toxiproxy/v2/toxics"
 	"github.com/rs/zerolog"
 
 	"syncline/internal/testserver"
@@ -24,6 +25,7 @@ type network struct {
 
 func newNetwork() *network {
 	zerolog.SetGlobalLevel(zerolog.Disabled) // some toxics log to nobody's logger
+	toxics.Register(unansweredToxic, new(unansweredCommits))
 	return &network{server: toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop()),
 		proxies: make(map[string]*toxiproxy.Proxy), ports: make(map[string]int)}
 }

@@ -25,10 +25,13 @@ var networkFaults = []fault{
 		})},
 	{name: "net-narrow", group: "net", weight: 2, least: time.Second, most: 6 * time.Second,
 		do: toxic("bandwidth", func(rnd *rand.Rand) map[string]int { return map[string]int{"rate": 20 + rnd.IntN(500)} })},
+	// The answer to every so manieth COMMIT of a connection is lost with the connection: the writers' at the source, the program's at the warehouse.
+	{name: "net-unanswered", group: "net", weight: 4, least: time.Second, most: 5 * time.Second, do: unanswered},
 	{name: "net-refuse", group: "net", weight: 3, least: 500 * time.Millisecond, most: 5 * time.Second, do: refuse},
 }
 
-var serverNames = []string{"src", "dst", "cache", "bus", "hook"}
+// serverNames are the ways that can be disturbed; that of the writers leads to the source, too.
+var serverNames = []string{"src", "dst", "cache", "bus", "hook", "writers"}
 
 // toxic disturbs one server's connections, in one direction or both.
 func toxic(kind string, attributes func(*rand.Rand) map[string]int) doFault {
@@ -44,6 +47,25 @@ func toxic(kind string, attributes func(*rand.Rand) map[string]int) doFault {
 		}
 		return func(context.Context) error { return w.net.calm(name) }, nil
 	}
+}
+
+// unanswered has commits done whose client does not hear of it.
+func unanswered(_ context.Context, w *world, rnd *rand.Rand) (func(context.Context) error, error) {
+	names := [][]string{{"writers"}, {"dst"}, {"writers", "dst"}}[rnd.IntN(3)]
+	for _, name := range names {
+		if err := w.net.disturb(name, unansweredToxic, "downstream", map[string]int{"after": rnd.IntN(6)}); err != nil {
+			return nil, err
+		}
+	}
+	w.log("%v: commits are not answered", names)
+	return func(context.Context) error {
+		for _, name := range names {
+			if err := w.net.calm(name); err != nil {
+				return err
+			}
+		}
+		return nil
+	}, nil
 }
 
 // refuse cuts one server's connections and takes no new ones.

@@ -11,11 +11,11 @@ func (w *world) makeTables(ctx context.Context) error {
 	const (
 		reg = `CREATE TABLE reg (k int PRIMARY KEY, ver bigint NOT NULL, val text NOT NULL, tier text NOT NULL,
 			code text UNIQUE, large bigint NOT NULL, sum text NOT NULL, big text NOT NULL)`
-		line = `CREATE TABLE line (id int NOT NULL, no int NOT NULL, ver bigint NOT NULL, val text NOT NULL, PRIMARY KEY (id, no))`
 		// trail has no key. Each transaction writes one row of it, which tells whether it was committed.
 		trail = `CREATE TABLE trail (tx bigint NOT NULL, note text)`
 		out   = `ALTER TABLE reg ALTER big SET STORAGE EXTERNAL`
 	)
+	line := `CREATE TABLE line (id int NOT NULL, no int NOT NULL, ver bigint NOT NULL, val text NOT NULL` + kindColumns(true) + `, PRIMARY KEY (id, no))`
 	if err := w.src.exec(ctx, reg, out, line, trail); err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -18,10 +19,14 @@ type txn struct {
 	id      int64
 	writes  []write
 	dropped []write // by savepoints
+	slow    bool    // it is open for long, and must lock nothing that others need
 }
 
 // do does a few changes, and writes the row that tells of the transaction.
 func (t *txn) do(ctx context.Context) error {
+	if t.slow {
+		return t.slowly(ctx)
+	}
 	n := 1 + t.rnd.IntN(4)
 	if t.rnd.IntN(60) == 0 {
 		n = 50 + t.rnd.IntN(200)
@@ -47,6 +52,30 @@ func (t *txn) do(ctx context.Context) error {
 		}
 	}
 	return t.trail(ctx)
+}
+
+// slowly does what the slow writer does: changes to records of its own, with a while between them. When it commits, others have committed before
+// it what they have written after its first change.
+func (t *txn) slowly(ctx context.Context) error {
+	first := t.ws.w.plan.Shape.Rows
+	steps := make([]func(context.Context) error, 2+t.rnd.IntN(3))
+	for i := range steps {
+		steps[i] = func(ctx context.Context) error {
+			return t.change(ctx, first+t.rnd.IntN(slowKeys), first+t.rnd.IntN(slowKeys))
+		}
+	}
+	steps[t.rnd.IntN(len(steps))] = t.trail
+	for i, do := range steps {
+		if i > 0 {
+			if err := sleep(ctx, time.Duration(10+t.rnd.IntN(200))*time.Millisecond); err != nil {
+				return err
+			}
+		}
+		if err := do(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // maybe changes something below a savepoint, which is taken back half the time.
@@ -89,7 +118,7 @@ func (t *txn) change(ctx context.Context, k, to int) error {
 		return t.insertReg(ctx, k, true)
 	case n < 70:
 		return t.updateReg(ctx, k)
-	case n < 71 && s.Truncate && t.rnd.IntN(4) == 0:
+	case n < 71 && s.Truncate && !t.slow && t.rnd.IntN(4) == 0:
 		_, err := t.tx.Exec(ctx, `TRUNCATE line`)
 		return err
 	case n < 80:
@@ -151,8 +180,12 @@ func (t *txn) updateReg(ctx context.Context, k int) error {
 	return err
 }
 
+// deleteReg takes a version, too, which says when the record was deleted.
 func (t *txn) deleteReg(ctx context.Context, k int) error {
-	_, err := t.tx.Exec(ctx, `DELETE FROM reg WHERE k = $1`, k)
+	t.next("reg", fmt.Sprint(k))
+	t.writes[len(t.writes)-1].gone = true
+	tag, err := t.tx.Exec(ctx, `DELETE FROM reg WHERE k = $1`, k)
+	t.undo(tag.RowsAffected())
 	return err
 }
 
@@ -197,7 +230,15 @@ func (t *txn) lineOf(k int) (id, no int) {
 func (t *txn) putLine(ctx context.Context, k int) error {
 	id, no := t.lineOf(k)
 	ver, val := t.next("line", fmt.Sprintf("%d,%d", id, no))
-	_, err := t.tx.Exec(ctx, `INSERT INTO line VALUES ($1, $2, $3, $4) ON CONFLICT (id, no) DO UPDATE SET ver = EXCLUDED.ver, val = EXCLUDED.val`, id, no, ver, val)
+	args, into, values, set := []any{id, no, ver, val}, "id, no, ver, val", "$1, $2, $3, $4", "ver = EXCLUDED.ver, val = EXCLUDED.val"
+	for i, k := range kinds {
+		value, _ := kindOf(i, ver)
+		args = append(args, value)
+		into += ", " + k.column
+		values += fmt.Sprintf(", $%d::text::%s", len(args), k.kind)
+		set += fmt.Sprintf(", %s = EXCLUDED.%[1]s", k.column)
+	}
+	_, err := t.tx.Exec(ctx, `INSERT INTO line (`+into+`) VALUES (`+values+`) ON CONFLICT (id, no) DO UPDATE SET `+set, args...)
 	return err
 }
 

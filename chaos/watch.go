@@ -276,6 +276,9 @@ func (o *watch) documents(ctx context.Context) {
 	if docs, err := o.w.bus.documents(ctx); err == nil && life == o.w.life("bus") {
 		for _, d := range docs {
 			o.sees("bus", "line", d.key(), d.Ver, d.Val)
+			if wrong := wrongKind(d.Ver, [...]json.RawMessage{d.F8, d.Wide, d.Exact, d.At, d.Note}); wrong != "" {
+				o.fail("nothing is invented", "bus: version %d of line %s: %s", d.Ver, d.key(), wrong)
+			}
 		}
 	}
 }
@@ -287,6 +290,8 @@ type document struct {
 	Val, Sum  string
 	Large     int64
 	Big       string
+	// Those of kinds.
+	F8, Wide, Exact, At, Note json.RawMessage
 }
 
 func (d document) key() string {

@@ -104,7 +104,10 @@ func (w *world) start(ctx context.Context) error {
 	if err := w.makeTables(ctx); err != nil {
 		return err
 	}
-	w.writers = newWriters(w)
+	var err error
+	if w.writers, err = newWriters(ctx, w); err != nil {
+		return err
+	}
 	if err := w.writers.fill(ctx); err != nil {
 		return fmt.Errorf("fill the source: %w", err)
 	}
@@ -118,7 +121,6 @@ func (w *world) start(ctx context.Context) error {
 		return fmt.Errorf("the first start: %w", err)
 	}
 	w.log("all routes work")
-	var err error
 	w.before, err = w.usage(ctx)
 	return err
 }
@@ -153,7 +155,7 @@ func (w *world) startServers(ctx context.Context) error {
 	if err := errors.Join(errs...); err != nil {
 		return err
 	}
-	for name, port := range map[string]int{"src": w.src.server.Port, "dst": w.dst.server.Port, "cache": w.cache.server.Port, "bus": w.bus.port, "hook": w.hook.port()} {
+	for name, port := range map[string]int{"src": w.src.server.Port, "writers": w.src.server.Port, "dst": w.dst.server.Port, "cache": w.cache.server.Port, "bus": w.bus.port, "hook": w.hook.port()} {
 		if err := w.net.add(name, port); err != nil {
 			return err
 		}
@@ -229,6 +231,7 @@ func (w *world) group(name string) *sync.Mutex {
 func (w *world) close() {
 	if w.writers != nil {
 		w.writers.stop()
+		defer w.writers.pool.Close() // whose connections end with the server
 	}
 	if w.program != nil {
 		w.program.kill()

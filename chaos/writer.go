@@ -12,6 +12,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
 )
 
 // writers change the source all the time.
@@ -23,6 +24,9 @@ type writers struct {
 	behind  atomic.Int64 // how many events the slowest route has left, as far as is known
 	first   int64        // versions up to this one were there before the program
 
+	// pool is theirs, behind a proxy: their connections can be cut while they commit.
+	pool *pgxpool.Pool
+
 	mu     sync.Mutex
 	cancel context.CancelFunc // nil = they do not work
 	wg     sync.WaitGroup
@@ -33,7 +37,13 @@ type writers struct {
 // nobody else up.
 const badKeys = 6
 
-func newWriters(w *world) *writers { return &writers{w: w} }
+// slowKeys are keys behind those that writers fight over. They are the slow writer's alone, so that nobody waits for its locks.
+const slowKeys = 8
+
+func newWriters(ctx context.Context, w *world) (*writers, error) {
+	pool, err := pgxpool.New(ctx, fmt.Sprintf("postgres://postgres@127.0.0.1:%d/%s?sslmode=disable&pool_max_conns=8&application_name=chaos-writers", w.net.port("writers"), database))
+	return &writers{w: w, pool: pool}, err
+}
 
 // fill writes the records that are there before the program.
 func (ws *writers) fill(ctx context.Context) error {
@@ -65,8 +75,9 @@ func (ws *writers) start() {
 	ctx, cancel := context.WithCancel(context.Background())
 	ws.cancel = cancel
 	for i := range ws.w.plan.Shape.Writers {
-		ws.wg.Go(func() { ws.work(ctx, rand.New(rand.NewPCG(ws.w.plan.Seed, uint64(100+i)))) })
+		ws.wg.Go(func() { ws.work(ctx, rand.New(rand.NewPCG(ws.w.plan.Seed, uint64(100+i))), false) })
 	}
+	ws.wg.Go(func() { ws.work(ctx, rand.New(rand.NewPCG(ws.w.plan.Seed, 98)), true) })
 	if ws.w.plan.Shape.Alter {
 		ws.wg.Go(func() { ws.alterAtTimes(ctx, rand.New(rand.NewPCG(ws.w.plan.Seed, 99))) })
 	}
@@ -84,11 +95,24 @@ func (ws *writers) stop() {
 	}
 }
 
-// work does one transaction after the other.
-func (ws *writers) work(ctx context.Context, rnd *rand.Rand) {
+// rest is stop, and waits until the source has made an end of transactions whose connection is gone.
+func (ws *writers) rest(ctx context.Context) error {
+	ws.stop()
+	return ws.w.eventually(ctx, patience, func(ctx context.Context) error {
+		var open int
+		err := ws.w.src.pool.QueryRow(ctx, `SELECT count(*) FROM pg_stat_activity WHERE application_name = 'chaos-writers' AND xact_start IS NOT NULL`).Scan(&open)
+		if err == nil && open > 0 {
+			err = fmt.Errorf("%d transactions of writers are open", open)
+		}
+		return err
+	})
+}
+
+// work does one transaction after the other. Those of the slow writer stay open while others commit what they have written later.
+func (ws *writers) work(ctx context.Context, rnd *rand.Rand, slow bool) {
 	for ctx.Err() == nil && !ws.w.watch.over() {
 		ws.wait(ctx)
-		if err := ws.once(rnd); err != nil {
+		if err := ws.once(rnd, slow); err != nil {
 			ws.w.watch.fail("writer", "%v", err)
 			return
 		}
@@ -97,17 +121,19 @@ func (ws *writers) work(ctx context.Context, rnd *rand.Rand) {
 }
 
 // once does one transaction. It is not cut off by a stop: its answer would be lost. Errors that a server which dies, or another writer, causes are none.
-func (ws *writers) once(rnd *rand.Rand) error {
+func (ws *writers) once(rnd *rand.Rand, slow bool) error {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	t := &txn{ws: ws, rnd: rnd, id: ws.tx.Add(1)}
-	conn, err := ws.w.src.pool.Acquire(ctx)
+	t := &txn{ws: ws, rnd: rnd, id: ws.tx.Add(1), slow: slow}
+	conn, err := ws.pool.Acquire(ctx)
 	if err != nil {
-		return sleep(ctx, 100*time.Millisecond) // the server is down
+		_ = sleep(ctx, 100*time.Millisecond) // the server is down, or out of reach
+		return nil
 	}
 	defer conn.Release()
 	if t.tx, err = conn.Begin(ctx); err != nil {
-		return sleep(ctx, 20*time.Millisecond)
+		_ = sleep(ctx, 20*time.Millisecond)
+		return nil
 	}
 	if err = t.do(ctx); err == nil && rnd.IntN(12) > 0 {
 		err = t.tx.Commit(ctx)
