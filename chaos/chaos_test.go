@@ -76,7 +76,7 @@ func TestBadInput(t *testing.T) {
 func TestWritersWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(options{}, plan{}, "", t.Output())
-		w.writers = newWriters(w)
+		w.writers = &writers{w: w}
 		if left := w.left([]ops.RouteStatus{{LagEvents: 1}, {LagEvents: farBehind + 1}}); left != farBehind+2 {
 			t.Errorf("left = %d", left)
 		}

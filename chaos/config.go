@@ -111,7 +111,7 @@ rules:
   - {id: reg-dw, from: crm/reg, to: dw/reg, %s%s}
   - {id: line-dw, from: crm/line, to: dw/line, %[4]s%[5]s}
   - {id: trail-dw, from: crm/trail, to: dw/trail, %[4]s}
-  - {id: reg-cache, from: crm/reg, to: cache/reg, batch: {max_rows: %[6]d}}
+  - {id: reg-cache, from: crm/reg, to: cache/reg, schema: evolve, batch: {max_rows: %[6]d}}
   - {id: line-bus, from: crm/line, to: bus/line}
   - {id: reg-hook, from: crm/reg, to: hook/reg, start: earliest, batch: {max_rows: 20}}
 `, filepath.Join(w.home, "log"), "sqlite:"+filepath.Join(w.home, "state.db"), port, both, group, s.Batch)

@@ -47,7 +47,7 @@ func (w *world) finish(ctx context.Context) error {
 	}
 	w.log("all is equal after %.1f s", time.Since(began).Seconds())
 	w.add("milliseconds to catch up", int(time.Since(began).Milliseconds()))
-	for _, check := range []func(context.Context) error{w.nothingInvented, w.nothingMissed, w.verified, w.backToNormal, w.secretsKept} {
+	for _, check := range []func(context.Context) error{w.nothingInvented, w.nothingMissed, w.verified, w.backToNormal, w.nothingStays, w.secretsKept} {
 		if err := check(ctx); err != nil {
 			return err
 		}

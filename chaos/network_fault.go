@@ -33,6 +33,9 @@ var networkFaults = []fault{
 // serverNames are the ways that can be disturbed; that of the writers leads to the source, too.
 var serverNames = []string{"src", "dst", "cache", "bus", "hook", "writers"}
 
+// targetNames are the targets among them.
+var targetNames = []string{"dst", "cache", "bus", "hook"}
+
 // toxic disturbs one server's connections, in one direction or both.
 func toxic(kind string, attributes func(*rand.Rand) map[string]int) doFault {
 	return func(_ context.Context, w *world, rnd *rand.Rand) (func(context.Context) error, error) {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -53,6 +54,23 @@ func (w *world) usage(ctx context.Context) (usage, error) {
 	}
 	n, err := strconv.Atoi(string(m[1]))
 	return usage{memory: pages * int64(os.Getpagesize()), descriptors: len(open), goroutines: n}, err
+}
+
+// worked is the processor time that the process has taken so far, in hundredths of a second.
+func (w *world) worked() (int, error) {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", w.program.pid()))
+	if err != nil {
+		return 0, err
+	}
+	_, rest, _ := strings.Cut(string(stat), ") ") // behind its name
+	fields := strings.Fields(rest)
+	const user, system = 11, 12
+	if len(fields) <= system {
+		return 0, fmt.Errorf("stat is %q", stat)
+	}
+	a, err := strconv.Atoi(fields[user])
+	b, err2 := strconv.Atoi(fields[system])
+	return a + b, errors.Join(err, err2)
 }
 
 // fetch gets something from the API as it is.
