@@ -380,3 +380,40 @@ func TestBytesBoundABatch(t *testing.T) {
 		t.Error("what was joined does not count")
 	}
 }
+
+// TestWhatIsJoinedStaysInOrder: a transaction that came in parts, and what came behind it, is what the source gave, event by event.
+func TestWhatIsJoinedStaysInOrder(t *testing.T) {
+	item := &syncline.Schema{Entity: "item", Columns: []syncline.Column{{Name: "id", Kind: syncline.KindInt}}, Key: []int{0}}
+	part := func(commit uint64, from, to uint32) *syncline.Batch {
+		b := &syncline.Batch{Position: syncline.Position{Epoch: 1, Commit: commit, Ordinal: to}, Txns: []syncline.Txn{{Commit: commit}}}
+		for n := from; n <= to; n++ {
+			e := syncline.Event{Op: syncline.OpCreated, Schema: item, Ordinal: n, After: []syncline.Value{syncline.Int(int64(commit)*100 + int64(n))}}
+			if n == 2 {
+				e.Op, e.After = syncline.OpTruncated, nil
+			}
+			b.Events = append(b.Events, e)
+		}
+		return b
+	}
+	m := newMachine("crm", Limits{})
+	for _, b := range []*syncline.Batch{part(7, 1, 3), part(7, 4, 4), part(7, 5, 6), part(9, 1, 2), part(9, 3, 5)} {
+		m.asked()
+		m.take(b)
+	}
+	if m.broken != nil || len(m.waiting) != 1 {
+		t.Fatalf("%d batches wait, error %v; want one", len(m.waiting), m.broken)
+	}
+	var got []string
+	all := m.waiting[0].batch
+	for i, e := range all.Events {
+		at, what := all.PositionOf(i), "truncated"
+		if e.Op != syncline.OpTruncated {
+			what = e.After[0].Text()
+		}
+		got = append(got, fmt.Sprintf("%d.%d %s", at.Commit, at.Ordinal, what))
+	}
+	want := []string{"7.1 701", "7.2 truncated", "7.3 703", "7.4 704", "7.5 705", "7.6 706", "9.1 901", "9.2 truncated", "9.3 903", "9.4 904", "9.5 905"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("what the batch holds (-want +got):\n%s", diff)
+	}
+}
