@@ -45,6 +45,13 @@ func TestAppendAfterALostAnswer(t *testing.T) {
 		mustAppend(t, l, 3, 4, 10)
 		wantCommits(t, l, 1, 2, 3, 4)
 	})
+	t.Run("a batch that has not arrived is stored now", func(t *testing.T) {
+		l := mustLog(t, mustOpen(t, Options{Dir: t.TempDir()}), "crm")
+		mustAppend(t, l, 1, 2, 10)
+		l.appender.unknown = true // it was sent, and lost on its way
+		mustAppend(t, l, 3, 4, 10)
+		wantCommits(t, l, 1, 2, 3, 4)
+	})
 	t.Run("another batch is refused once", func(t *testing.T) {
 		l := mustLog(t, mustOpen(t, Options{Dir: t.TempDir()}), "crm")
 		mustAppend(t, l, 1, 2, 10)
