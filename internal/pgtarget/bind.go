@@ -15,6 +15,8 @@ type binding struct {
 	key   []int // indexes into cols, in the order of the schema's key
 	guard bool
 	exact bool // the source has the target's own types
+	// narrow are the columns that do not hold all that comes.
+	narrow []int
 	// shadow is the place of the shadow column among cols, where the rows that it writes are decided about and the table has one; else 0,
 	// which is never its place. A row is then changed only if it is still the version that was read.
 	shadow int
@@ -39,6 +41,8 @@ type boundColumn struct {
 	fixed  bool // cannot be updated
 	family family
 	mark   *syncline.Mark
+	typ    string
+	holds  func(text []byte) bool // see narrowing
 }
 
 // bind fits a schema to a table. It leaves out columns that the table lacks and those that the table computes; warnings
@@ -63,12 +67,20 @@ func bind(object string, t *table, s *syncline.Schema, o *Options) (*binding, []
 		case tc == nil || tc.gen || c.Generated != "":
 			continue
 		}
-		if what := o.loses(c, tc.typ); what != "" {
-			warnings = append(warnings, fmt.Sprintf("column %q of %s is %s: %s", c.Name, object, tc.typ, what))
+		narrow := o.narrows(c, tc)
+		switch {
+		case narrow.what == "":
+		case narrow.holds == nil:
+			warnings = append(warnings, fmt.Sprintf("column %q of %s is %s: %s", c.Name, object, tc.typ, narrow.what))
+		default:
+			warnings = append(warnings, fmt.Sprintf("column %q of %s is %s: %s, so that records which it would change wait (value_inexact)", c.Name, object, tc.typ, narrow.what))
 		}
 		at[i] = len(b.cols)
 		written[c.Name] = true
-		b.cols = append(b.cols, boundColumn{src: i, name: c.Name, cast: tc.cast, equal: tc.equality, fixed: tc.identity, family: families[tc.cast], mark: c.Mark})
+		if narrow.holds != nil {
+			b.narrow = append(b.narrow, len(b.cols))
+		}
+		b.cols = append(b.cols, boundColumn{src: i, name: c.Name, cast: tc.cast, equal: tc.equality, fixed: tc.identity, family: families[tc.cast], mark: c.Mark, typ: tc.typ, holds: narrow.holds})
 	}
 	for _, k := range s.Key {
 		i, ok := at[k]

@@ -37,8 +37,18 @@ var families = map[string]family{
 
 // check refuses a record that cannot be written as it is. Sources that have PostgreSQL's own types send nothing else.
 func (b *binding) check(i int, c *syncline.Change) error {
-	if err := b.checkKey(i, c); err != nil || b.exact {
+	if err := b.checkKey(i, c); err != nil {
 		return err
+	}
+	for _, n := range b.narrow {
+		col := &b.cols[n]
+		if v := c.Row.Values[col.src]; c.Op != syncline.ChangeDelete && !v.IsNull() && !v.IsUnset() && v.Kind() != syncline.KindBytes && !col.holds(v.Bytes()) {
+			return syncline.Errorf(syncline.Rejected, "value_inexact", "write to %s: column %q (%s) would not hold the value exactly", c.Object, col.name, col.typ).
+				WithFix("widen the column, or round the value in the rule's transform (calculate, format, convert)").At(i)
+		}
+	}
+	if b.exact {
+		return nil
 	}
 	for n := range b.cols {
 		col := &b.cols[n]

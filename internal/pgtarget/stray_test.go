@@ -53,40 +53,6 @@ func TestValuesOfOtherKinds(t *testing.T) {
 	}
 }
 
-// TestLossesAreWarnedOf: what the server rounds or cuts in a table that was there before.
-func TestLossesAreWarnedOf(t *testing.T) {
-	t.Parallel()
-	for _, test := range []struct {
-		source string // "" = not PostgreSQL
-		kind   syncline.Kind
-		target string
-		loses  bool
-	}{
-		{"numeric(12,2)", syncline.KindDecimal, "numeric(12,2)", false},
-		{"numeric(12,4)", syncline.KindDecimal, "numeric(12,2)", true},
-		{"numeric", syncline.KindDecimal, "numeric(12,2)", true},
-		{"numeric(12,2)", syncline.KindDecimal, "numeric", false},
-		{"bigint", syncline.KindInt, "numeric(20,0)", false},
-		{"", syncline.KindDecimal, "numeric(12,2)", true},
-		{"double precision", syncline.KindFloat, "real", true},
-		{"real", syncline.KindFloat, "real", false},
-		{"real", syncline.KindFloat, "double precision", false},
-		{"bigint", syncline.KindInt, "double precision", true},
-		{"integer", syncline.KindInt, "double precision", false},
-		{"timestamp without time zone", syncline.KindTimestamp, "date", true},
-		{"timestamp with time zone", syncline.KindTimestampTZ, "timestamp without time zone", true},
-		{"timestamp without time zone", syncline.KindTimestamp, "timestamp(3) without time zone", true},
-		{"timestamp(3) without time zone", syncline.KindTimestamp, "timestamp(3) without time zone", false},
-		{"text", syncline.KindText, "text", false},
-		{"", syncline.KindText, "date", false},
-	} {
-		o := &Options{PostgresSource: test.source != ""}
-		if got := o.loses(&syncline.Column{Name: "c", Kind: test.kind, Type: test.source}, test.target); (got != "") != test.loses {
-			t.Errorf("%q (%s) to %s: %q", test.source, test.kind, test.target, got)
-		}
-	}
-}
-
 // TestStrayValuesAreRefusedByEveryWrite: what a group of rows is refused for is not taken when they are tried one by one, in the order of the log.
 func TestStrayValuesAreRefusedByEveryWrite(t *testing.T) {
 	r := newRig(t, Options{}, "CREATE TABLE keyed (id int PRIMARY KEY, day date)", "CREATE TABLE heap (id int, day date)", "INSERT INTO heap VALUES (1, '2026-01-01')")

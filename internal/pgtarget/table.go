@@ -38,6 +38,7 @@ type tableColumn struct {
 	num      int16  // pg_attribute.attnum
 	oid      uint32 // of the type, perhaps a domain
 	typ      string // with modifiers: "numeric(12,2)"
+	holds    string // the base type of domains, with modifiers
 	cast     string // the base type without modifiers: a cast to it neither cuts nor rounds
 	notNull  bool
 	ours     bool // must not be null because Define said so, as the source did then
@@ -70,10 +71,10 @@ FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = to_r
 
 // columnsSQL follows domains to their base type. Equality is that of a default btree or hash operator class: those of other
 // operators lie (two boxes are "equal" if their areas are).
-const columnsSQL = `WITH RECURSIVE base(num, typ) AS (
-	SELECT attnum, atttypid FROM pg_attribute WHERE attrelid = $1 AND attnum > 0 AND NOT attisdropped
-	UNION ALL SELECT b.num, y.typbasetype FROM base b JOIN pg_type y ON y.oid = b.typ AND y.typtype = 'd')
-SELECT a.attname, a.attnum, a.atttypid, format_type(a.atttypid, a.atttypmod), format_type(y.oid, -1), a.attnotnull,
+const columnsSQL = `WITH RECURSIVE base(num, typ, mod) AS (
+	SELECT attnum, atttypid, atttypmod FROM pg_attribute WHERE attrelid = $1 AND attnum > 0 AND NOT attisdropped
+	UNION ALL SELECT b.num, y.typbasetype, y.typtypmod FROM base b JOIN pg_type y ON y.oid = b.typ AND y.typtype = 'd')
+SELECT a.attname, a.attnum, a.atttypid, format_type(a.atttypid, a.atttypmod), format_type(y.oid, b.mod), format_type(y.oid, -1), a.attnotnull,
 	a.attnotnull AND coalesce(col_description($1, a.attnum) = '` + requiredComment + `', false),
 	a.atthasdef OR a.attidentity <> '', a.attgenerated <> '', a.attidentity = 'a',
 	y.typtype IN ('e', 'r', 'm') OR EXISTS (SELECT FROM pg_opclass o JOIN pg_am m ON m.oid = o.opcmethod
@@ -108,7 +109,7 @@ func describe(ctx context.Context, q *pgx.Conn, n name) (*table, error) {
 		return nil, err
 	}
 	t.cols, err = pgx.CollectRows(rows, func(r pgx.CollectableRow) (c tableColumn, err error) {
-		return c, r.Scan(&c.name, &c.num, &c.oid, &c.typ, &c.cast, &c.notNull, &c.ours, &c.hasValue, &c.gen, &c.identity, &c.equality)
+		return c, r.Scan(&c.name, &c.num, &c.oid, &c.typ, &c.holds, &c.cast, &c.notNull, &c.ours, &c.hasValue, &c.gen, &c.identity, &c.equality)
 	})
 	if err != nil {
 		return nil, err

@@ -2,7 +2,6 @@ package pgtarget
 
 import (
 	"context"
-	"fmt"
 	"regexp"
 	"strconv"
 	"strings"
@@ -116,41 +115,6 @@ func roomier(a, b modified) bool {
 		return b.mods[0] >= a.mods[0] && a.base != "bit"
 	}
 	return b.mods[1] >= a.mods[1] && b.mods[0]-b.mods[1] >= a.mods[0]-a.mods[1]
-}
-
-// loses says what the server does to values that a column of the type has no room for without refusing them; "" where there are none.
-func (o *Options) loses(c *syncline.Column, typ string) string {
-	to, from := parseType(typ), modified{}
-	if o.PostgresSource {
-		from = parseType(c.Type)
-	}
-	same := from.base == to.base
-	switch to.base {
-	case "numeric":
-		if len(to.mods) == 2 && (c.Kind == syncline.KindFloat || c.Kind == syncline.KindDecimal && !(same && len(from.mods) == 2 && from.mods[1] <= to.mods[1])) {
-			return fmt.Sprintf("the server rounds to %d digits behind the point", to.mods[1])
-		}
-	case "real":
-		if c.Kind.Number() && !same && from.base != "smallint" {
-			return "the server rounds to 6 digits"
-		}
-	case "double precision":
-		if (c.Kind == syncline.KindDecimal || c.Kind == syncline.KindUint || c.Kind == syncline.KindInt) && from.base != "smallint" && from.base != "integer" {
-			return "the server rounds to 15 digits"
-		}
-	case "date":
-		if c.Kind == syncline.KindTimestamp || c.Kind == syncline.KindTimestampTZ {
-			return "the server cuts the time of day off"
-		}
-	case "timestamp without time zone", "timestamp with time zone", "time without time zone":
-		switch {
-		case c.Kind == syncline.KindTimestampTZ && to.base == "timestamp without time zone":
-			return "times are written in UTC"
-		case len(to.mods) == 1 && to.mods[0] < 6 && !(same && len(from.mods) == 1 && from.mods[0] <= to.mods[0]):
-			return fmt.Sprintf("the server rounds to %d digits of a second", to.mods[0])
-		}
-	}
-	return ""
 }
 
 // The defaults of other systems that mean the same here.
