@@ -91,7 +91,7 @@ func (d *decoder) reportAt(v value, line, column int, code Code, suggestion, for
 	p := Problem{File: v.doc.name, Line: line, Column: column, Code: code, Path: v.path,
 		Message: fmt.Sprintf(format, args...), Suggestion: suggestion}
 	if line > 0 && line <= len(v.doc.lines) {
-		p.source = v.doc.lines[line-1]
+		p.source = masked(v.doc.lines[line-1])
 	}
 	d.problems = append(d.problems, p)
 }

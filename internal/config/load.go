@@ -103,7 +103,11 @@ func (l *loader) yamlError(doc *document, err error) {
 	if m != nil && m[1] != "" {
 		line, _ = strconv.Atoi(m[1])
 	}
-	l.broken(doc, line, strings.TrimPrefix(yamlErrorLine.ReplaceAllString(err.Error(), ""), "yaml: "))
+	message := strings.TrimPrefix(yamlErrorLine.ReplaceAllString(err.Error(), ""), "yaml: ")
+	if strings.HasPrefix(message, "unknown anchor") { // it would repeat what may be a password that begins with *
+		message = "what begins with * names an anchor (&) that there is none of"
+	}
+	l.broken(doc, line, message)
 }
 
 func (l *loader) broken(doc *document, line int, message string) {
@@ -111,6 +115,7 @@ func (l *loader) broken(doc *document, line int, message string) {
 	at := value{&yaml.Node{}, doc, ""}
 	column := len(doc.lines[line-1]) - len(strings.TrimLeft(doc.lines[line-1], " \t")) + 1
 	l.reportAt(at, line, column, BadYAML, "", "%s", message)
+	l.problems[len(l.problems)-1].source = keysOnly(doc.lines[line-1])
 }
 
 func (l *loader) document(v value) {

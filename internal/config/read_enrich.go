@@ -116,9 +116,12 @@ func (l *loader) fromHTTP(v value) *transform.FromHTTP {
 		"headers": func(v value) {
 			from.Headers = make(map[string]string)
 			l.entries(v, "headers", func(key, val value) {
+				var name string
 				var s Secret
+				l.headerName(key, &name)
 				l.secret(val, &s)
-				from.Headers[key.node.Value] = s.Reveal()
+				l.headerText(val, s.Reveal())
+				from.Headers[name] = s.Reveal()
 			})
 		},
 	}, nil)

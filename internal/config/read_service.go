@@ -66,7 +66,10 @@ func (l *loader) checkService(s *Service, seen map[string]value) {
 // serviceAuth reads {bearer: secret}, {basic: {user: name, password: secret}} and {header: {name: secret}}.
 func (l *loader) serviceAuth(v value, a *ServiceAuth) {
 	seen := l.object(v, "auth", fields{
-		"bearer": func(v value) { l.secret(v, &a.Bearer) },
+		"bearer": func(v value) {
+			l.secret(v, &a.Bearer)
+			l.headerText(v, a.Bearer.Reveal())
+		},
 		"basic": func(v value) {
 			seen := l.object(v, "basic", fields{
 				"user":     func(v value) { a.User, _ = l.text(v) },
@@ -83,6 +86,7 @@ func (l *loader) serviceAuth(v value, a *ServiceAuth) {
 				}
 				l.headerName(key, &a.Header)
 				l.secret(val, &a.Value)
+				l.headerText(val, a.Value.Reveal())
 			})
 		},
 	}, nil)
@@ -97,6 +101,13 @@ func (l *loader) headerName(key value, dst *string) {
 		return
 	}
 	*dst = http.CanonicalHeaderKey(key.node.Value)
+}
+
+// headerText makes sure that a header can have the value, which may be a secret. A file of a secret easily has a line too many.
+func (l *loader) headerText(v value, text string) {
+	if strings.ContainsFunc(text, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }) {
+		l.report(v, BadValue, "see what the environment or the file has there", "%s has a line break or another control character, which no header can have", v.path)
+	}
 }
 
 // params reads headers or query parameters. One that says who asks must be a reference.
@@ -114,6 +125,9 @@ func (l *loader) params(v value, what string) (list []*Param) {
 			}
 		}
 		if text, _, ok := l.scalar(val, "text or a number"); ok {
+			if what == "headers" {
+				l.headerText(val, text)
+			}
 			p.Text = NewText(text, val.node.Value)
 			list = append(list, p)
 		}

@@ -95,6 +95,17 @@ func TestNothingGoesElsewhere(t *testing.T) {
 	}
 }
 
+// TestHeadersThatCannotBeSent: a value that no header can have is wrong for as long as the configuration is, and is not sent again and again.
+func TestHeadersThatCannotBeSent(t *testing.T) {
+	s := newShop(t, ByNone)
+	e := s.entity()
+	e.List.Headers = []Param{{Name: "X-Tenant", Text: canary + "\r\nX-Admin: yes"}}
+	_, err := newReader(t, s, e).end("snapshot-order")
+	if syncline.CodeOf(err) != "api_request_bad" || syncline.ClassOf(err) != syncline.Fatal || !strings.Contains(err.Error(), "X-Tenant") || strings.Contains(err.Error(), canary) {
+		t.Errorf("a copy with a broken header = %v, want api_request_bad", err)
+	}
+}
+
 // TestCheck tells before anything runs whether the service answers as it is expected to.
 func TestCheck(t *testing.T) {
 	s := newShop(t, ByNone)

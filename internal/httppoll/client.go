@@ -149,6 +149,9 @@ func (c *Client) once(ctx context.Context, what string, r request) (a *answer, a
 		return nil, 0, c.misasked(what, "no request can be made")
 	}
 	c.dress(req.Header, r.header)
+	if name := unsendable(req.Header); name != "" {
+		return nil, 0, c.misasked(what, "the value of its header "+name+" has a line break or another control character")
+	}
 	res, err := c.http.Do(req)
 	if err != nil {
 		return nil, 0, c.unreachable(ctx, asked, err)
@@ -173,6 +176,18 @@ func (c *Client) once(ctx context.Context, what string, r request) (a *answer, a
 		return nil, 0, c.unusable(what, "%v", err)
 	}
 	return a, 0, nil
+}
+
+// unsendable returns the name of a header whose value none can have, "" where there is none: what a page's cursor or an environment has may be such.
+func unsendable(h http.Header) string {
+	for name, values := range h {
+		for _, v := range values {
+			if strings.ContainsFunc(v, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }) {
+				return name
+			}
+		}
+	}
+	return ""
 }
 
 func absent(status int) bool { return status == http.StatusNotFound || status == http.StatusGone }
@@ -224,7 +239,7 @@ func (c *Client) status(what string, res *http.Response) error {
 
 func (c *Client) misasked(what, why string) *syncline.Error {
 	return syncline.Errorf(syncline.Fatal, "api_request_bad", "%s at %s: %s", what, c.base.Host, why).
-		WithFix("correct url of system %s, or path, query and page of the entity, then `syncline resume --system %s`", c.o.Name, c.o.Name)
+		WithFix("correct url and headers of system %s, or path, query, headers and page of the entity, then `syncline resume --system %s`", c.o.Name, c.o.Name)
 }
 
 func (c *Client) unusable(what, format string, args ...any) *syncline.Error {
