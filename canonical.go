@@ -251,3 +251,18 @@ func appendJSONValue(dst []byte, v any) []byte {
 	}
 	return append(dst, "null"...)
 }
+
+// Alike reports whether two values are the same but for their kinds, which a system with types of its own changes to those of its columns: numbers by
+// amount, all else by its text. Bytes are like bytes alone, and nothing is like null.
+func Alike(a, b Value) bool {
+	switch {
+	case a.IsNull() || b.IsNull() || (a.kind == KindBytes) != (b.kind == KindBytes):
+		return false
+	case class(a.kind) == 'n' || class(b.kind) == 'n':
+		return Equal(Raw(KindDecimal, a.Bytes()), Raw(KindDecimal, b.Bytes()))
+	}
+	// A time with a zone is in UTC where the column has none.
+	return bytes.Equal(bytes.TrimSuffix(a.Bytes(), utc), bytes.TrimSuffix(b.Bytes(), utc))
+}
+
+var utc = []byte("+00")

@@ -252,7 +252,7 @@ func (d *deciding) lastSaid(i int) (syncline.Value, bool) {
 // written tells which source stands for what the target has in a column; ok is false where none does.
 func (d *deciding) written(i int) (Stamp, bool) {
 	f := &d.shadow.columns[i]
-	if !f.there || f.stamp < 0 || d.theirs == nil || !syncline.Equal(f.value, d.theirs[i]) {
+	if !f.there || f.stamp < 0 || d.theirs == nil || !d.r.holds(i, d.theirs[i], f.value) {
 		return Stamp{}, false
 	}
 	return d.shadow.stamps[f.stamp], true
@@ -260,7 +260,7 @@ func (d *deciding) written(i int) (Stamp, bool) {
 
 // same reports whether the event and the target have the same value. It is known by column once it was asked.
 func (d *deciding) same(i int) bool {
-	return d.answers[i].same.of(func() bool { return syncline.Equal(d.ours[i], d.theirs[i]) })
+	return d.answers[i].same.of(func() bool { return d.r.holds(i, d.theirs[i], d.ours[i]) })
 }
 
 // weChanged reports whether the event says something new of the field. It is known by column once it was asked.
@@ -279,7 +279,7 @@ func (d *deciding) theyChanged(i int) bool {
 	}
 	said, ok := d.lastSaid(i)
 	if ok {
-		return !syncline.Equal(d.theirs[i], said)
+		return !d.r.holds(i, d.theirs[i], said)
 	}
 	return !d.fresh || d.r.NoBase == Theirs || d.r.NoBase == Ask
 }
@@ -378,7 +378,7 @@ func (d *deciding) affirmed(written []syncline.Value, i int) bool {
 		return false
 	}
 	theirs, ok := d.written(i)
-	if !ok || theirs.Source == d.ev.Stamp.Source || !syncline.Equal(written[i], d.theirs[i]) || !d.weChanged(i) {
+	if !ok || theirs.Source == d.ev.Stamp.Source || !d.r.holds(i, d.theirs[i], written[i]) || !d.weChanged(i) {
 		return false
 	}
 	w, _, err := d.field(i)

@@ -3,6 +3,7 @@
 package conflict
 
 import (
+	"bytes"
 	"fmt"
 	"maps"
 	"slices"
@@ -106,9 +107,12 @@ type Policy struct {
 	Business []Condition `json:"business,omitempty"`
 }
 
-// Compiled is a checked policy. It is immutable and safe for concurrent use.
+// Compiled is a checked policy. From its first Bind on it is immutable and safe for concurrent use.
 type Compiled struct {
 	Policy
+	// Documents: the target holds documents, which have one null for that of a JSON column and for none at all.
+	Documents bool
+
 	target   string
 	business []*expression.Program
 	fields   map[string]*expression.Program
@@ -173,6 +177,20 @@ type Resolver struct {
 type field struct {
 	Field
 	expression *expression.Bound
+}
+
+// holds reports whether what the target has in a column is v, as far as the target can tell.
+func (r *Resolver) holds(column int, has, v syncline.Value) bool {
+	k := r.schema.Columns[column].Kind
+	switch {
+	case syncline.Equal(has, v):
+		return true
+	case has.IsNull():
+		return r.Documents && v.Kind() == syncline.KindJSON && string(bytes.TrimSpace(v.Bytes())) == "null"
+	case has.IsUnset() || v.IsUnset():
+		return false
+	}
+	return (has.Kind() != k || v.Kind() != k) && syncline.Alike(has, v)
 }
 
 // Bind prepares the policy for records of the schema. A field that it names and the schema lacks is a fatal error, unless records have

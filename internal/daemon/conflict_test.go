@@ -148,3 +148,29 @@ rules:
 		})
 	}
 }
+
+// TestANullOfADocumentIsNoChange: a document has one null, so that nobody has changed what a source called the null of a JSON column.
+func TestANullOfADocumentIsNoChange(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	crm := database(t, filepath.Join(dir, "crm.db"))
+	exec(t, crm, `CREATE TABLE customer (id INTEGER PRIMARY KEY, note JSON); INSERT INTO customer VALUES (1, 'null'), (2, 'null')`)
+	c := load(t, dir, head+`
+systems:
+  crm: {type: sqlite, url: "sqlite:$DIR/crm.db", capture: {manage: true, entities: {customer: {table: customer}}}}
+  find: {type: search, path: find}
+rules:
+  - {id: customer, from: crm/customer, to: find/customer, retry: {max: 1}, conflict: {detect: data, strategy: manual}}
+`)
+	d, _ := runningUntil(t, c)
+	applied := func(n int64) {
+		t.Helper()
+		eventually(t, fmt.Sprint(n, " events are applied"), func() bool {
+			counts, _, err := d.state.Totals(t.Context(), state.Slice{Route: "customer"})
+			return err == nil && counts.Read == n && counts.Applied == n && counts.Parked == 0
+		})
+	}
+	applied(2)
+	exec(t, crm, `UPDATE customer SET note = '[1]' WHERE id = 1; DELETE FROM customer WHERE id = 2`)
+	applied(4)
+}

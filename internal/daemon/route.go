@@ -136,6 +136,11 @@ func (rt *route) compile() ([]apply.Rule, error) {
 		if err != nil {
 			return nil, fmt.Errorf("rule %s: %w", r.ID, err)
 		}
+		for _, part := range parts {
+			if part.Conflicts != nil {
+				part.Conflicts.Documents = holdsDocuments(rt.target)
+			}
+		}
 		list = append(list, parts...)
 	}
 	return list, nil

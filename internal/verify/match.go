@@ -57,24 +57,10 @@ func (m *Matcher) same(column int, want, held syncline.Value) bool {
 	case want.Kind() == syncline.KindJSON && held.IsNull():
 		return m.Documents && string(bytes.TrimSpace(want.Bytes())) == "null"
 	case want.Kind() != k || held.Kind() != k:
-		return alike(want, held)
+		return syncline.Alike(want, held)
 	}
 	return false
 }
-
-// alike compares a value of another kind than its column's, which a target with types of its own holds by its text.
-func alike(want, held syncline.Value) bool {
-	switch {
-	case want.IsNull() || held.IsNull() || (want.Kind() == syncline.KindBytes) != (held.Kind() == syncline.KindBytes):
-		return false
-	case want.Kind().Number() || held.Kind().Number():
-		return syncline.Equal(syncline.Raw(syncline.KindDecimal, want.Bytes()), syncline.Raw(syncline.KindDecimal, held.Bytes()))
-	}
-	// A time with a zone is in UTC where the column has none.
-	return bytes.Equal(bytes.TrimSuffix(want.Bytes(), utc), bytes.TrimSuffix(held.Bytes(), utc))
-}
-
-var utc = []byte("+00")
 
 // Fields names the columns that differ, but for those that were asked outside.
 func (m *Matcher) Fields(want, held []syncline.Value) []string {
