@@ -18,7 +18,7 @@ import (
 )
 
 // hostileNames are names and ids that nothing has, and that must lead nowhere.
-var hostileNames = []string{"..", "../../etc/passwd", "..\\..\\windows", "\x00", "a\x00b", "a\r\nSet-Cookie: x", "'; DROP TABLE task; --", "%2e%2e", "%00", "~", "*", ".", "/", "//", "\xff\xfe", "\u202e", "-1", "9223372036854775808",
+var hostileNames = []string{"..", "../../etc/passwd", "..\\..\\windows", "\x00", "a\x00b", "a\r\nSet-Cookie: x", "'; DROP TABLE task; --", "%2e%2e", "%00", "~", "*", ".", "/", "//", "\xff\xfe", "\u202e", "-1", "9223372036854775808", "orders:pos:1.-1", "orders:pos:1.9223372036854775807",
 	"{{.}}", "${HOME}", "$(id)", strings.Repeat("a", 5000), strings.Repeat("../", 500)}
 
 // TestHostileRequests: whatever is sent to whichever operation is answered with a problem that names its code, soon, and nothing else happens: the server
@@ -28,6 +28,10 @@ func TestHostileRequests(t *testing.T) {
 	p := newProgram(t, pushed)
 	p.start()
 	p.ready()
+	if status := sendEvent(t, p.url(), "", "pos"); status != http.StatusAccepted {
+		t.Fatalf("an event = %d", status)
+	}
+	p.caughtUp()
 	before := filesOf(t, p.dir)
 	client := &http.Client{Timeout: 20 * time.Second, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	send := func(method, path string, body io.Reader, header map[string]string) (int, string) {

@@ -35,7 +35,7 @@ func ParseTaskID(id string) (rule, source string, seq syncline.Seq, index int, o
 	s, i, dotted := strings.Cut(at, ".")
 	n, err := strconv.ParseUint(s, 10, 64)
 	index, indexErr := strconv.Atoi(i)
-	ok = ok && dotted && err == nil && indexErr == nil && TaskID(rule, source, syncline.Seq(n), index) == id
+	ok = ok && dotted && err == nil && indexErr == nil && index >= 0 && TaskID(rule, source, syncline.Seq(n), index) == id
 	return rule, source, syncline.Seq(n), index, ok
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"strings"
 	"testing"
+	"unicode/utf8"
 )
 
 // TestALineShowsNoSecret: where a file is no YAML, or a key is misspelt, nobody can know what is a secret in the line that is shown with the problem.
@@ -59,4 +60,19 @@ func TestHeadersThatCannotBeSent(t *testing.T) {
 			t.Errorf("%s: %v, want bad_value on line 3", field, problems)
 		}
 	}
+}
+
+// FuzzMasked: what is shown of a line is as long as the line, so that the caret stays where it points to, and keysOnly shows nothing that is not in it.
+func FuzzMasked(f *testing.F) {
+	for _, line := range []string{`  password: "a\"b", x: y}`, "  - {token: 'x', secret: ${A}}", "api-key:   é", "secret: |", "\t\xff: x", ""} {
+		f.Add(line)
+	}
+	f.Fuzz(func(t *testing.T, line string) {
+		if got := masked(line); utf8.RuneCountInString(got) != utf8.RuneCountInString(line) {
+			t.Errorf("masked(%q) = %q", line, got)
+		}
+		if got := keysOnly(line); !strings.HasPrefix(line, strings.TrimSuffix(got, "…")) {
+			t.Errorf("keysOnly(%q) = %q", line, got)
+		}
+	})
 }
