@@ -89,7 +89,7 @@ func narrowed(kind syncline.Kind, from, to modified) narrowing {
 		return fraction(kind, to, roomy)
 	case "timestamp without time zone":
 		n := fraction(kind, to, roomy)
-		if kind == syncline.KindTimestampTZ {
+		if kind == syncline.KindTimestampTZ && n.holds == nil {
 			n.what = "times are written in UTC"
 		}
 		return n

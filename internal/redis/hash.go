@@ -2,6 +2,7 @@ package redis
 
 import (
 	"encoding/json"
+	"strings"
 
 	"syncline"
 	"syncline/internal/document"
@@ -71,8 +72,12 @@ func parseField(c *syncline.Column, text string) (syncline.Value, error) {
 	switch c.Kind {
 	case syncline.KindBytes, syncline.KindText, syncline.KindUUID, syncline.KindRaw, syncline.KindJSON:
 		return syncline.Raw(c.Kind, []byte(text)), nil
-	case syncline.KindBool, syncline.KindInt, syncline.KindUint, syncline.KindFloat, syncline.KindDecimal, syncline.KindArray:
+	case syncline.KindBool, syncline.KindInt, syncline.KindUint, syncline.KindFloat, syncline.KindDecimal:
 		if json.Valid([]byte(text)) {
+			return document.ParseValue(c, []byte(text))
+		}
+	case syncline.KindArray: // one that has no form as a document is its text, which may look like another document
+		if strings.HasPrefix(text, "[") && json.Valid([]byte(text)) {
 			return document.ParseValue(c, []byte(text))
 		}
 	}
