@@ -114,7 +114,8 @@ type shape struct {
 	name string // unique among all shapes of the target
 	sql  string // where rows are copied into the table itself, the question whether their columns have the types of the encoders
 	// temp is the temporary table that a large group is copied to, make its definition, copy the command, for rows as text.
-	temp, make, copy string
+	temp, copy string
+	make       []string
 	// encoders are those of the columns where rows are copied in binary, else nil.
 	encoders []encoder
 }

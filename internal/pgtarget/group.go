@@ -153,7 +153,11 @@ func (x *transaction) makeTemps(ctx context.Context, groups []*group) error {
 		if _, ok := x.s.temps[g.shape.temp]; ok {
 			continue
 		}
-		if err := x.s.run(ctx, []request{{sql: g.shape.make, change: -1}}); err != nil {
+		var define []request
+		for _, sql := range g.shape.make {
+			define = append(define, request{sql: sql, change: -1})
+		}
+		if err := x.s.run(ctx, define); err != nil {
 			return err
 		}
 		x.s.temps[g.shape.temp] = struct{}{}

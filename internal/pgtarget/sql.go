@@ -74,18 +74,27 @@ func arrays(n int, guard, ordinality bool) string {
 	return "unnest(" + strings.Join(params, ", ") + ")" + with + " AS u(" + strings.Join(names, ", ") + ")"
 }
 
-// tempTable makes the temporary table. Its types are those that the binding knows, whatever the table's are by now.
-func (q builder) tempTable() string {
-	var cols []string
+// tempTable makes the temporary table. Its types are those that the binding knows, whatever the table's are by now. Large values are not
+// compressed there: that would be done for nothing, and takes the server most of its time with them.
+func (q builder) tempTable() []string {
+	var cols, plain []string
 	for i, c := range q.mask {
 		col := q.b.table.column(q.b.cols[c].name)
-		cols = append(cols, quote(col.name)+"::"+col.typ+" AS c"+strconv.Itoa(i))
+		as := "c" + strconv.Itoa(i)
+		cols = append(cols, quote(col.name)+"::"+col.typ+" AS "+as)
+		if col.toasted {
+			plain = append(plain, "ALTER "+as+" SET STORAGE EXTERNAL")
+		}
 	}
 	if q.b.stamped() {
 		cols = append(cols, "NULL::"+q.b.stampType()+" AS g")
 	}
-	return "CREATE TEMPORARY TABLE " + q.temp + " ON COMMIT DELETE ROWS AS SELECT " + strings.Join(cols, ", ") +
-		" FROM " + q.b.table.name.sql() + " WITH NO DATA"
+	made := []string{"CREATE TEMPORARY TABLE " + q.temp + " WITH (toast_tuple_target = 8160) ON COMMIT DELETE ROWS AS SELECT " + strings.Join(cols, ", ") +
+		" FROM " + q.b.table.name.sql() + " WITH NO DATA"}
+	if plain != nil {
+		made = append(made, "ALTER TABLE pg_temp."+q.temp+" "+strings.Join(plain, ", "))
+	}
+	return made
 }
 
 // insert is the part that plain inserts and upserts share.

@@ -46,6 +46,7 @@ type tableColumn struct {
 	gen      bool // generated: cannot be written
 	identity bool // GENERATED ALWAYS AS IDENTITY: cannot be updated
 	equality bool // has an equality that agrees with its text
+	toasted  bool // large values are compressed, or stored beside the row
 }
 
 func (t *table) column(name string) *tableColumn {
@@ -76,7 +77,7 @@ const columnsSQL = `WITH RECURSIVE base(num, typ, mod) AS (
 	UNION ALL SELECT b.num, y.typbasetype, y.typtypmod FROM base b JOIN pg_type y ON y.oid = b.typ AND y.typtype = 'd')
 SELECT a.attname, a.attnum, a.atttypid, format_type(a.atttypid, a.atttypmod), format_type(y.oid, b.mod), format_type(y.oid, -1), a.attnotnull,
 	a.attnotnull AND coalesce(col_description($1, a.attnum) = '` + requiredComment + `', false),
-	a.atthasdef OR a.attidentity <> '', a.attgenerated <> '', a.attidentity = 'a',
+	a.atthasdef OR a.attidentity <> '', a.attgenerated <> '', a.attidentity = 'a', a.attstorage <> 'p',
 	y.typtype IN ('e', 'r', 'm') OR EXISTS (SELECT FROM pg_opclass o JOIN pg_am m ON m.oid = o.opcmethod
 		LEFT JOIN pg_cast x ON x.casttarget = o.opcintype AND x.castmethod = 'b' AND x.castcontext = 'i'
 			AND x.castsource = CASE WHEN y.typcategory = 'A' THEN y.typelem ELSE y.oid END
@@ -109,7 +110,7 @@ func describe(ctx context.Context, q *pgx.Conn, n name) (*table, error) {
 		return nil, err
 	}
 	t.cols, err = pgx.CollectRows(rows, func(r pgx.CollectableRow) (c tableColumn, err error) {
-		return c, r.Scan(&c.name, &c.num, &c.oid, &c.typ, &c.holds, &c.cast, &c.notNull, &c.ours, &c.hasValue, &c.gen, &c.identity, &c.equality)
+		return c, r.Scan(&c.name, &c.num, &c.oid, &c.typ, &c.holds, &c.cast, &c.notNull, &c.ours, &c.hasValue, &c.gen, &c.identity, &c.toasted, &c.equality)
 	})
 	if err != nil {
 		return nil, err

@@ -226,8 +226,10 @@ func TestStatementsFindTheirRowsByTheKey(t *testing.T) {
 	all := []int{0, 1}
 	for _, shape := range []*shape{r.tgt.shape(b, kindUpdate, all, wayMerge, nil), r.tgt.shape(b, kindFill, all, wayMerge, nil),
 		r.tgt.shape(b, kindDelete, b.key, wayMerge, nil)} {
-		if _, err := r.tgt.s.conn.Exec(t.Context(), strings.Replace(shape.make, "CREATE TEMPORARY TABLE", "CREATE TEMPORARY TABLE IF NOT EXISTS", 1)); err != nil {
-			t.Fatal(err)
+		for _, sql := range shape.make {
+			if _, err := r.tgt.s.conn.Exec(t.Context(), strings.Replace(sql, "CREATE TEMPORARY TABLE", "CREATE TEMPORARY TABLE IF NOT EXISTS", 1)); err != nil {
+				t.Fatal(err)
+			}
 		}
 		rows, err := r.tgt.s.conn.Query(t.Context(), "EXPLAIN "+shape.sql)
 		if err != nil {
@@ -240,5 +242,26 @@ func TestStatementsFindTheirRowsByTheKey(t *testing.T) {
 		if plan := strings.Join(lines, "\n"); strings.Contains(plan, "Seq Scan on a ") || !strings.Contains(plan, "a_pkey") || strings.Contains(plan, "JIT") {
 			t.Errorf("%s:\n%s\nwant the table's rows found by its key, and nothing compiled", shape.sql, plan)
 		}
+	}
+}
+
+// TestLargeValuesAreCompressedOnce: what is copied to a temporary table to be updated from there is compressed where it is stored, and nowhere else.
+func TestLargeValuesAreCompressedOnce(t *testing.T) {
+	r := newRig(t, Options{}, "CREATE DOMAIN note AS text", "CREATE TABLE a (id int PRIMARY KEY, v text, n note, l text[], p text)", "ALTER TABLE a ALTER p SET STORAGE PLAIN")
+	s := cols(1, "id", "v", "n", "l", "p")
+	long := strings.Repeat("0123456789abcdef", 32<<10)
+	r.must(false, put("a", s, "1", "x", "x", "{}", "p"))
+	r.must(false, put("a", s, "1", long, long, "{"+long+"}", "p"))
+	r.rows("SELECT v = repeat('0123456789abcdef', 32768), n = v, l[1] = v, p FROM a", "(t,t,t,p)")
+	b := r.tgt.objects["a"].lastBinding
+	shape := r.tgt.shape(b, kindUpdate, []int{0, 1, 2, 3, 4}, wayMerge, nil)
+	if _, made := r.tgt.s.temps[shape.temp]; !made {
+		t.Fatal("the row was not copied")
+	}
+	var storage string
+	err := r.tgt.s.conn.QueryRow(t.Context(), "SELECT string_agg(attstorage::text, '' ORDER BY attnum) FROM pg_attribute WHERE attrelid = $1::text::regclass AND attnum > 0",
+		"pg_temp."+shape.temp).Scan(&storage)
+	if err != nil || storage != "peeex" {
+		t.Fatalf("the columns are stored as %q (%v), want peeex", storage, err)
 	}
 }
