@@ -66,8 +66,8 @@ func (w *world) carryOut(ctx context.Context) error {
 		if err := sleep(ctx, s.At+late-time.Since(began)); err != nil || w.watch.over() {
 			return err
 		}
-		if time.Since(began) > w.plan.Time+w.plan.Time/4 {
-			w.log("the plan is cut off: faults took a quarter longer than planned")
+		if time.Since(began) > w.plan.Time+max(w.plan.Time/4, 20*time.Second) {
+			w.log("the plan is cut off: faults took much longer than planned")
 			return nil
 		}
 		wg.Go(func() {

@@ -58,14 +58,16 @@ func (p *program) start(o startOptions) error {
 		c.err = c.cmd.Wait()
 		p.mu.Lock()
 		unasked := !c.asked
+		p.mu.Unlock()
+		if unasked { // told before anybody can see that none runs, and takes back that it expects that
+			p.unasked(c.err)
+		}
+		p.mu.Lock()
 		if p.now == c {
 			p.now = nil
 		}
 		p.mu.Unlock()
 		close(c.done)
-		if unasked {
-			p.unasked(c.err)
-		}
 	}()
 	return nil
 }
@@ -107,10 +109,16 @@ func (p *program) end(sig syscall.Signal, patience time.Duration) error {
 		<-c.done
 		return fmt.Errorf("the program did not end within %s of %s", patience, sig)
 	}
-	if sig != syscall.SIGKILL && c.err != nil {
+	if sig != syscall.SIGKILL && c.err != nil && !c.wasStarting(sig) {
 		return fmt.Errorf("the program ended with %w after %s", c.err, sig)
 	}
 	return nil
+}
+
+// wasStarting reports whether the signal ended a process that did not listen to signals yet.
+func (c *child) wasStarting(sig syscall.Signal) bool {
+	status, ok := c.cmd.ProcessState.Sys().(syscall.WaitStatus)
+	return ok && status.Signaled() && status.Signal() == sig && time.Since(c.began) < 5*time.Second
 }
 
 func (p *program) kill() { _ = p.end(syscall.SIGKILL, time.Minute) } // nothing survives it

@@ -60,6 +60,13 @@ func second(ctx context.Context, w *world, _ *rand.Rand) (func(context.Context) 
 	if w.program.pid() == 0 {
 		return nil, nil
 	}
+	// One that has just been started holds them when it answers: before, the second could be the first.
+	if err := w.eventually(ctx, patience, func(ctx context.Context) error {
+		_, err := w.api.Load().Routes(ctx)
+		return err
+	}); err != nil {
+		return nil, err
+	}
 	out, err := w.program.command(ctx, "run")
 	if err == nil || !strings.Contains(out, "log_locked") && !strings.Contains(out, "state_locked") {
 		return nil, fmt.Errorf("a second process on the same directories: %w\n%s", err, out)

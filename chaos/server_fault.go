@@ -92,7 +92,8 @@ func cutSessions(name string) doFault {
 
 // lockTable is somebody in the warehouse whose transaction has locked a table.
 func lockTable(ctx context.Context, w *world, rnd *rand.Rand) (func(context.Context) error, error) {
-	tx, err := w.dst.pool.Begin(ctx)
+	// A session may not have heard yet that the warehouse is no standby any more.
+	tx, err := w.dst.pool.BeginTx(ctx, pgx.TxOptions{AccessMode: pgx.ReadWrite})
 	if err == nil {
 		_, err = tx.Exec(ctx, `LOCK TABLE `+[]string{"reg", "line", "_syncline_cursor"}[rnd.IntN(3)]+` IN `+[]string{"ACCESS EXCLUSIVE", "SHARE ROW EXCLUSIVE"}[rnd.IntN(2)]+` MODE`)
 	}

@@ -25,9 +25,10 @@ const patience = 60 * time.Second
 type world struct {
 	opts   options
 	plan   plan
-	folder string // of this run
-	home   string // state and log of the program
-	disk   disk   // that home is on; nil = on that of the folder, or of options.dir
+	folder string     // of this run
+	home   string     // state and log of the program
+	disk   disk       // that home is on; nil = on that of the folder, or of options.dir
+	power  sync.Mutex // held while the disk has none, and by whoever needs it to have some
 	stderr io.Writer
 	began  time.Time
 
