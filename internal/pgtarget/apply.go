@@ -36,10 +36,23 @@ func (t *Target) Apply(ctx context.Context, w *syncline.Write) (syncline.Result,
 			}
 			err = syncline.Errorf(syncline.Transient, "target_moves", "others write the same records of the target at the same time, again and again")
 		}
-		if !x.again(err) {
-			return syncline.Result{}, x.explain(ctx, err)
+		if x.again(err) {
+			continue
+		}
+		err = x.explain(ctx, err)
+		if object, refused := x.refusal(err); !refused || !t.altered(ctx, object) {
+			return syncline.Result{}, err
 		}
 	}
+}
+
+// refusal tells which object's record was refused.
+func (x *transaction) refusal(err error) (object string, refused bool) {
+	var known *syncline.Error
+	if !errors.As(err, &known) || known.Class != syncline.Rejected || known.Change < 0 {
+		return "", false
+	}
+	return x.w.Changes[known.Change].Object, true
 }
 
 // transaction is one Apply.

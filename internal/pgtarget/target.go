@@ -3,6 +3,8 @@ package pgtarget
 import (
 	"context"
 	"log/slog"
+	"reflect"
+	"time"
 
 	"syncline"
 )
@@ -60,6 +62,8 @@ type object struct {
 	lastBinding *binding
 	// deciding are bindings for writes that are decided about, by fingerprint.
 	deciding map[uint64]*binding
+	// looked is when the table was last looked at because a record was refused.
+	looked time.Time
 }
 
 // Open connects. A refused login and an unreachable server are transient errors.
@@ -141,6 +145,25 @@ func (t *Target) object(ctx context.Context, s *session, name string) (*object, 
 	o := &object{table: tab, bound: map[uint64]*binding{}}
 	t.objects[name] = o
 	return o, nil
+}
+
+// lookAgain is how often a table is looked at again, at most.
+const lookAgain = 100 * time.Millisecond
+
+// altered reports whether the object's table is another one than when it was looked at, and has it bound anew: somebody may have made room for
+// a record that was refused.
+func (t *Target) altered(ctx context.Context, object string) bool {
+	o := t.objects[object]
+	if o == nil || t.s == nil || t.s.conn.IsClosed() || time.Since(o.looked) < lookAgain {
+		return false
+	}
+	o.looked = time.Now()
+	tab, err := describe(ctx, t.s.conn, o.table.name)
+	if err != nil || tab == nil || reflect.DeepEqual(tab, o.table) {
+		return false // what is wrong is told of the next write
+	}
+	delete(t.objects, object)
+	return true
 }
 
 func objectMissing(object string) error {
