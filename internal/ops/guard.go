@@ -34,9 +34,6 @@ type guard struct {
 
 // ServeHTTP answers one request.
 func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("X-Content-Type-Options", "nosniff")
-	w.Header().Set("Cache-Control", "no-store")
-	w.Header().Set("Cross-Origin-Resource-Policy", "same-origin") // no page of another site has an answer in its memory, not even one it cannot read
 	id := strings.ToLower(rand.Text())
 	w.Header().Set("X-Request-Id", id)
 	handler, pattern := g.mux.Handler(r)

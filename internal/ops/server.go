@@ -106,7 +106,12 @@ func New(o Options) (*Server, error) {
 }
 
 // ServeHTTP answers one request.
-func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.ServeHTTP(w, r) }
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("Cross-Origin-Resource-Policy", "same-origin") // no page of another site has an answer in its memory, not even one it cannot read
+	s.handler.ServeHTTP(w, r)
+}
 
 // warnings are what an operator should know about who can reach the API.
 func (s *Server) warnings(ctx context.Context) ([]string, error) {

@@ -85,6 +85,28 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
+// TestAnswersAreForTheirCallerAlone: no answer is kept by what stands between, guessed to be of another type, or given to a page of another site; those that
+// refuse such a page neither.
+func TestAnswersAreForTheirCallerAlone(t *testing.T) {
+	_, url := serve(t, &fake{})
+	for _, c := range []struct{ method, path, origin string }{
+		{"GET", "/v1/routes", ""}, {"GET", "/metrics", ""}, {"GET", "/openapi.json", ""}, {"GET", "/healthz", ""}, {"GET", "/v2", ""}, {"DELETE", "/v1/routes", ""}, {"POST", "/v1/syncs", ""},
+		{"POST", "/v1/syncs", "https://evil.example"}, {"GET", "/v1/routes", "https://evil.example"}, {"OPTIONS", "/v1/syncs", "https://evil.example"},
+	} {
+		header := map[string]string{"Content-Type": "application/json"}
+		if c.origin != "" {
+			header["Origin"], header["Access-Control-Request-Method"] = c.origin, "POST"
+		}
+		res, _ := do(t, c.method, url+c.path, "{}", header)
+		for name, want := range map[string]string{"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store", "Cross-Origin-Resource-Policy": "same-origin",
+			"Access-Control-Allow-Origin": "", "Access-Control-Allow-Credentials": ""} {
+			if got := res.Header.Get(name); got != want {
+				t.Errorf("%s %s from %q = %d with %s %q, want %q", c.method, c.path, c.origin, res.StatusCode, name, got, want)
+			}
+		}
+	}
+}
+
 func TestEventsAndMetricsAreServed(t *testing.T) {
 	_, url := serve(t, &fake{})
 	if res, body := do(t, "POST", url+"/v1/events", `{"id":"1"}`, nil); res.StatusCode != 202 || body != `{"id":"1"}` {
