@@ -6,15 +6,18 @@ import (
 	"strings"
 )
 
-// scaling measures how the rate of updates depends on how many rules look at each event, on the number of columns, and on the size of the
-// backlog. A route is one slice: their number is not to be chosen.
-func (b *bench) scaling(ctx context.Context) (section, error) {
-	s := section{
-		title: "How the rate of updates scales",
-		how: "Updates in transactions of ten on a table of a fifth as many rows. Of the rules, one mirrors the table, and the condition of each other one holds for no row: each rule is a " +
-			"route, which reads the log by itself. Wider rows are more bytes to read, to log and to write, for native replication as well.",
-		head: []string{"", "updates", "native", "Syncline", "ratio"},
+// scaling is a table of how the rate of updates depends on one thing.
+func scaling(on, how string) section {
+	return section{
+		title: "How the rate of updates scales with " + on,
+		how:   "Updates in transactions of ten on a table of a fifth as many rows. " + how,
+		head:  []string{"", "updates", "native", "Syncline", "ratio", "CPU a row", "peak memory"},
 	}
+}
+
+// scaleRules measures how the rate depends on how many rules look at each event.
+func (b *bench) scaleRules(ctx context.Context) (section, error) {
+	s := scaling("rules", "One mirrors the table, and the condition of each other one holds for no row. Each rule is a route, which reads the log by itself.")
 	rows := max(b.rows/50*10, 100)
 	for _, n := range []int{1, 10, 100} {
 		r := mirror
@@ -27,11 +30,25 @@ func (b *bench) scaling(ctx context.Context) (section, error) {
 			return s, err
 		}
 	}
+	return s, nil
+}
+
+// scaleColumns measures how the rate depends on the number of columns.
+func (b *bench) scaleColumns(ctx context.Context) (section, error) {
+	s := scaling("columns", "Wider rows are more bytes to read, to log and to write, for native replication as well.")
+	rows := max(b.rows/50*10, 100)
 	for _, n := range []int{2, 10, 60} {
 		if err := b.scale(ctx, &s, fmt.Sprintf("%d columns", n), fmt.Sprintf("columns%d", n), columnShape(n), mirror, rows); err != nil {
 			return s, err
 		}
 	}
+	return s, nil
+}
+
+// scaleBacklog measures how the rate depends on the size of the backlog.
+func (b *bench) scaleBacklog(ctx context.Context) (section, error) {
+	s := scaling("the backlog", "The start of each side is part of its time.")
+	rows := max(b.rows/50*10, 100)
 	backlogs := []int{rows, 10 * rows}
 	if b.huge {
 		backlogs = append(backlogs, 100*rows)
@@ -57,7 +74,8 @@ func (b *bench) scale(ctx context.Context, s *section, label, name string, sh sh
 		return fmt.Errorf("%s: %w", label, err)
 	}
 	base, ours := measured{trials: trials[f.base]}, measured{trials: trials[f.syncline]}
+	line := ours.line(rows)
 	s.rows = append(s.rows, []string{label, count(rows), count(int(base.rate(rows))), count(int(ours.rate(rows))),
-		fmt.Sprintf("%.2f", ours.against(base, rows).median)})
+		fmt.Sprintf("%.2f", ours.against(base, rows).median), line[5], line[3]})
 	return nil
 }
