@@ -17,7 +17,8 @@ func scaling(on, how string) section {
 
 // scaleRules measures how the rate depends on how many rules look at each event.
 func (b *bench) scaleRules(ctx context.Context) (section, error) {
-	s := scaling("rules", "One mirrors the table, and the condition of each other one holds for no row. Each rule is a route, which reads the log by itself.")
+	s := scaling("rules", "One mirrors the table, and the condition of each other one holds for no row. The record may be at that one's target from before, "+
+		"since the source sends no old values: it is deleted there. Each rule is a route, which reads the log and writes by itself.")
 	rows := max(b.rows/50*10, 100)
 	for _, n := range []int{1, 10, 100} {
 		r := mirror
