@@ -94,6 +94,10 @@ func (p *plan) places() (list []place) {
 func (m *machine) refusedAgain(p *plan, err error, culprit int) {
 	var tried []*entry
 	guilty := -1
+	if p.together && p.tries > 1 { // they are tried by themselves now, as the others are
+		m.retries = pace{limit: 1}
+		return
+	}
 	for i := range p.tasks {
 		t := &p.tasks[i]
 		if t.change < 0 {

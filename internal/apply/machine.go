@@ -71,6 +71,9 @@ type machine struct {
 
 	// pace bounds plans of new events, retries those of parked slots at a target that takes all or nothing.
 	pace, retries pace
+	// together: an operator has had many tried again, and the next plan of retries takes all that it can hold, whatever their pace is:
+	// records that exchange unique values are refused one by one for ever, and taken together where constraints are checked late.
+	together bool
 	// cutUpTo is the end of a transaction that was refused by itself, proven that of events which were taken but for the one after them.
 	cutUpTo, proven place
 	// turn alternates between new events and retries.
@@ -292,8 +295,12 @@ func (m *machine) tryParked(now time.Time, wait time.Duration) bool {
 		return false
 	}
 	n, tries := m.limits.MaxRows, m.limits.MaxRows
+	together := m.together && m.traits.Transactional
 	if m.traits.Transactional {
 		tries = m.retries.limit
+		if together {
+			tries = min(mostPlanned, m.limits.MaxRows)
+		}
 		n = min(n, tries+mostCondemned)
 	}
 	var ready []*parked
@@ -305,7 +312,8 @@ func (m *machine) tryParked(now time.Time, wait time.Duration) bool {
 	if len(ready) == 0 {
 		return false
 	}
-	p := &plan{from: m.committed, to: m.committed, ordered: true}
+	m.together = false
+	p := &plan{from: m.committed, to: m.committed, ordered: true, together: together}
 	for _, k := range ready {
 		if p.tries >= tries || p.condemned >= mostCondemned {
 			break

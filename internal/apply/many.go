@@ -31,6 +31,7 @@ func (r *Route) RetryAll(ctx context.Context, chosen func(*state.Exception) bool
 
 // RetryAll is Route.RetryAll for whoever steps the session.
 func (s *Session) RetryAll(ctx context.Context, chosen func(*state.Exception) bool) ([]Answer, error) {
+	s.m.together = true
 	return changeAll(ctx, s.r.o.State, s.r.slice, s, func(tasks []state.Exception) ([]state.Exception, []Answer) {
 		answers := answer(tasks, chosen, nil)
 		if len(answers) == 0 {

@@ -67,6 +67,8 @@ type hold struct {
 type plan struct {
 	from, to syncline.Cursor
 	ordered  bool
+	// together: parked records that are tried at once, though they might be refused, see machine.together.
+	together bool
 	// closed: nothing more may be added (a barrier stands alone).
 	closed bool
 	// passed: the plan moves the cursor past entries without events of its own.

@@ -85,3 +85,31 @@ func TestManyRetriesTakeFewBatches(t *testing.T) {
 		}
 	}
 }
+
+// TestWhatRecordsExchangedComesWithTheRetryOfAll: values that must be unique, and are refused record by record for as long as others have
+// them, are taken at once where the target checks them late, among others that it still refuses.
+func TestWhatRecordsExchangedComesWithTheRetryOfAll(t *testing.T) {
+	target := &sql{names: make(map[syncline.Key]string)}
+	b := newBench(t, func(o *Options) {
+		target.at(o)
+		o.Retry = Retry{Max: 1}
+	})
+	b.append(created(1, "a", "x"), created(2, "b", "x"), created(3, "c", "x"))
+	b.mustDrain()
+	b.append(updated(1, "b", "y"), updated(2, "c", "y"), updated(3, "a", "y"))
+	b.mustDrain()
+	retry := func(parked int64) {
+		t.Helper()
+		if _, err := b.s.RetryAll(b.ctx, isFailed); err != nil {
+			t.Fatal(err)
+		}
+		b.mustDrain()
+		if c := b.balanced(); c.Parked != parked {
+			t.Errorf("counts = %+v, want %d parked", c, parked)
+		}
+	}
+	retry(3)
+	target.late, target.silent = true, true // the constraint was made deferrable
+	retry(0)
+	b.want(map[string]string{"1": "b/y", "2": "c/y", "3": "a/y"})
+}
