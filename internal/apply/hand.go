@@ -76,6 +76,11 @@ func (s *Session) settled(ctx context.Context, done applied) error {
 			return syncline.Errorf(syncline.Fatal, "reset_refused", "the target does not let the object be emptied for the copy that follows: %w", done.err).
 				WithFix("empty it by hand or remove what refers to it, then `syncline resume ROUTE`")
 		}
+		if len(done.plan.truncated) > 0 {
+			// Parked, it would be tried again behind newer records, and take them along.
+			return syncline.Errorf(syncline.Fatal, "truncate_refused", "the source was emptied by TRUNCATE, and the target does not let its object be emptied: %w", done.err).
+				WithFix("remove what refers to its records, or correct the trigger, then `syncline resume ROUTE`")
+		}
 		if len(done.plan.changes) == 0 {
 			return fmt.Errorf("move the cursor: %w", done.err)
 		}

@@ -65,7 +65,8 @@ func (pl *planner) offer(p *plan, e *entry, i int) verdict {
 		p.events++
 		return added
 	}
-	if p.closed {
+	goesOn := truncatesOn(p, e, i)
+	if p.closed && !goesOn {
 		return flush
 	}
 	if pl.unfit(ev.Schema) {
@@ -77,7 +78,7 @@ func (pl *planner) offer(p *plan, e *entry, i int) verdict {
 	switch {
 	case pl.traits.Events: // only order counts, which every plan keeps
 	case ev.Barrier():
-		if !p.empty() {
+		if !p.empty() && !goesOn {
 			return flush
 		}
 		p.ordered, p.closed = true, true
@@ -131,6 +132,16 @@ func (pl *planner) offer(p *plan, e *entry, i int) verdict {
 	}
 	p.events++
 	return added
+}
+
+// truncatesOn reports whether the event empties one more entity of the TRUNCATE that the plan carries out. A target whose tables refer to
+// each other can only empty them together.
+func truncatesOn(p *plan, e *entry, i int) bool {
+	if len(p.truncated) == 0 || p.resets != nil || i == 0 {
+		return false
+	}
+	ev, before := &e.batch.Events[i], &e.batch.Events[i-1]
+	return ev.Barrier() && before.Barrier() && ev.Txn == before.Txn
 }
 
 // unfit reports whether a rule must be bound to the schema before its rows can be planned, and notes which.

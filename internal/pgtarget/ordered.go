@@ -2,13 +2,18 @@ package pgtarget
 
 import (
 	"context"
+	"slices"
 
 	"syncline"
 )
 
 // queueOrdered queues each change by itself, in order.
 func (x *transaction) queueOrdered(ctx context.Context) error {
-	for i := range x.w.Changes {
+	order, err := x.emptiedFirst(ctx)
+	if err != nil {
+		return err
+	}
+	for _, i := range order {
 		if err := x.queueChange(ctx, i, &x.w.Changes[i]); err != nil {
 			return err
 		}
@@ -19,6 +24,47 @@ func (x *transaction) queueOrdered(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// emptiedFirst returns the changes in their order, but for what one TRUNCATE empties: tables that others refer to come behind those, and
+// of such the last one first, because a TRUNCATE … CASCADE names parents before children.
+func (x *transaction) emptiedFirst(ctx context.Context) ([]int, error) {
+	changes := x.w.Changes
+	order := make([]int, len(changes))
+	for i := range order {
+		order[i] = i
+	}
+	for from := 0; from < len(order); from++ {
+		to := from
+		for to < len(order) && changes[to].Op == syncline.ChangeTruncate {
+			to++
+		}
+		if to-from < 2 {
+			continue
+		}
+		run := order[from:to]
+		referenced := make(map[int]bool, len(run))
+		for _, i := range run {
+			o, err := x.t.object(ctx, x.s, changes[i].Object)
+			if err != nil {
+				return nil, err
+			}
+			referenced[i] = o.table.referenced
+		}
+		slices.SortStableFunc(run, func(a, b int) int {
+			switch {
+			case referenced[a] && referenced[b]:
+				return b - a
+			case referenced[a]:
+				return 1
+			case referenced[b]:
+				return -1
+			}
+			return 0
+		})
+		from = to
+	}
+	return order, nil
 }
 
 func (x *transaction) queueChange(ctx context.Context, i int, c *syncline.Change) error {

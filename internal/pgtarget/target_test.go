@@ -190,6 +190,10 @@ func TestUniqueValuesMayPassBetweenRecords(t *testing.T) {
 	r.rows("SELECT * FROM k", "(2,2)")
 	r.must(true, syncline.Change{Op: syncline.ChangeTruncate, Object: "k"}, syncline.Change{Op: syncline.ChangeTruncate, Object: "p"})
 	r.rows("SELECT count(*) FROM p", "(0)")
+	// A TRUNCATE of both names them in any order.
+	r.must(false, put("p", parent, "3"), put("k", kid, "3", "3"))
+	r.must(true, syncline.Change{Op: syncline.ChangeTruncate, Object: "p"}, syncline.Change{Op: syncline.ChangeTruncate, Object: "k"}, put("p", parent, "4"))
+	r.rows("SELECT id FROM p UNION ALL SELECT id FROM k", "(4)")
 }
 
 func TestLostConnectionAsksForTheCursor(t *testing.T) {
