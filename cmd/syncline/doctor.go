@@ -71,7 +71,7 @@ func printDiagnoses(w *tabwriter.Writer, found []diagnosis) {
 		levels[f.Level]++
 		row(w, "%s\t%s\t%s\t%s", f.About, f.Level, f.Code, f.What)
 		if f.Fix != "" {
-			row(w, "\t\t\t  fix: %s", f.Fix)
+			row(w, "\t\t\t  fix: %s", oneLine(f.Fix))
 		}
 	}
 	row(w, "")

@@ -74,7 +74,7 @@ func (g *globals) check(cmd *cobra.Command, found []daemon.Finding) error {
 			}
 			row(w, "%s\t%s\t%s\t%s", f.System, f.Level, f.Code, what)
 			if f.Fix != "" {
-				row(w, "\t\t\t  fix: %s", f.Fix)
+				row(w, "\t\t\t  fix: %s", oneLine(f.Fix))
 			}
 		}
 	})

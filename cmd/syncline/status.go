@@ -181,7 +181,7 @@ func notes(f *ops.Fault, warnings []string) (notes []string) {
 	if f != nil {
 		notes = append(notes, f.Text)
 		if f.Fix != "" {
-			notes = append(notes, "fix: "+f.Fix)
+			notes = append(notes, "fix: "+oneLine(f.Fix))
 		}
 	}
 	for _, warning := range warnings {

@@ -13,6 +13,15 @@ import (
 	"syncline/internal/ops"
 )
 
+// TestSQLOfAFixCanBeRun as it stands below a row, where several lines of it would be escapes.
+func TestSQLOfAFixCanBeRun(t *testing.T) {
+	got := notes(&ops.Fault{Text: "no table", Fix: "make it:\nCREATE TABLE \"a  b\" (\n\t\tid int);\n"}, nil)
+	want := []string{"no table", `fix: make it: CREATE TABLE "a  b" ( id int); `}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("notes (-want +got):\n%s", diff)
+	}
+}
+
 // TestColumnsStayAligned below a row with an error.
 func TestColumnsStayAligned(t *testing.T) {
 	var out strings.Builder

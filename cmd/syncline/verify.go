@@ -234,7 +234,7 @@ func printVerification(w *tabwriter.Writer, v *ops.Verification, found []ops.Dif
 			row(w, "    %s: %s", p.Rule, p.Error)
 		}
 		if p.Fix != "" {
-			row(w, "      fix: %s", p.Fix)
+			row(w, "      fix: %s", oneLine(p.Fix))
 		}
 	}
 	repaired := ""

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"regexp"
 	"strings"
 	"unicode"
 )
@@ -24,6 +25,11 @@ func visible(text string) string {
 	}
 	return b.String()
 }
+
+var lineEnd = regexp.MustCompile(`\s*\n\s*`)
+
+// oneLine is a fix for a cell of a table. Its SQL can have several lines, and does not run with escapes in their place.
+func oneLine(fix string) string { return lineEnd.ReplaceAllString(fix, " ") }
 
 func steers(r rune) bool {
 	return unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) || r == '\u2028' || r == '\u2029'
