@@ -167,6 +167,7 @@ func (s *Session) start(ctx context.Context, known state.Route) error {
 	if err != nil {
 		return err
 	}
+	r.soonEnough(pending)
 	s.m = newMachine(s.planner(epochs, pending), r.slice, r.o.Version, keeps, at, r.o.Limits, r.o.Retry)
 	if err := s.choices(ctx); err != nil {
 		return err
@@ -180,6 +181,16 @@ func (s *Session) start(ctx context.Context, known state.Route) error {
 	s.reached = at.Seq
 	r.update(func(st *Status) { st.Cursor, st.Settled, st.Parked = at, s.reached, s.m.parking.tasks() })
 	return s.ask(ctx, pending)
+}
+
+// soonEnough has no task wait for longer than a retry ever does: the clock may have been set back since its next try was noted.
+func (r *Route) soonEnough(pending []state.Exception) {
+	latest := r.o.Now().Add(r.o.Retry.withDefaults().MaxDelay)
+	for i := range pending {
+		if pending[i].NextTry.After(latest) {
+			pending[i].NextTry = latest
+		}
+	}
 }
 
 // place begins the route at the target, then in the state store, then asks for the records that were there before. A crash in

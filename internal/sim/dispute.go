@@ -281,8 +281,7 @@ func (d *dispute) step() error {
 }
 
 func (d *dispute) crash() {
-	d.note("crash")
-	d.did("crash")
+	d.crashed()
 	d.writer.close()
 	d.logs.Crash()
 	d.open()

@@ -246,8 +246,7 @@ func (s *served) step() error {
 }
 
 func (w *operators) crash() {
-	w.note("crash")
-	w.did("crash")
+	w.crashed()
 	for _, s := range w.routes {
 		s.close()
 		s.asleep = nil // they were of that process

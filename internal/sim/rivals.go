@@ -134,8 +134,7 @@ func (w *rivals) step(s int) error {
 }
 
 func (w *rivals) crash() {
-	w.note("crash")
-	w.did("crash")
+	w.crashed()
 	w.close()
 	w.logs.Crash()
 	w.open()

@@ -149,6 +149,19 @@ func (r *run) play(n int, act, check func() error) error {
 	return nil
 }
 
+// crashed takes note that the process is gone. In a quarter of the cases the machine's clock is another one when the next begins, by an hour at
+// most; within a process times are those of a clock that nobody sets.
+func (r *run) crashed() {
+	r.note("crash")
+	r.did("crash")
+	if !r.resting && r.rnd.IntN(4) == 0 {
+		by := time.Duration(r.rnd.IntN(7200)-3600) * time.Second
+		r.now = r.now.Add(by)
+		r.did("clock")
+		r.note("the clock is set by %s", by)
+	}
+}
+
 func (r *run) did(what string) { r.result.Did[what]++ }
 
 func (r *run) note(format string, args ...any) {

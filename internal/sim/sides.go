@@ -121,8 +121,7 @@ func (w *sides) open() {
 }
 
 func (w *sides) crash() {
-	w.note("crash")
-	w.did("crash")
+	w.crashed()
 	for _, l := range w.lanes {
 		l.close()
 	}

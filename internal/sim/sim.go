@@ -102,8 +102,7 @@ func (w *world) trouble() error {
 
 // crash kills the process: sessions, capture and handles are gone, and the log's unsynced tail.
 func (w *world) crash() {
-	w.note("crash")
-	w.did("crash")
+	w.crashed()
 	w.close()
 	w.logs.Crash()
 	w.open()

@@ -30,23 +30,23 @@ func TestMain(m *testing.M) {
 }
 
 func TestSeeds(t *testing.T) {
-	simulate(t, Run, map[string]int{"crash": 100, "stub": 100, "passed": 100, "kept": 70})
+	simulate(t, Run, map[string]int{"crash": 100, "clock": 20, "stub": 100, "passed": 100, "kept": 70})
 }
 
 func TestDisputes(t *testing.T) {
-	simulate(t, Dispute, map[string]int{"conflict": 200, "crash": 100})
+	simulate(t, Dispute, map[string]int{"conflict": 200, "crash": 100, "clock": 20})
 }
 
 func TestRivals(t *testing.T) {
-	simulate(t, Rivals, map[string]int{"conflict": 200, "crash": 100})
+	simulate(t, Rivals, map[string]int{"conflict": 200, "crash": 100, "clock": 20})
 }
 
 func TestTwoSides(t *testing.T) {
-	simulate(t, TwoSides, map[string]int{"conflict": 200, "crash": 500, "write": 500})
+	simulate(t, TwoSides, map[string]int{"conflict": 200, "crash": 500, "clock": 100, "write": 500})
 }
 
 func TestOperators(t *testing.T) {
-	simulate(t, Operators, map[string]int{"crash": 100, "edit": 50, "cancel": 50, "retry": 100, "pause": 50, "late": 20, "fenced": 10, "sync": 50})
+	simulate(t, Operators, map[string]int{"crash": 100, "clock": 20, "edit": 50, "cancel": 50, "retry": 100, "pause": 50, "late": 20, "fenced": 10, "sync": 50})
 }
 
 // simulate runs the seeds that were asked for, on all processors. With less, in a hundred runs, than least of what makes a run hard, the test
