@@ -93,6 +93,13 @@ func TestLiveChangesWinOverABackfill(t *testing.T) {
 			mustExec(t, f.src, `TRUNCATE log`) // the webhook gets what comes from here on
 			f.program.start()
 			f.program.ready()
+			eventually(t, "the first copy is at the target", func(ctx context.Context) error {
+				var n int
+				if err := f.dst.QueryRow(ctx, `SELECT count(*) FROM reg WHERE k >= $1`, stillFrom).Scan(&n); err != nil || n == still {
+					return err
+				}
+				return fmt.Errorf("%d rows of %d", n, still)
+			})
 			f.program.caughtUp()
 			spoil := func() {
 				mustExec(t, f.dst, fmt.Sprintf(`UPDATE reg SET val = 'spoilt' WHERE k >= %d; DELETE FROM reg WHERE k >= %[1]d AND k %% 7 = 0`, stillFrom))

@@ -88,7 +88,7 @@ func (d *Daemon) newRoutes(made, was *set) error {
 			}
 			rt.pair = pairs[r.ID]
 		}
-		if err := d.build(rt); err != nil {
+		if err := d.build(rt, share(len(list))); err != nil {
 			return fmt.Errorf("route %s: %w", rt.id, err)
 		}
 		made.routes = append(made.routes, rt)
@@ -96,7 +96,17 @@ func (d *Daemon) newRoutes(made, was *set) error {
 	return nil
 }
 
-func (d *Daemon) build(rt *route) error {
+const (
+	// readAhead is how much of their logs all routes that are behind read ahead, in stored bytes, with bounds for one of them. It takes about
+	// four times that in memory.
+	readAhead             = 64 << 20
+	mostAhead, leastAhead = 4 << 20, 256 << 10
+)
+
+// share is what one of so many routes reads ahead.
+func share(routes int) int { return min(max(readAhead/routes, leastAhead), mostAhead) }
+
+func (d *Daemon) build(rt *route, ahead int) error {
 	var err error
 	rt.outside.log = d.log
 	if rt.compiled, err = rt.compile(); err != nil {
@@ -117,7 +127,7 @@ func (d *Daemon) build(rt *route) error {
 		SnapshotCovers: rt.source.system.Capture.Initial && rt.source.fresh, // one that works may begin at any moment, without this route
 		Priorities:     prioritised(rt),
 		Forgotten:      rt.source.forgotten,
-		Limits:         apply.Limits{MaxRows: first.Batch.MaxRows, MaxWait: first.Batch.MaxWait},
+		Limits:         apply.Limits{MaxRows: first.Batch.MaxRows, MaxWait: first.Batch.MaxWait, Window: ahead},
 		Retry:          apply.Retry{Max: first.Retry.Max, Delay: first.Retry.Delay, MaxDelay: first.Retry.MaxDelay},
 		Logger:         d.log,
 	}

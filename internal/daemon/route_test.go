@@ -39,3 +39,12 @@ func TestARouteBeginsAnewWhereWhatItReadsWritesOrCallsTheKeyIsAnother(t *testing
 		}
 	}
 }
+
+// TestManyRoutesShareWhatIsReadAhead: a hundred rules on one table that are all behind would take gigabytes.
+func TestManyRoutesShareWhatIsReadAhead(t *testing.T) {
+	for routes, want := range map[int]int{1: 4 << 20, 16: 4 << 20, 64: 1 << 20, 256: 256 << 10, 5000: 256 << 10} {
+		if got := share(routes); got != want {
+			t.Errorf("one of %d routes reads %d bytes ahead, want %d", routes, got, want)
+		}
+	}
+}
