@@ -23,6 +23,24 @@ type document struct {
 	lines []string
 	// masks are pieces of the text that must not be shown.
 	masks []string
+	// shown are lines as problems show them, by number from one: aliases can make a million problems of one line.
+	shown map[int]string
+}
+
+// show returns the line as a problem shows it, "" where there is none.
+func (d *document) show(line int) string {
+	if line < 1 || line > len(d.lines) {
+		return ""
+	}
+	text, ok := d.shown[line]
+	if !ok {
+		if d.shown == nil {
+			d.shown = make(map[int]string)
+		}
+		text = masked(d.lines[line-1])
+		d.shown[line] = text
+	}
+	return text
 }
 
 // value is a node and where it was found.
@@ -88,12 +106,8 @@ func (d *decoder) report(v value, code Code, suggestion, format string, args ...
 }
 
 func (d *decoder) reportAt(v value, line, column int, code Code, suggestion, format string, args ...any) {
-	p := Problem{File: v.doc.name, Line: line, Column: column, Code: code, Path: v.path,
-		Message: fmt.Sprintf(format, args...), Suggestion: suggestion}
-	if line > 0 && line <= len(v.doc.lines) {
-		p.source = masked(v.doc.lines[line-1])
-	}
-	d.problems = append(d.problems, p)
+	d.problems = append(d.problems, Problem{File: v.doc.name, Line: line, Column: column, Code: code, Path: v.path,
+		Message: fmt.Sprintf(format, args...), Suggestion: suggestion, source: v.doc.show(line)})
 }
 
 // enter follows aliases and counts the node. It is false once the document is too large; only the first time is reported.
