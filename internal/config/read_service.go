@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"go.yaml.in/yaml/v3"
+	"golang.org/x/net/http/httpguts"
 )
 
 // headerName is what an HTTP header can be called, fieldPath a path of names and indexes in an answer.
@@ -105,7 +106,7 @@ func (l *loader) headerName(key value, dst *string) {
 
 // headerText makes sure that a header can have the value, which may be a secret. A file of a secret easily has a line too many.
 func (l *loader) headerText(v value, text string) {
-	if strings.ContainsFunc(text, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }) {
+	if !httpguts.ValidHeaderFieldValue(text) {
 		l.report(v, BadValue, "see what the environment or the file has there", "%s has a line break or another control character, which no header can have", v.path)
 	}
 }

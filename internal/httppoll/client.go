@@ -15,6 +15,7 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/net/http/httpguts"
 	"golang.org/x/time/rate"
 
 	"syncline"
@@ -182,7 +183,7 @@ func (c *Client) once(ctx context.Context, what string, r request) (a *answer, a
 func unsendable(h http.Header) string {
 	for name, values := range h {
 		for _, v := range values {
-			if strings.ContainsFunc(v, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }) {
+			if !httpguts.ValidHeaderFieldValue(v) {
 				return name
 			}
 		}
