@@ -42,6 +42,7 @@ func (w *world) configure(ctx context.Context) error {
 	w.program = &program{binary: w.opts.binary, config: filepath.Join(w.folder, "syncline.yaml"), log: filepath.Join(w.folder, "syncline.log"),
 		unasked: func(err error) { w.watch.ended(err) },
 		env: []string{
+			clockVariable + "=" + w.clock.file.Name(),
 			fmt.Sprintf("CRM_URL=postgres://postgres:%s@127.0.0.1:%d/%s?sslmode=disable", password, w.net.port("src"), database),
 			fmt.Sprintf("DW_URL=postgres://postgres:%s@127.0.0.1:%d/%s?sslmode=disable&idle_in_transaction_session_timeout=3000", other, w.net.port("dst"), database),
 			fmt.Sprintf("CACHE_URL=redis://127.0.0.1:%d/0", w.net.port("cache")),

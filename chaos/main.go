@@ -76,7 +76,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return err
 	}
 	if o.binary == "" {
-		if o.binary, err = build(ctx, folder, o.tags); err != nil {
+		if o.binary, err = build(ctx, folder, o.tags, p.has(clockFault)); err != nil {
 			return errors.Join(err, os.RemoveAll(folder))
 		}
 	}
@@ -155,10 +155,18 @@ func (o options) again() string {
 	return s
 }
 
-// build makes the program from this module.
-func build(ctx context.Context, folder, tags string) (string, error) {
+// build makes the program from this module, with a clock that can be set, if it is to have one: everything is compiled anew for that.
+func build(ctx context.Context, folder, tags string, clock bool) (string, error) {
 	path := filepath.Join(folder, "syncline")
-	cmd := exec.CommandContext(ctx, "go", "build", "-tags", tags, "-o", path, "syncline/cmd/syncline")
+	args := []string{"build", "-tags", tags, "-o", path}
+	if clock {
+		file, err := overlay(ctx, folder)
+		if err != nil {
+			return "", err
+		}
+		args = append(args, "-overlay", file)
+	}
+	cmd := exec.CommandContext(ctx, "go", append(args, "syncline/cmd/syncline")...)
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build the program: %w\n%s", err, out)

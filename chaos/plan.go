@@ -93,6 +93,11 @@ func byWeight(list []fault) (all []fault) {
 	return all
 }
 
+// has reports whether the fault is in the plan.
+func (p plan) has(name string) bool {
+	return slices.ContainsFunc(p.Steps, func(s step) bool { return s.Fault == name })
+}
+
 // String is the plan as -n prints it.
 func (p plan) String() string {
 	var b strings.Builder

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -35,14 +36,6 @@ func findPlants(ctx context.Context, o options, stdout, stderr io.Writer) error 
 		return err
 	}
 	defer os.RemoveAll(folder) //nolint:errcheck // a temporary folder
-	normal, err := build(ctx, folder, "")
-	if err != nil {
-		return err
-	}
-	if err := os.Rename(normal, normal+"-normal"); err != nil {
-		return err
-	}
-	normal += "-normal"
 	missed := 0
 	for _, bug := range plant.Bugs {
 		if o.tags != "" && o.tags != bug.Tag {
@@ -53,7 +46,8 @@ func findPlants(ctx context.Context, o options, stdout, stderr io.Writer) error 
 		if list := plantFaults[bug.Tag]; list != nil && len(o.faults) == 0 {
 			one.faults = list
 		}
-		if one.binary, err = build(ctx, folder, bug.Tag); err != nil {
+		clock := slices.Contains(names(chosen(one.faults)), clockFault)
+		if one.binary, err = build(ctx, folder, bug.Tag, clock); err != nil {
 			return err
 		}
 		say("%s: %s", bug.Tag, bug.What)
@@ -66,7 +60,10 @@ func findPlants(ctx context.Context, o options, stdout, stderr io.Writer) error 
 			say("  NOT FOUND within %d seeds", o.seeds)
 			continue
 		}
-		one.seed, one.binary, one.tags = found, normal, ""
+		if one.binary, err = build(ctx, folder, "", clock); err != nil {
+			return err
+		}
+		one.seed, one.tags = found, ""
 		problems, err := one.once(ctx, stderr)
 		switch {
 		case ctx.Err() != nil:

@@ -36,6 +36,7 @@ type world struct {
 	cache    *cache
 	bus      *bus
 	hook     *receiver
+	clock    *clock // of the program; nil = it was not made yet
 	net      *network
 	program  *program
 	api      atomic.Pointer[ops.Client] // another one when the token is another one
@@ -144,6 +145,10 @@ func (w *world) mountDisk() error {
 func (w *world) startServers(ctx context.Context) error {
 	w.net = newNetwork()
 	w.hook = newReceiver(w)
+	var err error
+	if w.clock, err = newClock(w.folder); err != nil {
+		return err
+	}
 	var wg sync.WaitGroup
 	errs := make([]error, 4)
 	wg.Go(func() {
@@ -252,6 +257,9 @@ func (w *world) close() {
 	}
 	if w.hook != nil {
 		w.hook.close()
+	}
+	if w.clock != nil {
+		w.clock.close()
 	}
 	if w.src != nil {
 		w.src.close(filepath.Join(w.folder, "source.log"))
