@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 )
 
 // Class is how the caller of a Source, Target or Log must take an error.
@@ -38,9 +39,15 @@ type Error struct {
 	Fix string
 	// Change is the index in the Write that a rejection names, or -1.
 	Change int
+	// After is the least time until it is tried again, where trying often does harm or nobody can have helped before; 0 = none.
+	After time.Duration
 	// Err is the cause, or nil.
 	Err error
 }
+
+// Patience is how long to wait with what a person has to set right elsewhere and nothing is lost meanwhile: long enough that an account
+// is not locked for the logins that its server refuses.
+const Patience = time.Minute
 
 // Errorf returns an error with this code and class whose message is formatted; %w wraps a cause.
 func Errorf(class Class, code, format string, args ...any) *Error {
@@ -52,6 +59,29 @@ func Errorf(class Class, code, format string, args ...any) *Error {
 func (e *Error) WithFix(format string, args ...any) *Error {
 	e.Fix = fmt.Sprintf(format, args...)
 	return e
+}
+
+// Patiently returns e to be tried again after Patience.
+func (e *Error) Patiently() *Error {
+	e.After = Patience
+	return e
+}
+
+// RetryAfter returns the least time until it is worth trying again.
+func (e *Error) RetryAfter() time.Duration {
+	if e.After > 0 || e.Err == nil {
+		return e.After
+	}
+	return RetryAfter(e.Err)
+}
+
+// RetryAfter returns the least time until what failed with err is worth trying again; 0 = any.
+func RetryAfter(err error) time.Duration {
+	var floor interface{ RetryAfter() time.Duration }
+	if errors.As(err, &floor) {
+		return floor.RetryAfter()
+	}
+	return 0
 }
 
 // At returns e naming the change of the Write that caused it.

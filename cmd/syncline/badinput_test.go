@@ -46,19 +46,20 @@ func TestBadInputHarmsNobodyElse(t *testing.T) {
   - {id: refused, from: refused/good, to: dw/refused, create: true}
   - {id: misspelt, from: misspelt/goood, to: dw/misspelt, create: true}
 `, "PASSWORD="+secret)
-	halted := func(system, code string) {
+	stands := func(system, state, code string) {
 		t.Helper()
-		eventually(t, system+" halts", func(context.Context) error {
+		eventually(t, system+" is "+state, func(context.Context) error {
 			st := p.system(system)
-			if st.State != "halted" || st.Error == nil || st.Error.Code != code || st.Error.Fix == "" || strings.Contains(st.Error.Text, secret) {
+			if st.State != state || st.Error == nil || st.Error.Code != code || st.Error.Fix == "" || strings.Contains(st.Error.Text, secret) {
 				return fmt.Errorf("it is %+v, error %+v, want code %s and a way out", st, st.Error, code)
 			}
 			return nil
 		})
 	}
+	halted := func(system, code string) { t.Helper(); stands(system, "halted", code) }
 	p.start()
 	p.answers()
-	halted("refused", "login_refused")
+	stands("refused", "degraded", "login_refused")
 	halted("misspelt", "table_missing")
 	for _, name := range []string{"good", "retyped", "cut"} {
 		copied(t, src, dst, name)
@@ -79,6 +80,16 @@ func TestBadInputHarmsNobodyElse(t *testing.T) {
 	if out, err := exec.Command(path, "status", "--server", p.url()).Output(); err != nil || !strings.Contains(string(out), "  warning: updates and deletes of public.bare") {
 		t.Errorf("status = %v:\n%s", err, out)
 	}
+
+	// A login that the server takes again is used at once where the operator says so, and in a minute otherwise.
+	mustExec(t, src, `CREATE ROLE nobody_of_that_name SUPERUSER LOGIN PASSWORD '`+secret+`'`)
+	p.command(0, "resume", "--system", "refused", "--server", p.url())
+	eventually(t, "the source whose login was refused is copied", func(ctx context.Context) error {
+		if got, err := table(ctx, dst, "id", "refused"); err != nil || len(got) != 1 {
+			return fmt.Errorf("the target has %v, %v, want the row", got, err)
+		}
+		return nil
+	})
 
 	// A row of 20 MB is a row.
 	mustExec(t, src, `INSERT INTO good VALUES (2, repeat('名', 7000000))`)

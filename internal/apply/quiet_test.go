@@ -2,6 +2,7 @@ package apply
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"strings"
 	"sync/atomic"
@@ -108,5 +109,43 @@ func TestATargetThatNeverAnswersIsNotCalledRunning(t *testing.T) {
 		if n := strings.Count(logged.String(), "target answers again"); n != 1 {
 			t.Errorf("the log says %d times that the target answers, want once:\n%s", n, logged.String())
 		}
+	})
+}
+
+// TestARefusedLoginIsTriedRarely: often enough that the route comes back by itself, seldom enough that no account is locked. An operator
+// need not wait for it.
+func TestARefusedLoginIsTriedRarely(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var logins atomic.Int64
+		b := newBench(t, func(o *Options) { o.Now = time.Now })
+		_ = b.s.Close()
+		b.options.Open = func(context.Context) (syncline.Target, error) {
+			logins.Add(1)
+			return nil, fmt.Errorf("open: %w", syncline.Errorf(syncline.Transient, "refused", "who are you").Patiently())
+		}
+		route, err := New(b.options)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, stop := context.WithCancel(b.ctx)
+		done := make(chan error, 1) // the goroutine's one word
+		go func() { done <- route.Run(ctx, ctx) }()
+		<-time.After(30 * time.Minute)
+		if n := logins.Load(); n < 20 || n > 31 {
+			t.Errorf("%d logins in half an hour, want one every minute or a little more", n)
+		}
+		if st := route.Status(); st.State != RouteDegraded || st.NextTry.Before(time.Now()) {
+			t.Errorf("the route is %s, next try %s, want degraded with the time of the next try", st.State, st.NextTry)
+		}
+		before := logins.Load()
+		if err := route.Resume(ctx); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if n := logins.Load() - before; n != 1 {
+			t.Errorf("%d logins at the command to resume, want one at once", n)
+		}
+		stop()
+		<-done
 	})
 }

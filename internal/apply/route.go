@@ -340,13 +340,9 @@ func (r *Route) stop(ctx context.Context, err error) {
 }
 
 // backOff waits after a transient error: a random time up to a bound that doubles, so that routes of one target do not return in
-// step; never less than the target asked for.
+// step; never less than the target asked for or the error needs.
 func (r *Route) backOff(ctx context.Context, err error, failures int) {
-	d := backoff.Delay(r.o.MinDelay, r.o.MaxDelay, failures)
-	var floor interface{ RetryAfter() time.Duration }
-	if errors.As(err, &floor) {
-		d = max(d, floor.RetryAfter())
-	}
+	d := syncline.RetryAfter(err) + backoff.Delay(r.o.MinDelay, r.o.MaxDelay, failures)
 	r.update(func(s *Status) { s.State, s.Err, s.NextTry = RouteDegraded, err, r.o.Now().Add(d) })
 	text := "target does not answer"
 	if outside := (*outsideError)(nil); errors.As(err, &outside) {

@@ -4,7 +4,9 @@ import (
 	"context"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"syncline"
@@ -309,4 +311,30 @@ func TestTheLogTellsThatASourceAnswersAgain(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestARefusedLoginIsTriedRarely: often enough that the source comes back by itself, seldom enough that no account is locked. An operator
+// need not wait for it.
+func TestARefusedLoginIsTriedRarely(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var logins atomic.Int64
+		c := New(Options{Source: "crm", Log: memlog.New(memlog.Options{}).Log("crm"), Runs: make(memory), Open: func() (syncline.Source, error) {
+			logins.Add(1)
+			return nil, syncline.Errorf(syncline.Transient, "login_refused", "who are you").Patiently()
+		}})
+		run(t, c)
+		<-time.After(30 * time.Minute)
+		if n := logins.Load(); n < 20 || n > 31 {
+			t.Errorf("%d logins in half an hour, want one every minute or a little more", n)
+		}
+		if st := c.Status(); st.State != StateDegraded || syncline.CodeOf(st.Err) != "login_refused" {
+			t.Errorf("the source is %s, %v, want degraded and why", st.State, st.Err)
+		}
+		before := logins.Load()
+		c.Resume()
+		synctest.Wait()
+		if n := logins.Load() - before; n != 1 {
+			t.Errorf("%d logins at the command to resume, want one at once", n)
+		}
+	})
 }

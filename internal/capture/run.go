@@ -167,7 +167,7 @@ func (c *Capture) tell(v move) {
 
 // rest says why nothing goes on and returns for how long.
 func (c *Capture) rest() time.Duration {
-	d := backoff.Delay(c.o.MinDelay, c.o.MaxDelay, c.m.failures)
+	d := syncline.RetryAfter(c.m.err) + backoff.Delay(c.o.MinDelay, c.o.MaxDelay, c.m.failures)
 	c.log.Warn("source or log does not answer", "code", syncline.CodeOf(c.m.err), "err", c.m.err, "retry_in", d)
 	c.away = !c.m.stalled
 	if c.m.stalled {

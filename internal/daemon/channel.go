@@ -3,7 +3,6 @@ package daemon
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -128,15 +127,6 @@ func hostname() string {
 		return "syncline"
 	}
 	return name
-}
-
-// retryAfter is the least time that the channel asked to be left alone for.
-func retryAfter(err error) time.Duration {
-	var later interface{ RetryAfter() time.Duration }
-	if errors.As(err, &later) {
-		return later.RetryAfter()
-	}
-	return 0
 }
 
 // hopeless reports whether so many attempts, the first of them so long ago, are enough. A refusal may be over once somebody has corrected

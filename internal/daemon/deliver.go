@@ -168,7 +168,7 @@ func (d *Daemon) deliverOne(ctx context.Context, name string, u *state.Undeliver
 	case ch == nil || hopeless(err, done.Attempts, now.Sub(u.Message.At)):
 		done.Status = state.DeliveryFailed
 	default:
-		done.NextTry = now.Add(max(backoff.Delay(deliverLow, deliverHigh, done.Attempts), retryAfter(err)))
+		done.NextTry = now.Add(max(backoff.Delay(deliverLow, deliverHigh, done.Attempts), syncline.RetryAfter(err)))
 	}
 	if err != nil {
 		done.Code, done.Error = syncline.CodeOf(err), err.Error()

@@ -20,9 +20,10 @@ const (
 // asked is what a source's system has told of what it keeps.
 type asked struct {
 	risk syncline.SourceRisk
-	// at is when, or zero; err is why it did not answer the last time.
-	at  time.Time
-	err error
+	// at is when, or zero; err is why it did not answer the last time, and until when it is to be left alone for that.
+	at    time.Time
+	err   error
+	until time.Time
 }
 
 // risks returns what the systems of the sources keep for them, as far as it is known: by name, as they have told last. It asks nobody.
@@ -80,6 +81,10 @@ func (d *Daemon) askRisks(ctx context.Context) {
 // askRisk asks one source's system by a Source that is not opened, so that the one at work is left alone. That it does not answer is no
 // news: its capture says so.
 func (d *Daemon) askRisk(ctx context.Context, s *source) {
+	was := s.asked.Load()
+	if was != nil && time.Now().Before(was.until) {
+		return
+	}
 	open, err := connectors[s.system.Type].source(d, s)
 	if err != nil {
 		return
@@ -96,7 +101,7 @@ func (d *Daemon) askRisk(ctx context.Context, s *source) {
 	ctx, cancel := context.WithTimeout(ctx, riskTimeout)
 	defer cancel()
 	next := &asked{}
-	if was := s.asked.Load(); was != nil {
+	if was != nil {
 		*next = *was
 	}
 	var r syncline.SourceRisk
@@ -107,6 +112,7 @@ func (d *Daemon) askRisk(ctx context.Context, s *source) {
 		d.watchBudget(ctx, s, &r, time.Now())
 		next.risk, next.at = r, time.Now()
 	}
+	next.until = time.Now().Add(syncline.RetryAfter(next.err))
 	s.asked.Store(next)
 }
 

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -9,6 +10,7 @@ import (
 	"syncline/internal/alert"
 	"syncline/internal/capture"
 	"syncline/internal/config"
+	"syncline/internal/testserver"
 )
 
 // TestWhatASourceHolds: the changes that wait in the application's database are shown by status, without asking it.
@@ -62,5 +64,31 @@ func TestRisksGoWithTheirSource(t *testing.T) {
 	h.askRisk(t.Context(), s)
 	if why := h.unheardOf(s, &capture.Status{}, time.Now()); why != "" || len(h.risks(t.Context())) > 0 {
 		t.Errorf("a source that is polled is said to be lost: %s", why)
+	}
+}
+
+// TestARefusedLoginIsNotRepeatedBeside: what a source's system keeps is asked with the same login as its capture, which is refused too.
+func TestARefusedLoginIsNotRepeatedBeside(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	url := strings.Replace(testserver.NewPostgres(t, "fsync=off").Database(t), "postgres@", "nobody_of_that_name@", 1)
+	d := running(t, load(t, dir, head+`
+systems:
+  crm: {type: postgres, url: "`+url+`", capture: {manage: true, entities: {item: {table: item}}}}
+  report: {type: sqlite, url: "sqlite:$DIR/report.db"}
+rules:
+  - {id: items, from: crm/item, to: report/item, create: true}
+`))
+	s := d.set().sources[0]
+	eventually(t, "the login is refused", func() bool {
+		st := s.capture.Status()
+		return st.State == capture.StateDegraded && syncline.CodeOf(st.Err) == "login_refused" && s.asked.Load() != nil
+	})
+	was := s.asked.Load()
+	if wait := time.Until(was.until); wait < syncline.Patience/2 {
+		t.Errorf("the source's system is asked again in %s, want in a minute", wait)
+	}
+	if d.askRisk(t.Context(), s); s.asked.Load() != was {
+		t.Error("a system that refused the login was asked again at once")
 	}
 }

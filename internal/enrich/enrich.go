@@ -186,7 +186,7 @@ func (e *Enricher) unanswered(ctx context.Context, err error, now time.Time) err
 		return err
 	}
 	e.failures++
-	e.until = now.Add(backoff.Delay(time.Second, time.Minute, e.failures))
+	e.until = now.Add(syncline.RetryAfter(err) + backoff.Delay(time.Second, time.Minute, e.failures))
 	if e.failures == 1 {
 		e.log.Warn("enrichment gets no answer: its fields count as missing", "code", syncline.CodeOf(err), "err", err)
 	}

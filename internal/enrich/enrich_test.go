@@ -165,6 +165,10 @@ func TestPostgres(t *testing.T) {
 			t.Errorf("%s: %v, want a fatal enrich_refused", why, err)
 		}
 	}
+	stranger := newBench(t, Options{Step: s, Postgres: strings.Replace(url, "postgres@", "nobody_of_that_name@", 1)})
+	if _, err := stranger.ask("1"); syncline.CodeOf(err) != "enrich_unreachable" || syncline.RetryAfter(err) < time.Minute {
+		t.Errorf("a refused login: %v, tried again after %s, want enrich_unreachable and a minute", err, syncline.RetryAfter(err))
+	}
 	server.Kill()
 	b.now = b.now.Add(time.Hour)
 	if _, err := b.ask("1"); syncline.CodeOf(err) != "enrich_unreachable" {

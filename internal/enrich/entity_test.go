@@ -102,11 +102,14 @@ func TestEntityThatCannotBeRead(t *testing.T) {
 		"a key of two":    {schema: several, class: syncline.Fatal, code: "enrich_refused"},
 		"a key of bytes":  {schema: bytes, class: syncline.Fatal, code: "enrich_refused"},
 		"nobody answers":  {err: errors.New("no route to host"), class: syncline.Transient, code: "enrich_unreachable"},
-		"a refused login": {err: syncline.Errorf(syncline.Fatal, "login_refused", "no"), class: syncline.Fatal, code: "enrich_refused"},
+		"a refused login": {err: syncline.Errorf(syncline.Transient, "login_refused", "no").Patiently(), class: syncline.Transient, code: "enrich_unreachable"},
+		"a missing right": {err: syncline.Errorf(syncline.Fatal, "privilege_missing", "no"), class: syncline.Fatal, code: "enrich_refused"},
 	} {
 		b := newBench(t, Options{Step: entityStep(transform.MissingNull), SQLite: "none.db", Describe: func(context.Context) (*syncline.Schema, error) { return tt.schema, tt.err }})
 		if _, err := b.ask("1"); syncline.CodeOf(err) != tt.code || syncline.ClassOf(err) != tt.class {
 			t.Errorf("%s: %v, want %s", why, err, tt.code)
+		} else if rarely := syncline.RetryAfter(err) > 0; rarely != (why == "a refused login") {
+			t.Errorf("%s: tried again after %s", why, syncline.RetryAfter(err))
 		}
 	}
 }

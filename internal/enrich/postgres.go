@@ -118,7 +118,11 @@ func (p *postgres) failed(ctx context.Context, err error) error {
 	}
 	var refused *pgconn.PgError
 	if errors.As(err, &refused) {
-		if class := refused.Code[:2]; refused.Code == "08P01" || slices.Contains([]string{"42", "25", "28", "3D", "3F", "0A"}, class) {
+		switch class := refused.Code[:2]; {
+		case class == "28":
+			return syncline.Errorf(syncline.Transient, "enrich_unreachable", "system %s refuses the login: SQLSTATE %s", p.step.SQL.System, refused.Code).
+				WithFix("check user, password and pg_hba.conf; it is tried again every minute, and at once after `syncline resume ROUTE`").Patiently()
+		case refused.Code == "08P01", slices.Contains([]string{"42", "25", "3D", "3F", "0A"}, class):
 			return syncline.Errorf(syncline.Fatal, "enrich_refused", "system %s refuses the query: %s (SQLSTATE %s)", p.step.SQL.System, refused.Message, refused.Code).
 				WithFix("correct the query or its rights, then `syncline resume ROUTE`")
 		}

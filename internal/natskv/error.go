@@ -41,7 +41,7 @@ func connectError(err error) error {
 	switch {
 	case errors.Is(err, nats.ErrAuthorization), errors.Is(err, nats.ErrAuthExpired), errors.Is(err, nats.ErrPermissionViolation):
 		return syncline.Errorf(syncline.Transient, "nats_auth", "connect to NATS: the server refuses the user").
-			WithFix("check user, password or token, and the permissions on $JS.API.> and $KV.>")
+			WithFix("check user, password or token, and the permissions on $JS.API.> and $KV.>; it is tried again every minute, and at once after `syncline resume ROUTE`").Patiently()
 	}
 	return syncline.Errorf(syncline.Transient, "nats_unreachable", "connect to NATS: the server does not answer").
 		WithFix("check that the server runs and that the URL is right")

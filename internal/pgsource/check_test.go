@@ -4,8 +4,10 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"syncline"
+	"syncline/internal/testserver"
 )
 
 func TestRefusedLoginAndRights(t *testing.T) {
@@ -33,7 +35,7 @@ func TestRefusedLoginAndRights(t *testing.T) {
 	}
 	o.URL = strings.Replace(d.url, "postgres@", "nobody_of_that_name:geheim@", 1)
 	err = record2(t, o)
-	wantCode(t, err, "login_refused")
+	wantHealing(t, err, "login_refused")
 	if strings.Contains(err.Error(), "geheim") {
 		t.Errorf("the error tells the password: %v", err)
 	}
@@ -138,4 +140,34 @@ func TestRowsThatAPolicyHidesAreNotLeftOut(t *testing.T) {
 	if syncline.ClassOf(err) != syncline.Fatal || syncline.CodeOf(err) != "privilege_missing" {
 		t.Errorf("Next = %v, want fatal privilege_missing", err)
 	}
+}
+
+// wantHealing wants an error of what an operator mends at the server: the source comes back by itself, and is not tried too often until then.
+func wantHealing(t *testing.T, err error, code string) {
+	t.Helper()
+	if syncline.CodeOf(err) != code || syncline.ClassOf(err) != syncline.Transient || syncline.RetryAfter(err) < time.Minute || !strings.Contains(fixOf(err), "resume --system crm") {
+		t.Errorf("%v is %s, tried again after %s, fix %q; want %s, tried rarely, and the command that tries it now", err, syncline.ClassOf(err),
+			syncline.RetryAfter(err), fixOf(err), code)
+	}
+}
+
+// TestAServerWithoutAFreeSlot: the source begins once somebody has made room.
+func TestAServerWithoutAFreeSlot(t *testing.T) {
+	s := testserver.NewPostgres(t, "fsync=off", "max_replication_slots=1")
+	d := &db{t: t, url: s.Database(t)}
+	d.conn = d.connect()
+	d.exec(oneTable)
+	d.exec("SELECT pg_create_physical_replication_slot('somebody')")
+	p := &tape{t: t, o: d.options("t")}
+	defer p.close()
+	p.open()
+	_, err := p.tryNext()
+	for err == nil { // the intent
+		_, err = p.tryNext()
+	}
+	wantHealing(t, err, "slots_exhausted")
+	d.exec("SELECT pg_drop_replication_slot('somebody')")
+	p.close()
+	p.open()
+	p.copied()
 }

@@ -145,12 +145,13 @@ func (s *Source) fault(doing string, err error) error {
 	switch {
 	case state == codeInsufficientRights:
 		return syncline.Errorf(syncline.Fatal, "privilege_missing", "source %s: %s: %w", s.opt.Name, doing, err).
-			WithFix("give the role the privilege: REPLICATION, SELECT on the tables; with manage: true also CREATE on the database and ownership of the tables")
+			WithFix("give the role the privilege: REPLICATION, SELECT on the tables; with manage: true also CREATE on the database and ownership of the tables; then `syncline resume --system %s`", s.opt.Name)
 	case strings.HasPrefix(state, classInvalidAuth):
-		return syncline.Errorf(syncline.Fatal, "login_refused", "source %s: %s: the server refused the login (SQLSTATE %s)", s.opt.Name, doing, state).
-			WithFix("check user and password in the url, and that pg_hba.conf lets this host in, for replication connections too")
+		return syncline.Errorf(syncline.Transient, "login_refused", "source %s: %s: the server refused the login (SQLSTATE %s)", s.opt.Name, doing, state).
+			WithFix("check user and password in the url, and that pg_hba.conf lets this host in, for replication connections too; it is tried again every minute, and at once after `syncline resume --system %s`", s.opt.Name).Patiently()
 	case state == codeUndefinedDatabase:
-		return syncline.Errorf(syncline.Fatal, "database_missing", "source %s: %s: %w", s.opt.Name, doing, err)
+		return syncline.Errorf(syncline.Fatal, "database_missing", "source %s: %s: %w", s.opt.Name, doing, err).
+			WithFix("correct the url, or make the database, then `syncline resume --system %s`", s.opt.Name)
 	case strings.HasPrefix(state, classResources):
 		return syncline.Errorf(syncline.Transient, "out_of_resources", "source %s: %s: %w", s.opt.Name, doing, err).
 			WithFix("it is tried again; see to connections (max_connections), memory and disk of the server")

@@ -121,8 +121,8 @@ type exported struct {
 func (s *Source) createSlot(ctx context.Context, c *pgconn.PgConn, name, kind string) (exported, error) {
 	row, err := command(ctx, c, "CREATE_REPLICATION_SLOT "+quote(name)+kind+" LOGICAL pgoutput EXPORT_SNAPSHOT")
 	if sqlState(err) == codeConfigurationLimit {
-		return exported{}, syncline.Errorf(syncline.Fatal, "slots_exhausted", "source %s: all replication slots of the server are in use", s.opt.Name).
-			WithFix("raise max_replication_slots, or drop a slot that nobody uses")
+		return exported{}, syncline.Errorf(syncline.Transient, "slots_exhausted", "source %s: all replication slots of the server are in use", s.opt.Name).
+			WithFix("raise max_replication_slots, or drop a slot that nobody uses; it is tried again every minute, and at once after `syncline resume --system %s`", s.opt.Name).Patiently()
 	}
 	if err != nil {
 		return exported{}, s.fault("create a replication slot", err)

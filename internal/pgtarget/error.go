@@ -33,7 +33,7 @@ var reasons = map[string]struct{ code, text string }{
 // tried ("write to public.customer"). Row values never get into the message: for data errors PostgreSQL's text is left out.
 //
 // A refused login is transient: passwords are rotated and pg_hba.conf is reloaded without us, and a route that comes back by
-// itself is what an operator expects. Missing rights on a table are fatal: they need somebody to decide.
+// itself is what an operator expects; rarely, because accounts are locked after failed logins. Missing rights on a table are fatal: they need somebody to decide.
 func classify(attempt string, err error) error {
 	var known *syncline.Error
 	if errors.As(err, &known) {
@@ -60,7 +60,7 @@ func classify(attempt string, err error) error {
 		}
 		return said(syncline.Transient, "connection_lost", attempt, pg)
 	case "28":
-		return said(syncline.Transient, "refused", attempt, pg).WithFix("check user, password and pg_hba.conf of the target")
+		return said(syncline.Transient, "refused", attempt, pg).WithFix("check user, password and pg_hba.conf of the target; it is tried again every minute, and at once after `syncline resume ROUTE`").Patiently()
 	case "40":
 		return said(syncline.Transient, "serialization", attempt, pg)
 	case "53":

@@ -41,7 +41,7 @@ func classify(err error, doing string) error {
 			WithFix("connect to the primary")
 	case redis.IsAuthError(err), redis.IsPermissionError(err):
 		return syncline.Errorf(syncline.Transient, "redis_auth", "%s: the Redis server refuses the user", doing).
-			WithFix("check user, password and permissions: hashes, strings, sorted sets, scripts, INFO and TIME are needed")
+			WithFix("check user, password and permissions: hashes, strings, sorted sets, scripts, INFO and TIME are needed; it is tried again every minute, and at once after `syncline resume ROUTE`").Patiently()
 	case is("CROSSSLOT"), is("MOVED"):
 		return syncline.Errorf(syncline.Fatal, "redis_cluster", "%s: the target's keys are not in one slot of the cluster", doing).
 			WithFix("use one hash tag in all key templates")
