@@ -2,6 +2,7 @@ package pgsource
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -179,6 +180,9 @@ func (p *tape) crash(n int) {
 func (p *tape) next() *syncline.Batch {
 	p.t.Helper()
 	b, err := p.tryNext()
+	if errors.Is(err, context.DeadlineExceeded) {
+		p.t.Fatalf("nothing has come for %v after %d batches; the stream has given %d events", patience, len(p.log), len(p.streamed()))
+	}
 	if err != nil {
 		p.t.Fatalf("next after %d batches: %v", len(p.log), err)
 	}
