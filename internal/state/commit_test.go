@@ -81,6 +81,8 @@ func TestCommitRefuses(t *testing.T) {
 	at := func(seq syncline.Seq) syncline.Cursor { return syncline.Cursor{Log: "L1", Seq: seq, Epoch: 3} }
 	unbalanced := owned(journal(5, 6, Applied))
 	unbalanced.Counts.Read++
+	untold := owned(journal(5, 6, Applied))
+	untold.Counts.Applied, untold.Outcomes = 0, nil
 	otherLog := owned(journal(5, 6, Applied))
 	otherLog.From.Log, otherLog.To.Log = "L2", "L2"
 	lying := owned(journal(5, 6, Applied))
@@ -97,6 +99,7 @@ func TestCommitRefuses(t *testing.T) {
 		{"a cursor before the journal's end", "cursor_backwards", Commit{Slice: sl, Journal: owned(journal(5, 7, Applied)), Cursor: at(6)}},
 		{"a journal that cuts a batch in two", "state_lost", Commit{Slice: sl, Journal: owned(journal(3, 6, Applied))}},
 		{"a task that is lost", "counts_unbalanced", Commit{Slice: sl, Journal: unbalanced}},
+		{"a task that is lost, in a journal that does not tell what became of each", "counts_unbalanced", Commit{Slice: sl, Journal: untold}},
 		{"a parked task without a row", "counts_unbalanced", Commit{Slice: sl, Journal: owned(journal(5, 6, Parked))}},
 		{"a row without a journal", "counts_unbalanced", Commit{Slice: sl, Park: []Exception{task("x", 5, 0, StatusHeld)}}},
 		{"a task of another batch", "counts_unbalanced",
