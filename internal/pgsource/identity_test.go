@@ -178,3 +178,30 @@ func TestTablesThatInherit(t *testing.T) {
 		t.Errorf("published tables = %s, want log and t", tables)
 	}
 }
+
+// TestOnlyThePublicationThatIsNeeded: a stream cannot bring what is older than a publication that it names, so that one without a table would
+// stop the source.
+func TestOnlyThePublicationThatIsNeeded(t *testing.T) {
+	for _, manage := range []bool{true, false} {
+		d := newDB(t, oneTable, "CREATE TABLE later (id int PRIMARY KEY)", "CREATE PUBLICATION pub FOR TABLE t")
+		p := record(t, d.options("t"))
+		p.copied()
+		p.close()
+		d.exec("INSERT INTO t VALUES (1)") // not read yet
+		p.o = d.options("t", "later")
+		p.o.Manage = manage
+		if !manage {
+			err := p.tryOpen()
+			wantCode(t, err, "publication_incomplete")
+			if got, want := fixOf(err), `ALTER PUBLICATION "pub" ADD TABLE ONLY "public"."later";`; got != want {
+				t.Errorf("fix = %s, want %s", got, want)
+			}
+			for _, sql := range strings.Split(strings.TrimSuffix(fixOf(err), ";"), ";") {
+				d.exec(sql)
+			}
+			p.close()
+		}
+		p.open()
+		p.events(1)
+	}
+}

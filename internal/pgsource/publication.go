@@ -95,7 +95,7 @@ func (s *Source) outgrown(p published) (entities []string) {
 
 // statements are what makes the publications cover every table. At no moment between them is a table in neither, so that none
 // of its inserts is lost. A stream cannot bring what is older than a publication that it names: so the two are made together,
-// before the slot, even where one has no table yet.
+// before the slot, even where one has no table yet; behind that, only what a table needs.
 func (s *Source) statements(p published) []string {
 	var missing [2][]string // by publication: with and without updates
 	var outgrown []string
@@ -115,6 +115,7 @@ func (s *Source) statements(p published) []string {
 	if len(missing[0])+len(missing[1]) == 0 {
 		return nil
 	}
+	neither := !p.exists[s.opt.Publication] && !p.exists[s.opt.Publication+appendSuffix]
 	options := [2]string{"publish_via_partition_root = true", "publish = 'insert, truncate', publish_via_partition_root = true"}
 	var list []string
 	for i, name := range s.publications() {
@@ -123,7 +124,7 @@ func (s *Source) statements(p published) []string {
 			list = append(list, "ALTER PUBLICATION "+quote(name)+" ADD TABLE "+tables)
 		case !p.exists[name] && tables != "":
 			list = append(list, "CREATE PUBLICATION "+quote(name)+" FOR TABLE "+tables+" WITH ("+options[i]+")")
-		case !p.exists[name]:
+		case neither:
 			list = append(list, "CREATE PUBLICATION "+quote(name)+" WITH ("+options[i]+")")
 		}
 	}
