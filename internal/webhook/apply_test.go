@@ -67,9 +67,8 @@ func TestAnswers(t *testing.T) {
 		if syncline.CodeOf(err) != tt.code || syncline.ClassOf(err) != tt.class {
 			t.Errorf("%s: %v (%s), want %s (%s)", name, err, syncline.ClassOf(err), tt.code, tt.class)
 		}
-		var floor interface{ RetryAfter() time.Duration }
-		if asked := errors.As(err, &floor); asked != (tt.least > 0) || asked && (floor.RetryAfter() < tt.least || floor.RetryAfter() > time.Hour) {
-			t.Errorf("%s: RetryAfter = %v, want at least %s", name, floor, tt.least)
+		if after := syncline.RetryAfter(err); (after > 0) != (tt.least > 0) || after < tt.least || after > time.Hour {
+			t.Errorf("%s: RetryAfter = %v, want at least %s", name, after, tt.least)
 		}
 		if followed {
 			t.Errorf("%s: the redirect was followed", name)
