@@ -26,6 +26,7 @@ type network struct {
 func newNetwork() *network {
 	zerolog.SetGlobalLevel(zerolog.Disabled) // some toxics log to nobody's logger
 	toxics.Register(unansweredToxic, new(unansweredCommits))
+	toxics.Register(unheardToxic, new(unheardCommits))
 	return &network{server: toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop()),
 		proxies: make(map[string]*toxiproxy.Proxy), ports: make(map[string]int)}
 }

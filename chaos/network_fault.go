@@ -26,7 +26,9 @@ var networkFaults = []fault{
 	{name: "net-narrow", group: "net", weight: 2, least: time.Second, most: 6 * time.Second,
 		do: toxic("bandwidth", func(rnd *rand.Rand) map[string]int { return map[string]int{"rate": 20 + rnd.IntN(500)} })},
 	// The answer to every so manieth COMMIT of a connection is lost with the connection: the writers' at the source, the program's at the warehouse.
-	{name: "net-unanswered", group: "net", weight: 4, least: time.Second, most: 5 * time.Second, do: unanswered},
+	{name: "net-unanswered", group: "net", weight: 4, least: time.Second, most: 5 * time.Second, do: cutCommits(unansweredToxic, "downstream")},
+	// The COMMIT itself is.
+	{name: "net-unheard", group: "net", weight: 3, least: time.Second, most: 5 * time.Second, do: cutCommits(unheardToxic, "upstream")},
 	{name: "net-refuse", group: "net", weight: 3, least: 500 * time.Millisecond, most: 5 * time.Second, do: refuse},
 }
 
@@ -52,23 +54,25 @@ func toxic(kind string, attributes func(*rand.Rand) map[string]int) doFault {
 	}
 }
 
-// unanswered has commits done whose client does not hear of it.
-func unanswered(_ context.Context, w *world, rnd *rand.Rand) (func(context.Context) error, error) {
-	names := [][]string{{"writers"}, {"dst"}, {"writers", "dst"}}[rnd.IntN(3)]
-	for _, name := range names {
-		if err := w.net.disturb(name, unansweredToxic, "downstream", map[string]int{"after": rnd.IntN(6)}); err != nil {
-			return nil, err
-		}
-	}
-	w.log("%v: commits are not answered", names)
-	return func(context.Context) error {
+// cutCommits cuts connections just when something is committed.
+func cutCommits(kind, stream string) doFault {
+	return func(_ context.Context, w *world, rnd *rand.Rand) (func(context.Context) error, error) {
+		names := [][]string{{"writers"}, {"dst"}, {"writers", "dst"}}[rnd.IntN(3)]
 		for _, name := range names {
-			if err := w.net.calm(name); err != nil {
-				return err
+			if err := w.net.disturb(name, kind, stream, map[string]int{"after": rnd.IntN(6)}); err != nil {
+				return nil, err
 			}
 		}
-		return nil
-	}, nil
+		w.log("%v: %s", names, kind)
+		return func(context.Context) error {
+			for _, name := range names {
+				if err := w.net.calm(name); err != nil {
+					return err
+				}
+			}
+			return nil
+		}, nil
+	}
 }
 
 // refuse cuts one server's connections and takes no new ones.
