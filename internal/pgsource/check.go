@@ -75,7 +75,7 @@ func (s *Source) checkRights(ctx context.Context) []syncline.Finding {
 		return []syncline.Finding{syncline.Failure(s.fault("read the role's attributes", err), "")}
 	case !may:
 		return []syncline.Finding{{Level: "fail", Code: "privilege_missing", What: "role " + s.config.User + " may not replicate",
-			Fix: "ALTER ROLE " + quote(s.config.User) + " REPLICATION;"}}
+			Fix: s.replicationFix()}}
 	}
 	return nil
 }
@@ -118,6 +118,9 @@ func (s *Source) checkPublication(ctx context.Context) (list []syncline.Finding)
 	todo := s.statements(p)
 	switch {
 	case len(todo) > 0 && s.opt.Manage:
+		if err := s.mayPublish(ctx, p, todo); err != nil {
+			return append(list, syncline.Failure(err, ""))
+		}
 		list = append(list, syncline.Finding{Level: "ok", What: "will run: " + strings.Join(todo, "; ")})
 		for _, name := range s.outgrown(p) {
 			list = append(list, syncline.Finding{Level: "warn", Code: "updates_missed",
@@ -144,7 +147,7 @@ func (s *Source) checkRoom(ctx context.Context) []syncline.Finding {
 	if sl != nil {
 		err := s.checkSlot(sl)
 		if err == nil && s.opt.Manage && s.opt.Logged == 0 {
-			err = s.slotForeign()
+			err = s.slotForeign(sl)
 		}
 		if err != nil {
 			return []syncline.Finding{syncline.Failure(err, "")}
@@ -164,7 +167,7 @@ func (s *Source) checkRoom(ctx context.Context) []syncline.Finding {
 		return []syncline.Finding{{Level: "fail", Code: "slots_exhausted", What: "all replication slots of the server are in use",
 			Fix: "raise max_replication_slots, or drop a slot that nobody uses"}}
 	case senders < 1:
-		return []syncline.Finding{{Level: "fail", Code: "senders_exhausted", What: "all WAL senders of the server are in use", Fix: "raise max_wal_senders"}}
+		return []syncline.Finding{syncline.Failure(s.sendersExhausted(), "")}
 	}
 	return []syncline.Finding{{Level: "ok", What: fmt.Sprintf("room for %d more replication slots", slots)}}
 }

@@ -52,10 +52,25 @@ func (s *Source) connectReplication(ctx context.Context) (*pgconn.PgConn, error)
 	// Once it streams, the connection is read by a wire, and nothing may have been read ahead of that.
 	config.BuildFrontend = func(r io.Reader, w io.Writer) *pgproto3.Frontend { return pgproto3.NewFrontend(&singleReader{r: r}, w) }
 	c, err := pgconn.ConnectConfig(ctx, config)
-	if err != nil {
-		return nil, s.fault("connect for replication", err)
+	switch {
+	case err == nil:
+		return c, nil
+	case sqlState(err) == codeTooManyConnections: // max_connections does not count what is connected for replication
+		return nil, s.sendersExhausted()
+	case sqlState(err) == codeInsufficientRights:
+		return nil, syncline.Errorf(syncline.Fatal, "privilege_missing", "source %s: role %s may not replicate", s.opt.Name, s.config.User).WithFix("%s", s.replicationFix())
 	}
-	return c, nil
+	return nil, s.fault("connect for replication", err)
+}
+
+// sendersExhausted is that the server takes nobody more who reads its WAL.
+func (s *Source) sendersExhausted() error {
+	return syncline.Errorf(syncline.Transient, "senders_exhausted", "source %s: all WAL senders of the server are in use", s.opt.Name).
+		WithFix("it is tried again; end a reader that nobody needs (pg_stat_replication), or raise max_wal_senders, which takes a restart of the server")
+}
+
+func (s *Source) replicationFix() string {
+	return "ALTER ROLE " + quote(s.config.User) + " REPLICATION;"
 }
 
 // singleReader never reads beyond the message that is being read.
@@ -115,6 +130,9 @@ const (
 	codeInsufficientRights  = "42501"
 	codeUndefinedDatabase   = "3D000"
 	codeQueryCanceled       = "57014"
+	codeReadOnly            = "25006"
+	codeProtocolViolation   = "08P01"
+	codeTooManyConnections  = "53300"
 	classConnection         = "08"
 	classInvalidAuth        = "28"
 	classResources          = "53"
@@ -145,16 +163,22 @@ func (s *Source) fault(doing string, err error) error {
 	switch {
 	case state == codeInsufficientRights:
 		return syncline.Errorf(syncline.Fatal, "privilege_missing", "source %s: %s: %w", s.opt.Name, doing, err).
-			WithFix("give the role the privilege: REPLICATION, SELECT on the tables; with manage: true also CREATE on the database and ownership of the tables; then `syncline resume --system %s`", s.opt.Name)
+			WithFix("`syncline run --check` says which statement gives the role what it needs: REPLICATION, SELECT on the tables; with manage: true also CREATE on the database and ownership of the tables; then `syncline resume --system %s`", s.opt.Name)
 	case strings.HasPrefix(state, classInvalidAuth):
 		return syncline.Errorf(syncline.Transient, "login_refused", "source %s: %s: the server refused the login (SQLSTATE %s)", s.opt.Name, doing, state).
 			WithFix("check user and password in the url, and that pg_hba.conf lets this host in, for replication connections too; it is tried again every minute, and at once after `syncline resume --system %s`", s.opt.Name).Patiently()
 	case state == codeUndefinedDatabase:
 		return syncline.Errorf(syncline.Fatal, "database_missing", "source %s: %s: %w", s.opt.Name, doing, err).
 			WithFix("correct the url, or make the database, then `syncline resume --system %s`", s.opt.Name)
+	case state == codeReadOnly:
+		return syncline.Errorf(syncline.Transient, "source_standby", "source %s: %s: %w", s.opt.Name, doing, err).
+			WithFix("it is tried again; the server is a standby or takes no writes: point the url at the primary, or make the publication there")
 	case strings.HasPrefix(state, classResources):
 		return syncline.Errorf(syncline.Transient, "out_of_resources", "source %s: %s: %w", s.opt.Name, doing, err).
 			WithFix("it is tried again; see to connections (max_connections), memory and disk of the server")
+	case state == codeProtocolViolation:
+		return syncline.Errorf(syncline.Transient, "connection_lost", "source %s: %s: %w", s.opt.Name, doing, err).
+			WithFix("it is tried again; a pooler such as PgBouncer does not pass everything on: give the server itself in the url, not %s", s.address())
 	case state == "" && !errors.Is(err, context.Canceled), strings.HasPrefix(state, classConnection), strings.HasPrefix(state, classIntervention) && state != codeQueryCanceled:
 		return s.lost(doing, err)
 	}
@@ -163,8 +187,15 @@ func (s *Source) fault(doing string, err error) error {
 
 // lost is the error of a server that does not answer.
 func (s *Source) lost(doing string, err error) error {
-	return syncline.Errorf(syncline.Transient, "connection_lost", "source %s: %s: %w", s.opt.Name, doing, err).
-		WithFix("it is tried again; see that the server runs and that %s is where it listens", net.JoinHostPort(s.config.Host, strconv.Itoa(int(s.config.Port))))
+	way := "it is tried again; see that the server runs and that %s is where it listens"
+	if s.config.TLSConfig != nil {
+		way += ", with TLS, as sslmode in the url has it"
+	}
+	return syncline.Errorf(syncline.Transient, "connection_lost", "source %s: %s: %w", s.opt.Name, doing, err).WithFix(way, s.address())
+}
+
+func (s *Source) address() string {
+	return net.JoinHostPort(s.config.Host, strconv.Itoa(int(s.config.Port)))
 }
 
 // quote makes an SQL identifier.

@@ -73,7 +73,7 @@ func (s *Source) openNew(ctx context.Context) error {
 	}
 	if s.opt.Manage {
 		if sl != nil {
-			return s.slotForeign()
+			return s.slotForeign(sl)
 		}
 		s.phase = phaseIntent
 		return nil

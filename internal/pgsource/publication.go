@@ -157,6 +157,9 @@ func (s *Source) ensurePublications(ctx context.Context) error {
 		if !s.opt.Manage {
 			return s.unpublished(p, list)
 		}
+		if err := s.mayPublish(ctx, p, list); err != nil {
+			return err
+		}
 		if err := s.publish(ctx, p, list); err != nil {
 			return err
 		}
@@ -197,6 +200,29 @@ func (s *Source) unpublished(p published, list []string) error {
 	}
 	return syncline.Errorf(syncline.Fatal, code, "source %s: publication %s does not cover every table of the configuration, and manage is off", s.opt.Name, s.opt.Publication).
 		WithFix("%s", fix)
+}
+
+// mayPublish refuses statements that our role may not run. Somebody else may: publications that are there are used as they are.
+func (s *Source) mayPublish(ctx context.Context, p published, list []string) error {
+	var add []uint32
+	for _, t := range s.tables {
+		if c, ok := p.tables[t.oid]; !ok || c.outgrown(t) {
+			add = append(add, t.oid)
+		}
+	}
+	creates := slices.ContainsFunc(list, func(sql string) bool { return strings.HasPrefix(sql, "CREATE ") })
+	var may bool
+	err := s.sql.QueryRow(ctx, `SELECT (NOT $1 OR has_database_privilege(current_database(), 'CREATE'))
+		AND NOT EXISTS (SELECT FROM pg_class WHERE oid = ANY($2) AND NOT pg_has_role(relowner, 'USAGE'))
+		AND NOT EXISTS (SELECT FROM pg_publication WHERE pubname = ANY($3) AND NOT pg_has_role(pubowner, 'USAGE'))`, creates, add, s.publications()).Scan(&may)
+	if err != nil {
+		return s.fault("read the rights on the tables", err)
+	}
+	if !may {
+		return syncline.Errorf(syncline.Fatal, "privilege_missing", "source %s: role %s may not publish the tables: that takes their ownership, and CREATE on the database",
+			s.opt.Name, s.config.User).WithFix("as their owner, or as a superuser: %s;", strings.Join(list, "; "))
+	}
+	return nil
 }
 
 // publish runs the statements, all or none.

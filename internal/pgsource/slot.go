@@ -11,6 +11,9 @@ import (
 	"syncline"
 )
 
+// standbyDecodes is the first version whose standbys can be read by logical decoding.
+const standbyDecodes = 160000
+
 // slotPoll is how often a slot that somebody uses is tried again.
 const slotPoll = 100 * time.Millisecond
 
@@ -56,8 +59,12 @@ func (s *Source) checkSlot(sl *slot) error {
 	return nil
 }
 
-// slotForeign refuses a slot that an empty log finds.
-func (s *Source) slotForeign() error {
+// slotForeign refuses a slot that an empty log finds. Only one that this source could read may be taken over, or dropped by somebody who
+// knows that nobody needs it.
+func (s *Source) slotForeign(sl *slot) error {
+	if err := s.checkSlot(sl); err != nil && !sl.lost {
+		return err
+	}
 	return syncline.Errorf(syncline.Fatal, "slot_foreign", "source %s: slot %s exists, and this log has not made it", s.opt.Name, s.opt.Slot).
 		WithFix("if nobody needs it: SELECT pg_drop_replication_slot(%s); if it was made for this source by hand: manage: false", literal(s.opt.Slot))
 }
@@ -79,8 +86,8 @@ func (s *Source) slotLost() error {
 // publicationLate is that the server reads a change with the publication as it was then, and there was none. It stays so, whoever
 // makes one now.
 func (s *Source) publicationLate() error {
-	return syncline.Errorf(syncline.Fatal, "publication_late", "source %s: publication %s did not exist when changes were made that slot %s has still to send",
-		s.opt.Name, s.opt.Publication, s.opt.Slot).WithFix("%s", s.acceptGap())
+	return syncline.Errorf(syncline.Fatal, "publication_late", "source %s: publication %s or %s did not exist when changes were made that slot %s has still to send",
+		s.opt.Name, s.opt.Publication, s.opt.Publication+appendSuffix, s.opt.Slot).WithFix("%s", s.acceptGap())
 }
 
 // dropSlot removes the slot of our own birth that was cut, as soon as nobody uses it any more.
@@ -149,7 +156,11 @@ func (s *Source) server(ctx context.Context) error {
 	}
 	if level != "logical" {
 		return syncline.Errorf(syncline.Fatal, "wal_level", "source %s: wal_level is %s, not logical", s.opt.Name, level).
-			WithFix("ALTER SYSTEM SET wal_level = logical; then restart the server")
+			WithFix("ALTER SYSTEM SET wal_level = logical; then restart the server, and `syncline resume --system %s`", s.opt.Name)
+	}
+	if s.standby && s.version < standbyDecodes {
+		return syncline.Errorf(syncline.Transient, "source_standby", "source %s: the server is a standby, and PostgreSQL %d does not decode changes there", s.opt.Name, s.version/10000).
+			WithFix("it is tried again; point the url at the primary")
 	}
 	c, err := s.connectReplication(ctx)
 	if err != nil {

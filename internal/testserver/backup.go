@@ -79,3 +79,15 @@ func (s *Postgres) Restore(tb testing.TB, backup string, promoted bool) {
 		}
 	}
 }
+
+// Standby restarts the server in recovery, where it waits for more of a primary that there is not, until pg_promote().
+func (s *Postgres) Standby(tb testing.TB) {
+	tb.Helper()
+	s.proc.stop(syscall.SIGINT)
+	if err := os.WriteFile(filepath.Join(s.data(), "standby.signal"), nil, 0o644); err != nil { //nolint:gosec // the server's account reads it
+		tb.Fatal(err)
+	}
+	if err := s.Start(); err != nil {
+		tb.Fatal(err)
+	}
+}
