@@ -253,8 +253,16 @@ func printVerification(w *tabwriter.Writer, v *ops.Verification, found []ops.Dif
 		if command := explanation(v, found); command != "" {
 			row(w, "  the values: `%s`", command)
 		}
-		if command := repairing(v); command != "" {
+		if v.Mode == string(verify.Sampled) && v.Repair == string(verify.RepairOff) {
+			row(w, "  to compare all of them: `syncline verify`")
+			break
+		}
+		command, large := repairing(v)
+		if command != "" {
 			row(w, "  to repair: `%s`", command)
+		}
+		if large != "" {
+			row(w, "  to repair so many, once it is known why they differ: `%s`", large)
 		}
 	case v.Status != state.VerificationDone:
 		row(w, "%s: %s; no differences in what was compared%s", v.ID, v.Status, repaired)
@@ -327,18 +335,38 @@ func special(c rune) bool {
 	return (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && !strings.ContainsRune("%,._:@+-", c)
 }
 
-// repairing repairs the rules whose records differ; "" = this verification was to repair them itself, or is of some keys only.
-func repairing(v *ops.Verification) string {
+// repairing repairs the rules whose records differ, large those of which more differ than a repair sends without being told to; "" = none, this
+// verification was to repair them itself, or is of some keys only.
+func repairing(v *ops.Verification) (command, large string) {
 	if v.Repair != string(verify.RepairOff) || v.Mode == string(verify.Named) {
-		return ""
+		return "", ""
 	}
+	whole := func(p *verify.Part) string { rule, _, _ := strings.Cut(p.Rule, "/"); return rule } // of several sources or entities
 	var rules []string
+	limits, most := make(map[string]bool), int64(0)
 	for i := range v.Parts {
-		if p := &v.Parts[i]; p.Differences() > 0 && !slices.Contains(rules, p.Rule) {
-			rules = append(rules, p.Rule)
+		p := &v.Parts[i]
+		if rule := whole(p); p.Differences() > 0 && !slices.Contains(rules, rule) {
+			rules = append(rules, rule)
+		}
+		if p.MaxRepair > 0 {
+			limits[whole(p)] = true
 		}
 	}
-	return "syncline verify --repair " + strings.Join(rules, " ")
+	for i := range v.Parts {
+		if p := &v.Parts[i]; limits[whole(p)] {
+			most = max(most, verify.Enough(p.Differences()))
+		}
+	}
+	few := slices.DeleteFunc(slices.Clone(rules), func(rule string) bool { return limits[rule] })
+	many := slices.DeleteFunc(rules, func(rule string) bool { return !limits[rule] })
+	if len(few) > 0 {
+		command = "syncline verify --repair " + strings.Join(few, " ")
+	}
+	if len(many) > 0 {
+		large = fmt.Sprintf("syncline verify --repair --max-repair %d %s", most, strings.Join(many, " "))
+	}
+	return command, large
 }
 
 // verdictOf is the exit code of what was found.

@@ -80,6 +80,13 @@ func TestWhatIsSaidOfDifferencesCanBePasted(t *testing.T) {
 			t.Errorf("%q is missing in\n%s", want, full)
 		}
 	}
+	v := ops.Verification{Mode: "full", Repair: "off", Status: state.VerificationDone, Differences: 260, Parts: []verify.Part{
+		{Rule: "few", Tally: verify.Tally{Missing: 10}},
+		{Rule: "many", Tally: verify.Tally{Missing: 120}, MaxRepair: 130}, {Rule: "many/crm.lead", Tally: verify.Tally{Extra: 130}}}}
+	command, large := repairing(&v)
+	if command != "syncline verify --repair few" || large != "syncline verify --repair --max-repair 140 many" {
+		t.Errorf("commands = %q, %q, want those of a rule that may be repaired and of one that needs a higher limit", command, large)
+	}
 	for _, v := range []ops.Verification{{Mode: "full", Repair: "auto"}, {Mode: "keys", Repair: "off"}} {
 		if got := tell(v); strings.Contains(got, "--repair") {
 			t.Errorf("a repair is named for mode %s, repair %s:\n%s", v.Mode, v.Repair, got)

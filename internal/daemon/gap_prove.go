@@ -200,7 +200,7 @@ func (d *Daemon) judge(ctx context.Context, g *state.Gap, p *proving, now time.T
 	err = p.Judged(g, gap.Verdict{Status: v.Status, Unsettled: shown.Total.Unsettled, Different: shown.Differences}, now)
 	if g.Status == state.GapClosed && shown.Differences > 0 {
 		d.log.Error("what was missing was read again, and still records differ", "gap", g.ID, "verification", id, "differences", shown.Differences,
-			"fix", "syncline verify --repair")
+			"fix", "syncline verify show "+id+" tells what differs, and why it was not repaired")
 	}
 	return err
 }

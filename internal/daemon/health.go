@@ -7,9 +7,11 @@ import (
 	"syncline"
 	"syncline/internal/apply"
 	"syncline/internal/capture"
+	"syncline/internal/config"
 	"syncline/internal/health"
 	"syncline/internal/ops"
 	"syncline/internal/state"
+	"syncline/internal/verify"
 )
 
 // Health makes a report of how everything is. It reads the journal of a whole window: what asks often asks for the signals.
@@ -116,13 +118,13 @@ func (d *Daemon) present(ctx context.Context, in *health.Input) error {
 
 // others adds what verifications and schedules have found.
 func (d *Daemon) others(ctx context.Context, in *health.Input) error {
-	verified, err := d.verifySignals(ctx)
+	verified, err := d.state.Verified(ctx)
 	if err != nil {
 		return err
 	}
-	for _, s := range verified {
-		if rule := d.set().config.Rule(s.Labels["rule"]); rule != nil && s.Name == "verify_differences" && s.Value > 0 {
-			in.Differing = append(in.Differing, health.Differing{Rule: rule.ID, Target: rule.Target(rule.From[0].System), Records: int64(s.Value)})
+	for _, rule := range d.set().config.Rules {
+		if one := lastDiffering(rule, verified); rule.Enabled && one.Records > 0 {
+			in.Differing = append(in.Differing, one)
 		}
 	}
 	known, err := d.schedules.List(ctx)
@@ -135,6 +137,28 @@ func (d *Daemon) others(ctx context.Context, in *health.Input) error {
 		}
 	}
 	return nil
+}
+
+// lastDiffering sums up what the last verifications of the rule's parts have found.
+func lastDiffering(rule *config.Rule, verified []state.Verified) health.Differing {
+	one := health.Differing{Rule: rule.ID, Target: rule.Target(rule.From[0].System)}
+	limit, declared := repairLimit(rule)
+	most, large := int64(0), false
+	for i := range verified {
+		v := &verified[i]
+		if wholeRule(v.Rule) != rule.ID || v.Differences == 0 {
+			continue
+		}
+		one.Records += v.Differences
+		most, large = max(most, v.Differences), large || !limit.Allows(v.Differences, v.Records, declared)
+		if one.Verification == "" || v.Differences == most {
+			one.Verification = v.Verification
+		}
+	}
+	if large {
+		one.MaxRepair = verify.Enough(most)
+	}
+	return one
 }
 
 // healthOf is how a route is now.

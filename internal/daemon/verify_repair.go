@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 
 	"syncline"
+	"syncline/internal/config"
 	"syncline/internal/failpoint"
 	"syncline/internal/state"
 	"syncline/internal/verify"
@@ -28,7 +29,12 @@ func (v *verifying) limit() (l verify.Limit, declared bool) {
 	if v.spec.MaxRepair != nil {
 		return *v.spec.MaxRepair, true
 	}
-	if r := v.d.set().config.Rule(wholeRule(v.rule.ID)); r != nil && r.Verify != nil && r.Verify.MaxRepair != nil {
+	return repairLimit(v.d.set().config.Rule(wholeRule(v.rule.ID)))
+}
+
+// repairLimit is what the rule, or nil, says of it.
+func repairLimit(r *config.Rule) (l verify.Limit, declared bool) {
+	if r != nil && r.Verify != nil && r.Verify.MaxRepair != nil {
 		return *r.Verify.MaxRepair, true
 	}
 	return verify.DefaultLimit, false

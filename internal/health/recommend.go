@@ -101,9 +101,14 @@ func (a *assessment) merged(status string) []Waiting {
 // others recommends what to do about what verifications and schedules have found.
 func (a *assessment) others() {
 	for _, d := range a.in.Differing {
-		a.say(Recommendation{Level: Warning, Kind: "differences", Rule: d.Rule, Target: d.Target, Count: d.Records,
+		one := Recommendation{Level: Warning, Kind: "differences", Rule: d.Rule, Target: d.Target, Count: d.Records,
 			Text:    differing(d.Records, d.Rule, d.Target),
-			Command: "syncline verify --repair " + d.Rule})
+			Command: "syncline verify --repair " + d.Rule}
+		if d.MaxRepair > 0 {
+			one.Text += "; see first why so many do: `syncline verify show " + d.Verification + "`"
+			one.Command = fmt.Sprintf("syncline verify --repair --max-repair %d %s", d.MaxRepair, d.Rule)
+		}
+		a.say(one)
 	}
 	for _, s := range a.in.Schedules {
 		one := Recommendation{Level: Warning, Kind: "schedule_failed", Schedule: s.ID, Count: s.Failed, Command: "syncline schedules history " + s.ID,

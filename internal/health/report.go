@@ -79,6 +79,9 @@ type Waiting struct {
 type Differing struct {
 	Rule, Target string
 	Records      int64
+	// Verification has found them. MaxRepair is the limit that a repair needs, where it would be refused without; else 0.
+	Verification string
+	MaxRepair    int64
 }
 
 // Schedule is timed work, with how many runs have not come, or failed, since the last that was done.

@@ -1,7 +1,6 @@
 package verify
 
 import (
-	"fmt"
 	"strconv"
 	"strings"
 
@@ -69,13 +68,15 @@ func (l Limit) Allows(differ, compared int64, declared bool) bool {
 // Refused is the error of a repair that the limit forbids.
 func (l Limit) Refused(rule string, differ, compared int64) error {
 	return syncline.Errorf(syncline.Rejected, "repair_refused", "%d of %d records of rule %s differ, and a repair may send %s: nothing was sent", differ, compared, rule, l).
-		WithFix("see why so many differ: `syncline verify show ID`; then repair with --max-repair %s, or read all again: `syncline sync full`", enough(differ, compared))
+		WithFix("see why so many differ: `syncline verify show ID`; then repair with --max-repair %d, or read all again: `syncline sync full SYSTEM/ENTITY`", Enough(differ))
 }
 
-// enough is a limit that would allow it.
-func enough(differ, compared int64) string {
-	if compared == 0 {
-		return "100%"
+// Enough is a limit in records that allows a repair of so many, and of some more that differ by then. A share would not do: more records
+// can differ than either side has.
+func Enough(differ int64) int64 {
+	step := int64(1)
+	for differ/step >= 100 {
+		step *= 10
 	}
-	return fmt.Sprintf("%d%%", min(100, differ*100/compared+1))
+	return (differ/step + 1) * step
 }

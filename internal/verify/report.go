@@ -141,6 +141,8 @@ type Part struct {
 	Listed *Tally `json:"listed,omitempty"`
 	// Samples are the first that differ.
 	Samples []Sample `json:"samples,omitempty"`
+	// MaxRepair is the limit that a repair needs, where it would be refused without; else 0.
+	MaxRepair int64 `json:"max_repair,omitempty"`
 	// Notes are what an operator should know of the comparison.
 	Notes []string `json:"notes,omitempty"`
 	// Code, Error and Fix say why it failed, or why nothing was repaired.

@@ -143,9 +143,15 @@ func TestRepairs(t *testing.T) {
 		"a declared number":       {Tally{Source: 200, Different: 3}, RepairAuto, Limit{Records: 3}, true, true, "", 0},
 		"one that has begun":      {Tally{Source: 200, Different: 9, Repaired: 1}, RepairAuto, Limit{Records: 3}, true, true, "", 0},
 		"one that is done":        {Tally{Source: 200, Different: 9, Repaired: 9}, RepairAuto, Limit{Records: 3}, true, false, "", 0},
+		"more than either side":   {Tally{Source: 300, Target: 300, Missing: 300, Extra: 300}, RepairAuto, DefaultLimit, false, false, "repair_refused", 0},
 		"a limit of none, by all": {Tally{Source: 200, Different: 1}, RepairAuto, Limit{}, true, false, "repair_refused", 0},
 	} {
 		p := &Part{Rule: "r", Tally: test.tally}
+		if p.Repairs(RepairOff, test.limit, test.declared); (p.MaxRepair > 0) != (test.code != "") {
+			t.Errorf("%s: needs %d, where a repair answers %q", name, p.MaxRepair, test.code)
+		} else if p.MaxRepair > 0 && !(Limit{Records: p.MaxRepair}).Allows(p.Differences(), max(p.Source, p.Target), true) {
+			t.Errorf("%s: what it says that it needs, %d, does not do", name, p.MaxRepair)
+		}
 		if got := p.Repairs(test.how, test.limit, test.declared); got != test.sends || p.Code != test.code || len(p.Notes) != test.notes {
 			t.Errorf("%s: sends %v, code %q, notes %v, want %v, %q, %d", name, got, p.Code, p.Notes, test.sends, test.code, test.notes)
 		}
