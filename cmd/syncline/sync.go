@@ -12,20 +12,17 @@ import (
 )
 
 func syncCommand(g *globals) *cobra.Command {
-	var req ops.SyncRequest
+	var f fullSync
 	cmd := &cobra.Command{
 		Use:   "sync SYSTEM/ENTITY",
 		Short: "Read records from the source again, beside the live changes",
 		Long: "Reads all records of an entity (or those of --key) from the source again and applies them through the normal path. A\n" +
 			"route that needs a sync begins anew with it, as does one that has lost its place and is named by --route. After any other\n" +
-			"halt a route goes on where it stood: see `syncline resume`.",
+			"halt a route goes on where it stood: see `syncline resume`. It is `syncline sync full` in short, which tells more.",
 		Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return startSync(g, cmd, req, args[0])
-		},
+		RunE: func(cmd *cobra.Command, args []string) error { return f.run(g, cmd, args[0]) },
 	}
-	cmd.Flags().StringSliceVar(&req.Routes, "route", nil, "only for these routes")
-	cmd.Flags().StringArrayVar(&req.Keys, "key", nil, "only this record, its key's parts joined by commas; may be repeated")
+	f.flags(cmd)
 	cmd.AddCommand(pollCommand(g, "incremental", "Ask a polled entity now for what is new behind its watermark",
 		"Asks the source of a polled entity (capture mode poll) for the records that have changed since the last time, without waiting for\n"+
 			"its schedule. `syncline sync list` tells what became of it."))

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -36,7 +37,14 @@ func syncFullCommand(g *globals) *cobra.Command {
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error { return f.run(g, cmd, args[0]) },
 	}
+	f.flags(cmd)
+	return cmd
+}
+
+func (f *fullSync) flags(cmd *cobra.Command) {
 	flags := cmd.Flags()
+	flags.StringSliceVar(&f.req.Routes, "route", nil, "only for these routes; one that has lost its place begins anew")
+	flags.StringArrayVar(&f.req.Keys, "key", nil, "only this record, its key's parts joined by commas; may be repeated")
 	flags.StringSliceVar(&f.req.To, "to", nil, "only for these targets: systems or routes")
 	flags.StringVar(&f.req.Where, "where", "", "only records for which this expression is true")
 	flags.StringVar(&f.req.FromKey, "from-key", "", "only records behind this key, its parts joined by commas")
@@ -46,7 +54,6 @@ func syncFullCommand(g *globals) *cobra.Command {
 	flags.BoolVar(&f.dryRun, "dry-run", false, "with --delete-missing: only count what would be removed")
 	flags.BoolVar(&f.yes, "yes", false, "with --delete-missing: remove what is missing")
 	flags.Float64Var(&f.maxDelete, "max-delete", 10, "with --delete-missing: remove nothing where more than this share of a target is missing, in percent")
-	return cmd
 }
 
 func (f *fullSync) run(g *globals, cmd *cobra.Command, of string) error {
@@ -56,15 +63,18 @@ func (f *fullSync) run(g *globals, cmd *cobra.Command, of string) error {
 	if !f.deleteMissing && (f.dryRun || f.yes) {
 		return usage(errors.New("--dry-run and --yes go with --delete-missing"))
 	}
-	if f.deleteMissing && (f.req.Where != "" || f.req.FromKey != "") {
-		return usage(errors.New("--delete-missing compares all records: leave out --where and --from-key"))
+	if len(f.req.To) > 0 && len(f.req.Routes) > 0 {
+		return usage(errors.New("--to and --route exclude each other"))
+	}
+	if f.deleteMissing && (f.req.Where != "" || f.req.FromKey != "" || len(f.req.Keys) > 0) {
+		return usage(errors.New("--delete-missing compares all records: leave out --where, --from-key and --key"))
 	}
 	client, err := g.client()
 	if err != nil {
 		return err
 	}
 	if f.deleteMissing {
-		missing := ops.MissingRequest{Source: f.req.Source, Entity: f.req.Entity, To: f.req.To, DryRun: f.dryRun || !f.yes, MaxPercent: &f.maxDelete}
+		missing := ops.MissingRequest{Source: f.req.Source, Entity: f.req.Entity, To: slices.Concat(f.req.To, f.req.Routes), DryRun: f.dryRun || !f.yes, MaxPercent: &f.maxDelete}
 		found, err := client.DeleteMissing(cmd.Context(), missing)
 		if err != nil {
 			return err

@@ -118,6 +118,17 @@ func TestSyncFullOfSome(t *testing.T) {
 		}
 	}
 
+	// The short form is the same, and the long one takes what the short one always did.
+	spoil()
+	if _, talk = l.cli(exitOK, "sync", "shop/item", "--to", "report", "--where", "after.id <= 3", "--rate", "1000", "--wait"); !strings.Contains(talk, ", 3 wanted") {
+		t.Errorf("the short form: %s", talk)
+	}
+	l.cli(exitOK, "sync", "full", "shop/item", "--route", "item-copies", "--key", "7", "--key", "8", "--wait")
+	if r, c := l.count(l.report, "body = 'text'"), l.count(l.copies, "body = 'text'"); r != 3 || c != 2 {
+		t.Errorf("after the short form %d rows at report are right, want 3; of two keys %d elsewhere", r, c)
+	}
+	l.cli(exitUsage, "sync", "shop/item", "--route", "item-copies", "--to", "report")
+
 	// A condition that fails on a row ends the sync: the rest is not taken for unwanted.
 	id := l.sync("--where", "1 / (after.ver - 450) >= -1")
 	if s := l.becomes(id, "failed", over); s.Status != "failed" || !strings.Contains(s.Error, "where_failed") {
