@@ -78,6 +78,7 @@ type program struct {
 	port   int
 	env    []string
 	flags  []string // of run
+	api    *ops.Client
 
 	cmd  *exec.Cmd
 	log  *output
@@ -92,6 +93,9 @@ func newProgram(t *testing.T, config string, env ...string) *program {
 		t.Fatal(err)
 	}
 	p := &program{t: t, dir: t.TempDir(), port: port, env: env}
+	if p.api, err = ops.NewClient(p.url()); err != nil {
+		t.Fatal(err)
+	}
 	p.config = filepath.Join(p.dir, "syncline.yaml")
 	head := fmt.Sprintf("version: 1\nhttp: {listen: \"127.0.0.1:%d\"}\n", port)
 	if err := os.WriteFile(p.config, []byte(head+config), 0o600); err != nil {
@@ -159,14 +163,8 @@ func (p *program) stop() error {
 // url is where the API answers.
 func (p *program) url() string { return fmt.Sprintf("http://127.0.0.1:%d", p.port) }
 
-func (p *program) client() *ops.Client {
-	p.t.Helper()
-	c, err := ops.NewClient(p.url())
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	return c
-}
+// client is one for all calls: another for each would leave a connection behind for each, of which the server has a bound.
+func (p *program) client() *ops.Client { return p.api }
 
 // eventually polls until check returns nil.
 func eventually(t *testing.T, what string, check func(context.Context) error) {
