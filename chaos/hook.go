@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -16,7 +17,8 @@ import (
 	"syncline/internal/webhook"
 )
 
-// receiver is the webhook's end: it checks signatures, the order of first deliveries of each key, and that what comes was written.
+// receiver is the webhook's end: it checks signatures, that every delivery of an event has its id and is the same, the order of first deliveries of
+// each key, and that what comes was written.
 type receiver struct {
 	w      *world
 	server *httptest.Server
@@ -24,7 +26,7 @@ type receiver struct {
 	mu     sync.Mutex
 	mood   func(http.ResponseWriter) verdict // decides about each event; nil = takes it
 	over   chan struct{}                     // while it is there, nobody is answered until it is closed
-	ids    map[string]int64                  // version of each event by its id
+	came   map[string]delivery               // by the id that receivers are to tell repeats by
 	vers   map[int64]string                  // the keys of versions that came
 	newest map[string]int64                  // version of each key's newest first delivery
 	again  int                               // deliveries that were repeated
@@ -33,7 +35,7 @@ type receiver struct {
 }
 
 func newReceiver(w *world) *receiver {
-	r := &receiver{w: w, ids: make(map[string]int64), vers: make(map[int64]string), newest: make(map[string]int64), heard: make(map[string][]int64)}
+	r := &receiver{w: w, came: make(map[string]delivery), vers: make(map[int64]string), newest: make(map[string]int64), heard: make(map[string][]int64)}
 	r.server = httptest.NewServer(r)
 	return r
 }
@@ -44,6 +46,12 @@ func (r *receiver) close() {
 	r.feel(nil)
 	r.server.CloseClientConnections()
 	r.server.Close()
+}
+
+// delivery is what came first of an event.
+type delivery struct {
+	ver  int64
+	body [sha256.Size]byte
 }
 
 // hang has it answer nobody until the channel is closed; nil ends that.
@@ -119,13 +127,26 @@ func (r *receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	case takes:
 		w.WriteHeader(http.StatusNoContent)
 	}
+	// Ids of this source need no other letters in a header.
+	if id := req.Header.Get(webhook.HeaderID); id != event.ID {
+		r.w.watch.fail("stable identity", "webhook: event %s came as %s, by which repeats are told", event.ID, id)
+		return
+	}
+	now := delivery{body: sha256.Sum256(body)}
 	a := event.Data.After
-	if a == nil {
-		if _, again := r.ids[event.ID]; again {
-			r.again++
-			return
+	if a != nil {
+		now.ver = a.Ver
+	}
+	was, again := r.came[event.ID]
+	if again {
+		r.again++
+		if was != now {
+			r.w.watch.fail("stable identity", "webhook: event %s is version %d, and came again as version %d, or with other text", event.ID, was.ver, now.ver)
 		}
-		r.ids[event.ID] = 0
+		return
+	}
+	r.came[event.ID] = now
+	if a == nil {
 		r.heard[event.Subject] = append(r.heard[event.Subject], 0)
 		return
 	}
@@ -133,14 +154,7 @@ func (r *receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	if event.Subject != key || !r.w.plan.proven("reg", key, a.Ver, a.Val) {
 		r.w.watch.fail("nothing is invented", "webhook: event %s of key %s has the value of another record or version (%d)", event.ID, event.Subject, a.Ver)
 	}
-	if was, again := r.ids[event.ID]; again {
-		r.again++
-		if was != a.Ver {
-			r.w.watch.fail("stable identity", "webhook: event %s is version %d and %d", event.ID, was, a.Ver)
-		}
-		return
-	}
-	r.ids[event.ID], r.vers[a.Ver] = a.Ver, key
+	r.vers[a.Ver] = key
 	if was := r.newest[key]; a.Ver < was && !strings.HasSuffix(event.Type, "snapshot") {
 		r.w.watch.fail("order of first deliveries", "webhook: of key %s version %d came first after %d", key, a.Ver, was)
 	}
