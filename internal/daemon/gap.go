@@ -10,6 +10,7 @@ import (
 	"syncline"
 	"syncline/internal/capture"
 	"syncline/internal/config"
+	"syncline/internal/gap"
 	"syncline/internal/ops"
 	"syncline/internal/state"
 )
@@ -28,7 +29,7 @@ func (d *Daemon) loadGap(ctx context.Context, s *source) error {
 	}
 	for i := range list { // the newest first
 		if list[i].Route == "" {
-			s.gap.Store(d.gapOf(s, &list[i], list[i].Next))
+			s.gap.Store(d.gapOf(s, &list[i], gap.Until(&list[i], time.Now())))
 			return nil
 		}
 	}
@@ -138,7 +139,7 @@ func sourceGap(open []state.Gap, source, route string) *ops.DeclaredGap {
 			out.From, out.To = "", ""
 			out.FromSeq, out.ToSeq = uint64(g.FromSeq), uint64(g.ToSeq)
 		}
-		if g.Status != state.GapFilling && g.Next.After(time.Now()) {
+		if g.Status != state.GapFilling && !gap.Due(g, time.Now()) {
 			next := g.Next
 			out.Next = &next
 		}

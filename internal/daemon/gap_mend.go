@@ -110,7 +110,7 @@ func (d *Daemon) probeTargets(ctx context.Context, now time.Time) (map[string]er
 	answers := make(map[string]error)
 	for i := range open {
 		g := &open[i]
-		if g.Route == "" || g.Status != state.GapOpen || now.Before(g.Next) {
+		if g.Route == "" || g.Status != state.GapOpen || !gap.Due(g, now) {
 			continue
 		}
 		s, r := d.source(g.Source), d.route(g.Route)

@@ -30,6 +30,21 @@ func Delay(before int) time.Duration {
 	return min(time.Minute<<min(before-1, 10), maxDelay)
 }
 
+// Due reports whether the gap's time has come. It is kept as a time of day: one that is farther away than any wait was given by a clock that has
+// been set back since, and is not waited for.
+func Due(g *state.Gap, now time.Time) bool {
+	wait := g.Next.Sub(now)
+	return wait <= 0 || wait > maxDelay
+}
+
+// Until is the gap's time as now's clock has it, whatever is done to that meanwhile where now has a monotonic reading; zero = it has come.
+func Until(g *state.Gap, now time.Time) time.Time {
+	if Due(g, now) {
+		return time.Time{}
+	}
+	return now.Add(g.Next.Sub(now))
+}
+
 // Move is what is done next about a gap.
 type Move uint8
 
@@ -46,7 +61,7 @@ const (
 // OfSource moves the gap of a source on.
 func OfSource(g *state.Gap, now time.Time) Move {
 	switch {
-	case now.Before(g.Next):
+	case !Due(g, now):
 		return Wait
 	case g.Status == state.GapDeclared:
 		return Wake
@@ -77,7 +92,7 @@ func OfRoute(g *state.Gap, r Route, now time.Time) (Move, error) {
 		return Prove, nil
 	case r.Lost == nil && g.Attempts == 0: // an operator has begun it anew
 		g.Status, g.Next, g.Error = state.GapFilling, g.Created, ""
-	case !now.Before(g.Next):
+	case Due(g, now):
 		return Look, nil
 	}
 	return Wait, nil

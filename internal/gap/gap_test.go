@@ -33,6 +33,9 @@ func TestOfSource(t *testing.T) {
 		{"released again, and its time has not come", state.Gap{Status: state.GapDeclared, Next: now.Add(time.Second)}, Wait},
 		{"begun anew", state.Gap{Status: state.GapOpen}, Look},
 		{"failed, and its time has not come", state.Gap{Status: state.GapOpen, Attempts: 1, Next: now.Add(time.Second)}, Wait},
+		{"failed, and the clock was set back", state.Gap{Status: state.GapOpen, Attempts: 1, Next: now.Add(30 * 24 * time.Hour)}, Look},
+		{"released again, and the clock was set back", state.Gap{Status: state.GapDeclared, Next: now.Add(maxDelay + 1)}, Wake},
+		{"the longest wait", state.Gap{Status: state.GapOpen, Attempts: 9, Next: now.Add(maxDelay)}, Wait},
 		{"being filled", state.Gap{Status: state.GapFilling, Attempts: 1, Next: now}, Prove},
 	} {
 		if got := OfSource(&test.g, now); got != test.want {
@@ -43,7 +46,7 @@ func TestOfSource(t *testing.T) {
 
 func TestOfRoute(t *testing.T) {
 	const r = "r"
-	later, created := now.Add(time.Minute), now.Add(-time.Hour)
+	later, created, never := now.Add(time.Minute), now.Add(-time.Hour), now.Add(30*24*time.Hour)
 	for _, test := range []struct {
 		name string
 		g    state.Gap
@@ -54,6 +57,7 @@ func TestOfRoute(t *testing.T) {
 	}{
 		{"its time has come", state.Gap{Route: r, Status: state.GapOpen, Next: now}, Route{Lost: errOne}, Look, nil, state.Gap{Route: r, Status: state.GapOpen, Next: now}},
 		{"its time has not come", state.Gap{Route: r, Status: state.GapOpen, Next: later}, Route{Lost: errOne}, Wait, nil, state.Gap{Route: r, Status: state.GapOpen, Next: later}},
+		{"the clock was set back", state.Gap{Route: r, Status: state.GapOpen, Next: never}, Route{Lost: errOne}, Look, nil, state.Gap{Route: r, Status: state.GapOpen, Next: never}},
 		{"paused", state.Gap{Route: r, Status: state.GapFilling, Attempts: 1}, Route{Paused: true, Lost: errOne}, Wait, nil, state.Gap{Route: r, Status: state.GapFilling, Attempts: 1}},
 		{"gone", state.Gap{Route: r, Status: state.GapOpen}, Route{Gone: true}, Wait, nil, state.Gap{Route: r, Status: state.GapClosed, Error: "the route is gone"}},
 		{"an operator has begun it anew", state.Gap{Route: r, Status: state.GapOpen, Next: later, Error: "x", Created: created}, Route{}, Wait, nil,
@@ -68,6 +72,16 @@ func TestOfRoute(t *testing.T) {
 		got, err := OfRoute(&test.g, test.r, now)
 		if got != test.want || !errors.Is(err, test.err) || test.g != test.then {
 			t.Errorf("%s: move %d, %v, %+v, want %d, %v, %+v", test.name, got, err, test.g, test.want, test.err, test.then)
+		}
+	}
+}
+
+// TestUntil: what a stream waits for is the gap's time, and nothing that a wrong clock gave.
+func TestUntil(t *testing.T) {
+	for in, want := range map[time.Duration]time.Duration{-time.Hour: 0, 0: 0, time.Minute: time.Minute, maxDelay: maxDelay, maxDelay + 1: 0, 30 * 24 * time.Hour: 0} {
+		got := Until(&state.Gap{Next: now.Add(in)}, now)
+		if got.IsZero() != (want == 0) || want > 0 && got.Sub(now) != want {
+			t.Errorf("%s before its time, a stream waits until %s; want %s", in, got, want)
 		}
 	}
 }
