@@ -267,8 +267,14 @@ func (d *Daemon) setGap(ctx context.Context, r *route, from, to syncline.Seq) er
 }
 
 // firstYounger returns the first entry that was not appended before t, else the last one. It goes on from its last answer, because t moves
-// on with the clock, and looks at that one first: in most rounds nothing has come of age. Behind it, it searches by bisection.
+// on with the clock, and looks at that one first: in most rounds nothing has come of age. Behind it, it searches by bisection. Where the clock was
+// set back, and t with it, what was of age is not any more.
 func (d *Daemon) firstYounger(ctx context.Context, s *source, b syncline.Bounds, t time.Time) (syncline.Seq, error) {
+	t = t.Round(0) // the monotonic clock is not set
+	if t.Before(s.youngerThan) {
+		s.younger = 0
+	}
+	s.youngerThan = t
 	low, high := min(max(b.First, s.younger), b.Last), b.Last
 	for look := low; low < high; look = low + (high-low)/2 {
 		e, err := entryAt(ctx, s.log, look)

@@ -344,6 +344,27 @@ func TestARoundLooksAtOneEntry(t *testing.T) {
 	}
 }
 
+// TestAClockThatIsSetBack: what a clock took for old that was ahead is kept for as long as any other, once it was set right.
+func TestAClockThatIsSetBack(t *testing.T) {
+	h := newHouse(t, config.Log{Retain: 24 * hour, MaxBytes: 1 << 40})
+	h.append(60, 25*hour)
+	h.append(40, hour)
+	s := h.set().sources[0]
+	bounds, err := s.log.Bounds(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, round := range []struct {
+		ahead time.Duration
+		want  syncline.Seq
+	}{{0, 61}, {30 * 24 * hour, 100}, {0, 61}, {-48 * hour, 1}, {0, 61}} {
+		got, err := h.firstYounger(t.Context(), s, bounds, time.Now().Add(round.ahead-24*hour))
+		if err != nil || got != round.want {
+			t.Errorf("by a clock that is %s ahead the first entry that is kept is %d, %v, want %d", round.ahead, got, err, round.want)
+		}
+	}
+}
+
 // hung is a log whose readers get nothing.
 type hung struct{ *memlog.Log }
 

@@ -61,8 +61,9 @@ type stream struct {
 	gap atomic.Pointer[syncline.Gap]
 	// asked is what its system has told of what it keeps; nil = nothing yet.
 	asked atomic.Pointer[asked]
-	// younger is where firstYounger goes on. It belongs to the goroutine of keepHouse.
-	younger syncline.Seq
+	// younger is where firstYounger goes on, from its answer for youngerThan. They belong to the goroutine of keepHouse.
+	younger     syncline.Seq
+	youngerThan time.Time
 }
 
 // set returns what works now.
