@@ -98,6 +98,23 @@ func (s *System) Rows(entity string) []syncline.Row {
 	return c.table(entity).sorted("")
 }
 
+// Each gives the visible changes after the position, in order, each with its place. Those that only change a schema are not among them.
+func (s *System) Each(after syncline.Position, each func(at syncline.Position, c *Change) error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i := range s.history[:s.visible] {
+		for j := range s.history[i].Changes {
+			at := syncline.Position{Epoch: after.Epoch, Commit: uint64(i) + 1, Ordinal: uint32(j) + 1}
+			if c := &s.history[i].Changes[j]; c.Op != 0 && at.Compare(after) > 0 {
+				if err := each(at, c); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}
+
 // lastOrdinalLocked is the number of changes of the last visible transaction.
 func (s *System) lastOrdinalLocked() int {
 	if s.visible == 0 {

@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"syncline"
+	"syncline/internal/memsource"
 	"syncline/internal/memtarget"
 	"syncline/internal/state"
 )
@@ -54,10 +55,18 @@ func (w *intake) checkConfirmed() error {
 	return nil
 }
 
-// checkLog sees that no event of the stream is in the log twice, or out of order.
+// checkLog sees that the log has each event of the stream, from where that begins, once and in order. What the first copy of a table without a
+// key has in its rows need not be told.
 func (w *intake) checkLog() error {
-	var last syncline.Position
-	return w.eachBatch(func(b *syncline.Batch) error {
+	var begins, last syncline.Position
+	has, copied := make(map[syncline.Position]bool), make(map[string]syncline.Position)
+	err := w.eachBatch(func(b *syncline.Batch) error {
+		if begins.Epoch == 0 {
+			begins = b.Position
+		}
+		if c := b.Chunk; c != nil && c.Last && c.Kind == syncline.RunSnapshot {
+			copied[c.Entity] = b.Position
+		}
 		for i := range b.Events {
 			if b.Chunk != nil {
 				break
@@ -66,10 +75,19 @@ func (w *intake) checkLog() error {
 			if at.Compare(last) <= 0 {
 				return fmt.Errorf("G3: event %s stands in the log after %s", at, last)
 			}
-			last = at
+			last, has[at] = at, true
 		}
 		if last.Compare(b.Position) > 0 {
 			return fmt.Errorf("G2: a batch that ends at %s has event %s", b.Position, last)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return w.system.Each(begins, func(at syncline.Position, c *memsource.Change) error {
+		if !has[at] && (len(c.Schema.Key) > 0 || at.Compare(copied[c.Schema.Entity]) > 0) {
+			return fmt.Errorf("G1: event %s (%s of %s) is not in the log", at, c.Op, c.Schema.Entity)
 		}
 		return nil
 	})

@@ -170,8 +170,11 @@ func contents(r *run, store *memtarget.Store) (map[int64][]syncline.Value, error
 	return all, err
 }
 
-// checkCounts sees that every event of the log that is for the route is accounted for, and none waits.
+// checkCounts sees that the log has every event, and that each that is for the route is accounted for, and none waits.
 func checkCounts(d *driver) error {
+	if err := d.from.checkLog(); err != nil {
+		return err
+	}
 	counts, _, err := d.from.state.Totals(d.from.ctx, state.Slice{Route: d.options.ID})
 	if err != nil {
 		return err
