@@ -91,6 +91,9 @@ func (x *transaction) queueChange(ctx context.Context, i int, c *syncline.Change
 	}
 	switch {
 	case c.Op == syncline.ChangeReplace || c.Op == syncline.ChangeDelete && len(b.key) == 0:
+		if err := b.checkOld(i, c); err != nil {
+			return err
+		}
 		x.queueOne(i, c, b)
 		return nil
 	case c.OldKey != nil:
@@ -173,10 +176,14 @@ func (x *transaction) queueOne(i int, c *syncline.Change, b *binding) {
 	}
 	x.queue = append(x.queue, request{shape: x.t.shape(b, k, mask, wayArrays, nulls), change: i, args: args, done: func(n int64) error {
 		if n == 0 {
-			return syncline.Errorf(syncline.Rejected, "row_not_found", "%s has no row equal to the one to change", c.Object).At(i)
+			return rowNotFound(i, c)
 		}
 		return nil
 	}})
+}
+
+func rowNotFound(i int, c *syncline.Change) error {
+	return syncline.Errorf(syncline.Rejected, "row_not_found", "%s has no row equal to the one to change", c.Object).At(i)
 }
 
 // queueTruncate empties the table. With a guard, others write it too: only what is not newer goes.

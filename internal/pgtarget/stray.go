@@ -35,41 +35,73 @@ var families = map[string]family{
 	"timestamp with time zone": familyMoment, "uuid": familyUUID, "json": familyJSON, "jsonb": familyJSON,
 }
 
-// check refuses a record that cannot be written as it is. Sources that have PostgreSQL's own types send nothing else.
+// check refuses a record that cannot be written as it is.
 func (b *binding) check(i int, c *syncline.Change) error {
 	if err := b.checkKey(i, c); err != nil {
 		return err
 	}
-	for _, n := range b.narrow {
-		col := &b.cols[n]
-		if v := c.Row.Values[col.src]; c.Op != syncline.ChangeDelete && !v.IsNull() && !v.IsUnset() && v.Kind() != syncline.KindBytes && !col.holds(v.Bytes()) {
-			return syncline.Errorf(syncline.Rejected, "value_inexact", "write to %s: column %q (%s) would not hold the value exactly", c.Object, col.name, col.typ).
-				WithFix("widen the column, or round the value in the rule's transform (calculate, format, convert)").At(i)
+	if c.Op != syncline.ChangeDelete {
+		for _, n := range b.narrow {
+			if col := &b.cols[n]; !col.roomFor(c.Row.Values[col.src]) {
+				return syncline.Errorf(syncline.Rejected, "value_inexact", "write to %s: column %q (%s) would not hold the value exactly", c.Object, col.name, col.typ).
+					WithFix("widen the column, or round the value in the rule's transform (calculate, format, convert)").At(i)
+			}
 		}
 	}
-	if b.exact {
+	n, misread := b.stray(c.Row.Schema, c.Row.Values)
+	switch {
+	case n < 0:
 		return nil
+	case misread:
+		return syncline.Errorf(syncline.Rejected, "value_invalid", "write to %s: column %q holds a word for the time at which it is read", c.Object, b.cols[n].name).
+			WithFix("correct the value in the source, or use a convert step in the rule's transform").At(i)
+	}
+	src := b.cols[n].src
+	return syncline.Errorf(syncline.Rejected, "kind_mismatch", "write to %s: column %q holds %s where %s is expected", c.Object, b.cols[n].name, c.Row.Values[src].Kind(), c.Row.Schema.Columns[src].Kind).
+		WithFix("correct the value in the source, or use a convert step in the rule's transform").At(i)
+}
+
+// stray returns the first column whose value the server would take for something else, or -1; misread: it is of the column's kind, and a word for
+// the time at which it is read. Sources that have PostgreSQL's own types send nothing else.
+func (b *binding) stray(s *syncline.Schema, values []syncline.Value) (column int, misread bool) {
+	if b.exact {
+		return -1, false
 	}
 	for n := range b.cols {
 		col := &b.cols[n]
-		if col.src >= len(c.Row.Values) { // a shadow, which is ours
+		if col.src >= len(values) { // a shadow, which is ours
 			continue
 		}
-		v := &c.Row.Values[col.src]
-		kind := c.Row.Schema.Columns[col.src].Kind
+		v := &values[col.src]
 		switch k := v.Kind(); {
 		case k == syncline.KindNull || k == syncline.KindUnset:
-		case k == kind:
+		case k == s.Columns[col.src].Kind:
 			if k == syncline.KindText && (col.family == familyDay || col.family == familyMoment) && namesNow(v.Bytes()) {
-				return syncline.Errorf(syncline.Rejected, "value_invalid", "write to %s: column %q holds a word for the time at which it is read", c.Object, col.name).
-					WithFix("correct the value in the source, or use a convert step in the rule's transform").At(i)
+				return n, true
 			}
 		case !col.takes(*v):
-			return syncline.Errorf(syncline.Rejected, "kind_mismatch", "write to %s: column %q holds %s where %s is expected", c.Object, col.name, k, kind).
-				WithFix("correct the value in the source, or use a convert step in the rule's transform").At(i)
+			return n, false
 		}
 	}
+	return -1, false
+}
+
+// checkOld refuses to look for a row of a keyless object that was never written, because of a value that check refuses: the server would make
+// another value of it, and another row may have that.
+func (b *binding) checkOld(i int, c *syncline.Change) error {
+	found := true
+	for _, n := range b.narrow {
+		found = found && b.cols[n].roomFor(c.Before[b.cols[n].src])
+	}
+	if n, _ := b.stray(c.Row.Schema, c.Before); !found || n >= 0 {
+		return rowNotFound(i, c)
+	}
 	return nil
+}
+
+// roomFor reports whether the column, which is narrower than its source, holds the value.
+func (c *boundColumn) roomFor(v syncline.Value) bool {
+	return v.IsNull() || v.IsUnset() || v.Kind() == syncline.KindBytes || c.holds(v.Bytes())
 }
 
 // takes reports whether the column's type holds a value of another kind than the column's, or the server refuses it by itself.

@@ -72,3 +72,34 @@ func TestStrayValuesAreRefusedByEveryWrite(t *testing.T) {
 	}
 	r.rows("SELECT * FROM heap UNION ALL SELECT * FROM keyed", "(1,2026-01-01)")
 }
+
+// TestARowThatWasNeverWrittenIsNotLookedFor: of a keyless object, where the server would find another one in its place.
+func TestARowThatWasNeverWrittenIsNotLookedFor(t *testing.T) {
+	r := newRig(t, Options{}, "CREATE TABLE heap (id int, day date, price real)", "INSERT INTO heap VALUES (1, '2026-01-01', 0.1)")
+	s := &syncline.Schema{Entity: "e", Version: -1, Columns: []syncline.Column{{Name: "id", Kind: syncline.KindInt}, {Name: "day", Kind: syncline.KindTimestamp, Nullable: true},
+		{Name: "price", Kind: syncline.KindDecimal, Nullable: true}}}
+	row := func(day syncline.Value, price string) []syncline.Value {
+		return []syncline.Value{syncline.Int(1), day, syncline.Raw(syncline.KindDecimal, []byte(price))}
+	}
+	at := func(text string) syncline.Value { return syncline.Raw(syncline.KindTimestamp, []byte(text)) }
+	for name, old := range map[string][]syncline.Value{
+		"a number that is a day to the server": row(syncline.Int(20260101), "0.1"),
+		"a text that is":                       row(syncline.Text("1/1/2026"), "0.1"),
+		"a time that would be cut off":         row(at("2026-01-01 10:00:00"), "0.1"),
+		"a number that would be rounded":       row(at("2026-01-01 00:00:00"), "0.100000001"),
+	} {
+		for _, c := range []syncline.Change{
+			{Op: syncline.ChangeDelete, Object: "heap", Row: syncline.Row{Schema: s, Values: old}, Before: old},
+			{Op: syncline.ChangeReplace, Object: "heap", Row: syncline.Row{Schema: s, Values: row(syncline.Null, "7")}, Before: old},
+		} {
+			err := r.apply(true, c)
+			if wantError(t, err, syncline.Rejected, "row_not_found"); t.Failed() {
+				t.Fatal(name)
+			}
+		}
+	}
+	r.rows("SELECT * FROM heap", "(1,2026-01-01,0.1)")
+	now := row(at("2026-01-01 00:00:00"), "0.1")
+	r.must(true, syncline.Change{Op: syncline.ChangeDelete, Object: "heap", Row: syncline.Row{Schema: s, Values: now}, Before: now})
+	r.rows("SELECT count(*) FROM heap", "(0)")
+}
