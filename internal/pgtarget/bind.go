@@ -116,8 +116,10 @@ type shape struct {
 	// temp is the temporary table that a large group is copied to, make its definition, copy the command, for rows as text.
 	temp, copy string
 	make       []string
-	// encoders are those of the columns where rows are copied in binary, else nil.
+	// encoders are those of the columns where rows can be copied in binary, else nil.
 	encoders []encoder
+	// textual are the copies that are still made as text all the same, lastTextual how many those were the last time.
+	textual, lastTextual int
 }
 
 // kind is what a statement does.

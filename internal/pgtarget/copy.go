@@ -18,7 +18,7 @@ func notOfType(err error) bool {
 // copy sends the rows of a group to its temporary table or to the table itself.
 func (x *transaction) copy(ctx context.Context, g *group) error {
 	r, sql := &copyReader{g: g, x: x}, g.shape.copy
-	if g.shape.encoders != nil {
+	if g.binary = g.shape.binary(); g.binary {
 		r.rest, sql = binaryHeader, sql+" (FORMAT binary)"
 	}
 	_, err := x.s.pg.CopyFrom(ctx, r, sql)
@@ -26,7 +26,7 @@ func (x *transaction) copy(ctx context.Context, g *group) error {
 		return nil
 	}
 	switch {
-	case r.err != nil || g.shape.encoders != nil && notOfType(err): // the table was altered, perhaps: see queueTypes
+	case r.err != nil || g.binary && notOfType(err): // the table was altered, perhaps: see queueTypes
 		x.textual = g.shape
 	case g.way == wayDirect && g.kind == kindPut:
 		x.refused = g.b
@@ -40,7 +40,7 @@ var errRetyped = errors.New("the types of the table's columns are other ones by 
 // queueTypes asks, once rows were copied in binary into the table itself, whether it has the types that they were encoded for: somebody may have
 // altered it since it was looked at, and eight bytes of a bigint are a double to the server. The copy's lock keeps the types until the commit.
 func (x *transaction) queueTypes(g *group) {
-	if g.shape.encoders == nil {
+	if !g.binary {
 		return
 	}
 	x.queue = append(x.queue, request{shape: g.shape, change: -1, done: func(n int64) error {
@@ -87,14 +87,14 @@ func (r *copyReader) advance() bool {
 	switch {
 	case r.next < len(r.g.members):
 		change := r.g.members[r.next]
-		if r.g.shape.encoders == nil {
+		if !r.g.binary {
 			r.line = r.appendLine(r.line[:0], change)
 		} else if !r.encode(change) {
 			r.err = errNoPlainForm
 			return false
 		}
 		r.rest = r.line
-	case r.next == len(r.g.members) && r.g.shape.encoders != nil:
+	case r.next == len(r.g.members) && r.g.binary:
 		r.rest = binaryTrailer
 	default:
 		return false

@@ -20,6 +20,7 @@ type group struct {
 	bytes   int
 	way     way
 	shape   *shape
+	binary  bool // its rows were copied so
 }
 
 // group sorts the changes of an unordered write into groups. Rows with the same mask mostly stand together, so the last

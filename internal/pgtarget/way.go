@@ -166,6 +166,28 @@ func (o *optimism) refused() {
 
 func (o *optimism) confirmed() { o.refusals = 0 }
 
+// leastTextual and mostTextual bound how many copies are made as text after one that could not be made in binary.
+const (
+	leastTextual = 16
+	mostTextual  = 1024
+)
+
+// binary decides whether the next rows are copied in binary.
+func (s *shape) binary() bool {
+	if s.textual > 0 {
+		s.textual--
+		return false
+	}
+	return s.encoders != nil
+}
+
+// unencoded has rows copied as text, each time for twice as long: the write was done in vain, because of a value without a binary form or a
+// table that was altered.
+func (s *shape) unencoded() {
+	s.lastTextual = min(max(2*s.lastTextual, leastTextual), mostTextual)
+	s.textual = s.lastTextual
+}
+
 // again reports whether the write, which failed with err, is to be done once more without the copy that the server refused, or that
 // is not to be made in binary. Whatever the server refused, the upsert says better.
 func (x *transaction) again(err error) bool {
@@ -173,7 +195,7 @@ func (x *transaction) again(err error) bool {
 		return false
 	}
 	if x.textual != nil {
-		x.textual.encoders = nil
+		x.textual.unencoded()
 		return true
 	}
 	var pg *pgconn.PgError

@@ -2,6 +2,7 @@ package pgtarget
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -95,7 +96,7 @@ func TestTheDirectWayIsTriedLessAndLessOften(t *testing.T) {
 	}
 }
 
-// A row that has no binary form is copied as text, with all the others and from then on; nothing of the first attempt stays.
+// A row that has no binary form is copied as text, with all the others and those that follow; nothing of the first attempt stays.
 func TestARowWithoutABinaryFormIsCopiedAsText(t *testing.T) {
 	for _, fresh := range []bool{false, true} {
 		r := newRig(t, Options{}, "CREATE TABLE a (id int PRIMARY KEY, v date)")
@@ -119,10 +120,48 @@ func TestARowWithoutABinaryFormIsCopiedAsText(t *testing.T) {
 	}
 }
 
+// TestBinaryComesBack: one value without a binary form does not cost a table its speed for good, and many do not have every write done twice.
+func TestBinaryComesBack(t *testing.T) {
+	r := newRig(t, Options{}, "CREATE TABLE a (id int PRIMARY KEY, v date)")
+	s := cols(1, "id", "v")
+	plain := batchOf("a", s, 1, defaultCopyMin, "2026-01-01", false)
+	odd := slices.Clone(plain)
+	odd[7] = put("a", s, "8", "0044-03-15 BC")
+	var tried []int // in binary, at which write
+	for i := range 60 {
+		batch := plain
+		if i == 2 || i > 20 {
+			batch = odd
+		}
+		if !slices.ContainsFunc(r.shapes("a"), func(s *shape) bool { return s.textual > 0 }) {
+			tried = append(tried, i)
+		}
+		r.must(false, batch...)
+	}
+	if diff := cmp.Diff([]int{0, 1, 2, 18, 19, 20, 21, 53}, tried); diff != "" {
+		t.Errorf("copies in binary (-want +got):\n%s", diff)
+	}
+	r.rows("SELECT count(*), count(*) FILTER (WHERE v < '0001-01-01') FROM a", fmt.Sprintf("(%d,1)", defaultCopyMin))
+}
+
+// shapes are the statements to the object whose rows are copied.
+func (r *rig) shapes(object string) (list []*shape) {
+	o := r.tgt.objects[object]
+	if o == nil { // nothing was written yet
+		return nil
+	}
+	for _, s := range o.lastBinding.shapes {
+		if s.copy != "" {
+			list = append(list, s)
+		}
+	}
+	return list
+}
+
 // shapesInBinary counts the statements to the object whose rows are copied in binary.
 func (r *rig) shapesInBinary(object string) (n int) {
 	for _, s := range r.tgt.objects[object].lastBinding.shapes {
-		if s.temp+s.copy != "" && s.encoders != nil {
+		if s.temp+s.copy != "" && s.encoders != nil && s.textual == 0 {
 			n++
 		}
 	}
