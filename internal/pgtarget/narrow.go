@@ -26,6 +26,13 @@ type narrowing struct {
 // narrows says what becomes of values of c in a column of the table.
 func (o *Options) narrows(c *syncline.Column, tc *tableColumn) narrowing {
 	elem, isArray := strings.CutSuffix(tc.holds, "[]")
+	switch {
+	case tc.money == nil:
+	case isArray:
+		return narrowing{holds: func(text []byte) bool { return tc.money.eachMoney(string(text)) }}
+	default:
+		return narrowing{holds: func(text []byte) bool { return tc.money.holds(string(text)) }}
+	}
 	if isArray != (c.Kind == syncline.KindArray) || o.PostgresSource && c.Type == tc.typ {
 		return narrowing{}
 	}

@@ -47,6 +47,7 @@ type tableColumn struct {
 	identity bool // GENERATED ALWAYS AS IDENTITY: cannot be updated
 	equality bool // has an equality that agrees with its text
 	toasted  bool // large values are compressed, or stored beside the row
+	money    *money
 }
 
 func (t *table) column(name string) *tableColumn {
@@ -113,6 +114,9 @@ func describe(ctx context.Context, q *pgx.Conn, n name) (*table, error) {
 		return c, r.Scan(&c.name, &c.num, &c.oid, &c.typ, &c.holds, &c.cast, &c.notNull, &c.ours, &c.hasValue, &c.gen, &c.identity, &c.toasted, &c.equality)
 	})
 	if err != nil {
+		return nil, err
+	}
+	if err := t.readMoney(ctx, q); err != nil {
 		return nil, err
 	}
 	rows, err = q.Query(ctx, uniqueSQL, t.oid)
