@@ -105,6 +105,9 @@ type Route struct {
 	// that can be opened again may still not answer, and some are not even asked. It belongs to the goroutine of Run.
 	unanswered syncline.Cursor
 
+	// owned is the owner's epoch that the route took in this process last, 0 = none; see claim. It belongs to the goroutine of Run.
+	owned uint64
+
 	mu     sync.Mutex
 	status Status
 	rate   meter
@@ -282,7 +285,8 @@ func (r *Route) Run(ctx, hard context.Context) error {
 			continue
 		}
 		s, err := r.Begin(ctx)
-		if err == nil {
+		began := err == nil
+		if began {
 			if !s.m.committed.Before(r.unanswered) { // the batch was done, only its answer was lost
 				r.unanswered = syncline.Cursor{}
 			}
@@ -307,7 +311,7 @@ func (r *Route) Run(ctx, hard context.Context) error {
 		if err == nil || ctx.Err() != nil {
 			continue
 		}
-		if syncline.ClassOf(err) == syncline.Fatal {
+		if syncline.ClassOf(err) == syncline.Fatal && !(began && contested(err)) {
 			r.unanswered = syncline.Cursor{}
 			r.stop(ctx, err)
 			failures, stopped = 0, true
@@ -333,6 +337,9 @@ func (r *Route) stop(ctx context.Context, err error) {
 			return
 		case c := <-r.commands:
 			if r.whileStopped(ctx, c, err) {
+				if contested(err) {
+					r.owned = 0 // an operator has decided
+				}
 				return
 			}
 		}
@@ -347,6 +354,9 @@ func (r *Route) backOff(ctx context.Context, err error, failures int) {
 	text := "target does not answer"
 	if outside := (*outsideError)(nil); errors.As(err, &outside) {
 		text = "step gets no answer from outside"
+	}
+	if contested(err) {
+		text = "somebody else took the target"
 	}
 	r.log.Warn(text, "code", syncline.CodeOf(err), "err", err, "retry_in", d)
 	timer := time.NewTimer(d)

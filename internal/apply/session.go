@@ -125,6 +125,11 @@ func (s *Session) start(ctx context.Context, known state.Route) error {
 		if err != nil {
 			return err
 		}
+		if found {
+			if held, found, err = r.claim(ctx, keeper, held); err != nil {
+				return err
+			}
+		}
 		facts.Keeps, facts.Found, facts.Held, facts.HeldState = true, found, held, store
 	}
 	var err error
