@@ -103,7 +103,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	flags.DurationVar(&o.time, "time", time.Minute, "how long faults are injected; the start and the end check come on top")
 	flags.StringVar(&o.dir, "dir", "", "the file system that the program's state and log are to be on (default: that of the temporary folder)")
 	flags.StringVar(&o.tags, "tags", "", "build tags of the program")
-	flags.StringVar(&o.binary, "binary", "", "the program, if it is not to be built")
+	flags.StringVar(&o.binary, "binary", "", "the program, if it is not to be built; its clock cannot be set then")
 	flags.StringVar(&faults, "faults", "", "choose from these only, separated by commas: "+strings.Join(names(faultList()), ", "))
 	flags.BoolVar(&o.dry, "n", false, "print the plan and do nothing")
 	flags.BoolVar(&o.plants, "plants", false, "see that every planted bug is found, or the one with the tag that -tags names; -time is 20s then")
