@@ -2,6 +2,7 @@ package apply
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -51,4 +52,15 @@ func TestWhatIsDueComesInTurn(t *testing.T) {
 	}
 	pk.fold(&state.Commit{Park: []state.Exception{task(7, state.StatusRetrying, time.Minute)}})
 	want("a new one", time.Minute, 9, "7")
+}
+
+// TestRetriesAreFartherAndFartherApart: each pause is twice the one before, up to the longest.
+func TestRetriesAreFartherAndFartherApart(t *testing.T) {
+	var got []time.Duration
+	for attempts := range 6 {
+		got = append(got, Retry{Delay: time.Second, MaxDelay: 10 * time.Second}.withDefaults().after(attempts+1))
+	}
+	if want := []time.Duration{time.Second, 2 * time.Second, 4 * time.Second, 8 * time.Second, 10 * time.Second, 10 * time.Second}; !slices.Equal(got, want) {
+		t.Errorf("pauses = %v, want %v", got, want)
+	}
 }
