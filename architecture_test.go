@@ -134,6 +134,7 @@ var exceptions = map[edge]string{
 	{from: "internal/demo", to: "internal/webhook", test: true}:                           "a test sends to that receiver",
 	{from: "cmd/syncline", to: "internal/webhook", test: true}:                            "the receiver of the crash test checks signatures as a partner's does",
 	{from: "chaos", to: "internal/webhook"}:                                               "the receiver checks signatures as a partner's does",
+	{from: "chaos", to: "internal/webhook", test: true}:                                   "a test sends to that receiver",
 	{from: "chaos", to: "github.com/nats-io/nats-server/v2/server"}:                       "a NATS server in a process of its own, which can be killed",
 	{from: "internal/natskv", to: "github.com/nats-io/nats-server/v2/server", test: true}: "the bucket's server",
 }
