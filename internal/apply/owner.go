@@ -29,5 +29,6 @@ func (r *Route) claim(ctx context.Context, keeper syncline.CursorKeeper, held sy
 	return at, found, nil
 }
 
-// contested reports whether a session ended because somebody else took the target. Whether that one is to have it is found out by taking it again.
+// contested reports whether a session ended because somebody else took the target. Where the target holds the route's cursor, whether that one is to
+// have it is found out by taking it again.
 func contested(err error) bool { return syncline.CodeOf(err) == "fenced" }

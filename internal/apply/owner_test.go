@@ -91,3 +91,40 @@ func TestAWokenOwnerDoesNotTakeOver(t *testing.T) {
 		<-oldDone
 	})
 }
+
+// cursorless is a target that somebody else has taken, and that cannot tell who may have it.
+type cursorless struct{ syncline.Target }
+
+func (cursorless) Apply(context.Context, *syncline.Write) (syncline.Result, error) {
+	return syncline.Result{}, syncline.Errorf(syncline.Fatal, "fenced", "somebody else has it")
+}
+
+// TestATargetWithoutACursorIsNotTakenAgain: two processes would take it from each other for ever.
+func TestATargetWithoutACursorIsNotTakenAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var opened atomic.Int64
+		b := newBench(t, func(o *Options) { o.Now = time.Now })
+		_ = b.s.Close()
+		b.options.ID, b.options.Open = "other", func(context.Context) (syncline.Target, error) {
+			opened.Add(1)
+			return cursorless{memtarget.NewRecorder()}, nil
+		}
+		r, err := New(b.options)
+		if err == nil {
+			err = r.Prepare(b.ctx, true)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, stop := context.WithCancel(b.ctx)
+		done := make(chan error, 1) // the goroutine's one word
+		go func() { done <- r.Run(ctx, ctx) }()
+		b.append(created(1, "a", "x"))
+		<-time.After(10 * time.Minute)
+		if st := r.Status(); st.State != RouteHalted || syncline.CodeOf(st.Err) != "fenced" || opened.Load() != 1 {
+			t.Errorf("the route is %s, %v, and opened its target %d times, want halted, fenced, once", st.State, st.Err, opened.Load())
+		}
+		stop()
+		<-done
+	})
+}

@@ -311,7 +311,7 @@ func (r *Route) Run(ctx, hard context.Context) error {
 		if err == nil || ctx.Err() != nil {
 			continue
 		}
-		if syncline.ClassOf(err) == syncline.Fatal && !(began && contested(err)) {
+		if syncline.ClassOf(err) == syncline.Fatal && !(began && r.owned > 0 && contested(err)) {
 			r.unanswered = syncline.Cursor{}
 			r.stop(ctx, err)
 			failures, stopped = 0, true
