@@ -139,6 +139,7 @@ func TestMatch(t *testing.T) {
 		{"when is null", Spec{When: `after.note`}, batch(syncline.OpCreated, nil, row(), nil), false},
 		{"when over before", Spec{When: `before.tier != after.tier`}, batch(syncline.OpUpdated, silver, row(), nil), true},
 		{"no priority is normal", Spec{MinPriority: &high}, batch(syncline.OpCreated, nil, row(), nil), false},
+		{"just that priority", Spec{MinPriority: &high}, batch(syncline.OpCreated, nil, row(), &syncline.Meta{Priority: high}), true},
 		{"higher priority", Spec{MinPriority: &high}, batch(syncline.OpCreated, nil, row(), urgent), true},
 		{"operation", Spec{Ops: []syncline.Op{syncline.OpCreated}}, batch(syncline.OpUpdated, nil, row(), nil), false},
 		{"delete with a whole before", Spec{Conditions: []Condition{gold}}, batch(syncline.OpDeleted, silver, nil, nil), false},
