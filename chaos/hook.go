@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -127,8 +128,8 @@ func (r *receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	case takes:
 		w.WriteHeader(http.StatusNoContent)
 	}
-	// Ids of this source need no other letters in a header.
-	if id := req.Header.Get(webhook.HeaderID); id != event.ID {
+	// Where an id has letters that the header's may not have, a dot above all, they are percent-encoded there.
+	if id, err := url.PathUnescape(req.Header.Get(webhook.HeaderID)); err != nil || id != event.ID {
 		r.w.watch.fail("stable identity", "webhook: event %s came as %s, by which repeats are told", event.ID, id)
 		return
 	}

@@ -28,6 +28,7 @@ func TestReceiver(t *testing.T) {
 	}{
 		{"once", []sent{{id: "crm/1/a/0", body: event}}, ""},
 		{"again", []sent{{id: "crm/1/a/0", body: event}, {id: "crm/1/a/0", body: event}}, ""},
+		{"by an id with a dot", []sent{{id: "crm/start-9%2E0/1/7", body: `{"id":"crm/start-9.0/1/7","subject":"7","data":{}}`}}, ""},
 		{"by another id", []sent{{id: "crm/1/a/1", body: event}}, "stable identity"},
 		{"again with other text", []sent{{id: "crm/1/a/0", body: event}, {id: "crm/1/a/0", body: other}}, "stable identity"},
 		{"by a clock that was set", []sent{{id: "crm/1/a/0", body: event, ahead: time.Hour}}, ""},
