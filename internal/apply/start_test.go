@@ -37,6 +37,8 @@ func TestDecideStart(t *testing.T) {
 		{"the store is an older copy", func(f *StartFacts) { f.Held = at(7, 0) }, StartHalt, "state_lost", syncline.Cursor{}},
 		{"begins", func(f *StartFacts) { f.Placing, f.Found = true, false }, StartPlace, "", at(5, 2)},
 		{"begins again after a crash in between", func(f *StartFacts) { f.Placing = true }, StartPlace, "", at(5, 2)},
+		{"begins above every owner that the target has had", func(f *StartFacts) { f.Placing = true; f.Held.Epoch = 8 }, StartPlace, "",
+			syncline.Cursor{Log: "log", Seq: 5, Index: 2, Epoch: 8}},
 		{"begins in a log that was replaced meanwhile", func(f *StartFacts) { f.Placing, f.Found = true, false; f.Log = "other" }, StartHalt, "log_replaced", syncline.Cursor{}},
 		{"begins beyond the end of a log that was restored", func(f *StartFacts) { f.Placing, f.Found = true, false; f.Bounds.Last = 3 }, StartHalt, "log_lost", syncline.Cursor{}},
 		{"begins below what is left of the log", func(f *StartFacts) { f.Placing, f.Found = true, false; f.Bounds.First = 6 }, StartNeedsSync, "needs_sync", at(5, 2)},

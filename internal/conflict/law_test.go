@@ -144,8 +144,9 @@ func show(values []syncline.Value) string {
 // nothing.
 func TestTheOrderOfArrivalDecidesNothing(t *testing.T) {
 	for name, p := range map[string]Policy{
-		"last write wins": {Detect: []Detector{Data}, Strategy: LastWriteWins},
-		"source priority": {Detect: []Detector{Data}, Strategy: SourcePriority, Sources: []string{"erp", "crm"}},
+		"last write wins":            {Detect: []Detector{Data}, Strategy: LastWriteWins},
+		"source priority":            {Detect: []Detector{Data}, Strategy: SourcePriority, Sources: []string{"erp", "crm"}},
+		"two sources without a rank": {Detect: []Detector{Data}, Strategy: SourcePriority, Sources: []string{"pos", "shop"}},
 		"fields": {Detect: []Detector{Data}, Strategy: Merge, Fields: map[string]Field{"name": {Policy: FieldNewest},
 			"tier": {Policy: FieldPriority, Sources: []string{"crm", "erp"}}}},
 	} {
@@ -237,4 +238,20 @@ func FuzzShadow(f *testing.F) {
 			t.Errorf("what was decoded does not encode: %v", err)
 		}
 	})
+}
+
+// TestARecordThatCameBackIsThere: who deleted it once is forgotten then. Somebody at the target deletes it again, and an event that changes
+// nothing does not bring it back.
+func TestARecordThatCameBackIsThere(t *testing.T) {
+	to := &target{tb: t, r: resolver(t, Policy{Detect: []Detector{Data}, Strategy: LastWriteWins})}
+	to.apply(said("crm", 1, 1), row("Ann", "gold"), nil)
+	to.apply(said("crm", 2, 2), nil, nil)
+	to.apply(said("crm", 3, 3), row("Ann", "gold"), nil)
+	if to.row == nil {
+		t.Fatal("the record has not come back")
+	}
+	to.row = nil
+	if v := to.apply(said("crm", 4, 4), row("Ann", "gold"), nil); v.Outcome != syncline.OutcomeKept || to.row != nil {
+		t.Errorf("an event that changes nothing: %v, the target has %s", v.Outcome, show(to.row))
+	}
 }
