@@ -79,7 +79,7 @@ func (a *assessment) source(s *Source) {
 			Command: named(s.ErrorFix, "syncline resume --system "+s.Name)})
 	case s.Degraded:
 		say(Recommendation{Level: lasting(age, a.th), Kind: "source_degraded", Error: s.ErrorCode, Class: s.ErrorClass,
-			Text: fmt.Sprintf("source %s does not answer (%s) since %s; it is tried again, and at once when it is resumed: %s", s.Name, s.ErrorCode,
+			Text: fmt.Sprintf("source %s is held up (%s) since %s; it is tried again, and at once when it is resumed: %s", s.Name, s.ErrorCode,
 				s.Since.UTC().Format(time.RFC3339), told(s.ErrorCode, s.ErrorText, s.ErrorFix)),
 			Command: named(s.ErrorFix, "syncline resume --system "+s.Name)})
 	case s.Starting && age >= a.th.Silent:

@@ -158,7 +158,7 @@ func (e *embedded) room(n int) error {
 	case err != nil || free >= int64(n):
 		return err
 	case free < 0:
-		return diskError("append to log", fmt.Errorf("%d bytes of the reserve are in use, and %d more are needed", -free, n))
+		return diskError("append to log", fmt.Errorf("the disk is full: %d bytes of the reserve are in use, and %d more are needed", -free, n))
 	}
 	return diskError("append to log", fmt.Errorf("%d bytes are free beside the reserve, %d are needed", free, n))
 }

@@ -64,7 +64,7 @@ func classify(attempt string, err error) error {
 	case "40":
 		return said(syncline.Transient, "serialization", attempt, pg)
 	case "53":
-		return said(syncline.Transient, "out_of_resources", attempt, pg)
+		return said(syncline.Transient, "out_of_resources", attempt, pg).WithFix("it is tried again; see to disk, memory and connections (max_connections) of the target")
 	case "42":
 		return structural(attempt, pg)
 	}
@@ -74,7 +74,7 @@ func classify(attempt string, err error) error {
 	case "55P03", "55006":
 		return said(syncline.Transient, "lock_timeout", attempt, pg)
 	case "3D000":
-		return said(syncline.Transient, "database_missing", attempt, pg)
+		return said(syncline.Transient, "database_missing", attempt, pg).WithFix("it is tried again; make the database, or correct the url")
 	case "3F000":
 		return said(syncline.Fatal, "schema_missing", attempt, pg).WithFix("create the schema at the target")
 	case "0A000":

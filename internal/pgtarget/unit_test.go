@@ -152,6 +152,11 @@ func TestClassify(t *testing.T) {
 			t.Errorf("classify(%s) = %s, want %s", code, got, want)
 		}
 	}
+	for _, code := range []string{"53100", "53300", "3D000", "28P01", "25006"} { // nobody but a person ends these
+		if syncline.FixOf(classify("try", &pgconn.PgError{Code: code})) == "" {
+			t.Errorf("classify(%s) names no way out", code)
+		}
+	}
 	for code, want := range map[string]string{
 		"CR001": "rejected trigger_refused", "55P03": "rejected trigger_refused", "42501": "rejected trigger_refused", "57014": "rejected trigger_refused",
 		"23505": "rejected unique_violation", "40001": "transient serialization",
