@@ -43,16 +43,16 @@ func (s *Source) streamFrom() lsn {
 }
 
 // forgo does without the landmark where the slot has confirmed it: the server does not send it then, and has it. It is asked once the slot is
-// ours, so that nobody moves it any more.
+// ours, so that nobody moves it any more; where somebody did, the stream would leave out what is between.
 func (s *Source) forgo(ctx context.Context) error {
-	if s.landmark == nil {
-		return nil
-	}
 	sl, err := s.findSlot(ctx)
-	if err == nil && sl != nil && uint64(sl.confirmed) > s.landmark.Commit {
+	if err != nil || sl == nil {
+		return err
+	}
+	if s.landmark != nil && uint64(sl.confirmed) > s.landmark.Commit {
 		s.landmark = nil
 	}
-	return err
+	return s.notAhead(sl)
 }
 
 // passes looks at what the stream brings: a transaction, or, where xid is 0, the word that there is none before commit.

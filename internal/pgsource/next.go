@@ -136,12 +136,12 @@ func (s *Source) await(ctx context.Context) error {
 	if s.runsPending() {
 		wait = min(wait, time.Until(s.runs.retry))
 	}
-	blocks := st.wire.blocks
+	blocks := st.feed.arrivals()
 	var results chan chunkRows
 	if c := s.chunk; c != nil {
 		if results = c.results; c.rows != nil {
 			results = nil
-			st.wire.poll()
+			st.feed.poll()
 			wait = min(wait, pollGap)
 		}
 		if c.overflows() {
@@ -149,7 +149,7 @@ func (s *Source) await(ctx context.Context) error {
 		}
 	}
 	if s.pin != nil {
-		st.wire.poll()
+		st.feed.poll()
 		wait = min(wait, pollGap)
 	}
 	timer := time.NewTimer(max(wait, time.Millisecond))
@@ -157,7 +157,7 @@ func (s *Source) await(ctx context.Context) error {
 	select {
 	case block, ok := <-blocks:
 		if !ok {
-			return s.broken(st.wire.err)
+			return s.fed(ctx)
 		}
 		st.block = block
 	case rows := <-results:

@@ -115,9 +115,8 @@ func (s *Source) openAgain(ctx context.Context) error {
 	if err := s.checkSlot(sl); err != nil {
 		return err
 	}
-	if sl.confirmed > lsn(s.pos.Commit) {
-		return syncline.Errorf(syncline.Fatal, "slot_ahead", "source %s: slot %s stands at %s, beyond the log's end at %s: the changes between were given to somebody else",
-			s.opt.Name, s.opt.Slot, sl.confirmed, lsn(s.pos.Commit)).WithFix("find out who read from it; then %s", s.acceptGap())
+	if err := s.notAhead(sl); err != nil {
+		return err
 	}
 	if err := s.ensurePublications(ctx); err != nil {
 		return err

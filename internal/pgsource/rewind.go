@@ -97,7 +97,7 @@ func (s *Source) startAgain(ctx context.Context) error {
 // readAhead reads the stream up to the point, only to learn what it does to the tables, and forgets that it did.
 func (s *Source) readAhead(ctx context.Context, point lsn, undo *rewind) error {
 	was := s.pos
-	if err := s.startStream(ctx); err != nil {
+	if err := s.startSending(ctx, s.streamFrom()); err != nil { // a backlog goes on only as the log does
 		return err
 	}
 	s.undo, s.pin = undo, &pin{point: point}
@@ -107,7 +107,7 @@ func (s *Source) readAhead(ctx context.Context, point lsn, undo *rewind) error {
 		st := s.stream
 		s.stream = nil
 		s.mu.Unlock()
-		st.wire.close()
+		st.feed.close()
 	}()
 	for s.stream.open || s.pos.Commit < uint64(point) {
 		more, err := s.fill(ctx)

@@ -59,6 +59,15 @@ func (s *Source) checkSlot(sl *slot) error {
 	return nil
 }
 
+// notAhead refuses a slot from which changes are gone that the log does not have.
+func (s *Source) notAhead(sl *slot) error {
+	if sl.confirmed <= lsn(s.pos.Commit) {
+		return nil
+	}
+	return syncline.Errorf(syncline.Fatal, "slot_ahead", "source %s: slot %s stands at %s, beyond the log's end at %s: the changes between were given to somebody else",
+		s.opt.Name, s.opt.Slot, sl.confirmed, lsn(s.pos.Commit)).WithFix("find out who read from it; then %s", s.acceptGap())
+}
+
 // slotForeign refuses a slot that an empty log finds. Only one that this source could read may be taken over, or dropped by somebody who
 // knows that nobody needs it.
 func (s *Source) slotForeign(sl *slot) error {

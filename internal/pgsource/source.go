@@ -38,6 +38,8 @@ type Options struct {
 	Heartbeat time.Duration
 	// Marker is how often at most an idle source emits a batch that only moves the position; 0 = 10 s.
 	Marker time.Duration
+	// Backlog is from how much WAL behind the slot on, in bytes, it is read by SQL instead of from the walsender; 0 = 2 MiB.
+	Backlog int64
 	// Gap, where it is declared at the log's end, has the stream begin anew behind it.
 	Gap *syncline.Gap
 	// Logged is the log's last sequence, for Check alone: what was logged needs the slot that it came from.
@@ -157,6 +159,9 @@ func New(o Options) (*Source, error) {
 	if o.Marker <= 0 {
 		o.Marker = 10 * time.Second
 	}
+	if o.Backlog <= 0 {
+		o.Backlog = backlogLeast
+	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -204,7 +209,7 @@ func (s *Source) Confirm(p syncline.Position) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.stream != nil {
-		s.stream.wire.nudge()
+		s.stream.feed.nudge()
 	}
 }
 
@@ -213,7 +218,7 @@ func (s *Source) Confirm(p syncline.Position) {
 func (s *Source) Heard() (at time.Time) {
 	s.mu.Lock()
 	if s.stream != nil {
-		at = s.stream.wire.heard()
+		at = s.stream.feed.heard()
 	}
 	s.mu.Unlock()
 	if since := s.copying.Load(); since != 0 && (at.IsZero() || at.UnixNano() > since) {
@@ -229,7 +234,7 @@ func (s *Source) Close() error {
 	s.stream = nil
 	s.mu.Unlock()
 	if stream != nil {
-		stream.wire.close()
+		stream.feed.close()
 	}
 	if s.copier != nil {
 		s.copier.close()

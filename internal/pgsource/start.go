@@ -12,11 +12,63 @@ import (
 	"github.com/jackc/pgx/v5/pgproto3"
 )
 
-// startStream begins to replicate at the position. It waits for as long as the slot is in use.
+// startStream begins to replicate at the position: by SQL where there is much to catch up with, else at the walsender. It waits for as long as the
+// slot is in use.
 func (s *Source) startStream(ctx context.Context) error {
-	c, err := s.connectReplication(ctx)
+	from := s.streamFrom()
+	if b := s.catchUp(ctx, from); b != nil {
+		if err := s.forgo(ctx); err != nil {
+			b.close()
+			return err
+		}
+		s.beginStream(b)
+		return nil
+	}
+	return s.startSending(ctx, from)
+}
+
+// startSending begins to replicate at the walsender.
+func (s *Source) startSending(ctx context.Context, from lsn) error {
+	w, err := s.send(ctx, from)
 	if err != nil {
 		return err
+	}
+	s.beginStream(w)
+	return nil
+}
+
+func (s *Source) beginStream(f feed) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stream = &stream{feed: f, txn: -1, activity: time.Now(), recent: unseen{looked: time.Now()}}
+	s.warnOfBareLocked()
+}
+
+// fed goes on where the feed has ended: at the walsender, where that was a backlog.
+func (s *Source) fed(ctx context.Context) error {
+	err := s.stream.feed.failure()
+	if !errors.Is(err, errCaughtUp) {
+		return s.broken(err)
+	}
+	from := lsn(s.pos.Commit)
+	if s.landmark != nil {
+		from = lsn(s.landmark.Commit)
+	}
+	w, err := s.send(ctx, from)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stream.feed = w
+	return nil
+}
+
+// send has the walsender begin to stream.
+func (s *Source) send(ctx context.Context, from lsn) (*wire, error) {
+	c, err := s.connectReplication(ctx)
+	if err != nil {
+		return nil, err
 	}
 	started := false
 	defer func() {
@@ -26,40 +78,39 @@ func (s *Source) startStream(ctx context.Context) error {
 	}()
 	timeout, err := senderTimeout(ctx, c)
 	if err != nil {
-		return s.fault("read wal_sender_timeout", err)
+		return nil, s.fault("read wal_sender_timeout", err)
 	}
-	options := "proto_version '1', publication_names " + literal(identifierList(s.names))
-	if s.version >= 140000 {
-		options += ", messages 'true'"
-	}
-	sql := fmt.Sprintf("START_REPLICATION SLOT %s LOGICAL %s (%s)", quote(s.opt.Slot), s.streamFrom(), options)
+	sql := fmt.Sprintf("START_REPLICATION SLOT %s LOGICAL %s (%s)", quote(s.opt.Slot), from, s.outputOptions("%s %s"))
 	err = s.whileInUse(ctx, func() error { return startReplication(ctx, c, sql) })
 	switch sqlState(err) {
 	case "":
 	case codeUndefinedObject:
-		return s.slotMissing()
+		return nil, s.slotMissing()
 	case codeNotInState:
-		return s.slotLost()
+		return nil, s.slotLost()
 	}
 	if err != nil {
-		return s.fault("start replication", err)
+		return nil, s.fault("start replication", err)
 	}
 	if err := s.forgo(ctx); err != nil {
-		return err
+		return nil, err
 	}
 	h, err := c.Hijack()
 	if err != nil {
-		return s.fault("start replication", err)
+		return nil, s.fault("start replication", err)
 	}
 	started = true
-	st := &stream{txn: -1, activity: time.Now(), recent: unseen{looked: time.Now()}}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	st.wire = newWire(h.Conn, &s.confirmed, timeout)
-	s.stream = st
 	s.log.Info("streaming", "slot", s.opt.Slot, "position", lsn(s.pos.Commit).String())
-	s.warnOfBareLocked()
-	return nil
+	return newWire(h.Conn, &s.confirmed, timeout), nil
+}
+
+// outputOptions are those of pgoutput, each written as the format says.
+func (s *Source) outputOptions(format string) string {
+	options := []string{fmt.Sprintf(format, "proto_version", "'1'"), fmt.Sprintf(format, "publication_names", literal(identifierList(s.names)))}
+	if s.version >= 140000 {
+		options = append(options, fmt.Sprintf(format, "messages", "'true'"))
+	}
+	return strings.Join(options, ", ")
 }
 
 // Warnings tells what the stream will never bring. It is safe beside Next.

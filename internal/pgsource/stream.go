@@ -19,9 +19,22 @@ import (
 // originPrefix marks the logical message by which a writer of ours names itself inside its transaction.
 const originPrefix = "syncline_origin"
 
-// stream is the running replication: what the wire brings, decoded into the batch that is being built.
+// feed is where the stream's messages come from: a wire, or a backlog before it.
+type feed interface {
+	// arrivals are blocks of whole messages. The channel is closed at the end, of which failure is the reason from then on.
+	arrivals() <-chan []byte
+	failure() error
+	// nudge passes a confirmation on soon, poll asks the server how far it has read its WAL.
+	nudge()
+	poll()
+	// heard is when the server was heard of last.
+	heard() time.Time
+	close()
+}
+
+// stream is the running replication: what the feed brings, decoded into the batch that is being built.
 type stream struct {
-	wire  *wire
+	feed  feed
 	block []byte // whole messages that are not decoded yet
 	dec   pgoutput.Decoder
 	msg   pgoutput.Message
@@ -55,9 +68,9 @@ func (s *Source) fill(ctx context.Context) (more bool, err error) {
 	for {
 		if len(st.block) == 0 {
 			select {
-			case block, ok := <-st.wire.blocks:
+			case block, ok := <-st.feed.arrivals():
 				if !ok {
-					return false, s.broken(st.wire.err)
+					return false, s.fed(ctx)
 				}
 				st.block = block
 			default:

@@ -18,10 +18,13 @@ func TestConformance(t *testing.T) {
 }
 
 // system is a database with the suite's tables.
-type system struct{ *db }
+type system struct {
+	*db
+	backlog bool // what is behind is read by SQL
+}
 
 func newSystem(t *testing.T) sourcetest.System {
-	return system{newDB(t, "CREATE TABLE item (id bigint PRIMARY KEY, name text, qty bigint, note text)",
+	return system{db: newDB(t, "CREATE TABLE item (id bigint PRIMARY KEY, name text, qty bigint, note text)",
 		"ALTER TABLE item ALTER COLUMN note SET STORAGE EXTERNAL",
 		"CREATE TABLE pair (a bigint, b text, v text, PRIMARY KEY (a, b))",
 		"CREATE TABLE loose (n bigint, s text)", "ALTER TABLE loose REPLICA IDENTITY FULL")}
@@ -30,6 +33,9 @@ func newSystem(t *testing.T) sourcetest.System {
 func (s system) Source(t *testing.T) syncline.Source {
 	o := s.options(sourcetest.Item, sourcetest.Pair, sourcetest.Loose)
 	o.ChunkRows = 10
+	if s.backlog {
+		o = bySQL(o)
+	}
 	src, err := New(o)
 	if err != nil {
 		t.Fatal(err)

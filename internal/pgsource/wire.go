@@ -73,6 +73,9 @@ func newWire(conn net.Conn, confirmed *atomic.Uint64, serverTimeout time.Duratio
 	return w
 }
 
+func (w *wire) arrivals() <-chan []byte { return w.blocks }
+func (w *wire) failure() error          { return w.err }
+
 // close ends both goroutines and the connection.
 func (w *wire) close() {
 	w.once.Do(func() { close(w.stop) })

@@ -59,7 +59,7 @@ func TestConfirmsOnlyWhatItIsTold(t *testing.T) {
 	p.events(1)
 	d.exec("INSERT INTO t VALUES (2)")
 	p.events(2)
-	p.src.stream.wire.poll()
+	p.src.stream.feed.poll()
 	if now := d.confirmed(); now != before {
 		t.Errorf("slot is at %s without a confirmation, was %s", now, before)
 	}

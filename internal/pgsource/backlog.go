@@ -1,0 +1,287 @@
+package pgsource
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"syncline/internal/plant"
+)
+
+const (
+	// backlogLeast is how much WAL behind the slot is worth reading by SQL.
+	backlogLeast = 2 << 20
+	// backlogReach bounds how far before a step's end its decoding begins: at the slot's restart point, which stays where it is while a transaction is
+	// open, and between the server's own marks (15 s). It also bounds the largest transaction that the server has to hold.
+	backlogReach = 512 << 20
+	// backlogKept bounds the WAL that the server keeps although the log has it.
+	backlogKept = 256 << 20
+
+	// A step is so much WAL. The server holds what comes out of it, which may be much more: steps grow only while that stays within stepOutput, for
+	// which it is allowed stepMemory in MiB. Small steps keep the target at work; large ones begin less often at the restart point.
+	firstStep  = 1 << 20
+	stepGrowth = 4
+	maxStep    = 32 << 20
+	stepOutput = 32 << 20
+	stepMemory = 64
+	// backlogAhead bounds the blocks that are read ahead, of slabSize each: the server decodes the next step while the log takes those of the last one.
+	backlogAhead = 48
+
+	// stepTimeout is for the server's decoding of a step, stepSilence for a server that says nothing at all, and stepStall for whoever takes the
+	// rows: meanwhile the server keeps a snapshot.
+	stepTimeout = 30 * time.Second
+	stepSilence = time.Minute
+	stepStall   = time.Minute
+)
+
+// errCaughtUp ends a backlog behind which the walsender goes on.
+var errCaughtUp = errors.New("the backlog is read as far as it is worth it")
+
+// backlog reads what is far behind by the SQL functions of slots, a bounded step of WAL at a time: the walsender makes a system call for each row, and a
+// packet; the functions give out many rows at once, for less than half of the CPU. They move the slot that they read, whether the log has the rows
+// or not; so they read a copy of ours, which lives as long as the connection. Ours follows the log.
+type backlog struct {
+	conn      *pgconn.PgConn
+	slot      string // ours, as an SQL literal
+	copied    string // the copy
+	options   string // of pgoutput
+	from      lsn    // where the copy stands
+	told      lsn    // how far ours was moved
+	confirmed *atomic.Uint64
+	least     lsn // less is not worth a step
+	step      lsn // the size of the next one
+
+	blocks chan []byte
+	err    error        // why blocks was closed; valid after that
+	waits  atomic.Int64 // since when a word of the server is waited for, in Unix nanoseconds; 0 = it waits for us
+	cancel context.CancelFunc
+	done   sync.WaitGroup
+}
+
+// catchUp begins to read a backlog from the position, where there is one that is worth it. Whatever speaks against it is for the walsender to say, or
+// does not matter to that.
+func (s *Source) catchUp(ctx context.Context, from lsn) *backlog {
+	if s.standby || plant.ResumeByChangeLSN {
+		return nil
+	}
+	end, err := s.walEnd(ctx)
+	if err != nil || end < from+lsn(s.opt.Backlog) {
+		return nil
+	}
+	sl, err := s.findSlot(ctx)
+	if err != nil || sl == nil {
+		return nil
+	}
+	from = max(from, sl.confirmed) // more than the log has is refused by forgo
+	c, err := s.connect(ctx)
+	if err != nil {
+		return nil
+	}
+	b := &backlog{conn: c.PgConn(), slot: literal(s.opt.Slot), copied: literal(fmt.Sprintf("syncline_tmp_%d", c.PgConn().PID())),
+		options: s.outputOptions("'%s', %s"), from: from, told: from, confirmed: &s.confirmed, least: lsn(s.opt.Backlog), step: firstStep, blocks: make(chan []byte, backlogAhead)}
+	if err := s.whileInUse(ctx, func() error { return b.begin(ctx) }); err != nil {
+		s.log.Info("the backlog is left to the walsender", "error", err)
+		hangUp(c)
+		return nil
+	}
+	s.log.Info("reading the backlog", "slot", s.opt.Slot, "position", from.String(), "bytes", uint64(end-from))
+	run, cancel := context.WithCancel(context.Background()) // until close
+	b.cancel = cancel
+	b.done.Go(func() {
+		defer close(b.blocks)
+		defer hangUp(c)
+		b.err = b.read(run)
+	})
+	return b
+}
+
+// begin takes the slot to where the log ends, as the first word to a walsender does, and copies it.
+func (b *backlog) begin(ctx context.Context) error {
+	at := literal(b.from.String())
+	for _, q := range []struct{ sql, want string }{
+		{fmt.Sprintf("SELECT set_config('statement_timeout', '%d', false)", stepTimeout.Milliseconds()), ""},
+		{fmt.Sprintf("SELECT set_config('work_mem', '%dMB', false)", stepMemory), ""},
+		{"SELECT end_lsn = " + at + " FROM pg_replication_slot_advance(" + b.slot + ", " + at + ")", "t"},
+		{"SELECT lsn = " + at + " FROM pg_copy_logical_replication_slot(" + b.slot + ", " + b.copied + ", true)", "t"},
+	} {
+		row, err := command(ctx, b.conn, q.sql)
+		if err != nil {
+			return err
+		}
+		if q.want != "" && row[0] != q.want {
+			return errors.New("the slot is not where the log ends")
+		}
+	}
+	return nil
+}
+
+// read takes steps until little is left, or the walsender can do it better. It returns errCaughtUp at the end of a step only: everything that commits
+// before from has left the backlog, and nothing else.
+func (b *backlog) read(ctx context.Context) error {
+	for {
+		to, last, err := b.next(ctx)
+		if err != nil {
+			return orCaughtUp(err)
+		}
+		if err := b.take(ctx, to); err != nil {
+			return err
+		}
+		b.from = to
+		if last {
+			return errCaughtUp
+		}
+		if now := lsn(b.confirmed.Load()); now >= b.told+backlogKept {
+			if _, err := command(ctx, b.conn, fmt.Sprintf("SELECT end_lsn FROM pg_replication_slot_advance(%s, '%s')", b.slot, now)); err != nil {
+				return orCaughtUp(err)
+			}
+			b.told = now
+		}
+	}
+}
+
+// next is where the next step ends, and whether that is the WAL's end: what is behind it is little.
+func (b *backlog) next(ctx context.Context) (to lsn, last bool, err error) {
+	row, err := command(ctx, b.conn, "SELECT pg_current_wal_flush_lsn(), restart_lsn FROM pg_replication_slots WHERE slot_name = "+b.copied)
+	if err != nil {
+		return 0, false, err
+	}
+	end, err1 := parseLSN(row[0])
+	restart, err2 := parseLSN(row[1])
+	if err := errors.Join(err1, err2); err != nil {
+		return 0, false, err
+	}
+	to, last = min(b.from+b.step, end), end < b.from+b.least
+	if to <= b.from || to > restart+backlogReach {
+		return 0, false, errCaughtUp
+	}
+	return to, last, nil
+}
+
+// orCaughtUp leaves to the walsender what the server refuses: it will say why, or does not mind.
+func orCaughtUp(err error) error {
+	if sqlState(err) != "" {
+		return errCaughtUp
+	}
+	return err
+}
+
+// take reads what commits from where the copy stands up to the place. The server looks whether it is there behind each record that it has decoded, so
+// that nothing that begins before it is left out.
+func (b *backlog) take(ctx context.Context, to lsn) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	w := stepWriter{b: b, done: ctx.Done(), header: true, watch: time.AfterFunc(stepSilence, cancel)}
+	defer w.watch.Stop()
+	b.waits.Store(time.Now().UnixNano())
+	defer b.waits.Store(0)
+	_, err := b.conn.CopyTo(ctx, &w, fmt.Sprintf("COPY (SELECT data FROM pg_logical_slot_get_binary_changes(%s, '%s', NULL, %s)) TO STDOUT (FORMAT binary)",
+		b.copied, to, b.options))
+	switch {
+	case err != nil && w.bytes == 0:
+		return orCaughtUp(err)
+	case err != nil:
+		return fmt.Errorf("read a step of the backlog: %w", err)
+	}
+	switch {
+	case w.bytes > stepOutput:
+		b.step = max(b.step/stepGrowth, firstStep)
+	case w.bytes <= stepOutput/stepGrowth:
+		b.step = min(b.step*stepGrowth, maxStep)
+	}
+	// To the stream the end of a step is what a keepalive is: everything before it was sent.
+	w.frame(binary.BigEndian.AppendUint64([]byte{'k'}, uint64(to)), make([]byte, 9))
+	return w.hand()
+}
+
+// stepWriter makes the walsender's frames of the rows of a step.
+type stepWriter struct {
+	b      *backlog
+	done   <-chan struct{}
+	watch  *time.Timer
+	slab   []byte
+	header bool // the copy's header has still to come, before the first row
+	bytes  int
+}
+
+var (
+	copySignature = []byte("PGCOPY\n\377\r\n\000")
+	// dataHead stands before the message in a frame: where it is in the WAL, and a time, which nobody asks for.
+	dataHead = append([]byte{'w'}, make([]byte, 24)...)
+)
+
+// Write takes one row; the server sends each in a message of its own.
+func (w *stepWriter) Write(p []byte) (int, error) {
+	n := len(p)
+	if w.header {
+		const size = 11 + 4 + 4 // the signature, flags, and the length of what is not there
+		if len(p) < size || !bytes.HasPrefix(p, copySignature) {
+			return 0, errors.New("a step of the backlog has no header")
+		}
+		p, w.header = p[size:], false
+	}
+	if len(p) == 2 && p[0] == 0xff && p[1] == 0xff { // the end of the copy
+		return n, nil
+	}
+	const size = 2 + 4 // the number of fields, and the length of the one
+	if len(p) <= size || p[0] != 0 || p[1] != 1 || int(binary.BigEndian.Uint32(p[2:])) != len(p)-size {
+		return 0, errors.New("a step of the backlog has a row that is none")
+	}
+	w.bytes += len(p)
+	w.frame(dataHead, p[size:])
+	if len(w.slab) < slabSize-minRoom {
+		return n, nil
+	}
+	return n, w.hand()
+}
+
+func (w *stepWriter) frame(head, body []byte) {
+	size := 4 + len(head) + len(body)
+	if w.slab == nil {
+		w.slab = make([]byte, 0, max(slabSize, size+1))
+	}
+	w.slab = binary.BigEndian.AppendUint32(append(w.slab, 'd'), uint32(size))
+	w.slab = append(append(w.slab, head...), body...)
+}
+
+// hand hands the slab out. Rows will refer to it.
+func (w *stepWriter) hand() error {
+	w.watch.Stop()
+	w.b.waits.Store(0)
+	timer := time.NewTimer(stepStall)
+	defer timer.Stop()
+	select {
+	case w.b.blocks <- w.slab:
+	case <-timer.C:
+		return errors.New("nobody takes the backlog, for which the server keeps a snapshot")
+	case <-w.done:
+		return context.Canceled
+	}
+	w.slab = nil
+	w.watch.Reset(stepSilence)
+	w.b.waits.Store(time.Now().UnixNano())
+	return nil
+}
+
+func (b *backlog) arrivals() <-chan []byte { return b.blocks }
+func (b *backlog) failure() error          { return b.err }
+func (b *backlog) nudge()                  {} // it looks itself
+func (b *backlog) poll()                   {} // it says where it is as soon as it can
+
+func (b *backlog) heard() time.Time {
+	if since := b.waits.Load(); since != 0 {
+		return time.Unix(0, since)
+	}
+	return time.Now()
+}
+
+func (b *backlog) close() {
+	b.cancel()
+	b.done.Wait()
+}
