@@ -256,6 +256,33 @@ func TestATableThatIsSwappedWhereAllArePublished(t *testing.T) {
 	}
 }
 
+// TestATableThatIsTakenOutOfThePublication stops the source, and is read anew once it is published again.
+func TestATableThatIsTakenOutOfThePublication(t *testing.T) {
+	d := newDB(t, "CREATE TABLE u (id int PRIMARY KEY)", "INSERT INTO u VALUES (1)", oneTable)
+	o := d.options("u", "t")
+	o.Heartbeat = 20 * time.Millisecond
+	p := record(t, o)
+	p.copied()
+	d.exec("INSERT INTO u VALUES (2)")
+	p.events(1)
+	d.exec("ALTER PUBLICATION pub DROP TABLE u")
+	d.exec("INSERT INTO u VALUES (3)")
+	var err error
+	for err == nil {
+		_, err = p.tryNext()
+	}
+	wantCode(t, err, "publication_incomplete")
+	p.crash(0)
+	p.until(func() bool { return len(p.src.state.Runs) == 0 && p.src.phase == phaseRun })
+	last := p.log[len(p.log)-1]
+	if last.Chunk == nil || last.Chunk.Entity != "u" {
+		t.Fatalf("the last batch is %v, want a chunk of the table", last)
+	}
+	if diff := cmp.Diff([]string{"snapshot u [] [1]", "snapshot u [] [2]", "snapshot u [] [3]"}, p.rowsOf(last.Chunk.Run)); diff != "" {
+		t.Errorf("rows of the table (-want +got):\n%s", diff)
+	}
+}
+
 // TestARunThatGoesOnInAReplacedTable begins again: it had come to a key of the old one.
 func TestARunThatGoesOnInAReplacedTable(t *testing.T) {
 	d := newDB(t, "CREATE TABLE u (id int PRIMARY KEY)", "INSERT INTO u SELECT generate_series(1, 30)")

@@ -100,7 +100,8 @@ func (s *Source) step(ctx context.Context) (b *syncline.Batch, idle bool, err er
 }
 
 // lookAtTables refuses to go on where a table was dropped or another one has its name: what the new one holds is not in the log, and
-// what is done to it comes only if the publication is one of all tables. Opening the source again takes the new one and reads it.
+// what is done to it comes only if the publication is one of all tables. Opening the source again takes the new one and reads it. The same
+// goes for a table that somebody took out of the publication.
 func (s *Source) lookAtTables(ctx context.Context) error {
 	if time.Since(s.looked) < s.opt.Heartbeat {
 		return nil
@@ -110,15 +111,21 @@ func (s *Source) lookAtTables(ctx context.Context) error {
 	for i, t := range s.tables {
 		names[i], oids[i] = t.entity.Table, t.oid
 	}
-	var name string
-	err := s.sql.QueryRow(ctx, "SELECT coalesce(min(name), '') FROM unnest($1::text[], $2::oid[]) AS t(name, oid) WHERE to_regclass(name) IS DISTINCT FROM oid",
-		names, oids).Scan(&name)
+	var replaced, withdrawn string
+	err := s.sql.QueryRow(ctx, `SELECT coalesce(min(name) FILTER (WHERE to_regclass(name) IS DISTINCT FROM oid), ''),
+			coalesce(min(name) FILTER (WHERE oid NOT IN (SELECT c.oid FROM pg_publication_tables p JOIN pg_namespace n ON n.nspname = p.schemaname
+				JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = p.tablename WHERE p.pubname = ANY($3))), '')
+		FROM unnest($1::text[], $2::oid[]) AS t(name, oid)`, names, oids, s.names).Scan(&replaced, &withdrawn)
 	if err != nil {
 		return s.fault("look at the tables", err)
 	}
-	if name != "" {
+	if name := replaced; name != "" {
 		return syncline.Errorf(syncline.Fatal, "table_replaced", "source %s: table %s was dropped, renamed or made anew: nothing of the new one is captured", s.opt.Name, name).
 			WithFix("`syncline resume --system %s` takes the table that has the name now and reads it anew; what only the old one held stays at the targets", s.opt.Name)
+	}
+	if name := withdrawn; name != "" {
+		return syncline.Errorf(syncline.Fatal, "publication_incomplete", "source %s: table %s was taken out of publication %s: nothing of it is captured since", s.opt.Name, name, s.opt.Publication).
+			WithFix("put it back if manage is off; then `syncline resume --system %[1]s`, and `syncline sync` its entity: what changed meanwhile is not in the log", s.opt.Name)
 	}
 	return nil
 }

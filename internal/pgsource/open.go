@@ -118,6 +118,9 @@ func (s *Source) openAgain(ctx context.Context) error {
 	if err := s.notAhead(sl); err != nil {
 		return err
 	}
+	if err := s.dismissUnpublished(ctx); err != nil {
+		return err
+	}
 	if err := s.ensurePublications(ctx); err != nil {
 		return err
 	}
@@ -210,6 +213,26 @@ func (s *Source) noteTable(t *table) {
 	}
 	s.state.Tables[t.entity.Name] = t.oid
 	s.checkpoint = nil
+}
+
+// dismissUnpublished takes entities out whose tables somebody took out of the publication, so that they come back like those that left the
+// configuration. Who manages the publication by hand puts them back before we see it.
+func (s *Source) dismissUnpublished(ctx context.Context) error {
+	p, err := s.readPublications(ctx)
+	if err != nil {
+		return err
+	}
+	for _, t := range s.tables {
+		name := t.entity.Name
+		at := slices.Index(s.state.Entities, name)
+		if _, published := p.tables[t.oid]; published || at < 0 || s.state.Tables[name] != t.oid {
+			continue
+		}
+		s.state.Entities = slices.Delete(s.state.Entities, at, at+1)
+		s.state.Left = append(s.state.Left, name)
+		s.checkpoint = nil
+	}
+	return nil
 }
 
 // dismissEntities notes which entities are not in the configuration any more, or have another table by the same name.
