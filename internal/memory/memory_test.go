@@ -10,7 +10,7 @@ import (
 )
 
 func TestLimit(t *testing.T) {
-	for live, want := range map[uint64]int64{0: usual, 100 << 20: usual, 200 << 20: 324 << 20, math.MaxUint64 / 2: math.MaxInt64} {
+	for live, want := range map[uint64]int64{0: usual, 100 << 20: usual, 150 << 20: 200 << 20, 200 << 20: 268 << 20, math.MaxUint64 / 2: math.MaxInt64} {
 		if got := limit(live); got != want {
 			t.Errorf("limit(%d) = %d, want %d", live, got, want)
 		}
@@ -27,7 +27,7 @@ func TestAHeapThatGrows(t *testing.T) {
 		t.Fatalf("the limit is %d at first, want %d", got, usual)
 	}
 	held := make([]byte, 200<<20)
-	await(t, func(limit int64) bool { return limit > 300<<20 })
+	await(t, func(limit int64) bool { return limit > 240<<20 })
 	runtime.KeepAlive(held)
 	await(t, func(limit int64) bool { return limit == usual })
 }
