@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -20,14 +21,20 @@ import (
 // startTimeout is how long a server may take until it answers.
 const startTimeout = 30 * time.Second
 
+// Ports are taken from below those that systems give to connections: a server that is started again needs the one that it had, and no connection
+// may have got it meanwhile.
+const lowPort, highPort = 10_000, 32_000
+
 // FreePort returns a TCP port that nobody listens on now.
-func FreePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
+func FreePort() (port int, err error) {
+	for range 100 {
+		port = lowPort + rand.IntN(highPort-lowPort)
+		var l net.Listener
+		if l, err = net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port))); err == nil {
+			return port, l.Close()
+		}
 	}
-	defer l.Close() //nolint:errcheck // nothing was sent
-	return l.Addr().(*net.TCPAddr).Port, nil
+	return 0, err
 }
 
 // find returns the first of the names that is in PATH or matches one of the globs.
