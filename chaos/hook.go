@@ -1,7 +1,6 @@
 package main
 
 import (
-	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -18,7 +17,7 @@ import (
 	"syncline/internal/webhook"
 )
 
-// receiver is the webhook's end: it checks signatures, that every delivery of an event has its id and is the same, the order of first deliveries of
+// receiver is the webhook's end: it checks signatures, that every delivery of an event has its id and says the same, the order of first deliveries of
 // each key, and that what comes was written.
 type receiver struct {
 	w      *world
@@ -49,10 +48,12 @@ func (r *receiver) close() {
 	r.server.Close()
 }
 
-// delivery is what came first of an event.
+// delivery is what came first of an event: what every delivery of it has to say. Not all of its text: a process that took over has learnt of a table's
+// columns in its own order, and knows of those that were added since.
 type delivery struct {
-	ver  int64
-	body [sha256.Size]byte
+	kind, subject  string
+	ver            int64
+	val, sum, tier string
 }
 
 // hang has it answer nobody until the channel is closed; nil ends that.
@@ -133,16 +134,16 @@ func (r *receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		r.w.watch.fail("stable identity", "webhook: event %s came as %s, by which repeats are told", event.ID, id)
 		return
 	}
-	now := delivery{body: sha256.Sum256(body)}
+	now := delivery{kind: event.Type, subject: event.Subject}
 	a := event.Data.After
 	if a != nil {
-		now.ver = a.Ver
+		now.ver, now.val, now.sum, now.tier = a.Ver, a.Val, a.Sum, a.Tier
 	}
 	was, again := r.came[event.ID]
 	if again {
 		r.again++
 		if was != now {
-			r.w.watch.fail("stable identity", "webhook: event %s is version %d, and came again as version %d, or with other text", event.ID, was.ver, now.ver)
+			r.w.watch.fail("stable identity", "webhook: event %s is version %d, and came again as version %d, or with other contents", event.ID, was.ver, now.ver)
 		}
 		return
 	}

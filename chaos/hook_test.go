@@ -20,7 +20,7 @@ func TestReceiver(t *testing.T) {
 		id, body string
 		ahead    time.Duration // of the sender's clock
 	}
-	const event, other = `{"id":"crm/1/a/0","subject":"7","data":{}}`, `{"id":"crm/1/a/0","subject":"7","data":{},"more":1}`
+	const event, other = `{"id":"crm/1/a/0","subject":"7","data":{}}`, `{"id":"crm/1/a/0","subject":"8","data":{}}`
 	for _, tt := range []struct {
 		name  string
 		sent  []sent
@@ -30,7 +30,8 @@ func TestReceiver(t *testing.T) {
 		{"again", []sent{{id: "crm/1/a/0", body: event}, {id: "crm/1/a/0", body: event}}, ""},
 		{"by an id with a dot", []sent{{id: "crm/start-9%2E0/1/7", body: `{"id":"crm/start-9.0/1/7","subject":"7","data":{}}`}}, ""},
 		{"by another id", []sent{{id: "crm/1/a/1", body: event}}, "stable identity"},
-		{"again with other text", []sent{{id: "crm/1/a/0", body: event}, {id: "crm/1/a/0", body: other}}, "stable identity"},
+		{"again with a new column", []sent{{id: "crm/1/a/0", body: event}, {id: "crm/1/a/0", body: `{"subject":"7","id":"crm/1/a/0","data":{"new":1}}`}}, ""},
+		{"again with other contents", []sent{{id: "crm/1/a/0", body: event}, {id: "crm/1/a/0", body: other}}, "stable identity"},
 		{"by a clock that was set", []sent{{id: "crm/1/a/0", body: event, ahead: time.Hour}}, ""},
 		{"by a clock that was not set so", []sent{{id: "crm/1/a/0", body: event, ahead: -time.Hour}}, "webhook"},
 	} {
