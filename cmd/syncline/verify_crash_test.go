@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"path/filepath"
 	"testing"
 
@@ -39,8 +40,15 @@ rules:
 			execute(t, crm, `WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3000) INSERT INTO item SELECT i, 'item ' || i FROM n`)
 			p.start("SYNCLINE_FAILPOINT=" + at + ":2")
 			p.ready()
-			p.caughtUp()
 			dw := open("dw.db")
+			eventually(t, "the first copy is at the target", func(ctx context.Context) error {
+				var n int
+				if err := dw.QueryRowContext(ctx, `SELECT count(*) FROM item`).Scan(&n); err != nil || n == 3000 {
+					return err
+				}
+				return fmt.Errorf("%d records of 3000", n)
+			})
+			p.caughtUp()
 			execute(t, dw, `UPDATE item SET name = 'other' WHERE id <= 600`)
 			execute(t, dw, `DELETE FROM item WHERE id BETWEEN 1001 AND 1600`)
 			execute(t, dw, `INSERT INTO item SELECT id + 10000, 'extra' FROM item WHERE id <= 300`)
