@@ -17,8 +17,8 @@ const (
 	usual = 176 << 20
 	// room is left to a heap that lives up to twice as much; a larger one has half as much again, but for spared: the more it holds, the more each
 	// collection costs.
-	room   = 50 << 20
-	spared = 32 << 20
+	room   = 36 << 20
+	spared = 44 << 20
 )
 
 // Bound sets the runtime's soft memory limit, and raises it where more lives: a heap that it needs has room to grow. Where the environment has

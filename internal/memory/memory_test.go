@@ -10,7 +10,7 @@ import (
 )
 
 func TestLimit(t *testing.T) {
-	for live, want := range map[uint64]int64{0: usual, 100 << 20: usual, 150 << 20: 200 << 20, 200 << 20: 268 << 20, math.MaxUint64 / 2: math.MaxInt64} {
+	for live, want := range map[uint64]int64{0: usual, 100 << 20: usual, 150 << 20: 186 << 20, 200 << 20: 256 << 20, math.MaxUint64 / 2: math.MaxInt64} {
 		if got := limit(live); got != want {
 			t.Errorf("limit(%d) = %d, want %d", live, got, want)
 		}
