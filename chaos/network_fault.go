@@ -27,7 +27,7 @@ var networkFaults = []fault{
 		do: toxic("bandwidth", func(rnd *rand.Rand) map[string]int { return map[string]int{"rate": 20 + rnd.IntN(500)} })},
 	// The answer to every so manieth COMMIT of a connection is lost with the connection: the writers' at the source, the program's at the warehouse.
 	{name: "net-unanswered", group: "net", weight: 4, least: time.Second, most: 5 * time.Second, do: cutCommits(unansweredToxic, "downstream")},
-	// The COMMIT itself is.
+	// The same with the COMMIT itself, which is never done.
 	{name: "net-unheard", group: "net", weight: 3, least: time.Second, most: 5 * time.Second, do: cutCommits(unheardToxic, "upstream")},
 	{name: "net-refuse", group: "net", weight: 3, least: 500 * time.Millisecond, most: 5 * time.Second, do: refuse},
 }

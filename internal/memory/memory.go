@@ -15,10 +15,10 @@ const (
 	// usual is the soft limit in bytes where little lives. It is of what the runtime manages; what is mapped beside it, the program itself above all,
 	// is some 40 MiB more.
 	usual = 176 << 20
-	// room is left to a heap that lives up to twice as much; a larger one has half as much again, but for spared: the more it holds, the more each
-	// collection costs.
+	// room is how much a heap may grow beyond what lives. Half of what lives beyond plenty comes on top: the more lives, the more each collection
+	// costs.
 	room   = 36 << 20
-	spared = 44 << 20
+	plenty = 160 << 20
 )
 
 // Bound sets the runtime's soft memory limit, and raises it where more lives: a heap that it needs has room to grow. Where the environment has
@@ -34,7 +34,7 @@ func decided() bool { return os.Getenv("GOMEMLIMIT") != "" || os.Getenv("GOGC") 
 
 // limit is the soft limit where so many bytes of the heap live.
 func limit(live uint64) int64 {
-	return int64(max(usual, min(live+max(room, live/2-min(spared, live/2)), math.MaxInt64)))
+	return int64(max(usual, min(live+room+(max(live, plenty)-plenty)/2, math.MaxInt64)))
 }
 
 // cycle is garbage that is found by the next collection.

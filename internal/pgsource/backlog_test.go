@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"strconv"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -194,6 +195,21 @@ func TestStepWriter(t *testing.T) {
 			t.Errorf("%s: no error", name)
 		}
 	}
+}
+
+// TestNobodyTakesTheBacklog: the server is not kept waiting, with its snapshot, for ever.
+func TestNobodyTakesTheBacklog(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, _ := newStepWriter()
+		if err := w.hand(); err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		if err := w.hand(); err == nil || time.Since(began) != stepStall {
+			t.Errorf("error = %v after %s, want one after %s", err, time.Since(began), stepStall)
+		}
+		w.watch.Stop()
+	})
 }
 
 func FuzzStepWriter(f *testing.F) {

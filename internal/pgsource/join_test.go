@@ -272,6 +272,12 @@ func TestATableThatIsTakenOutOfThePublication(t *testing.T) {
 		_, err = p.tryNext()
 	}
 	wantCode(t, err, "publication_incomplete")
+	for manage, fix := range map[bool]string{true: "read anew", false: "`syncline sync crm/u`"} {
+		p.src.opt.Manage = manage
+		if got := syncline.FixOf(p.src.withdrawn(p.src.entity("u"))); !strings.Contains(got, fix) {
+			t.Errorf("with manage: %t the way out is %q, want %q in it", manage, got, fix)
+		}
+	}
 	p.crash(0)
 	p.until(func() bool { return len(p.src.state.Runs) == 0 && p.src.phase == phaseRun })
 	last := p.log[len(p.log)-1]

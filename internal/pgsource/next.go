@@ -3,6 +3,7 @@ package pgsource
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"syncline"
@@ -123,11 +124,20 @@ func (s *Source) lookAtTables(ctx context.Context) error {
 		return syncline.Errorf(syncline.Fatal, "table_replaced", "source %s: table %s was dropped, renamed or made anew: nothing of the new one is captured", s.opt.Name, name).
 			WithFix("`syncline resume --system %s` takes the table that has the name now and reads it anew; what only the old one held stays at the targets", s.opt.Name)
 	}
-	if name := withdrawn; name != "" {
-		return syncline.Errorf(syncline.Fatal, "publication_incomplete", "source %s: table %s was taken out of publication %s: nothing of it is captured since", s.opt.Name, name, s.opt.Publication).
-			WithFix("put it back if manage is off; then `syncline resume --system %[1]s`, and `syncline sync` its entity: what changed meanwhile is not in the log", s.opt.Name)
+	if at := slices.IndexFunc(s.tables, func(t *table) bool { return t.entity.Table == withdrawn }); at >= 0 {
+		return s.withdrawn(s.tables[at])
 	}
 	return nil
+}
+
+// withdrawn is the error of a table that somebody took out of the publication. Who manages it by hand has to ask for the records, see
+// dismissUnpublished.
+func (s *Source) withdrawn(t *table) error {
+	err := syncline.Errorf(syncline.Fatal, "publication_incomplete", "source %s: table %s was taken out of publication %s: nothing of it is captured since", s.opt.Name, t, s.opt.Publication)
+	if s.opt.Manage {
+		return err.WithFix("`syncline resume --system %s` puts it back and has it read anew", s.opt.Name)
+	}
+	return err.WithFix("put it back; then `syncline resume --system %[1]s` and `syncline sync %[1]s/%[2]s`: what changed meanwhile is not in the log", s.opt.Name, t.entity.Name)
 }
 
 // await blocks until something happens that step can act on.

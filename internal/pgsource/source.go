@@ -38,7 +38,7 @@ type Options struct {
 	Heartbeat time.Duration
 	// Marker is how often at most an idle source emits a batch that only moves the position; 0 = 10 s.
 	Marker time.Duration
-	// Backlog is from how much WAL behind the slot on, in bytes, it is read by SQL instead of from the walsender; 0 = 2 MiB.
+	// Backlog is how far behind the slot must be, in bytes of WAL, to be read by SQL instead of from the walsender; 0 = 2 MiB.
 	Backlog int64
 	// Gap, where it is declared at the log's end, has the stream begin anew behind it.
 	Gap *syncline.Gap
