@@ -3,6 +3,7 @@ package jetlog
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -51,14 +52,18 @@ func process(t *testing.T, dir, role string) (*exec.Cmd, *bufio.Scanner) {
 	if _, err := cmd.StdinPipe(); err != nil {
 		t.Fatalf("StdinPipe = %v", err)
 	}
-	out, err := cmd.StdoutPipe()
+	out, in, err := os.Pipe() // not StdoutPipe, which Wait closes: what was answered is read after the end
 	if err != nil {
-		t.Fatalf("StdoutPipe = %v", err)
+		t.Fatalf("Pipe = %v", err)
 	}
-	if err := cmd.Start(); err != nil {
+	cmd.Stdout = in
+	if err := errors.Join(cmd.Start(), in.Close()); err != nil {
 		t.Fatalf("start %s: %v", exe, err)
 	}
-	t.Cleanup(func() { kill(cmd) })
+	t.Cleanup(func() {
+		kill(cmd)
+		_ = out.Close() // nothing was written
+	})
 	lines := bufio.NewScanner(out)
 	if !lines.Scan() || lines.Text() != "open" {
 		t.Fatalf("the other process said %q, want open", lines.Text())
