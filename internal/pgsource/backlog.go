@@ -6,10 +6,12 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"net"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"syncline/internal/plant"
@@ -31,18 +33,21 @@ const (
 	maxStep    = 32 << 20
 	stepOutput = 32 << 20
 	stepMemory = 64
-	// backlogAhead bounds the blocks that are read ahead, of slabSize each: the server decodes the next step while the log takes those of the last one.
+	// backlogAhead bounds what is read ahead, in slabs: the server decodes the next step while the log takes the rows of the last one.
 	backlogAhead = 48
 
-	// stepTimeout is for the server's decoding of a step, stepSilence for a server that says nothing at all, and stepStall for whoever takes the
-	// rows: meanwhile the server keeps a snapshot.
-	stepTimeout = 30 * time.Second
-	stepSilence = time.Minute
-	stepStall   = time.Minute
+	// beginTimeout is for what the server does to make the copy. stepSilence is for a server of which not a byte comes: it decodes a step for as long,
+	// but may take longer to send it. stepStall is for whoever takes the rows: meanwhile the server keeps a snapshot.
+	beginTimeout = 30 * time.Second
+	stepSilence  = time.Minute
+	stepStall    = time.Minute
 )
 
-// errCaughtUp ends a backlog behind which the walsender goes on.
-var errCaughtUp = errors.New("the backlog is read as far as it is worth it")
+var (
+	// errCaughtUp ends a backlog behind which the walsender goes on.
+	errCaughtUp = errors.New("the backlog is read as far as it is worth it")
+	errSilent   = fmt.Errorf("the server has said nothing for %s", stepSilence)
+)
 
 // backlog reads what is far behind by the SQL functions of slots, a bounded step of WAL at a time: the walsender makes a system call for each row, and a
 // packet; the functions give out many rows at once, for less than half of the CPU. They move the slot that they read, whether the log has the rows
@@ -58,10 +63,11 @@ type backlog struct {
 	least     lsn // less is not worth a step
 	step      lsn // the size of the next one
 
+	// blocks is sent to and closed by the reader. A block that is larger than a slab takes as many places: empty ones before it.
 	blocks chan []byte
-	err    error        // why blocks was closed; valid after that
-	waits  atomic.Int64 // since when a word of the server is waited for, in Unix nanoseconds; 0 = it waits for us
-	cancel context.CancelFunc
+	err    error // why blocks was closed; valid after that
+	vigil  vigil
+	cancel context.CancelCauseFunc
 	done   sync.WaitGroup
 }
 
@@ -80,36 +86,52 @@ func (s *Source) catchUp(ctx context.Context, from lsn) *backlog {
 		return nil
 	}
 	from = max(from, sl.confirmed) // more than the log has is refused by forgo
-	c, err := s.connect(ctx)
+	b := newBacklog(from, lsn(s.opt.Backlog), &s.confirmed)
+	config := s.config.Copy()
+	config.DialFunc = b.heeds(config.DialFunc)
+	c, err := pgx.ConnectConfig(ctx, config)
 	if err != nil {
 		return nil
 	}
-	b := &backlog{conn: c.PgConn(), slot: literal(s.opt.Slot), copied: literal(fmt.Sprintf("syncline_tmp_%d", c.PgConn().PID())),
-		options: s.outputOptions("'%s', %s"), from: from, told: from, confirmed: &s.confirmed, least: lsn(s.opt.Backlog), step: firstStep, blocks: make(chan []byte, backlogAhead)}
+	b.conn, b.slot, b.copied, b.options = c.PgConn(), literal(s.opt.Slot), literal(fmt.Sprintf("syncline_tmp_%d", c.PgConn().PID())), s.outputOptions("'%s', %s")
 	if err := s.whileInUse(ctx, func() error { return b.begin(ctx) }); err != nil {
 		s.log.Info("the backlog is left to the walsender", "error", err)
 		hangUp(c)
 		return nil
 	}
 	s.log.Info("reading the backlog", "slot", s.opt.Slot, "position", from.String(), "bytes", uint64(end-from))
-	run, cancel := context.WithCancel(context.Background()) // until close
+	b.start(func() { hangUp(c) })
+	return b
+}
+
+func newBacklog(from, least lsn, confirmed *atomic.Uint64) *backlog {
+	return &backlog{from: from, told: from, confirmed: confirmed, least: least, step: firstStep, blocks: make(chan []byte, backlogAhead)}
+}
+
+// start reads until the end, or close.
+func (b *backlog) start(end func()) {
+	ctx, cancel := context.WithCancelCause(context.Background()) // until close
 	b.cancel = cancel
+	b.vigil.timer = time.AfterFunc(stepSilence, func() { cancel(errSilent) })
 	b.done.Go(func() {
 		defer close(b.blocks)
-		defer hangUp(c)
-		b.err = b.read(run)
+		defer end()
+		b.vigil.begin()
+		defer b.vigil.end()
+		b.err = b.read(ctx)
 	})
-	return b
 }
 
 // begin takes the slot to where the log ends, as the first word to a walsender does, and copies it.
 func (b *backlog) begin(ctx context.Context) error {
 	at := literal(b.from.String())
 	for _, q := range []struct{ sql, want string }{
-		{fmt.Sprintf("SELECT set_config('statement_timeout', '%d', false)", stepTimeout.Milliseconds()), ""},
+		{fmt.Sprintf("SELECT set_config('statement_timeout', '%d', false)", beginTimeout.Milliseconds()), ""},
 		{fmt.Sprintf("SELECT set_config('work_mem', '%dMB', false)", stepMemory), ""},
 		{"SELECT end_lsn = " + at + " FROM pg_replication_slot_advance(" + b.slot + ", " + at + ")", "t"},
 		{"SELECT lsn = " + at + " FROM pg_copy_logical_replication_slot(" + b.slot + ", " + b.copied + ", true)", "t"},
+		// It counts the time in which the rows are sent, too: where that takes long, the same rows would be sent again and again.
+		{"SELECT set_config('statement_timeout', '0', false)", ""},
 	} {
 		row, err := command(ctx, b.conn, q.sql)
 		if err != nil {
@@ -128,7 +150,7 @@ func (b *backlog) read(ctx context.Context) error {
 	for {
 		to, last, err := b.next(ctx)
 		if err != nil {
-			return orCaughtUp(err)
+			return orCaughtUp(ctx, err)
 		}
 		if err := b.take(ctx, to); err != nil {
 			return err
@@ -139,7 +161,7 @@ func (b *backlog) read(ctx context.Context) error {
 		}
 		if now := lsn(b.confirmed.Load()); now >= b.told+backlogKept {
 			if _, err := command(ctx, b.conn, fmt.Sprintf("SELECT end_lsn FROM pg_replication_slot_advance(%s, '%s')", b.slot, now)); err != nil {
-				return orCaughtUp(err)
+				return orCaughtUp(ctx, err)
 			}
 			b.told = now
 		}
@@ -164,9 +186,9 @@ func (b *backlog) next(ctx context.Context) (to lsn, last bool, err error) {
 	return to, last, nil
 }
 
-// orCaughtUp leaves to the walsender what the server refuses: it will say why, or does not mind.
-func orCaughtUp(err error) error {
-	if sqlState(err) != "" {
+// orCaughtUp leaves to the walsender what the server refuses, or takes too long for: it will say why, or does not mind.
+func orCaughtUp(ctx context.Context, err error) error {
+	if sqlState(err) != "" || errors.Is(context.Cause(ctx), errSilent) {
 		return errCaughtUp
 	}
 	return err
@@ -175,17 +197,14 @@ func orCaughtUp(err error) error {
 // take reads what commits from where the copy stands up to the place. The server looks whether it is there behind each record that it has decoded, so
 // that nothing that begins before it is left out.
 func (b *backlog) take(ctx context.Context, to lsn) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	w := stepWriter{b: b, done: ctx.Done(), header: true, watch: time.AfterFunc(stepSilence, cancel)}
-	defer w.watch.Stop()
-	b.waits.Store(time.Now().UnixNano())
-	defer b.waits.Store(0)
+	w := stepWriter{b: b, done: ctx.Done(), header: true}
 	_, err := b.conn.CopyTo(ctx, &w, fmt.Sprintf("COPY (SELECT data FROM pg_logical_slot_get_binary_changes(%s, '%s', NULL, %s)) TO STDOUT (FORMAT binary)",
 		b.copied, to, b.options))
 	switch {
 	case err != nil && w.bytes == 0:
-		return orCaughtUp(err)
+		return orCaughtUp(ctx, err)
+	case err != nil && errors.Is(context.Cause(ctx), errSilent):
+		return errSilent
 	case err != nil:
 		return fmt.Errorf("read a step of the backlog: %w", err)
 	}
@@ -204,7 +223,6 @@ func (b *backlog) take(ctx context.Context, to lsn) error {
 type stepWriter struct {
 	b      *backlog
 	done   <-chan struct{}
-	watch  *time.Timer
 	slab   []byte
 	header bool // the copy's header has still to come, before the first row
 	bytes  int
@@ -252,21 +270,69 @@ func (w *stepWriter) frame(head, body []byte) {
 
 // hand hands the slab out. Rows will refer to it.
 func (w *stepWriter) hand() error {
-	w.watch.Stop()
-	w.b.waits.Store(0)
+	w.b.vigil.end()
+	defer w.b.vigil.begin()
+	for range min(len(w.slab)/slabSize, backlogAhead-1) {
+		if err := w.send(nil); err != nil {
+			return err
+		}
+	}
+	slab := w.slab
+	w.slab = nil
+	return w.send(slab)
+}
+
+func (w *stepWriter) send(block []byte) error {
 	timer := time.NewTimer(stepStall)
 	defer timer.Stop()
 	select {
-	case w.b.blocks <- w.slab:
+	case w.b.blocks <- block:
+		return nil
 	case <-timer.C:
 		return errors.New("nobody takes the backlog, for which the server keeps a snapshot")
 	case <-w.done:
 		return context.Canceled
 	}
-	w.slab = nil
-	w.watch.Reset(stepSilence)
-	w.b.waits.Store(time.Now().UnixNano())
-	return nil
+}
+
+// vigil ends the wait for a server that says nothing. It goes by what arrives, because a row may take long.
+type vigil struct {
+	timer *time.Timer
+	since atomic.Int64 // when something was heard, in Unix nanoseconds; 0 = the server waits for us
+}
+
+func (v *vigil) begin() {
+	v.since.Store(time.Now().UnixNano())
+	v.timer.Reset(stepSilence)
+}
+
+func (v *vigil) end() {
+	v.timer.Stop()
+	v.since.Store(0)
+}
+
+// heeds tells the vigil of what arrives on the connections that dial makes.
+func (b *backlog) heeds(dial pgconn.DialFunc) pgconn.DialFunc {
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		c, err := dial(ctx, network, address)
+		if err != nil {
+			return nil, err
+		}
+		return heeded{c, &b.vigil}, nil
+	}
+}
+
+type heeded struct {
+	net.Conn
+	vigil *vigil
+}
+
+func (h heeded) Read(p []byte) (int, error) {
+	n, err := h.Conn.Read(p)
+	if n > 0 && h.vigil.since.Load() != 0 {
+		h.vigil.begin()
+	}
+	return n, err
 }
 
 func (b *backlog) arrivals() <-chan []byte { return b.blocks }
@@ -275,13 +341,13 @@ func (b *backlog) nudge()                  {} // it looks itself
 func (b *backlog) poll()                   {} // it says where it is as soon as it can
 
 func (b *backlog) heard() time.Time {
-	if since := b.waits.Load(); since != 0 {
+	if since := b.vigil.since.Load(); since != 0 {
 		return time.Unix(0, since)
 	}
 	return time.Now()
 }
 
 func (b *backlog) close() {
-	b.cancel()
+	b.cancel(nil)
 	b.done.Wait()
 }

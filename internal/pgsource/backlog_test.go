@@ -2,13 +2,21 @@ package pgsource
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
+	"errors"
+	"net"
+	"slices"
 	"strconv"
+	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgproto3"
 
 	"syncline"
 	"syncline/internal/sourcetest"
@@ -159,9 +167,9 @@ func copied(rows ...string) (messages [][]byte) {
 }
 
 func newStepWriter() (*stepWriter, *backlog) {
-	b := &backlog{blocks: make(chan []byte, 1)}
-	watch := time.NewTimer(time.Hour)
-	return &stepWriter{b: b, watch: watch, header: true}, b
+	b := newBacklog(0, 1, nil)
+	b.vigil.timer = time.NewTimer(time.Hour)
+	return &stepWriter{b: b, header: true}, b
 }
 
 func TestStepWriter(t *testing.T) {
@@ -200,16 +208,162 @@ func TestStepWriter(t *testing.T) {
 // TestNobodyTakesTheBacklog: the server is not kept waiting, with its snapshot, for ever.
 func TestNobodyTakesTheBacklog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w, _ := newStepWriter()
-		if err := w.hand(); err != nil {
-			t.Fatal(err)
+		w, b := newStepWriter()
+		for range cap(b.blocks) {
+			if err := w.hand(); err != nil {
+				t.Fatal(err)
+			}
 		}
 		began := time.Now()
 		if err := w.hand(); err == nil || time.Since(began) != stepStall {
 			t.Errorf("error = %v after %s, want one after %s", err, time.Since(began), stepStall)
 		}
-		w.watch.Stop()
+		b.vigil.end()
 	})
+}
+
+// TestLargeRowsAreNotGathered: rows of any size may be read ahead, but not many large ones.
+func TestLargeRowsAreNotGathered(t *testing.T) {
+	for _, size := range []int{1 << 10, 700 << 10, 5 << 20, 30 << 20} {
+		synctest.Test(t, func(t *testing.T) {
+			w, b := newStepWriter()
+			stop, ended := make(chan struct{}), make(chan error)
+			w.done, w.header = stop, false
+			go func() {
+				row := copied("", strings.Repeat("x", size))[1]
+				for {
+					if _, err := w.Write(row); err != nil {
+						ended <- err
+						return
+					}
+				}
+			}()
+			synctest.Wait() // it can give out nothing more
+			close(stop)
+			<-ended
+			ahead, largest := 0, 0
+			for range len(b.blocks) {
+				n := len(<-b.blocks)
+				ahead, largest = ahead+n, max(largest, n)
+			}
+			if limit := backlogAhead*slabSize + largest; ahead == 0 || ahead > limit {
+				t.Errorf("%d bytes are read ahead of rows of %d, want at most %d", ahead, size, limit)
+			}
+			b.vigil.end()
+		})
+	}
+}
+
+// stepServer answers what a backlog asks, in one step whose rows come after these pauses.
+func stepServer(t *testing.T, conn net.Conn, pauses []time.Duration) {
+	server := pgproto3.NewBackend(conn, conn)
+	send := func(messages ...pgproto3.BackendMessage) bool {
+		for _, m := range messages {
+			server.Send(m)
+		}
+		return server.Flush() == nil
+	}
+	ready := &pgproto3.ReadyForQuery{TxStatus: 'I'}
+	if _, err := server.ReceiveStartupMessage(); err != nil {
+		t.Error(err)
+	}
+	send(&pgproto3.AuthenticationOk{}, ready)
+	var timeout time.Duration
+	for {
+		message, err := server.Receive()
+		q, ok := message.(*pgproto3.Query)
+		if err != nil || !ok {
+			return // the connection was ended
+		}
+		if !strings.HasPrefix(q.String, "COPY") {
+			row := pgproto3.DataRow{Values: [][]byte{[]byte("t")}}
+			if _, set, ok := strings.Cut(q.String, "'statement_timeout', '"); ok {
+				ms, _, _ := strings.Cut(set, "'")
+				if timeout, err = time.ParseDuration(ms + "ms"); err != nil {
+					t.Error(err)
+				}
+			}
+			if strings.Contains(q.String, "restart_lsn") {
+				row.Values = [][]byte{[]byte("0/180000"), []byte("0/100000")}
+			}
+			send(&pgproto3.RowDescription{Fields: make([]pgproto3.FieldDescription, len(row.Values))}, &row, &pgproto3.CommandComplete{}, ready)
+			continue
+		}
+		began := time.Now()
+		send(&pgproto3.CopyOutResponse{OverallFormat: 1, ColumnFormatCodes: []uint16{1}})
+		for i, row := range copied(slices.Repeat([]string{"row"}, len(pauses))...) {
+			if i < len(pauses) {
+				time.Sleep(pauses[i])
+			}
+			if timeout > 0 && time.Since(began) > timeout {
+				send(&pgproto3.ErrorResponse{Severity: "ERROR", Code: codeQueryCanceled}, ready)
+				break
+			}
+			if !send(&pgproto3.CopyData{Data: row}) {
+				return
+			}
+		}
+		send(&pgproto3.CopyDone{}, &pgproto3.CommandComplete{}, ready)
+	}
+}
+
+// TestABacklogThatTakesLong to send is read to its end, or else it would be read again and again. A server that says nothing is not waited for: where
+// it has given nothing out, the walsender may do better.
+func TestABacklogThatTakesLong(t *testing.T) {
+	for name, c := range map[string]struct {
+		pauses []time.Duration
+		rows   int
+		want   error
+	}{
+		"a narrow network":        {slices.Repeat([]time.Duration{20 * time.Second}, 30), 30, errCaughtUp},
+		"decoding takes too long": {[]time.Duration{time.Hour}, 0, errCaughtUp},
+		"silence in the middle":   {[]time.Duration{0, time.Hour}, 0, errSilent},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newBacklog(1<<20, 2<<20, new(atomic.Uint64))
+				config, err := pgconn.ParseConfig("postgres://u@127.0.0.1/d?sslmode=disable")
+				if err != nil {
+					t.Fatal(err)
+				}
+				ours, theirs := net.Pipe()
+				served, dialled := make(chan struct{}), false
+				config.DialFunc = b.heeds(func(context.Context, string, string) (net.Conn, error) {
+					if dialled {
+						return nil, errors.New("the server hangs")
+					}
+					dialled = true
+					go func() {
+						defer close(served)
+						stepServer(t, theirs, c.pauses)
+					}()
+					return ours, nil
+				})
+				if b.conn, err = pgconn.ConnectConfig(t.Context(), config); err != nil {
+					t.Fatal(err)
+				}
+				if err := b.begin(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				began := time.Now()
+				b.start(func() { closeNow(b.conn) })
+				rows := 0
+				for block := range b.blocks {
+					rows += bytes.Count(block, []byte("row"))
+				}
+				b.close()
+				if err := b.failure(); !errors.Is(err, c.want) || rows != c.rows {
+					t.Errorf("%d rows, then %v; want %d, then %v", rows, err, c.rows, c.want)
+				}
+				if took := time.Since(began); c.rows == 0 && took > 2*stepSilence {
+					t.Errorf("it was waited for for %s", took)
+				}
+				_ = theirs.Close() // the client says goodbye, and may do so for ever
+				<-served
+				<-b.conn.CleanupDone()
+			})
+		})
+	}
 }
 
 func FuzzStepWriter(f *testing.F) {
