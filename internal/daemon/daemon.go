@@ -18,6 +18,7 @@ import (
 	"syncline"
 	"syncline/internal/config"
 	"syncline/internal/jetlog"
+	"syncline/internal/memory"
 	"syncline/internal/ops"
 	"syncline/internal/push"
 	"syncline/internal/redis"
@@ -146,6 +147,7 @@ func Open(ctx context.Context, o Options) (d *Daemon, err error) {
 	if err := d.warnOfAbandoned(ctx); err != nil {
 		return d, err
 	}
+	memory.Share(len(made.routes))
 	if d.listener, err = d.listen(ctx); err != nil {
 		return d, err
 	}

@@ -11,6 +11,7 @@ import (
 	"syncline/internal/capture"
 	"syncline/internal/config"
 	"syncline/internal/failpoint"
+	"syncline/internal/memory"
 )
 
 // change is a configuration that is to take the place of the one at work.
@@ -105,6 +106,7 @@ func (d *Daemon) carryOut(ctx context.Context, c *change, captures, routes *crew
 		d.log.Error("pushed events are taken as before", "err", err) // newSet has seen that it can be done
 	}
 	d.current.Store(now)
+	memory.Share(len(now.routes))
 	note(d.alerting.look)
 	for name, ch := range now.channels {
 		if was.channels[name] != ch {

@@ -9,17 +9,25 @@ import (
 	"runtime"
 	"runtime/debug"
 	"runtime/metrics"
+	"sync/atomic"
 )
 
 const (
 	// usual is the soft limit in bytes where little lives. It is of what the runtime manages; what is mapped beside it, the program itself above all,
 	// is some 40 MiB more.
 	usual = 176 << 20
-	// room is how much a heap may grow beyond what lives. Half of what lives beyond plenty comes on top: the more lives, the more each collection
-	// costs.
+	// room is how much a heap may grow beyond what lives, for each route up to most: routes make garbage side by side. Half of what lives beyond
+	// plenty comes on top: the more lives, the more each collection costs.
 	room   = 36 << 20
+	most   = 5
 	plenty = 160 << 20
 )
+
+// routes is how many of them work in the process.
+var routes atomic.Int64
+
+// Share tells how many routes share the process; it counts from the next collection on.
+func Share(n int) { routes.Store(int64(n)) }
 
 // Bound sets the runtime's soft memory limit, and raises it where more lives: a heap that it needs has room to grow. Where the environment has
 // GOMEMLIMIT or GOGC, the runtime does as these say.
@@ -32,9 +40,10 @@ func Bound() {
 // decided reports whether the environment says what the garbage collector does.
 func decided() bool { return os.Getenv("GOMEMLIMIT") != "" || os.Getenv("GOGC") != "" }
 
-// limit is the soft limit where so many bytes of the heap live.
-func limit(live uint64) int64 {
-	return int64(max(usual, min(live+room+(max(live, plenty)-plenty)/2, math.MaxInt64)))
+// limit is the soft limit where so many bytes of the heap live, and so many routes work.
+func limit(live uint64, routes int64) int64 {
+	free := room * uint64(min(max(routes, 1), most))
+	return int64(max(usual, min(live+free+(max(live, plenty)-plenty)/2, math.MaxInt64)))
 }
 
 // cycle is garbage that is found by the next collection.
@@ -44,6 +53,6 @@ type cycle struct{ _ [64]byte }
 func adjust() {
 	sample := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
 	metrics.Read(sample)
-	debug.SetMemoryLimit(limit(sample[0].Value.Uint64()))
+	debug.SetMemoryLimit(limit(sample[0].Value.Uint64(), routes.Load()))
 	runtime.AddCleanup(&cycle{}, func(struct{}) { adjust() }, struct{}{})
 }

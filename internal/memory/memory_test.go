@@ -10,9 +10,22 @@ import (
 )
 
 func TestLimit(t *testing.T) {
-	for live, want := range map[uint64]int64{0: usual, 100 << 20: usual, 150 << 20: 186 << 20, 200 << 20: 256 << 20, math.MaxUint64 / 2: math.MaxInt64} {
-		if got := limit(live); got != want {
-			t.Errorf("limit(%d) = %d, want %d", live, got, want)
+	for _, tt := range []struct {
+		live   uint64
+		routes int64
+		want   int64
+	}{
+		{0, 0, usual},
+		{100 << 20, 1, usual},
+		{150 << 20, 1, 186 << 20},
+		{200 << 20, 1, 256 << 20},
+		{150 << 20, 3, 258 << 20},
+		{150 << 20, 5, 330 << 20},
+		{150 << 20, 500, 330 << 20},
+		{math.MaxUint64 / 2, 1, math.MaxInt64},
+	} {
+		if got := limit(tt.live, tt.routes); got != tt.want {
+			t.Errorf("limit(%d, %d) = %d, want %d", tt.live, tt.routes, got, tt.want)
 		}
 	}
 }
@@ -27,7 +40,10 @@ func TestAHeapThatGrows(t *testing.T) {
 		t.Fatalf("the limit is %d at first, want %d", got, usual)
 	}
 	held := make([]byte, 200<<20)
-	await(t, func(limit int64) bool { return limit > 240<<20 })
+	await(t, func(limit int64) bool { return limit > 240<<20 && limit < 300<<20 })
+	Share(5)
+	await(t, func(limit int64) bool { return limit > 380<<20 })
+	Share(1)
 	runtime.KeepAlive(held)
 	await(t, func(limit int64) bool { return limit == usual })
 }
