@@ -28,8 +28,13 @@ type end struct {
 // replaced, and for waiting until the last write of that one is over.
 const cursorLog = "between"
 
-// openEnd takes the side over. What the owner before had on its way to it is over when it returns.
-func openEnd(ctx context.Context, target syncline.Target, store string) (syncline.Cursor, error) {
+// stride is what the epoch grows by where a process begins; one that comes back grows it by one. So who was replaced while it hung, and finds its
+// connection gone when it wakes up, sees that and halts; who replaced it sees that nobody has begun since, and goes on. One-way rules do the same.
+const stride = 1 << 20
+
+// openEnd takes the side over for a pair that owned it under that epoch, 0 = not yet. What the owner before had on its way to it is over when it
+// returns.
+func openEnd(ctx context.Context, target syncline.Target, route, store string, owned uint64) (syncline.Cursor, error) {
 	at := syncline.Cursor{Log: cursorLog, Seq: 1, Epoch: 1}
 	keeper, keeps := target.(syncline.CursorKeeper)
 	if !keeps || !target.Traits().Decides {
@@ -40,11 +45,19 @@ func openEnd(ctx context.Context, target syncline.Target, store string) (synclin
 	if err != nil {
 		return at, err
 	}
-	if found {
-		at.Epoch = held.Epoch
-		return at, nil
+	switch {
+	case !found:
+		return at, keeper.Place(ctx, at, store)
+	case owned == 0:
+		if held, _, _, err = keeper.Own(ctx, held.Epoch+stride); err != nil {
+			return at, err
+		}
+	case held.Epoch >= owned+stride:
+		return at, syncline.Errorf(syncline.Fatal, "fenced", "another process has taken rule %s over since", route).
+			WithFix("stop the process that is not to work; then `syncline resume %s` at the other one, if it has halted", route)
 	}
-	return at, keeper.Place(ctx, at, store)
+	at.Epoch = held.Epoch
+	return at, nil
 }
 
 // answer is what becomes of a key at one side.

@@ -30,7 +30,11 @@ func (p *Pair) Lane(ctx context.Context, side int) (*Lane, error) {
 		return nil, err
 	}
 	defer p.release()
+	if p.fenced[side] {
+		p.owned, p.fenced = [2]uint64{}, [2]bool{}
+	}
 	if err := p.ready(ctx); err != nil {
+		p.fenced[side] = contested(err)
 		return nil, err
 	}
 	p.lanes++
@@ -72,6 +76,12 @@ func (l *Lane) Apply(ctx context.Context, w *syncline.Write) (syncline.Result, e
 	}
 	defer p.release()
 	res, err := l.apply(ctx, w)
+	if contested(err) { // whether somebody has replaced us is found out by taking the sides again
+		if err = p.shut(); err == nil {
+			res, err = l.apply(ctx, w)
+		}
+		p.fenced[l.side] = contested(err)
+	}
 	l.choices = nil
 	if err != nil && p.ends[0] != nil && syncline.ClassOf(err) == syncline.Fatal {
 		err = p.moved(ctx, err)
@@ -84,6 +94,8 @@ func (l *Lane) Apply(ctx context.Context, w *syncline.Write) (syncline.Result, e
 	}
 	return res, nil
 }
+
+func contested(err error) bool { return syncline.CodeOf(err) == "fenced" }
 
 func (l *Lane) apply(ctx context.Context, w *syncline.Write) (syncline.Result, error) {
 	res := syncline.Result{Outcomes: make([]syncline.Outcome, len(w.Changes)), Rejected: make(map[int]error)}

@@ -58,6 +58,10 @@ type Pair struct {
 	policy  *Policy
 	brake   brake
 	lanes   int // open lanes
+	// owned are the epochs under which this process had the sides last, 0 = not yet.
+	owned [2]uint64
+	// fenced are the lanes that halted because another process has the sides. Such a lane is opened again by an operator, who has decided.
+	fenced [2]bool
 	// truncated is why both lanes halt, nil while they do not.
 	truncated error
 
@@ -125,9 +129,10 @@ func (p *Pair) open(ctx context.Context) error {
 		}
 		e := &end{side: side, object: p.o.Sides[side].Object, mapping: m, target: target}
 		p.ends[side] = e
-		if e.cursor, err = openEnd(ctx, target, p.o.State); err != nil {
+		if e.cursor, err = openEnd(ctx, target, p.o.Route, p.o.State, p.owned[side]); err != nil {
 			return fmt.Errorf("take over %s: %w", p.o.Sides[side], err)
 		}
+		p.owned[side] = e.cursor.Epoch
 		if d, ok := target.(syncline.Definer); ok {
 			if _, err := d.Define(ctx, syncline.Definition{Object: e.object, Schema: m.schemas[side]}); err != nil {
 				return fmt.Errorf("look at %s: %w", p.o.Sides[side], err)
