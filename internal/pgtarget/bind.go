@@ -90,6 +90,11 @@ func bind(object string, t *table, s *syncline.Schema, o *Options) (*binding, []
 		}
 		b.cols[i].key = true
 		b.key = append(b.key, i)
+		if b.cols[i].holds == nil {
+			if b.cols[i].holds = o.unpads(&s.Columns[k], b.cols[i].typ); b.cols[i].holds != nil {
+				b.narrow = append(b.narrow, i)
+			}
+		}
 	}
 	if names := s.KeyNames(); len(names) > 0 && !t.hasKey(names) {
 		return nil, nil, syncline.Errorf(syncline.Fatal, "key_index_missing", "%s has no unique index on its key (%s)", object, strings.Join(names, ", ")).

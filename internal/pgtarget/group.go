@@ -48,10 +48,15 @@ func (x *transaction) group(ctx context.Context) ([]*group, error) {
 			x.deferrable = x.deferrable || b.table.deferrable
 		}
 		if c.Op == syncline.ChangeClear {
-			x.clears = append(x.clears, clearing{i, b})
+			if b.named(c.Row, c.Parent) {
+				x.clears = append(x.clears, clearing{i, b})
+			}
 			continue
 		}
 		op := opKind(c)
+		if op == kindDelete && !b.named(c.Row, len(b.key)) {
+			continue
+		}
 		if op != kindDelete {
 			if err := b.check(i, c); err != nil {
 				return nil, err

@@ -120,6 +120,21 @@ func narrowed(kind syncline.Kind, from, to modified) narrowing {
 	return narrowing{}
 }
 
+// unpads is for a key in a column of type character, to which blanks at the end are none: two keys would be one. What fills such a column up is how
+// sources that have the type write it.
+func (o *Options) unpads(c *syncline.Column, typ string) func(text []byte) bool {
+	to, from := parseType(typ), modified{}
+	if o.PostgresSource {
+		from = parseType(c.Type)
+	}
+	if c.Kind != syncline.KindText || to.base != "character" && to.base != "bpchar" || from.base == "character" || from.base == "bpchar" {
+		return nil
+	}
+	return func(text []byte) bool {
+		return !bytes.HasSuffix(text, []byte(" ")) || !o.PostgresSource && len(to.mods) == 1 && utf8.RuneCount(text) == to.mods[0]
+	}
+}
+
 // fraction is for times with fewer digits behind the second than their source has.
 func fraction(kind syncline.Kind, to modified, roomy bool) narrowing {
 	if len(to.mods) != 1 || to.mods[0] >= 6 || roomy || kind == syncline.KindDate || kind.Number() {

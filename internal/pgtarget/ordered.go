@@ -81,7 +81,9 @@ func (x *transaction) queueChange(ctx context.Context, i int, c *syncline.Change
 		return err
 	}
 	if c.Op == syncline.ChangeClear {
-		x.queueClear(i, c, b)
+		if b.named(c.Row, c.Parent) {
+			x.queueClear(i, c, b)
+		}
 		return nil
 	}
 	if c.Op != syncline.ChangeDelete {
@@ -96,7 +98,9 @@ func (x *transaction) queueChange(ctx context.Context, i int, c *syncline.Change
 		}
 		x.queueOne(i, c, b)
 		return nil
-	case c.OldKey != nil:
+	case c.Op == syncline.ChangeDelete && !b.named(c.Row, len(b.key)):
+		return nil
+	case c.OldKey != nil && b.namedBefore(c):
 		x.queueRekey(i, c, b)
 	}
 	x.queueRow(i, c, b)

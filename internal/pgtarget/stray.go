@@ -40,9 +40,9 @@ func (b *binding) check(i int, c *syncline.Change) error {
 	if err := b.checkKey(i, c); err != nil {
 		return err
 	}
-	if c.Op != syncline.ChangeDelete {
-		for _, n := range b.narrow {
-			if col := &b.cols[n]; !col.roomFor(c.Row.Values[col.src]) {
+	for _, n := range b.narrow {
+		if col := &b.cols[n]; c.Op != syncline.ChangeDelete || col.key {
+			if !col.roomFor(c.Row.Values[col.src]) {
 				return syncline.Errorf(syncline.Rejected, "value_inexact", "write to %s: column %q (%s) would not hold the value exactly", c.Object, col.name, col.typ).
 					WithFix("widen the column, or round the value in the rule's transform (calculate, format, convert)").At(i)
 			}
@@ -72,18 +72,53 @@ func (b *binding) stray(s *syncline.Schema, values []syncline.Value) (column int
 		if col.src >= len(values) { // a shadow, which is ours
 			continue
 		}
-		v := &values[col.src]
-		switch k := v.Kind(); {
-		case k == syncline.KindNull || k == syncline.KindUnset:
-		case k == s.Columns[col.src].Kind:
-			if k == syncline.KindText && (col.family == familyDay || col.family == familyMoment) && namesNow(v.Bytes()) {
-				return n, true
-			}
-		case !col.takes(*v):
-			return n, false
+		if stray, misread := col.mistakes(values[col.src], s.Columns[col.src].Kind); stray {
+			return n, misread
 		}
 	}
 	return -1, false
+}
+
+// mistakes reports whether the server would take a value, which should be of this kind, for something else.
+func (c *boundColumn) mistakes(v syncline.Value, kind syncline.Kind) (stray, misread bool) {
+	switch k := v.Kind(); {
+	case k == syncline.KindNull || k == syncline.KindUnset:
+		return false, false
+	case k == kind:
+		misread = k == syncline.KindText && (c.family == familyDay || c.family == familyMoment) && namesNow(v.Bytes())
+		return misread, misread
+	}
+	return !c.takes(v), false
+}
+
+// named reports whether the first n columns of a row's key are what the table would have them as. Where they are not, check has refused to write
+// the record, and what stands under the key that the server would make of it is another one: there is nothing to delete or to clear.
+func (b *binding) named(row syncline.Row, n int) bool {
+	for _, k := range b.key[:n] {
+		if !b.same(k, row.Schema, row.Values[b.cols[k].src]) {
+			return false
+		}
+	}
+	return true
+}
+
+// namedBefore does the same for the key that a record had.
+func (b *binding) namedBefore(c *syncline.Change) bool {
+	for i, v := range c.OldKey {
+		if !b.same(b.key[i], c.Row.Schema, v) {
+			return false
+		}
+	}
+	return true
+}
+
+// same reports whether a column has the value as it is, or the server refuses it by itself.
+func (b *binding) same(n int, s *syncline.Schema, v syncline.Value) bool {
+	col := &b.cols[n]
+	if stray, _ := col.mistakes(v, s.Columns[col.src].Kind); stray && !b.exact {
+		return false
+	}
+	return col.holds == nil || col.roomFor(v)
 }
 
 // checkOld refuses to look for a row of a keyless object that was never written, because of a value that check refuses: the server would make

@@ -1,6 +1,7 @@
 package pgtarget
 
 import (
+	"strings"
 	"testing"
 
 	"syncline"
@@ -102,4 +103,73 @@ func TestARowThatWasNeverWrittenIsNotLookedFor(t *testing.T) {
 	now := row(at("2026-01-01 00:00:00"), "0.1")
 	r.must(true, syncline.Change{Op: syncline.ChangeDelete, Object: "heap", Row: syncline.Row{Schema: s, Values: now}, Before: now})
 	r.rows("SELECT count(*) FROM heap", "(0)")
+}
+
+// TestNoOtherRecordIsRemoved: a record whose key the table would hold as another one was never written, and what becomes of it is nothing to the
+// record that has that key.
+func TestNoOtherRecordIsRemoved(t *testing.T) {
+	t.Parallel()
+	kinds := map[string]syncline.Kind{"date": syncline.KindTimestamp, "real": syncline.KindDecimal, "numeric(10,2)": syncline.KindDecimal, "numeric(5)": syncline.KindDecimal,
+		"timestamp(0)": syncline.KindTimestamp, "name": syncline.KindText, `"char"`: syncline.KindText, "varchar(3)": syncline.KindText, "char(3)": syncline.KindText}
+	r := newRig(t, Options{})
+	for _, test := range []struct {
+		typ, other string
+		key        syncline.Value
+		source     string
+	}{
+		{"date", "2026-01-02", syncline.Raw(syncline.KindTimestamp, []byte("2026-01-02 10:00:00")), ""},
+		{"date", "2026-01-02", syncline.Text("1/2/2026"), ""},
+		{"date", "2026-01-02", syncline.Int(20260102), ""},
+		{"real", "0.1", syncline.Decimal("0.1000000001"), ""},
+		{"numeric(10,2)", "1.23", syncline.Decimal("1.234"), ""},
+		{"numeric(5)", "2", syncline.Decimal("1.5"), ""},
+		{"timestamp(0)", "2026-01-02 10:00:00", syncline.Raw(syncline.KindTimestamp, []byte("2026-01-02 10:00:00.2")), ""},
+		{"name", strings.Repeat("a", 63), syncline.Text(strings.Repeat("a", 64)), ""},
+		{`"char"`, "x", syncline.Text("xy"), ""},
+		{"varchar(3)", "abc", syncline.Text("abc  "), ""},
+		{"char(3)", "a", syncline.Text("a "), ""},
+	} {
+		execute(t, r.c, "DROP TABLE IF EXISTS a, b", "CREATE TABLE a (k "+test.typ+" PRIMARY KEY, v text)", "CREATE TABLE b (k "+test.typ+", n text, PRIMARY KEY (k, n))",
+			"INSERT INTO a VALUES ('"+test.other+"', 'stays')", "INSERT INTO b VALUES ('"+test.other+"', '1')")
+		clear(r.tgt.objects)
+		s := &syncline.Schema{Entity: "e", Key: []int{0}, Version: -1, Columns: []syncline.Column{{Name: "k", Kind: kinds[test.typ]}, {Name: "v", Kind: syncline.KindText, Nullable: true}}}
+		child := &syncline.Schema{Entity: "e", Key: []int{0, 1}, Version: -1, Columns: []syncline.Column{{Name: "k", Kind: kinds[test.typ]}, {Name: "n", Kind: syncline.KindText}}}
+		row := syncline.Row{Schema: s, Values: []syncline.Value{test.key, syncline.Unset}}
+		gone := syncline.Change{Op: syncline.ChangeDelete, Object: "a", Row: row}
+		cleared := syncline.Change{Op: syncline.ChangeClear, Object: "b", Parent: 1, Row: syncline.Row{Schema: child, Values: []syncline.Value{test.key, syncline.Unset}}}
+		many := make([]syncline.Change, defaultCopyMin)
+		for i := range many {
+			many[i] = gone
+		}
+		fresh := syncline.Raw(kinds[test.typ], []byte(map[syncline.Kind]string{syncline.KindTimestamp: "2000-01-01 00:00:00", syncline.KindDecimal: "9", syncline.KindText: "z"}[kinds[test.typ]]))
+		moved := syncline.Change{Op: syncline.ChangePut, Object: "a", OldKey: []syncline.Value{test.key}, Row: syncline.Row{Schema: s, Values: []syncline.Value{fresh, syncline.Text("new")}}}
+		r.must(false, gone, cleared)
+		r.must(false, many...)
+		r.must(true, gone, cleared, moved)
+		r.rows("SELECT v FROM a ORDER BY v", "(new)", "(stays)")
+		r.rows("SELECT count(*) FROM b", "(1)")
+		w := r.write(false, gone)
+		w.Decide = func(int, syncline.Held) (syncline.Decision, error) {
+			return syncline.Decision{Op: syncline.ChangeDelete}, nil
+		}
+		if _, err := r.tgt.Apply(t.Context(), w); syncline.ClassOf(err) != syncline.Rejected {
+			t.Errorf("%s in a %s: a deletion that is decided about: %v, want that it is refused", test.key, test.typ, err)
+		}
+		if r.rows("SELECT v FROM a ORDER BY v", "(new)", "(stays)"); t.Failed() {
+			t.Fatalf("%s in a column of type %s", test.key, test.typ)
+		}
+	}
+}
+
+// TestFilledUpKeysAreFound: of a source that fills keys up with blanks, as a column of type character does.
+func TestFilledUpKeysAreFound(t *testing.T) {
+	t.Parallel()
+	for _, o := range []Options{{}, {PostgresSource: true}} {
+		r := newRig(t, o, "CREATE TABLE a (k char(3) PRIMARY KEY, v text)")
+		s := cols(1, "k", "v")
+		s.Columns[0].Type, s.Columns[1].Type = "character(3)", "text"
+		r.must(false, put("a", s, "a  ", "1"), put("a", s, "b  ", "2"))
+		r.must(false, del("a", s, "a  ", "1"))
+		r.rows("SELECT v FROM a", "(2)")
+	}
 }

@@ -151,6 +151,9 @@ func (a *application) grouped() error {
 		if err := a.check(i); err != nil {
 			return err
 		}
+		if c.Op == syncline.ChangeDelete && !a.named(i, len(a.bindings[i].key)) {
+			continue
+		}
 		if n := len(*list); n > 0 && (*list)[n-1].b == a.bindings[i] && (*list)[n-1].op == c.Op {
 			(*list)[n-1].all = append((*list)[n-1].all, i)
 			continue

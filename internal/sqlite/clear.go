@@ -11,6 +11,9 @@ func (a *application) clear(i int) error {
 	if c.Parent < 1 || c.Parent >= len(b.key) {
 		return a.malformed(i)
 	}
+	if !a.named(i, c.Parent) {
+		return nil
+	}
 	for _, k := range b.key[:c.Parent] {
 		a.w.value(&b.columns[k], c.Row.Values[b.columns[k].index])
 	}

@@ -73,6 +73,10 @@ func (a *application) judge(i int, decide func(int, syncline.Held) (syncline.Dec
 	if err := a.check(i); err != nil {
 		return nil, nil, err
 	}
+	if !a.named(i, len(b.key)) { // of a deletion: everything else was checked
+		return nil, nil, syncline.Errorf(syncline.Rejected, "kind_mismatch", "delete from %s: SQLite would make another value of the key, by the columns' declared types", c.Object).
+			WithFix("cancel the task: the table never had the record").At(i)
+	}
 	a.key(i)
 	stored, err := a.w.row(b.byKey())
 	if err != nil {

@@ -78,6 +78,8 @@ func at(err error, i int) error {
 func (a *application) keyed(i int) error {
 	c, b := &a.changes[i], a.bindings[i]
 	switch {
+	case c.Op == syncline.ChangeDelete && !a.named(i, len(b.key)):
+		return nil
 	case c.Op == syncline.ChangeDelete:
 		a.key(i)
 		a.order(i)
@@ -99,7 +101,7 @@ func (a *application) keyed(i int) error {
 	case c.Op != syncline.ChangePut:
 		return a.malformed(i)
 	}
-	if c.OldKey != nil {
+	if c.OldKey != nil && a.namedBefore(i) {
 		moved, err := a.move(i)
 		if moved || err != nil {
 			return err
@@ -216,11 +218,17 @@ func (a *application) keyOf(i int) syncline.Key {
 	return k
 }
 
-// equal changes one row of a keyless table that is equal to Before.
+// equal changes one row of a keyless table that is equal to Before. A row that was never written, because of a value that check refuses, is not
+// looked for: SQLite would make another value of it, and another row may have that.
 func (a *application) equal(i int, text string, replace bool) error {
 	c, b := &a.changes[i], a.bindings[i]
 	if c.Before == nil {
 		return a.malformed(i)
+	}
+	for _, col := range b.columns {
+		if !col.generated && !col.keeps(c.Before[col.index]) {
+			return rowNotFound(i, c)
+		}
 	}
 	if replace {
 		a.row(i)
@@ -232,7 +240,11 @@ func (a *application) equal(i int, text string, replace bool) error {
 	}
 	n, err := a.w.exec(text)
 	if err == nil && n == 0 {
-		return syncline.Errorf(syncline.Rejected, "row_not_found", "%s has no row equal to the one to change", c.Object).At(i)
+		return rowNotFound(i, c)
 	}
 	return err
+}
+
+func rowNotFound(i int, c *syncline.Change) error {
+	return syncline.Errorf(syncline.Rejected, "row_not_found", "%s has no row equal to the one to change", c.Object).At(i)
 }

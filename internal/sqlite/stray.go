@@ -48,16 +48,42 @@ func (a *application) check(i int) error {
 	c := &a.changes[i]
 	for n := range a.bindings[i].columns {
 		col := &a.bindings[i].columns[n]
-		if col.affinity < affinityNumeric || col.generated {
+		if col.generated {
 			continue
 		}
-		if v := c.Row.Values[col.index]; !col.holds(v) {
+		if v := c.Row.Values[col.index]; !col.keeps(v) {
 			return syncline.Errorf(syncline.Rejected, "kind_mismatch", "write to %s: SQLite would make another value of %s in column %q, by the column's declared type", c.Object, v.Kind(), col.name).
 				WithFix("declare the column as the rule would make it (TEXT for decimals and texts), correct the value in the source, or use a convert step").At(i)
 		}
 	}
 	return nil
 }
+
+// named reports whether the first n columns of the record's key come back from the table as they are. Where they do not, check has refused to write
+// the record, and what the table has under what SQLite makes of them is another one.
+func (a *application) named(i, n int) bool {
+	b := a.bindings[i]
+	for _, k := range b.key[:n] {
+		if col := &b.columns[k]; !col.keeps(a.changes[i].Row.Values[col.index]) {
+			return false
+		}
+	}
+	return true
+}
+
+// namedBefore does the same for the key that the record had.
+func (a *application) namedBefore(i int) bool {
+	b := a.bindings[i]
+	for n, v := range a.changes[i].OldKey {
+		if !b.columns[b.key[n]].keeps(v) {
+			return false
+		}
+	}
+	return true
+}
+
+// keeps reports whether the column has a value as it is.
+func (c *bound) keeps(v syncline.Value) bool { return c.affinity < affinityNumeric || c.holds(v) }
 
 // holds reports whether a value comes back from the column as it is.
 func (c *bound) holds(v syncline.Value) bool {

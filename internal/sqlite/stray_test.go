@@ -109,3 +109,59 @@ func TestStrayValuesAreRefusedByEveryWrite(t *testing.T) {
 		}
 	}
 }
+
+// TestNoOtherRecordIsRemoved: a record whose key, or a keyless row whose value, SQLite would make another one of was never written, and what becomes
+// of it is nothing to the record that has that one.
+func TestNoOtherRecordIsRemoved(t *testing.T) {
+	t.Parallel()
+	opt := TargetOptions{URL: filepath.Join(t.TempDir(), "t.db"), Route: "r"}
+	tgt, db := openTarget(t, opt), database(t, opt.URL)
+	execute(t, db, "CREATE TABLE a (k DECIMAL PRIMARY KEY, v TEXT)", "CREATE TABLE b (k DECIMAL, n TEXT, PRIMARY KEY (k, n))", "CREATE TABLE heap (n DECIMAL, v TEXT)",
+		"INSERT INTO a VALUES (7, 'stays')", "INSERT INTO b VALUES (7, '1')", "INSERT INTO heap VALUES (7, 'stays')")
+	if err := tgt.Place(t.Context(), syncline.Cursor{Log: "l", Seq: 1}, "s"); err != nil {
+		t.Fatal(err)
+	}
+	schema := func(key []int, second string) *syncline.Schema {
+		return &syncline.Schema{Entity: "e", Key: key, Version: -1, Columns: []syncline.Column{{Name: "k", Kind: syncline.KindDecimal}, {Name: second, Kind: syncline.KindText, Nullable: true}}}
+	}
+	s, child, heap := schema([]int{0}, "v"), schema([]int{0, 1}, "n"), schema(nil, "v")
+	heap.Columns[0].Name = "n"
+	row := func(s *syncline.Schema, values ...syncline.Value) syncline.Row {
+		return syncline.Row{Schema: s, Values: values}
+	}
+	stray := syncline.Text("007")
+	gone := syncline.Change{Op: syncline.ChangeDelete, Object: "a", Row: row(s, stray, syncline.Unset)}
+	cleared := syncline.Change{Op: syncline.ChangeClear, Object: "b", Parent: 1, Row: row(child, stray, syncline.Unset)}
+	moved := syncline.Change{Op: syncline.ChangePut, Object: "a", OldKey: []syncline.Value{stray}, Row: row(s, syncline.Decimal("9"), syncline.Text("new"))}
+	old := []syncline.Value{stray, syncline.Text("stays")}
+	apply := func(ordered bool, decide func(int, syncline.Held) (syncline.Decision, error), changes ...syncline.Change) error {
+		_, err := tgt.Apply(t.Context(), &syncline.Write{Changes: changes, Ordered: ordered, Decide: decide, Cursor: syncline.Cursor{Log: "l", Seq: 2},
+			Commit: func(context.Context, syncline.Result) error { return nil }})
+		return err
+	}
+	for _, err := range []error{apply(false, nil, gone, cleared), apply(false, nil, gone, gone), apply(true, nil, gone, cleared, moved)} {
+		if err != nil {
+			t.Error(err)
+		}
+	}
+	for _, c := range []syncline.Change{
+		{Op: syncline.ChangeDelete, Object: "heap", Row: row(heap, old...), Before: old},
+		{Op: syncline.ChangeReplace, Object: "heap", Row: row(heap, syncline.Decimal("9"), syncline.Null), Before: old},
+	} {
+		if err := apply(true, nil, c); syncline.CodeOf(err) != "row_not_found" {
+			t.Errorf("a row that was never written: %v, want row_not_found", err)
+		}
+	}
+	remove := func(int, syncline.Held) (syncline.Decision, error) {
+		return syncline.Decision{Op: syncline.ChangeDelete}, nil
+	}
+	if err := apply(false, remove, gone); syncline.ClassOf(err) != syncline.Rejected {
+		t.Errorf("a deletion that is decided about: %v, want that it is refused", err)
+	}
+	for query, want := range map[string]int{"SELECT count(*) FROM a WHERE k = 7 AND v = 'stays'": 1, "SELECT count(*) FROM a": 2, "SELECT count(*) FROM b": 1, "SELECT count(*) FROM heap WHERE n = 7": 1} {
+		var n int
+		if err := db.QueryRow(query).Scan(&n); err != nil || n != want {
+			t.Errorf("%s = %d, %v, want %d", query, n, err, want)
+		}
+	}
+}
