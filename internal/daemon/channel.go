@@ -133,7 +133,7 @@ func hostname() string {
 // the other end, which is why it is not final at once.
 func hopeless(err error, attempts int, age time.Duration) bool {
 	if syncline.ClassOf(err) == syncline.Transient {
-		return age >= deliverFor
+		return age >= deliverFor && attempts >= deliverRefused || attempts >= deliverMost
 	}
 	return attempts >= deliverRefused
 }

@@ -19,8 +19,10 @@ const (
 	deliverHigh = 10 * time.Minute
 	// deliverFor is how long a message is tried while a channel does not answer; what is older is no news.
 	deliverFor = 24 * time.Hour
-	// deliverRefused is how often it is tried while the channel refuses it.
+	// deliverRefused is how often it is tried while the channel refuses it, and at least where a clock that was set makes it old.
 	deliverRefused = 5
+	// deliverMost is how often it is tried at all, which takes longer than deliverFor unless the clock was set back.
+	deliverMost = 500
 	// deliverLook is how often is looked for messages that are due while any waits.
 	deliverLook = time.Second
 )
@@ -88,7 +90,12 @@ func (d *Daemon) due(name string, waiting int, now time.Time) bool {
 	defer d.alerting.mu.Unlock()
 	st := d.channelLocked(name)
 	st.waiting = waiting
-	return st.now || !now.Before(st.nextTry)
+	return st.now || !early(now, st.nextTry)
+}
+
+// early reports whether an attempt has to wait. One that would wait for longer than any does comes of a clock that was set back.
+func early(now, next time.Time) bool {
+	return now.Before(next) && next.Sub(now) <= deliverHigh+time.Hour
 }
 
 // retryChannel has what waits for the channel tried now.
@@ -142,7 +149,7 @@ func (d *Daemon) deliver(ctx context.Context, name string) {
 // deliverOne tries one message, and reports whether it is over and done with.
 func (d *Daemon) deliverOne(ctx context.Context, name string, u *state.Undelivered) bool {
 	now := time.Now()
-	if now.Before(u.NextTry) && u.NextTry.Sub(now) <= deliverHigh+time.Hour { // a farther one comes of a clock that was set back
+	if early(now, u.NextTry) {
 		d.noteDelivery(name, &u.Delivery, nil)
 		return false
 	}

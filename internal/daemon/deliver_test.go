@@ -78,8 +78,10 @@ func TestARefusedMessageIsGivenUp(t *testing.T) {
 		age      time.Duration
 		want     bool
 	}{
-		{syncline.Errorf(syncline.Transient, "channel_timeout", "x"), 1000, deliverFor - time.Second, false},
-		{syncline.Errorf(syncline.Transient, "channel_timeout", "x"), 1, deliverFor, true},
+		{syncline.Errorf(syncline.Transient, "channel_timeout", "x"), deliverMost - 1, deliverFor - time.Second, false},
+		{syncline.Errorf(syncline.Transient, "channel_timeout", "x"), deliverMost, -deliverFor, true},
+		{syncline.Errorf(syncline.Transient, "channel_timeout", "x"), deliverRefused, deliverFor, true},
+		{syncline.Errorf(syncline.Transient, "channel_timeout", "x"), deliverRefused - 1, deliverFor, false},
 		{syncline.Errorf(syncline.Rejected, "channel_rejected", "x"), deliverRefused - 1, deliverFor, false},
 	} {
 		if got := hopeless(c.err, c.attempts, c.age); got != c.want {
@@ -142,5 +144,15 @@ func TestAChannelsErrorNamesItsCodeOnce(t *testing.T) {
 	d.noteDelivery("hook", &state.Delivery{Status: state.DeliveryWaiting, Code: "endpoint_unreachable", Error: "endpoint_unreachable: reach it"}, nil)
 	if list := d.deliveryWarnings(); len(list) != 1 || strings.Count(list[0], "endpoint_unreachable") != 1 {
 		t.Errorf("warnings = %q", list)
+	}
+}
+
+// TestAClockThatWasSetBackHoldsNoMessageUp: a wait that is longer than any is none.
+func TestAClockThatWasSetBackHoldsNoMessageUp(t *testing.T) {
+	now := time.Now()
+	for next, want := range map[time.Time]bool{{}: false, now: false, now.Add(time.Second): true, now.Add(deliverHigh): true, now.AddDate(0, 1, 0): false} {
+		if got := early(now, next); got != want {
+			t.Errorf("early(now, now + %s) = %v", next.Sub(now), got)
+		}
 	}
 }

@@ -70,7 +70,12 @@ func (s *Source) sendersExhausted() error {
 }
 
 func (s *Source) replicationFix() string {
-	return "ALTER ROLE " + quote(s.config.User) + " REPLICATION;"
+	return s.thenResume("ALTER ROLE " + quote(s.config.User) + " REPLICATION;")
+}
+
+// thenResume is a statement that can be pasted as it is, and what has to be done behind it.
+func (s *Source) thenResume(sql string) string {
+	return sql + " -- then `syncline resume --system " + s.opt.Name + "`"
 }
 
 // singleReader never reads beyond the message that is being read.

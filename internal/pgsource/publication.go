@@ -199,7 +199,7 @@ func (s *Source) unpublished(p published, list []string) error {
 		code = "publication_missing"
 	}
 	return syncline.Errorf(syncline.Fatal, code, "source %s: publication %s does not cover every table of the configuration, and manage is off", s.opt.Name, s.opt.Publication).
-		WithFix("%s", fix)
+		WithFix("%s", s.thenResume(fix))
 }
 
 // mayPublish refuses statements that our role may not run. Somebody else may: publications that are there are used as they are.
@@ -220,7 +220,7 @@ func (s *Source) mayPublish(ctx context.Context, p published, list []string) err
 	}
 	if !may {
 		return syncline.Errorf(syncline.Fatal, "privilege_missing", "source %s: role %s may not publish the tables: that takes their ownership, and CREATE on the database",
-			s.opt.Name, s.config.User).WithFix("as their owner, or as a superuser: %s;", strings.Join(list, "; "))
+			s.opt.Name, s.config.User).WithFix("as their owner, or as a superuser: %s", s.thenResume(strings.Join(list, "; ")+";"))
 	}
 	return nil
 }
