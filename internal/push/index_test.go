@@ -1,7 +1,9 @@
 package push
 
 import (
+	"context"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -252,5 +254,66 @@ func TestNoIDIsMissedBetweenMemoryAndIndex(t *testing.T) {
 		r.wantAnswer("the second", w, http.StatusAccepted, "", "")
 	case <-time.After(5 * time.Second):
 		t.Error("the second request waits for another append")
+	}
+}
+
+// readFrom is a log that notes where it is read from.
+type readFrom struct {
+	*memlog.Log
+	from syncline.Seq
+}
+
+func (l *readFrom) Read(ctx context.Context, from syncline.Seq) (syncline.LogReader, error) {
+	l.from = from
+	return l.Log.Read(ctx, from)
+}
+
+// TestAStartReadsOnlyWhatTheIndexLacks: a restart does not read the log from its beginning, after a rest or in the middle of a load that
+// never rests.
+func TestAStartReadsOnlyWhatTheIndexLacks(t *testing.T) {
+	const requests = 10
+	for name, busy := range map[string]bool{"after a rest": false, "under load": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				log := &readFrom{Log: memlog.New(memlog.Options{}).Log("pos")}
+				r := newRig(t, log.Log, newIndex(), func(o *Options) { o.Systems[0].Log = log })
+				s := r.open()
+				next := func(id int) *syncline.Batch {
+					r.send(event(strconv.Itoa(id), id, 1))
+					b, err := s.Next(t.Context())
+					if err != nil {
+						t.Fatal(err)
+					}
+					return b
+				}
+				b := next(0)
+				for id := 1; id <= requests; id++ {
+					if _, err := log.Append(t.Context(), b); err != nil {
+						t.Fatal(err)
+					}
+					now := b
+					if busy { // there is always one that was handed out and is not in the log
+						b = next(id)
+					}
+					s.Confirm(now.Position)
+					synctest.Wait()
+					if !busy && id < requests {
+						b = next(id)
+					}
+				}
+				s.Close() //nolint:errcheck // it returns nil
+				s = r.open()
+				defer s.Close() //nolint:errcheck // it returns nil
+				switch {
+				case busy && log.from < requests-1:
+					t.Errorf("the log of %d entries is read from %d on", requests, log.from)
+				case !busy && log.from != 0:
+					t.Errorf("the log of %d entries is read from %d on, and nothing of it is new", requests, log.from)
+				}
+				for id := range requests {
+					r.wantAnswer("what the log has", r.post(event(strconv.Itoa(id), id, 1)), http.StatusAccepted, "", "")
+				}
+			})
+		})
 	}
 }

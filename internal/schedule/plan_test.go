@@ -37,6 +37,7 @@ func TestStep(t *testing.T) {
 		{"late", nil, m(7), Decision{Begin: true, Cause: CauseLate, Due: m(5)}, m(10), time.Time{}},
 		{"very late, and once for all", nil, m(62), Decision{Begin: true, Cause: CauseLate, Due: m(60), Missed: 11}, m(65), time.Time{}},
 		{"very late, but in time for the last one", nil, m(60.5), Decision{Begin: true, Cause: CauseLate, Due: m(60), Missed: 11}, m(65), time.Time{}},
+		{"in time for the second", nil, m(10), Decision{Begin: true, Cause: CauseLate, Due: m(10), Missed: 1}, m(15), time.Time{}},
 		{"late, and skipped", func(p *Plan, _ *Standing) { p.Misfire = SkipMissed }, m(62), Decision{Passed: state.ScheduleMissed, Cause: CauseSchedule, Due: m(60), Missed: 12}, m(65), time.Time{}},
 		{"skipped, but in time for the last one", func(p *Plan, _ *Standing) { p.Misfire = SkipMissed }, m(60.5),
 			Decision{Begin: true, Cause: CauseLate, Due: m(60), Missed: 11}, m(65), time.Time{}},
@@ -50,6 +51,7 @@ func TestStep(t *testing.T) {
 		{"paused, and queued", func(_ *Plan, s *Standing) { s.Paused, s.Queued = true, m(0) }, m(3), Decision{}, m(5), m(0)},
 		{"disabled", func(p *Plan, _ *Standing) { p.Enabled = false }, m(62), Decision{}, time.Time{}, time.Time{}},
 		{"another timetable", func(_ *Plan, s *Standing) { s.Signature = "was" }, m(62), Decision{Wake: m(67)}, m(67), time.Time{}},
+		{"another timetable, and queued", func(_ *Plan, s *Standing) { s.Signature, s.Queued = "was", m(0) }, m(3), Decision{Wake: m(8)}, m(8), time.Time{}},
 		{"the clock is set back a little", nil, m(-4), Decision{Wake: m(5)}, m(5), time.Time{}},
 		{"the clock is set back", nil, m(-60), Decision{Wake: m(-55)}, m(-55), time.Time{}},
 	} {
@@ -67,6 +69,17 @@ func TestStep(t *testing.T) {
 				t.Errorf("Step leaves next %s, queued %s, want %s and %s", got.Next, got.Queued, c.next, c.queued)
 			}
 		})
+	}
+}
+
+// TestTheClockOfASlowSchedule: set back by more than two hours, a daily one does not wait for the day to come again.
+func TestTheClockOfASlowSchedule(t *testing.T) {
+	p := plan(t, timetable.Spec{Every: 24 * time.Hour})
+	s := Standing{Signature: p.Timing, Settled: noon, Next: noon.Add(24 * time.Hour)}
+	for back, want := range map[time.Duration]time.Time{time.Hour: s.Next, 3 * time.Hour: noon.Add(21 * time.Hour)} {
+		if _, d := p.Step(s, noon.Add(-back)); d != (Decision{Wake: want}) {
+			t.Errorf("Step of a clock set back by %s = %+v, want to wake at %s", back, d, want)
+		}
 	}
 }
 

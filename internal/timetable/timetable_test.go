@@ -53,6 +53,8 @@ func TestNext(t *testing.T) {
 			[]string{"2026-10-25T02:30:00+02:00", "2026-10-25T02:30:00+01:00", "2026-10-25T03:30:00+01:00"}},
 		{"the hour of the change itself", "0 * * * *", "Europe/Berlin", "2026-03-29T00:30:00Z",
 			[]string{"2026-03-29T03:00:00+02:00", "2026-03-29T04:00:00+02:00"}},
+		{"a change of half an hour: the hour that is skipped", "0 * * * *", "Australia/Lord_Howe", "2026-10-03T15:00:00Z",
+			[]string{"2026-10-04T03:00:00+11:00", "2026-10-04T04:00:00+11:00"}},
 		{"midnight that is skipped", "0 0 * * *", "America/Sao_Paulo", "2018-11-03T12:00:00Z",
 			[]string{"2018-11-04T01:00:00-02:00", "2018-11-05T00:00:00-02:00"}},
 		{"midnight that is shown twice", "0 0 * * *", "America/Havana", "2026-10-31T12:00:00Z",
@@ -66,6 +68,7 @@ func TestNext(t *testing.T) {
 		{"a leap day", "0 0 29 2 *", "", "2096-03-01T00:00:00Z", []string{"2104-02-29T00:00:00Z"}},
 		{"either day", "0 0 13 * fri", "", "2026-02-01T00:00:00Z", []string{"2026-02-06T00:00:00Z", "2026-02-13T00:00:00Z"}},
 		{"daily", "@daily", "Asia/Shanghai", "2026-02-01T00:00:00Z", []string{"2026-02-02T00:00:00+08:00"}},
+		{"the shortest interval", "@every 1s", "", "2026-02-01T00:00:00Z", []string{"2026-02-01T00:00:01Z"}},
 		{"every", "@every 90m", "", "2026-02-01T00:00:00Z", []string{"2026-02-01T01:30:00Z", "2026-02-01T03:00:00Z"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
