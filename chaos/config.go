@@ -17,9 +17,9 @@ const hookSecret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
 // routes are the ids of the plan's routes, by what they write.
 func (w *world) routeIDs() []string {
-	ids := []string{"reg-dw", "line-dw", "trail-dw", "reg-cache", "line-bus", "reg-hook"}
+	ids := []string{"reg-dw", "line-dw", "trail-dw", "reg-cache", "line-bus", "reg-hook", pushRoute}
 	if w.plan.Shape.Group {
-		ids = []string{"both", "trail-dw", "reg-cache", "line-bus", "reg-hook"}
+		ids = []string{"both", "trail-dw", "reg-cache", "line-bus", "reg-hook", pushRoute}
 	}
 	if w.plan.Shape.Gold {
 		ids = append(ids, "reg-gold")
@@ -27,15 +27,18 @@ func (w *world) routeIDs() []string {
 	return ids
 }
 
-// configure writes the configuration, and makes the token that every request needs.
+// configure writes the configuration, and makes the tokens that requests need.
 func (w *world) configure(ctx context.Context) error {
 	port, err := testserver.FreePort()
 	if err != nil {
 		return err
 	}
-	if err := w.net.add("api", port); err != nil {
-		return err
+	for _, name := range []string{"api", "push"} {
+		if err := w.net.add(name, port); err != nil {
+			return err
+		}
 	}
+	w.pushed.server = fmt.Sprintf("http://127.0.0.1:%d", w.net.port("push"))
 	rnd := rand.New(rand.NewPCG(w.plan.Seed, 0x5ec7e7))
 	password, other := token(rnd), token(rnd)
 	w.secrets = append(w.secrets, password, other, strings.TrimPrefix(hookSecret, "whsec_"))
@@ -54,27 +57,23 @@ func (w *world) configure(ctx context.Context) error {
 		return err
 	}
 	w.server = fmt.Sprintf("http://127.0.0.1:%d", w.net.port("api"))
-	return w.makeToken(ctx)
+	return w.makeTokens(ctx)
 }
 
-// makeToken makes a token in the state store itself; the program does not run.
-func (w *world) makeToken(ctx context.Context) error {
+// makeTokens makes the tokens in the state store itself; the program does not run.
+func (w *world) makeTokens(ctx context.Context) error {
 	w.program.setEnv("SYNCLINE_SERVER", "")
 	w.program.setEnv("SYNCLINE_TOKEN", "")
-	out, err := w.program.command(ctx, "token", "create", "--role", "admin", "--name", "chaos")
+	publisher, err := w.newToken(ctx, "--role", "publisher", "--system", "till", "--name", "till")
 	if err != nil {
-		return fmt.Errorf("make a token: %w\n%s", err, out)
+		return err
 	}
-	var secret string
-	for _, word := range strings.Fields(out) {
-		if strings.HasPrefix(word, "syn_") {
-			secret = word
-		}
+	w.pushed.token.Store(&publisher)
+	secret, err := w.newToken(ctx, "--role", "admin", "--name", "chaos")
+	if err != nil {
+		return err
 	}
-	if secret == "" {
-		return fmt.Errorf("make a token: there is none in %q", out)
-	}
-	w.secrets = append(w.secrets, secret)
+	w.secrets = append(w.secrets, publisher, secret)
 	w.program.setEnv("SYNCLINE_SERVER", w.server)
 	w.program.setEnv("SYNCLINE_TOKEN", secret)
 	client, err := ops.Connect(ops.ClientOptions{Server: w.server, Token: secret})
@@ -82,6 +81,20 @@ func (w *world) makeToken(ctx context.Context) error {
 		w.api.Store(client)
 	}
 	return err
+}
+
+// newToken makes one token and returns its secret.
+func (w *world) newToken(ctx context.Context, what ...string) (string, error) {
+	out, err := w.program.command(ctx, append([]string{"token", "create"}, what...)...)
+	if err != nil {
+		return "", fmt.Errorf("make a token: %w\n%s", err, out)
+	}
+	for _, word := range strings.Fields(out) {
+		if strings.HasPrefix(word, "syn_") {
+			return word, nil
+		}
+	}
+	return "", fmt.Errorf("make a token: there is none in %q", out)
 }
 
 // yaml is the configuration of the plan's shape.
@@ -92,8 +105,12 @@ func (w *world) yaml(port int) string {
 	if s.Group {
 		group = ", group: both"
 	}
+	urgent := ""
+	if s.Urgent {
+		urgent = `, priority: 'after.ver % 2 == 0 ? "high" : nil'`
+	}
 	text := fmt.Sprintf(`version: 1
-log: {dir: %q, max_bytes: 2GB, on_full: pause}
+log: {dir: %q, max_bytes: 4GB, on_full: pause}
 state: {url: %q}
 http: {listen: "127.0.0.1:%d"}
 systems:
@@ -103,19 +120,21 @@ systems:
     capture:
       manage: true
       heartbeat: 1s
-      entities: {reg: {table: reg}, line: {table: line}, trail: {table: trail}}
+      entities: {reg: {table: reg}, line: {table: line%[7]s}, trail: {table: trail}}
+  till: {type: http, capture: {mode: push, entities: {sale: {key: [k]}}}}
   dw: {type: postgres, url: "${DW_URL}"}
   cache: {type: redis, url: "${CACHE_URL}"}
   bus: {type: nats_kv, url: "${BUS_URL}", bucket: chaos}
   hook: {type: webhook, url: "${HOOK_URL}", secret: "${HOOK_SECRET}", allow_private: true, timeout: 3s}
 rules:
-  - {id: reg-dw, from: crm/reg, to: dw/reg, %s%s}
+  - {id: reg-dw, from: crm/reg, to: dw/reg, %[4]s%[5]s}
   - {id: line-dw, from: crm/line, to: dw/line, %[4]s%[5]s}
   - {id: trail-dw, from: crm/trail, to: dw/trail, %[4]s}
   - {id: reg-cache, from: crm/reg, to: cache/reg, schema: evolve, batch: {max_rows: %[6]d}}
   - {id: line-bus, from: crm/line, to: bus/line}
   - {id: reg-hook, from: crm/reg, to: hook/reg, start: earliest, batch: {max_rows: 20}}
-`, filepath.Join(w.home, "log"), "sqlite:"+filepath.Join(w.home, "state.db"), port, both, group, s.Batch)
+  - {id: sale-dw, from: till/sale, to: dw/sale, batch: {max_rows: %[6]d}}
+`, filepath.Join(w.home, "log"), "sqlite:"+filepath.Join(w.home, "state.db"), port, both, group, s.Batch, urgent)
 	if s.Gold {
 		text += fmt.Sprintf("  - {id: reg-gold, from: crm/reg, to: dw/gold, conditions: [{field: tier, operator: equals, value: gold}], %s}\n", both)
 	}

@@ -119,13 +119,13 @@ func (w *world) damage(ctx context.Context, harm func(path string, size int64) (
 	})
 }
 
-// lastBlock is the newest file with entries of the source's log; "" = it has none.
+// lastBlock is the newest file with entries of the source's log; "" = it has none. What is cut off the log of pushed events nobody else knows.
 func (w *world) lastBlock() (path string, size int64, err error) {
 	number := -1
 	err = filepath.WalkDir(w.path("log"), func(p string, d fs.DirEntry, err error) error {
 		name, isBlock := strings.CutSuffix(filepath.Base(p), ".blk")
 		n, bad := strconv.Atoi(name)
-		if err != nil || !isBlock || bad != nil || n <= number {
+		if err != nil || !isBlock || bad != nil || n <= number || !strings.Contains(p, "SYNCLINE_crm") {
 			return err
 		}
 		info, err := d.Info()
@@ -187,6 +187,8 @@ var errKeep = errors.New("stays")
 // aside takes a part of the directories away while do puts something else in its place, starts the program and sees what comes of it. Then the
 // part is put back and the program started.
 func (w *world) aside(ctx context.Context, part string, do func(good string) error) error {
+	w.pushed.quiet.Lock()
+	defer w.pushed.quiet.Unlock()
 	good := filepath.Join(w.folder, "good")
 	if err := w.take(part, good); err != nil {
 		return err

@@ -34,6 +34,10 @@ func (w *world) finish(ctx context.Context) error {
 		w.log("the program was not running and was started")
 	}
 	began := time.Now()
+	if err := w.pushed.settle(ctx); err != nil {
+		w.watch.fail("what is pushed is taken", "%v", err)
+		return nil
+	}
 	if err := w.touch(ctx); err != nil {
 		return err
 	}
@@ -163,7 +167,10 @@ func (w *world) differs(ctx context.Context) error {
 	if docs, err = w.bus.documents(ctx); err != nil {
 		return err
 	}
-	return documentsDiffer("bus", want, docs)
+	if err := documentsDiffer("bus", want, docs); err != nil {
+		return err
+	}
+	return w.pushed.differs(ctx)
 }
 
 func documentsDiffer(what string, want []string, docs []document) error {

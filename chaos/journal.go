@@ -66,6 +66,15 @@ func (j *journal) note(tx int64, writes, dropped []write, o outcome) {
 	}
 }
 
+// pushed records what was sent, or is to be: it is sent until it is answered.
+func (j *journal) pushed(writes []write) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for _, w := range writes {
+		j.writes[w.ver] = w
+	}
+}
+
 // resolve asks the source about commits without an answer. No writer is at work.
 func (j *journal) resolve(ctx context.Context, src *postgres) error {
 	j.mu.Lock()

@@ -26,6 +26,9 @@ func (w *world) rest(ctx context.Context) error {
 	if err := w.writers.rest(ctx); err != nil {
 		return err
 	}
+	if err := w.pushed.settle(ctx); err != nil {
+		return err
+	}
 	if err := w.touch(ctx); err != nil {
 		return err
 	}
@@ -134,7 +137,7 @@ func loseState(ctx context.Context, w *world, _ *rand.Rand) (func(context.Contex
 			return nil, err
 		}
 	}
-	if err := w.makeToken(ctx); err != nil {
+	if err := w.makeTokens(ctx); err != nil {
 		return nil, err
 	}
 	return nil, w.synced(ctx, "state_lost")
@@ -148,6 +151,7 @@ func loseLog(ctx context.Context, w *world, _ *rand.Rand) (func(context.Context)
 	if err := w.program.stop(); err != nil {
 		w.watch.fail("orderly end", "%v", err)
 	}
+	w.pushed.forgetIDs()
 	if err := os.RemoveAll(filepath.Join(w.home, "log")); err != nil {
 		return nil, err
 	}
@@ -168,6 +172,7 @@ func (w *world) synced(ctx context.Context, code string) error {
 	w.watch.expect(code)
 	defer w.watch.expected(code)
 	w.watch.tear(true)
+	w.pushed.forgetCounts()
 	if err := w.program.start(startOptions{}); err != nil {
 		return err
 	}
@@ -204,15 +209,22 @@ func (w *world) synced(ctx context.Context, code string) error {
 	return w.whole(ctx)
 }
 
-// syncRoute has all entities of the route read again for it.
+// syncRoute has all entities of the route read again for it; one whose source is pushed to begins anew with what the log has.
 func (w *world) syncRoute(ctx context.Context, id string) error {
-	entities := []string{strings.SplitN(id, "-", 2)[0]}
-	if id == "both" {
-		entities = []string{"reg", "line"}
+	entities := []string{"crm/" + strings.SplitN(id, "-", 2)[0]}
+	switch id {
+	case "both":
+		entities = []string{"crm/reg", "crm/line"}
+	case pushRoute:
+		entities = []string{"till/sale"}
+		// It goes through its records' past once more; each commit is audited from there on.
+		if err := w.dst.exec(ctx, `DELETE FROM seen WHERE entity = 'sale'`); err != nil {
+			return err
+		}
 	}
 	for _, e := range entities {
-		if out, err := w.program.command(ctx, "sync", "crm/"+e, "--route", id); err != nil {
-			return fmt.Errorf("sync crm/%s for %s: %w\n%s", e, id, err, out)
+		if out, err := w.program.command(ctx, "sync", e, "--route", id); err != nil {
+			return fmt.Errorf("sync %s for %s: %w\n%s", e, id, err, out)
 		}
 	}
 	return nil

@@ -1,7 +1,8 @@
 // Command chaos runs the real program on real servers while a plan of faults, made from a seed, is carried out, and checks what must hold
 // whatever happens: nothing is lost, nothing invented, nothing goes backwards, and in the end everything is equal.
 //
-// plan.go says what a seed stands for, fault.go what a fault is and where new ones are added, watch.go and end.go what is checked.
+// plan.go says what a seed stands for, fault.go what a fault is and where new ones are added, watch.go and end.go what is checked, push.go what is
+// pushed over HTTP and what must come of it.
 package main
 
 import (

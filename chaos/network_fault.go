@@ -32,8 +32,8 @@ var networkFaults = []fault{
 	{name: "net-refuse", group: "net", weight: 3, least: 500 * time.Millisecond, most: 5 * time.Second, do: refuse},
 }
 
-// serverNames are the ways that can be disturbed; that of the writers leads to the source, too.
-var serverNames = []string{"src", "dst", "cache", "bus", "hook", "writers"}
+// serverNames are the ways that can be disturbed; that of the writers leads to the source, too, and that of pushed events to the program.
+var serverNames = []string{"src", "dst", "cache", "bus", "hook", "writers", "push"}
 
 // targetNames are the targets among them.
 var targetNames = []string{"dst", "cache", "bus", "hook"}

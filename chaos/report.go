@@ -13,6 +13,7 @@ var promises = []string{
 	"nothing is invented: every version that was seen anywhere was committed, and is whole",
 	"nothing goes backwards: warehouse (every commit), cache, bucket",
 	"first deliveries of each key came in order",
+	"what was pushed and answered is there, and nothing of it twice",
 	"nothing was acknowledged to the source before the log had it",
 	"what was read is accounted for on every route, at all times",
 	"parked is exactly what was planted",

@@ -24,7 +24,7 @@ func (w *world) makeTables(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := w.dst.exec(ctx, reg, out, line, `ALTER TABLE reg ADD CONSTRAINT no_bad CHECK (val NOT LIKE 'bad:%')`,
+	if err := w.dst.exec(ctx, reg, out, line, `CREATE TABLE sale (k bigint PRIMARY KEY, ver bigint NOT NULL, val text NOT NULL)`, `ALTER TABLE reg ADD CONSTRAINT no_bad CHECK (val NOT LIKE 'bad:%')`,
 		// seen has the newest version of each key that any transaction of the warehouse has left behind, wrong what must not be.
 		`CREATE TABLE seen (entity text, key text, ver bigint NOT NULL, PRIMARY KEY (entity, key))`,
 		`CREATE TABLE left_behind (entity text, key text, ver bigint, PRIMARY KEY (entity, key, ver))`,
@@ -34,6 +34,7 @@ func (w *world) makeTables(ctx context.Context) error {
 	for _, t := range []struct{ entity, key, where, torn string }{
 		{"reg", `NEW.k::text`, `k = NEW.k`, `md5(r.big) IS DISTINCT FROM r.sum`},
 		{"line", `NEW.id::text || ',' || NEW.no::text`, `id = NEW.id AND no = NEW.no`, `false`},
+		{"sale", `NEW.k::text`, `k = NEW.k`, `false`},
 	} {
 		if err := w.dst.exec(ctx, fmt.Sprintf(auditor, t.entity, t.key, t.where, t.torn, w.plan.Seed),
 			fmt.Sprintf(`CREATE CONSTRAINT TRIGGER audit AFTER INSERT OR UPDATE ON %s DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION audit_%[1]s()`, t.entity),

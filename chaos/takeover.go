@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -92,7 +93,7 @@ func (w *world) moveHome(n uint32) error {
 	if err := os.WriteFile(w.program.config, []byte(w.yaml(port)), 0o600); err != nil {
 		return err
 	}
-	return w.net.point("api", port)
+	return errors.Join(w.net.point("api", port), w.net.point("push", port))
 }
 
 // resumeAll resumes what has halted, as an operator does who has ended the other process, until everything works.

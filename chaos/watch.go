@@ -168,6 +168,9 @@ func (o *watch) states(ctx context.Context) {
 		if r.State == ops.RouteHalted || r.State == ops.RouteNeedsSync {
 			o.halted("route "+r.ID+" is "+r.State, r.Error, before)
 		}
+		if r.ID == pushRoute {
+			o.w.pushed.counted(r.Counts.Read)
+		}
 	}
 	systems, err := o.w.api.Load().Systems(ctx)
 	if err != nil {

@@ -36,6 +36,7 @@ type world struct {
 	cache    *cache
 	bus      *bus
 	hook     *receiver
+	pushed   *pushed
 	clock    *clock // of the program; nil = it was not made yet
 	net      *network
 	program  *program
@@ -144,7 +145,7 @@ func (w *world) mountDisk() error {
 // startServers starts the servers side by side, and a proxy before each.
 func (w *world) startServers(ctx context.Context) error {
 	w.net = newNetwork()
-	w.hook = newReceiver(w)
+	w.hook, w.pushed = newReceiver(w), newPushed(w)
 	var err error
 	if w.clock, err = newClock(w.folder); err != nil {
 		return err

@@ -65,7 +65,7 @@ func (ws *writers) fill(ctx context.Context) error {
 	return nil
 }
 
-// start has them begin, or go on after stop.
+// start has them begin, or go on after stop, and those who push events with them.
 func (ws *writers) start() {
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
@@ -78,6 +78,9 @@ func (ws *writers) start() {
 		ws.wg.Go(func() { ws.work(ctx, rand.New(rand.NewPCG(ws.w.plan.Seed, uint64(100+i))), false) })
 	}
 	ws.wg.Go(func() { ws.work(ctx, rand.New(rand.NewPCG(ws.w.plan.Seed, 98)), true) })
+	for i, c := range ws.w.pushed.clients {
+		ws.wg.Go(func() { ws.w.pushed.work(ctx, c, rand.New(rand.NewPCG(ws.w.plan.Seed, uint64(200+i)))) }) //nolint:gosec // a small number
+	}
 	if ws.w.plan.Shape.Alter {
 		ws.wg.Go(func() { ws.alterAtTimes(ctx, rand.New(rand.NewPCG(ws.w.plan.Seed, 99))) })
 	}
