@@ -129,6 +129,9 @@ func (h *history) rekey(id int64, row []syncline.Value) memsource.Change {
 		return h.update(id, row)
 	}
 	after := []syncline.Value{syncline.Int(to), h.version(), row[2], syncline.Unset}
+	if h.rnd.IntN(3) == 0 { // it may leave a rule, or come into one, under its new key
+		after[2] = h.tier()
+	}
 	if h.rnd.IntN(2) == 0 {
 		after[3] = row[3]
 	}
