@@ -19,7 +19,7 @@ import (
 )
 
 // sessionSettings makes every session render values in the one form that value.go fixes, whatever the role's or the
-// database's defaults, and keeps the server from ending our long transactions.
+// database's defaults, and keeps the server from ending our long transactions, or a session that waits.
 func sessionSettings(c *pgx.ConnConfig) {
 	for name, value := range map[string]string{
 		"client_encoding": "UTF8", "DateStyle": "ISO", "IntervalStyle": "postgres", "TimeZone": "UTC", "extra_float_digits": "3",
@@ -34,7 +34,13 @@ func sessionSettings(c *pgx.ConnConfig) {
 		c.RuntimeParams["application_name"] = "syncline"
 	}
 	c.DialFunc = dialer.Dial
+	c.AfterConnect = keepSession
 	c.DefaultQueryExecMode = pgx.QueryExecModeExec
+}
+
+// keepSession takes back the limits that a server has from version 14 or 17 on only.
+func keepSession(ctx context.Context, c *pgconn.PgConn) error {
+	return c.Exec(ctx, "SELECT set_config(name, '0', false) FROM pg_settings WHERE name IN ('idle_session_timeout', 'transaction_timeout')").Close()
 }
 
 func (s *Source) connect(ctx context.Context) (*pgx.Conn, error) {
