@@ -34,7 +34,7 @@ const stride = 1 << 20
 
 // openEnd takes the side over for a pair that owned it under that epoch, 0 = not yet. What the owner before had on its way to it is over when it
 // returns.
-func openEnd(ctx context.Context, target syncline.Target, route, store string, owned uint64) (syncline.Cursor, error) {
+func (o *Options) openEnd(ctx context.Context, target syncline.Target, owned uint64) (syncline.Cursor, error) {
 	at := syncline.Cursor{Log: cursorLog, Seq: 1, Epoch: 1}
 	keeper, keeps := target.(syncline.CursorKeeper)
 	if !keeps || !target.Traits().Decides {
@@ -47,14 +47,14 @@ func openEnd(ctx context.Context, target syncline.Target, route, store string, o
 	}
 	switch {
 	case !found:
-		return at, keeper.Place(ctx, at, store)
+		return at, keeper.Place(ctx, at, o.State)
 	case owned == 0:
 		if held, _, _, err = keeper.Own(ctx, held.Epoch+stride); err != nil {
 			return at, err
 		}
 	case held.Epoch >= owned+stride:
-		return at, syncline.Errorf(syncline.Fatal, "fenced", "another process has taken rule %s over since", route).
-			WithFix("stop the process that is not to work; then `syncline resume %s` at the other one, if it has halted", route)
+		return at, syncline.Errorf(syncline.Fatal, "fenced", "another process has taken rule %s over since", o.Route).
+			WithFix("stop the process that is not to work; then `syncline resume %[1]s@%[2]s %[1]s@%[3]s` at the other one, if it has halted", o.Route, o.Sides[0].System, o.Sides[1].System)
 	}
 	at.Epoch = held.Epoch
 	return at, nil

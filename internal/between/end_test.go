@@ -1,6 +1,7 @@
 package between
 
 import (
+	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -38,7 +39,7 @@ func TestAnOwnerThatWakesUpHalts(t *testing.T) {
 		write(2)
 		for range 2 {
 			w.lanes = oldLanes
-			if err := w.step(0); syncline.CodeOf(err) != "fenced" || syncline.ClassOf(err) != syncline.Fatal || syncline.FixOf(err) == "" {
+			if err := w.step(0); syncline.CodeOf(err) != "fenced" || syncline.ClassOf(err) != syncline.Fatal || !strings.Contains(syncline.FixOf(err), w.pair.o.Route+"@"+w.pair.o.Sides[1].System) {
 				t.Fatalf("the old owner wakes up: %v, want fenced, with a way out", err)
 			}
 		}
@@ -61,6 +62,42 @@ func TestAnOwnerThatWakesUpHalts(t *testing.T) {
 		write(1)
 		if w.lanes = healthy; syncline.CodeOf(w.step(0)) != "fenced" {
 			t.Fatal("the second owner still writes")
+		}
+	})
+}
+
+// TestAnOwnerThatIsContestedTwiceGoesOn: one that wakes up takes each side more than once, and who replaced it may meet that twice in one write.
+func TestAnOwnerThatIsContestedTwiceGoesOn(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		w := newWorld(t, &Policy{})
+		w.sides[0].write(1, Record{syncline.Int(1), syncline.Text("a"), syncline.Decimal("1"), syncline.Null, syncline.Null})
+		times := rapid.IntRange(1, 4).Draw(t, "times")
+		w.meddle = func() error {
+			if times--; times < 0 {
+				return nil
+			}
+			target, err := w.pair.o.Open[1](t.Context())
+			if err != nil {
+				return err
+			}
+			defer target.Close() //nolint:errcheck // in memory
+			held, _, _, err := target.(syncline.CursorKeeper).Own(t.Context(), 0)
+			if err == nil {
+				_, _, _, err = target.(syncline.CursorKeeper).Own(t.Context(), held.Epoch+1)
+			}
+			return err
+		}
+		for range 4 {
+			err := w.step(0)
+			if err == nil {
+				break
+			}
+			if syncline.CodeOf(err) != "fenced" || syncline.ClassOf(err) != syncline.Transient {
+				t.Fatalf("the owner that is contested: %v (%s), want fenced, transient", err, syncline.ClassOf(err))
+			}
+		}
+		if w.sides[1].all()[1] == nil {
+			t.Fatal("it has not gone on")
 		}
 	})
 }

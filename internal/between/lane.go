@@ -65,7 +65,12 @@ func (l *Lane) Define(ctx context.Context, _ syncline.Definition) (syncline.Defi
 		return syncline.Defined{}, err
 	}
 	defer l.p.release()
-	return syncline.Defined{Warnings: l.p.Warnings()}, l.p.rematch(ctx)
+	warnings := l.p.Warnings()
+	err := l.p.rematch(ctx)
+	if contested(err) {
+		l.p.fenced[l.side] = true
+	}
+	return syncline.Defined{Warnings: warnings}, err
 }
 
 // Apply reconciles the keys of the changes.
@@ -76,11 +81,15 @@ func (l *Lane) Apply(ctx context.Context, w *syncline.Write) (syncline.Result, e
 	}
 	defer p.release()
 	res, err := l.apply(ctx, w)
-	if contested(err) { // whether somebody has replaced us is found out by taking the sides again
+	if contested(err) && p.ends[0] != nil { // whether somebody has replaced us is found out by taking the sides again
 		if err = p.shut(); err == nil {
 			res, err = l.apply(ctx, w)
 		}
-		p.fenced[l.side] = contested(err)
+	}
+	if contested(err) {
+		if p.fenced[l.side] = p.ends[0] == nil; !p.fenced[l.side] { // somebody came back in between once more
+			err = syncline.Errorf(syncline.Transient, "fenced", "write both sides of rule %s: %w", p.o.Route, err)
+		}
 	}
 	l.choices = nil
 	if err != nil && p.ends[0] != nil && syncline.ClassOf(err) == syncline.Fatal {

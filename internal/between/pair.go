@@ -129,7 +129,7 @@ func (p *Pair) open(ctx context.Context) error {
 		}
 		e := &end{side: side, object: p.o.Sides[side].Object, mapping: m, target: target}
 		p.ends[side] = e
-		if e.cursor, err = openEnd(ctx, target, p.o.Route, p.o.State, p.owned[side]); err != nil {
+		if e.cursor, err = p.o.openEnd(ctx, target, p.owned[side]); err != nil {
 			return fmt.Errorf("take over %s: %w", p.o.Sides[side], err)
 		}
 		p.owned[side] = e.cursor.Epoch

@@ -91,7 +91,7 @@ func bind(object string, t *table, s *syncline.Schema, o *Options) (*binding, []
 		b.cols[i].key = true
 		b.key = append(b.key, i)
 		if b.cols[i].holds == nil {
-			if b.cols[i].holds = o.unpads(&s.Columns[k], b.cols[i].typ); b.cols[i].holds != nil {
+			if b.cols[i].holds = o.unpads(&s.Columns[k], t.column(s.Columns[k].Name).holds); b.cols[i].holds != nil {
 				b.narrow = append(b.narrow, i)
 			}
 		}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -127,11 +128,12 @@ func (o *Options) unpads(c *syncline.Column, typ string) func(text []byte) bool 
 	if o.PostgresSource {
 		from = parseType(c.Type)
 	}
+	asItIs := slices.Contains([]string{"text", "character varying", "name", "citext"}, from.base) // such a source fills nothing up
 	if c.Kind != syncline.KindText || to.base != "character" && to.base != "bpchar" || from.base == "character" || from.base == "bpchar" {
 		return nil
 	}
 	return func(text []byte) bool {
-		return !bytes.HasSuffix(text, []byte(" ")) || !o.PostgresSource && len(to.mods) == 1 && utf8.RuneCount(text) == to.mods[0]
+		return !bytes.HasSuffix(text, []byte(" ")) || !asItIs && len(to.mods) == 1 && utf8.RuneCount(text) == to.mods[0]
 	}
 }
 

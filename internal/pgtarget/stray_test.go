@@ -110,8 +110,8 @@ func TestARowThatWasNeverWrittenIsNotLookedFor(t *testing.T) {
 func TestNoOtherRecordIsRemoved(t *testing.T) {
 	t.Parallel()
 	kinds := map[string]syncline.Kind{"date": syncline.KindTimestamp, "real": syncline.KindDecimal, "numeric(10,2)": syncline.KindDecimal, "numeric(5)": syncline.KindDecimal,
-		"timestamp(0)": syncline.KindTimestamp, "name": syncline.KindText, `"char"`: syncline.KindText, "varchar(3)": syncline.KindText, "char(3)": syncline.KindText}
-	r := newRig(t, Options{})
+		"timestamp(0)": syncline.KindTimestamp, "name": syncline.KindText, `"char"`: syncline.KindText, "varchar(3)": syncline.KindText, "char(3)": syncline.KindText, "short": syncline.KindText}
+	r := newRig(t, Options{}, "CREATE DOMAIN short AS char(3)")
 	for _, test := range []struct {
 		typ, other string
 		key        syncline.Value
@@ -128,6 +128,7 @@ func TestNoOtherRecordIsRemoved(t *testing.T) {
 		{`"char"`, "x", syncline.Text("xy"), ""},
 		{"varchar(3)", "abc", syncline.Text("abc  "), ""},
 		{"char(3)", "a", syncline.Text("a "), ""},
+		{"short", "a", syncline.Text("a "), ""},
 	} {
 		execute(t, r.c, "DROP TABLE IF EXISTS a, b", "CREATE TABLE a (k "+test.typ+" PRIMARY KEY, v text)", "CREATE TABLE b (k "+test.typ+", n text, PRIMARY KEY (k, n))",
 			"INSERT INTO a VALUES ('"+test.other+"', 'stays')", "INSERT INTO b VALUES ('"+test.other+"', '1')")
@@ -164,10 +165,13 @@ func TestNoOtherRecordIsRemoved(t *testing.T) {
 // TestFilledUpKeysAreFound: of a source that fills keys up with blanks, as a column of type character does.
 func TestFilledUpKeysAreFound(t *testing.T) {
 	t.Parallel()
-	for _, o := range []Options{{}, {PostgresSource: true}} {
-		r := newRig(t, o, "CREATE TABLE a (k char(3) PRIMARY KEY, v text)")
+	for _, c := range []struct {
+		o    Options
+		from string
+	}{{Options{}, ""}, {Options{PostgresSource: true}, "character(3)"}, {Options{PostgresSource: true}, "short"}, {Options{PostgresSource: true}, ""}} {
+		r := newRig(t, c.o, "CREATE TABLE a (k char(3) PRIMARY KEY, v text)")
 		s := cols(1, "k", "v")
-		s.Columns[0].Type, s.Columns[1].Type = "character(3)", "text"
+		s.Columns[0].Type, s.Columns[1].Type = c.from, "text"
 		r.must(false, put("a", s, "a  ", "1"), put("a", s, "b  ", "2"))
 		r.must(false, del("a", s, "a  ", "1"))
 		r.rows("SELECT v FROM a", "(2)")
