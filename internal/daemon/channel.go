@@ -130,7 +130,8 @@ func hostname() string {
 }
 
 // hopeless reports whether so many attempts, the first of them so long ago, are enough. A refusal may be over once somebody has corrected
-// the other end, which is why it is not final at once.
+// the other end, which is why it is not final at once. Nor is an age alone:
+// it may come of a clock that was set.
 func hopeless(err error, attempts int, age time.Duration) bool {
 	if syncline.ClassOf(err) == syncline.Transient {
 		return age >= deliverFor && attempts >= deliverRefused || attempts >= deliverMost

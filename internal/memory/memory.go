@@ -23,7 +23,7 @@ const (
 	plenty = 160 << 20
 )
 
-// routes is how many of them work in the process.
+// routes is how many of them the process has, at work or not.
 var routes atomic.Int64
 
 // Share tells how many routes share the process; it counts from the next collection on.
@@ -40,7 +40,7 @@ func Bound() {
 // decided reports whether the environment says what the garbage collector does.
 func decided() bool { return os.Getenv("GOMEMLIMIT") != "" || os.Getenv("GOGC") != "" }
 
-// limit is the soft limit where so many bytes of the heap live, and so many routes work.
+// limit is the soft limit where so many bytes of the heap live, and so many routes are there.
 func limit(live uint64, routes int64) int64 {
 	free := room * uint64(min(max(routes, 1), most))
 	return int64(max(usual, min(live+free+(max(live, plenty)-plenty)/2, math.MaxInt64)))
