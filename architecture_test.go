@@ -64,6 +64,7 @@ var kinds = map[string]kind{
 	"internal/httpclient": pure,
 	"internal/javascript": pure,
 	"internal/memory":     pure,
+	"internal/owner":      pure,
 	"internal/packed":     pure,
 	"internal/plant":      pure,
 	"internal/poll":       pure,

@@ -200,6 +200,6 @@ func delays(committed, seen []moment) []time.Duration {
 	return list
 }
 
-func percent(part, whole time.Duration) string {
-	return fmt.Sprintf("%.1f %%", 100*part.Seconds()/whole.Seconds())
-}
+func percent(part, whole time.Duration) string { return share(part.Seconds() / whole.Seconds()) }
+
+func share(v float64) string { return fmt.Sprintf("%.1f %%", 100*v) }

@@ -51,7 +51,6 @@ func (b *bench) memory(ctx context.Context) (section, error) {
 		{fmt.Sprintf("%d routes, ready", idleRoutes), "–", milliseconds(quiet.ready), "–"},
 		{fmt.Sprintf("%d routes, idle", idleRoutes), mebibytes(quiet.resident) + " resident", idleLong.String(), percent(quiet.cpu, idleLong)},
 	}
-	share := func(v float64) string { return fmt.Sprintf("%.1f %%", 100*v) }
 	s.goals = []goal{
 		atMost("memory while a backlog is drained", memoryLimit, max(drained.peak, again.peak), mebibytes),
 		atMost("first rows after kill -9", againLimit, first, milliseconds),

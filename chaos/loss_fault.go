@@ -40,6 +40,9 @@ func (w *world) whole(ctx context.Context) error {
 	if err := w.rest(ctx); err != nil {
 		return fmt.Errorf("after everything was to be read again: %w", err)
 	}
+	if err := w.pushed.recount(ctx); err != nil {
+		return err
+	}
 	// What the source does not have any more, a sync leaves; the documentation names this command.
 	if out, err := w.program.command(ctx, "verify", "--repair", "--max-repair", "100%"); err != nil {
 		return fmt.Errorf("repair: %w\n%s", err, out)
@@ -172,7 +175,7 @@ func (w *world) synced(ctx context.Context, code string) error {
 	w.watch.expect(code)
 	defer w.watch.expected(code)
 	w.watch.tear(true)
-	w.pushed.forgetCounts()
+	w.pushed.beginAnew()
 	if err := w.program.start(startOptions{}); err != nil {
 		return err
 	}

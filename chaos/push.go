@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -16,6 +17,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"syncline/internal/ops"
 )
 
 // Pushed events come from clients that do as they have to: what was not answered is sent again, as it was. Nobody else knows what they
@@ -47,7 +50,8 @@ type pushed struct {
 
 	mu     sync.Mutex
 	newest map[int64]int64 // version of each key whose event was answered; 0 = deleted
-	forgot bool            // the counts of the route do not go back to the beginning
+	begins bool            // the route begins anew: its counts say nothing until it has come to the end
+	missed int64           // events that its counts do not go back to
 }
 
 // pushClient sends one request after the other. Only its own goroutine uses it, and settle when that has ended.
@@ -153,12 +157,12 @@ func (p *pushed) send(ctx context.Context, c *pushClient) bool {
 }
 
 // mayAnswer are the answers after which a client sends a request again: what is refused for good must not be.
-var mayAnswer = []int{http.StatusAccepted, http.StatusServiceUnavailable, http.StatusInsufficientStorage, http.StatusUnauthorized}
+var mayAnswer = []int{http.StatusAccepted, http.StatusServiceUnavailable, http.StatusInsufficientStorage}
 
 func (p *pushed) post(ctx context.Context, body []byte) (status int, err error) {
 	p.quiet.RLock()
 	defer p.quiet.RUnlock()
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, p.server+"/v1/events", strings.NewReader(string(body)))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, p.server+"/v1/events", bytes.NewReader(body))
 	if err != nil {
 		return 0, err
 	}
@@ -195,17 +199,60 @@ func (p *pushed) forgetIDs() {
 	}
 }
 
-// forgetCounts says that its route begins anew, and does not count what it has read before, or counts it again.
-func (p *pushed) forgetCounts() {
+// beginAnew says that its route does: it may not count what it has read before, or count it again. No client is at work until recount.
+func (p *pushed) beginAnew() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.forgot = true
+	p.begins = true
+}
+
+// recount has the counts of a route that began anew go on from here. The warehouse has all that was pushed.
+func (p *pushed) recount(ctx context.Context) error {
+	p.mu.Lock()
+	begins := p.begins
+	p.mu.Unlock()
+	if !begins {
+		return nil
+	}
+	return p.w.eventually(ctx, patience, func(ctx context.Context) error {
+		r, err := p.route(ctx)
+		if err != nil {
+			return err
+		}
+		if r.LagEvents != 0 {
+			return fmt.Errorf("route %s has %d events before it", pushRoute, r.LagEvents)
+		}
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.begins, p.missed = false, p.events.Load()-r.Counts.Read
+		return nil
+	})
+}
+
+func (p *pushed) route(ctx context.Context) (ops.RouteStatus, error) {
+	routes, err := p.w.api.Load().Routes(ctx)
+	if err != nil {
+		return ops.RouteStatus{}, err
+	}
+	for _, r := range routes {
+		if r.ID == pushRoute {
+			return r, nil
+		}
+	}
+	return ops.RouteStatus{}, fmt.Errorf("there is no route %s", pushRoute)
+}
+
+// unread is how many events were made that the route has not read by its counts; false = they say nothing. Below 0, something was read twice.
+func (p *pushed) unread(read int64) (n int64, known bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.events.Load() - p.missed - read, !p.begins
 }
 
 // counted sees that the route has read no more than was pushed: what was repeated is not there twice. Who calls it has asked for the count before.
 func (p *pushed) counted(read int64) {
-	if made := p.events.Load(); read > made {
-		p.w.watch.fail("nothing that was pushed is doubled", "%d events were read, and %d were pushed", read, made)
+	if n, known := p.unread(read); known && n < 0 {
+		p.w.watch.fail("nothing that was pushed is doubled", "%d events were read that were not pushed", -n)
 	}
 }
 
@@ -218,7 +265,6 @@ func (p *pushed) differs(ctx context.Context) error {
 			want[key] = ver
 		}
 	}
-	forgot := p.forgot
 	p.mu.Unlock()
 	text, err := column[string](ctx, p.w.dst, `SELECT coalesce(json_object_agg(k, ver), '{}')::text FROM sale`)
 	if err != nil {
@@ -231,14 +277,12 @@ func (p *pushed) differs(ctx context.Context) error {
 	if diff := cmp.Diff(want, got); diff != "" {
 		return fmt.Errorf("warehouse, sale (-answered +target, version by key):\n%.3000s", diff)
 	}
-	routes, err := p.w.api.Load().Routes(ctx)
+	r, err := p.route(ctx)
 	if err != nil {
 		return err
 	}
-	for _, r := range routes {
-		if made := p.events.Load(); r.ID == pushRoute && !forgot && r.Counts.Read != made {
-			return fmt.Errorf("%d events were pushed, and route %s has read %d", made, r.ID, r.Counts.Read)
-		}
+	if n, known := p.unread(r.Counts.Read); known && n != 0 {
+		return fmt.Errorf("of the events that were pushed, route %s has not read %d", pushRoute, n)
 	}
 	return nil
 }

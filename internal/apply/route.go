@@ -12,6 +12,7 @@ import (
 
 	"syncline"
 	"syncline/internal/backoff"
+	"syncline/internal/owner"
 	"syncline/internal/state"
 )
 
@@ -311,7 +312,7 @@ func (r *Route) Run(ctx, hard context.Context) error {
 		if err == nil || ctx.Err() != nil {
 			continue
 		}
-		if syncline.ClassOf(err) == syncline.Fatal && !(began && r.owned > 0 && contested(err)) {
+		if syncline.ClassOf(err) == syncline.Fatal && !(began && r.owned > 0 && owner.Contested(err)) {
 			r.unanswered = syncline.Cursor{}
 			r.stop(ctx, err)
 			failures, stopped = 0, true
@@ -337,7 +338,7 @@ func (r *Route) stop(ctx context.Context, err error) {
 			return
 		case c := <-r.commands:
 			if r.whileStopped(ctx, c, err) {
-				if contested(err) {
+				if owner.Contested(err) {
 					r.owned = 0 // an operator has decided
 				}
 				return
@@ -355,7 +356,7 @@ func (r *Route) backOff(ctx context.Context, err error, failures int) {
 	if outside := (*outsideError)(nil); errors.As(err, &outside) {
 		text = "step gets no answer from outside"
 	}
-	if contested(err) {
+	if owner.Contested(err) {
 		text = "somebody else took the target"
 	}
 	r.log.Warn(text, "code", syncline.CodeOf(err), "err", err, "retry_in", d)

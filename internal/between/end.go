@@ -3,9 +3,11 @@ package between
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 
 	"syncline"
+	"syncline/internal/owner"
 )
 
 // Side names one side of the rule: an entity of a system, which is captured there, and the object that it is captured from.
@@ -28,10 +30,6 @@ type end struct {
 // replaced, and for waiting until the last write of that one is over.
 const cursorLog = "between"
 
-// stride is what the epoch grows by where a process begins; one that comes back grows it by one. So who was replaced while it hung, and finds its
-// connection gone when it wakes up, sees that and halts; who replaced it sees that nobody has begun since, and goes on. One-way rules do the same.
-const stride = 1 << 20
-
 // openEnd takes the side over for a pair that owned it under that epoch, 0 = not yet. What the owner before had on its way to it is over when it
 // returns.
 func (o *Options) openEnd(ctx context.Context, target syncline.Target, owned uint64) (syncline.Cursor, error) {
@@ -49,12 +47,11 @@ func (o *Options) openEnd(ctx context.Context, target syncline.Target, owned uin
 	case !found:
 		return at, keeper.Place(ctx, at, o.State)
 	case owned == 0:
-		if held, _, _, err = keeper.Own(ctx, held.Epoch+stride); err != nil {
+		if held, _, _, err = keeper.Own(ctx, held.Epoch+owner.Stride); err != nil {
 			return at, err
 		}
-	case held.Epoch >= owned+stride:
-		return at, syncline.Errorf(syncline.Fatal, "fenced", "another process has taken rule %s over since", o.Route).
-			WithFix("stop the process that is not to work; then `syncline resume %[1]s@%[2]s %[1]s@%[3]s` at the other one, if it has halted", o.Route, o.Sides[0].System, o.Sides[1].System)
+	case owner.Replaced(owned, held.Epoch):
+		return at, owner.ReplacedError("rule "+o.Route, fmt.Sprintf("%[1]s@%[2]s %[1]s@%[3]s", o.Route, o.Sides[0].System, o.Sides[1].System))
 	}
 	at.Epoch = held.Epoch
 	return at, nil

@@ -6,6 +6,7 @@ import (
 
 	"syncline"
 	"syncline/internal/conflict"
+	"syncline/internal/owner"
 )
 
 // Lane is the target of the route that reads one side's log. What it is given is the keys of records that changed there; it makes both
@@ -34,7 +35,7 @@ func (p *Pair) Lane(ctx context.Context, side int) (*Lane, error) {
 		p.owned, p.fenced = [2]uint64{}, [2]bool{}
 	}
 	if err := p.ready(ctx); err != nil {
-		p.fenced[side] = contested(err)
+		p.fenced[side] = owner.Contested(err)
 		return nil, err
 	}
 	p.lanes++
@@ -67,7 +68,7 @@ func (l *Lane) Define(ctx context.Context, _ syncline.Definition) (syncline.Defi
 	defer l.p.release()
 	warnings := l.p.Warnings()
 	err := l.p.rematch(ctx)
-	if contested(err) {
+	if owner.Contested(err) {
 		l.p.fenced[l.side] = true
 	}
 	return syncline.Defined{Warnings: warnings}, err
@@ -81,15 +82,17 @@ func (l *Lane) Apply(ctx context.Context, w *syncline.Write) (syncline.Result, e
 	}
 	defer p.release()
 	res, err := l.apply(ctx, w)
-	if contested(err) && p.ends[0] != nil { // whether somebody has replaced us is found out by taking the sides again
+	if owner.Contested(err) && p.ends[0] != nil { // whether somebody has replaced us is found out by taking the sides again
 		if err = p.shut(); err == nil {
 			res, err = l.apply(ctx, w)
 		}
 	}
-	if contested(err) {
-		if p.fenced[l.side] = p.ends[0] == nil; !p.fenced[l.side] { // somebody came back in between once more
-			err = syncline.Errorf(syncline.Transient, "fenced", "write both sides of rule %s: %w", p.o.Route, err)
-		}
+	switch {
+	case !owner.Contested(err):
+	case p.ends[0] == nil: // the sides could not be taken
+		p.fenced[l.side] = true
+	default: // they were, and somebody came back once more
+		err = syncline.Errorf(syncline.Transient, "fenced", "write both sides of rule %s: %w", p.o.Route, err)
 	}
 	l.choices = nil
 	if err != nil && p.ends[0] != nil && syncline.ClassOf(err) == syncline.Fatal {
@@ -103,8 +106,6 @@ func (l *Lane) Apply(ctx context.Context, w *syncline.Write) (syncline.Result, e
 	}
 	return res, nil
 }
-
-func contested(err error) bool { return syncline.CodeOf(err) == "fenced" }
 
 func (l *Lane) apply(ctx context.Context, w *syncline.Write) (syncline.Result, error) {
 	res := syncline.Result{Outcomes: make([]syncline.Outcome, len(w.Changes)), Rejected: make(map[int]error)}

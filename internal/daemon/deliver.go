@@ -10,6 +10,7 @@ import (
 	"syncline/internal/backoff"
 	"syncline/internal/config"
 	"syncline/internal/failpoint"
+	"syncline/internal/httpclient"
 	"syncline/internal/state"
 )
 
@@ -95,7 +96,7 @@ func (d *Daemon) due(name string, waiting int, now time.Time) bool {
 
 // early reports whether an attempt has to wait. One that would wait for longer than any does comes of a clock that was set back.
 func early(now, next time.Time) bool {
-	return now.Before(next) && next.Sub(now) <= deliverHigh+time.Hour
+	return now.Before(next) && next.Sub(now) <= deliverHigh+httpclient.MaxRetryAfter
 }
 
 // retryChannel has what waits for the channel tried now.

@@ -19,8 +19,8 @@ import (
 const (
 	connectTimeout = 10 * time.Second
 	maxHead        = 64 << 10
-	// maxRetryAfter bounds what a service can ask for: it must not be able to stop anything for good.
-	maxRetryAfter = time.Hour
+	// MaxRetryAfter bounds what a service can ask for: it must not be able to stop anything for good.
+	MaxRetryAfter = time.Hour
 )
 
 // Options bound a client.
@@ -75,7 +75,7 @@ func RetryAfter(header string, now time.Time) time.Duration {
 	} else if at, err := http.ParseTime(header); err == nil {
 		after = at.Sub(now)
 	}
-	return min(max(after, 0), maxRetryAfter)
+	return min(max(after, 0), MaxRetryAfter)
 }
 
 // Escape writes text as it can stand in a path or a query: it cannot leave its place, by dots either.

@@ -53,7 +53,7 @@ func FuzzRetryAfter(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
-		if d := RetryAfter(s, time.Unix(1800000000, 0)); d < 0 || d > maxRetryAfter {
+		if d := RetryAfter(s, time.Unix(1800000000, 0)); d < 0 || d > MaxRetryAfter {
 			t.Errorf("RetryAfter(%q) = %s", s, d)
 		}
 	})

@@ -38,7 +38,7 @@ func sessionSettings(c *pgx.ConnConfig) {
 	c.DefaultQueryExecMode = pgx.QueryExecModeExec
 }
 
-// keepSession takes back the limits that a server has from version 14 or 17 on only.
+// keepSession takes back limits that not every server has: the first is of version 14, the second of 17.
 func keepSession(ctx context.Context, c *pgconn.PgConn) error {
 	return c.Exec(ctx, "SELECT set_config(name, '0', false) FROM pg_settings WHERE name IN ('idle_session_timeout', 'transaction_timeout')").Close()
 }
@@ -81,7 +81,7 @@ func (s *Source) replicationFix() string {
 
 // thenResume is a statement that can be pasted as it is, and what has to be done behind it.
 func (s *Source) thenResume(sql string) string {
-	return sql + " -- then `syncline resume --system " + s.opt.Name + "`"
+	return sql + " -- then, if it is running, `syncline resume --system " + s.opt.Name + "`"
 }
 
 // singleReader never reads beyond the message that is being read.

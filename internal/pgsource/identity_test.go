@@ -193,7 +193,7 @@ func TestOnlyThePublicationThatIsNeeded(t *testing.T) {
 		if !manage {
 			err := p.tryOpen()
 			wantCode(t, err, "publication_incomplete")
-			if got, want := fixOf(err), "ALTER PUBLICATION \"pub\" ADD TABLE ONLY \"public\".\"later\"; -- then `syncline resume --system crm`"; got != want {
+			if got, want := fixOf(err), "ALTER PUBLICATION \"pub\" ADD TABLE ONLY \"public\".\"later\"; -- then, if it is running, `syncline resume --system crm`"; got != want {
 				t.Errorf("fix = %s, want %s", got, want)
 			}
 			for _, sql := range strings.Split(strings.TrimSuffix(fixOf(err), ";"), ";") {

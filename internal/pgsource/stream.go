@@ -21,7 +21,7 @@ const originPrefix = "syncline_origin"
 
 // feed is where the stream's messages come from: a wire, or a backlog before it.
 type feed interface {
-	// arrivals are blocks of whole messages. The channel is closed at the end, of which failure is the reason from then on.
+	// arrivals are blocks of whole messages, or of none. The channel is closed at the end, of which failure is the reason from then on.
 	arrivals() <-chan []byte
 	failure() error
 	// nudge passes a confirmation on soon, poll asks the server how far it has read its WAL.

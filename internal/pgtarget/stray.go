@@ -43,8 +43,12 @@ func (b *binding) check(i int, c *syncline.Change) error {
 	for _, n := range b.narrow {
 		if col := &b.cols[n]; c.Op != syncline.ChangeDelete || col.key {
 			if !col.roomFor(c.Row.Values[col.src]) {
+				fix := "widen the column, or make a char(n) text, or round the value in the rule's transform (calculate, format, convert)"
+				if c.Op == syncline.ChangeDelete {
+					fix = "cancel the task: the table never had the record"
+				}
 				return syncline.Errorf(syncline.Rejected, "value_inexact", "write to %s: column %q (%s) would not hold the value exactly", c.Object, col.name, col.typ).
-					WithFix("widen the column, or round the value in the rule's transform (calculate, format, convert)").At(i)
+					WithFix("%s", fix).At(i)
 			}
 		}
 	}

@@ -226,7 +226,7 @@ func (a *application) equal(i int, text string, replace bool) error {
 		return a.malformed(i)
 	}
 	for _, col := range b.columns {
-		if !col.generated && !col.keeps(c.Before[col.index]) {
+		if !col.keeps(c.Before[col.index]) {
 			return rowNotFound(i, c)
 		}
 	}

@@ -48,9 +48,6 @@ func (a *application) check(i int) error {
 	c := &a.changes[i]
 	for n := range a.bindings[i].columns {
 		col := &a.bindings[i].columns[n]
-		if col.generated {
-			continue
-		}
 		if v := c.Row.Values[col.index]; !col.keeps(v) {
 			return syncline.Errorf(syncline.Rejected, "kind_mismatch", "write to %s: SQLite would make another value of %s in column %q, by the column's declared type", c.Object, v.Kind(), col.name).
 				WithFix("declare the column as the rule would make it (TEXT for decimals and texts), correct the value in the source, or use a convert step").At(i)
@@ -82,8 +79,10 @@ func (a *application) namedBefore(i int) bool {
 	return true
 }
 
-// keeps reports whether the column has a value as it is.
-func (c *bound) keeps(v syncline.Value) bool { return c.affinity < affinityNumeric || c.holds(v) }
+// keeps reports whether the column has a value as it is; one that is generated is not given any.
+func (c *bound) keeps(v syncline.Value) bool {
+	return c.generated || c.affinity < affinityNumeric || c.holds(v)
+}
 
 // holds reports whether a value comes back from the column as it is.
 func (c *bound) holds(v syncline.Value) bool {
