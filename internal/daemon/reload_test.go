@@ -11,6 +11,7 @@ import (
 	"syncline"
 	"syncline/internal/apply"
 	"syncline/internal/config"
+	"syncline/internal/memory"
 	"syncline/internal/ops"
 	"syncline/internal/state"
 )
@@ -42,6 +43,21 @@ func openReloaded(t *testing.T) (d *Daemon, apply func(ctx context.Context, edit
 	eventually(t, "everything works", func() bool { ready, _ := d.Engine().Ready(t.Context()); return ready })
 	return d, func(ctx context.Context, edit ...string) (ops.Applied, error) {
 		return d.Apply(ctx, Application{By: "test", Files: []config.File{{Name: "syncline.yaml", Text: []byte(strings.NewReplacer(edit...).Replace(reloaded))}}})
+	}
+}
+
+// TestTheHeapIsSharedByTheRoutesAtWork, of which each configuration has its own number.
+func TestTheHeapIsSharedByTheRoutesAtWork(t *testing.T) {
+	memory.Share(0)
+	_, change := openReloaded(t)
+	if n := memory.Share(0); n != 3 {
+		t.Errorf("after a start %d routes share the heap, want 3", n)
+	}
+	if _, err := change(t.Context(), "  - {id: found, from: crm/customer, to: find/customer}\n", ""); err != nil {
+		t.Fatal(err)
+	}
+	if n := memory.Share(0); n != 2 {
+		t.Errorf("after a route has gone %d share the heap, want 2", n)
 	}
 }
 

@@ -26,8 +26,8 @@ const (
 // routes is how many of them the process has, at work or not.
 var routes atomic.Int64
 
-// Share tells how many routes share the process; it counts from the next collection on.
-func Share(n int) { routes.Store(int64(n)) }
+// Share tells how many routes share the process, and returns how many did before; it counts from the next collection on.
+func Share(n int) (before int) { return int(routes.Swap(int64(n))) }
 
 // Bound sets the runtime's soft memory limit, and raises it where more lives: a heap that it needs has room to grow. Where the environment has
 // GOMEMLIMIT or GOGC, the runtime does as these say.
