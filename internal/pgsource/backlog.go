@@ -297,18 +297,36 @@ func (w *stepWriter) send(block []byte) error {
 
 // vigil ends the wait for a server that says nothing. It goes by what arrives, because a row may take long.
 type vigil struct {
+	mu    sync.Mutex // of what changes it: pgx reads in the background, too
 	timer *time.Timer
 	since atomic.Int64 // when something was heard, in Unix nanoseconds; 0 = the server waits for us
 }
 
 func (v *vigil) begin() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.beginLocked()
+}
+
+func (v *vigil) beginLocked() {
 	v.since.Store(time.Now().UnixNano())
 	v.timer.Reset(stepSilence)
 }
 
 func (v *vigil) end() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
 	v.timer.Stop()
 	v.since.Store(0)
+}
+
+// hear begins it anew where it has not ended.
+func (v *vigil) hear() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.since.Load() != 0 {
+		v.beginLocked()
+	}
 }
 
 // heeds tells the vigil of what arrives on the connections that dial makes.
@@ -329,8 +347,8 @@ type heeded struct {
 
 func (h heeded) Read(p []byte) (int, error) {
 	n, err := h.Conn.Read(p)
-	if n > 0 && h.vigil.since.Load() != 0 {
-		h.vigil.begin()
+	if n > 0 {
+		h.vigil.hear()
 	}
 	return n, err
 }

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -220,6 +221,30 @@ func TestNobodyTakesTheBacklog(t *testing.T) {
 		}
 		b.vigil.end()
 	})
+}
+
+// always is a connection on which something always arrives.
+type always struct{ net.Conn }
+
+func (always) Read(p []byte) (int, error) { return len(p), nil }
+
+// TestAVigilThatHasEndedStaysSo, whatever arrives just then: pgx may read in the background while rows are handed out.
+func TestAVigilThatHasEndedStaysSo(t *testing.T) {
+	_, b := newStepWriter()
+	c, err := b.heeds(func(context.Context, string, string) (net.Conn, error) { return always{}, nil })(t.Context(), "", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 5000 {
+		b.vigil.begin()
+		var reading sync.WaitGroup
+		reading.Go(func() { _, _ = c.Read(make([]byte, 1)) })
+		b.vigil.end()
+		reading.Wait()
+		if b.vigil.since.Load() != 0 || b.vigil.timer.Stop() {
+			t.Fatal("it goes on after its end")
+		}
+	}
 }
 
 // TestLargeRowsAreNotGathered: rows of any size may be read ahead, but not many large ones.
