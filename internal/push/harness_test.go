@@ -26,6 +26,8 @@ type memIndex struct {
 	fail error // every call fails with it
 	// looked, unless nil, is called after a look-up, before its answer is given.
 	looked func()
+	// saving, unless nil, is called before ids are saved.
+	saving func()
 }
 
 func newIndex() *memIndex {
@@ -48,6 +50,12 @@ func (x *memIndex) SeenIDs(_ context.Context, source string, ids []string) (map[
 }
 
 func (x *memIndex) SaveIDs(_ context.Context, source string, seq syncline.Seq, ids map[string][]byte) error {
+	x.mu.Lock()
+	saving := x.saving
+	x.mu.Unlock()
+	if saving != nil {
+		saving()
+	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if x.fail != nil {

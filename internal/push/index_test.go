@@ -34,7 +34,7 @@ func TestRepeatedEvents(t *testing.T) {
 		check := func(when string, r *rig) {
 			t.Helper()
 			r.wantAnswer("the same "+when, r.post(event("a", 1, 1)), http.StatusAccepted, "", "")
-			r.wantAnswer("another body "+when, r.post(batchOf(event("x", 9, 9), event("a", 1, 2))), http.StatusConflict, "id_conflict", "events[1].id")
+			r.wantAnswer("another body "+when, r.post(batchOf(event("x", 9, 9), event("x", 9, 9), event("a", 1, 2))), http.StatusConflict, "id_conflict", "events[2].id")
 			r.wantAnswer("another body in the request "+when, r.post(batchOf(event("y", 1, 1), event("y", 1, 2))), http.StatusConflict, "id_conflict", "events[1].id")
 			if diff := cmp.Diff([]string{"a"}, r.ids()); diff != "" {
 				t.Errorf("log %s (-want +got):\n%s", when, diff)
@@ -204,6 +204,52 @@ func TestPartlyConfirmedBatch(t *testing.T) {
 		s = r.open()
 		defer s.Close() //nolint:errcheck // it returns nil
 		r.wantAnswer("the unconfirmed one again", r.post(event("c", 1, 1)), http.StatusAccepted, "", "")
+	})
+}
+
+// TestPartlyConfirmedUnderLoad: the same in the middle of a load. Capture has put what was handed out later into the entry of what was handed
+// out before the log's end was looked at.
+func TestPartlyConfirmedUnderLoad(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, memlog.New(memlog.Options{}).Log("pos"), newIndex(), nil)
+		s := r.open()
+		next := func(id string) *syncline.Batch {
+			r.send(event(id, 1, 1))
+			b, err := s.Next(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			return b
+		}
+		confirm := func(commit uint64) {
+			s.Confirm(syncline.Position{Epoch: 1, Commit: commit})
+			synctest.Wait()
+		}
+		first, entry := next("a"), next("b")
+		if _, err := r.log.Append(t.Context(), first); err != nil {
+			t.Fatal(err)
+		}
+		confirm(1)
+		for _, id := range []string{"c", "d"} {
+			b := next(id)
+			b.Events[0].Txn = len(entry.Txns)
+			entry.Events, entry.Txns = append(entry.Events, b.Events[0]), append(entry.Txns, b.Txns[0])
+			entry.Position, entry.Checkpoint = b.Position, b.Checkpoint
+		}
+		if _, err := r.log.Append(t.Context(), entry); err != nil {
+			t.Fatal(err)
+		}
+		confirm(2)
+		confirm(3)
+		s.Close() //nolint:errcheck // it returns nil
+		s = r.open()
+		defer s.Close() //nolint:errcheck // it returns nil
+		for _, id := range []string{"a", "b", "c", "d"} {
+			r.wantAnswer(id+" again", r.post(event(id, 1, 1)), http.StatusAccepted, "", "")
+		}
+		if diff := cmp.Diff([]string{"a", "b", "c", "d"}, r.ids()); diff != "" {
+			t.Errorf("log (-want +got):\n%s", diff)
+		}
 	})
 }
 

@@ -172,6 +172,16 @@ func TestSlowLogTimesOut(t *testing.T) {
 		if b, err := s.Next(short); err == nil {
 			t.Errorf("a request that was given up is handed out: %v", b.Events)
 		}
+		again := r.send(event("b", 2, 1))
+		synctest.Wait()
+		if len(again) != 0 {
+			t.Fatal("an event that was given up was answered, and is nowhere")
+		}
+		r.capture(s)
+		r.wantAnswer("given up, again", <-again, http.StatusAccepted, "", "")
+		if diff := cmp.Diff([]string{"a", "b"}, r.ids()); diff != "" {
+			t.Errorf("log (-want +got):\n%s", diff)
+		}
 	})
 }
 

@@ -3,11 +3,13 @@ package push
 import (
 	"fmt"
 	"net/http"
+	"sync"
 	"testing"
 	"testing/synctest"
 
 	"github.com/google/go-cmp/cmp"
 
+	"syncline"
 	"syncline/internal/memlog"
 )
 
@@ -84,6 +86,49 @@ func TestAnOlderVersionIsSuperseded(t *testing.T) {
 		}
 		_ = s.Close()
 	})
+}
+
+// TestAVersionThatIsRaisedWhileTheIndexIsWritten counts: while it is in flight, and once it is durable, before and after a restart.
+func TestAVersionThatIsRaisedWhileTheIndexIsWritten(t *testing.T) {
+	for name, durable := range map[string]bool{"in flight": false, "durable": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t, memlog.New(memlog.Options{}).Log("pos"), newIndex(), nil)
+				s := r.open()
+				next := func(body string) *syncline.Batch {
+					r.send(body)
+					b, err := s.Next(t.Context())
+					if err != nil {
+						t.Fatal(err)
+					}
+					return b
+				}
+				confirm := func(b *syncline.Batch) {
+					if _, err := r.log.Append(t.Context(), b); err != nil {
+						t.Error(err)
+					}
+					s.Confirm(b.Position)
+				}
+				five := next(versioned("a5", 1, 5))
+				six := next(versioned("a6", 1, 6))
+				once := sync.OnceFunc(func() { confirm(six) })
+				if durable {
+					r.index.saving = once
+				}
+				confirm(five)
+				synctest.Wait()
+				older := next(versioned("a5again", 1, 5))
+				once()
+				confirm(older)
+				synctest.Wait()
+				_ = s.Close()
+				s = r.open()
+				confirm(next(versioned("a5later", 1, 5)))
+				r.wantSuperseded("a5again", "a5later")
+				_ = s.Close()
+			})
+		})
+	}
 }
 
 // TestAVersionThatWasNotStoredSupersedesNothing: what is judged by it would be lost.
