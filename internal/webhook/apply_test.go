@@ -117,6 +117,64 @@ func TestRepeatedWriteGoesOn(t *testing.T) {
 	}
 }
 
+// TestOneEventOfTwoObjects is two deliveries: that one of them was made says nothing of the other.
+func TestOneEventOfTwoObjects(t *testing.T) {
+	down := true
+	rc := newReceiver(t, nil)
+	rc.answer = func(w http.ResponseWriter, r *http.Request, _ event) {
+		if down && r.URL.Path == "/b" {
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+	}
+	target := openTarget(t, Options{URL: rc.URL, Concurrency: 1})
+	w := write(1, 1)
+	w.Changes[1].Event = 0
+	w.Changes[0].Object, w.Changes[1].Object = "a", "b"
+	if _, err := target.Apply(t.Context(), w); syncline.CodeOf(err) != "endpoint_unavailable" {
+		t.Fatalf("Apply = %v, want endpoint_unavailable", err)
+	}
+	down = false
+	if _, err := target.Apply(t.Context(), w); err != nil {
+		t.Fatal(err)
+	}
+	var paths []string
+	for _, ev := range rc.events() {
+		paths = append(paths, ev.Path)
+	}
+	if diff := cmp.Diff([]string{"/a", "/b", "/b"}, paths); diff != "" {
+		t.Errorf("requests (-want +got):\n%s", diff)
+	}
+}
+
+// TestNothingIsBegunAfterAFailure: what the other lanes still had to send stays for the repetition.
+func TestNothingIsBegunAfterAFailure(t *testing.T) {
+	rc := newReceiver(t, nil)
+	w := write(1, 2)
+	r := &run{t: openTarget(t, Options{URL: rc.URL}), changes: w.Changes, outcomes: make([]syncline.Outcome, 2), done: make([]bool, 2),
+		rejected: map[int]error{}, blocked: map[record]bool{}}
+	if !r.one(t.Context(), 0) {
+		t.Fatalf("the first event failed: %v", r.failed)
+	}
+	r.failed = errors.New("another lane has met an endpoint that is down")
+	if r.one(t.Context(), 1) || r.done[1] || len(rc.ids()) != 1 {
+		t.Errorf("the second event is sent (%v), done %v, and its lane goes on", rc.ids(), r.done[1])
+	}
+}
+
+// TestTheErrorThatDecides: of several that happen side by side, a fatal one, else the one that asks for the longest pause, else the first.
+func TestTheErrorThatDecides(t *testing.T) {
+	down, gone := syncline.Errorf(syncline.Transient, "endpoint_unavailable", "503"), syncline.Errorf(syncline.Fatal, "endpoint_gone", "410")
+	soon, late := &RetryError{Err: down, After: time.Second}, &RetryError{Err: down, After: time.Minute}
+	for _, tt := range []struct{ first, second, want error }{
+		{nil, down, down}, {down, gone, gone}, {gone, down, gone}, {gone, late, gone}, {late, gone, gone},
+		{down, late, late}, {late, down, late}, {soon, late, late}, {late, soon, late},
+	} {
+		if got := worse(tt.first, tt.second); got != tt.want { //nolint:errorlint // the very error
+			t.Errorf("worse(%v, %v) = %v, want %v", tt.first, tt.second, got, tt.want)
+		}
+	}
+}
+
 // TestRejectionHoldsItsKeyAcrossARekey: what comes after a refused event of a record waits under the record's next key, too.
 func TestRejectionHoldsItsKeyAcrossARekey(t *testing.T) {
 	rc := newReceiver(t, func(w http.ResponseWriter, _ *http.Request, ev event) {
@@ -213,6 +271,12 @@ func TestSplitKeepsRekeyedRecordsTogether(t *testing.T) {
 	later.Changes[0].OldKey = []syncline.Value{syncline.Int(1)} // 1 becomes 2, and there is a new 1
 	if got, _ := split(later.Changes, 0); !cmp.Equal(got, [][]int{{0, 1}}) {
 		t.Errorf("split of a key that is used again = %v, want one lane", got)
+	}
+	chain := write(1, 2, 2, 3)
+	chain.Changes[0].OldKey = []syncline.Value{syncline.Int(3)} // 3 becomes 1
+	chain.Changes[2].OldKey = []syncline.Value{syncline.Int(1)} // which becomes 2, and there is a new 3
+	if got, _ := split(chain.Changes, 0); !cmp.Equal(got, [][]int{{0, 1, 2, 3}}) {
+		t.Errorf("split of a key that a lane has from before another one joined it = %v, want one lane", got)
 	}
 	lanes, next = split(w.Changes, next)
 	if diff := cmp.Diff([][]int{{6}}, lanes); diff != "" || next != 7 {
