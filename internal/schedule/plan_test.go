@@ -34,6 +34,7 @@ func TestStep(t *testing.T) {
 		{"not yet", nil, m(4.9), Decision{Wake: m(5)}, m(5), time.Time{}},
 		{"in time", nil, m(5), Decision{Begin: true, Cause: CauseSchedule, Due: m(5)}, m(10), time.Time{}},
 		{"a little late", nil, m(5.9), Decision{Begin: true, Cause: CauseSchedule, Due: m(5)}, m(10), time.Time{}},
+		{"at the end of the grace", nil, m(6), Decision{Begin: true, Cause: CauseSchedule, Due: m(5)}, m(10), time.Time{}},
 		{"late", nil, m(7), Decision{Begin: true, Cause: CauseLate, Due: m(5)}, m(10), time.Time{}},
 		{"very late, and once for all", nil, m(62), Decision{Begin: true, Cause: CauseLate, Due: m(60), Missed: 11}, m(65), time.Time{}},
 		{"very late, but in time for the last one", nil, m(60.5), Decision{Begin: true, Cause: CauseLate, Due: m(60), Missed: 11}, m(65), time.Time{}},

@@ -107,10 +107,16 @@ func (w *Worker) tend(ctx context.Context, p *Plan, row *state.Schedule) error {
 	case mine && fresh:
 		w.start(ctx, p, row.Run)
 		return nil
-	case !mine && left > 0 && left <= 2*leaseTime: // a lease that ends later was given by another clock
+	case w.another(row, now):
 		return nil
 	}
 	return w.recover(ctx, p, row, now)
+}
+
+// another reports whether another process carries the run out. A lease that ends later than any does was given by another clock.
+func (w *Worker) another(row *state.Schedule, now time.Time) bool {
+	left := row.Lease.Sub(now)
+	return row.Owner != w.o.Instance && left > 0 && left <= 2*leaseTime
 }
 
 // recover takes over a run whose process has died.
@@ -122,9 +128,6 @@ func (w *Worker) recover(ctx context.Context, p *Plan, row *state.Schedule, now 
 			return err
 		}
 		w.log.Info("a run of a schedule goes on", "schedule", p.ID, "run", id)
-		w.mu.Lock()
-		w.fresh[id] = true
-		w.mu.Unlock()
 		w.start(ctx, p, id)
 		return nil
 	}
@@ -270,7 +273,7 @@ func (w *Worker) retire(ctx context.Context, row state.Schedule) error {
 	case busy != nil:
 		busy.stop(ErrRemoved)
 		return nil // its end has this looked at again
-	case row.Run != "" && row.Owner != w.o.Instance && row.Lease.After(w.o.Now()):
+	case row.Run != "" && w.another(&row, w.o.Now()):
 		return nil
 	case row.Run != "":
 		one, err := w.o.Store.ScheduleRun(ctx, row.Run)

@@ -239,6 +239,9 @@ func TestRestart(t *testing.T) {
 					b.leave(left, run)
 				} else {
 					b.end()
+					if c.then != "" {
+						b.want("a", c.want)
+					}
 				}
 				b.wait(c.down)
 				b.start(p)
@@ -302,6 +305,29 @@ func TestOverlap(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestWhatWasMissedIsCountedUntilARunIsDone: one that failed makes up for nothing.
+func TestWhatWasMissedIsCountedUntilARunIsDone(t *testing.T) {
+	inTime(t, func(b *bench) {
+		hold := make(chan struct{})
+		b.works(hold, errors.New("the source is down"))
+		b.start(every(b.T, "a", 5*time.Minute, KindSync))
+		defer b.close()
+		want := func(when string, missed, failures int64) {
+			if row := b.row("a"); row.Missed != missed || row.Failures != failures {
+				b.Errorf("%s: %d were missed, %d failed, want %d and %d", when, row.Missed, row.Failures, missed, failures)
+			}
+		}
+		b.wait(22 * time.Minute)
+		want("during the run", 3, 0)
+		close(hold)
+		b.wait(time.Minute)
+		want("after it has failed", 3, 1)
+		b.works(nil, nil)
+		b.wait(3 * time.Minute)
+		want("after one that was done", 0, 0)
+	})
 }
 
 func TestTrigger(t *testing.T) {
@@ -409,6 +435,9 @@ func TestSetClock(t *testing.T) {
 		b.want("a", "done late 2")
 		b.wait(2 * time.Minute)
 		b.want("a", "done late 2, done schedule")
+		if at := b.worker.trimmed; at.After(b.now()) {
+			b.Errorf("old runs are not forgotten until %s comes again", at)
+		}
 	})
 }
 
@@ -451,6 +480,136 @@ func TestTwoInstances(t *testing.T) {
 		}
 		close(hold)
 		b.wait(time.Second)
+		b.want("a", "done schedule")
+	})
+}
+
+// owned has somebody be at the run that is under way, with a lease of so long.
+func (b *bench) owned(owner string, lease time.Duration) {
+	b.Helper()
+	err := b.store.ChangeSchedule(b.Context(), "a", func(row *state.Schedule) ([]state.ScheduleRun, error) {
+		row.Owner, row.Lease = owner, instant(b.now().Add(lease))
+		return nil, nil
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+}
+
+// TestALeaseOfAnotherClock that ends later than any lease does holds nobody up: its owner renews it, and where that is gone, another one takes
+// the run, or forgets it with its schedule.
+func TestALeaseOfAnotherClock(t *testing.T) {
+	for _, c := range []struct {
+		name, owner string
+		gone        bool // the schedule is not in the configuration any more
+		runs        int
+	}{{"its owner's", "one", false, 1}, {"another one's", "two", false, 2}, {"another one's, of a schedule that is gone", "two", true, 1}} {
+		t.Run(c.name, func(t *testing.T) {
+			inTime(t, func(b *bench) {
+				b.works(make(chan struct{}), nil)
+				p := every(b.T, "a", 5*time.Minute, KindSync)
+				b.start(p)
+				defer b.close()
+				b.wait(6 * time.Minute)
+				switch {
+				case c.owner == "one":
+					b.owned(c.owner, 3*time.Hour)
+				case c.gone: // and so is the process
+					b.end()
+					b.owned(c.owner, 3*time.Hour)
+					b.start()
+				default:
+					b.end()
+					b.owned(c.owner, 3*time.Hour)
+					b.start(p)
+				}
+				b.wait(look + time.Second)
+				row := b.row("a")
+				if left := row.Lease.Sub(b.now()); len(b.runs()) != c.runs || left > leaseTime || (row.ID == "") != c.gone {
+					b.Errorf("work began %d times, the lease ends in %s, the schedule is %+v; want %d, and a minute at most", len(b.runs()), left, row, c.runs)
+				}
+			})
+		})
+	}
+}
+
+// TestARunThatIsLeftIsTakenAtOnce: a process that ends in order leaves its run to whoever comes next, without a lease to wait for.
+func TestARunThatIsLeftIsTakenAtOnce(t *testing.T) {
+	inTime(t, func(b *bench) {
+		b.works(make(chan struct{}), nil)
+		p := every(b.T, "a", 5*time.Minute, KindSync)
+		b.start(p)
+		b.wait(5 * time.Minute)
+		b.end()
+		b.o.Instance = "two"
+		b.start(p)
+		defer b.close()
+		if runs := b.runs(); len(runs) != 2 || runs[0] != runs[1] {
+			b.Errorf("work began for %v, want one run twice", runs)
+		}
+	})
+}
+
+// TestTheRunOfAnotherIsNotForgotten with its schedule, for as long as it is under way.
+func TestTheRunOfAnotherIsNotForgotten(t *testing.T) {
+	inTime(t, func(b *bench) {
+		b.works(make(chan struct{}), nil)
+		b.start(every(b.T, "a", 5*time.Minute, KindSync))
+		b.wait(6 * time.Minute)
+		b.end()
+		b.owned("two", leaseTime)
+		b.start()
+		defer b.close()
+		b.wait(leaseTime - look)
+		b.want("a", "running schedule")
+		b.wait(2 * look)
+		b.want("a", "interrupted schedule")
+		if row := b.row("a"); row.ID != "" {
+			b.Errorf("a schedule that is gone is still there: %+v", row)
+		}
+	})
+}
+
+// TestOverdue: nothing has begun what is due, once its grace is over.
+func TestOverdue(t *testing.T) {
+	inTime(t, func(b *bench) {
+		b.start(every(b.T, "a", 5*time.Minute, KindSync))
+		defer b.close()
+		b.end() // nobody works
+		for _, c := range []struct {
+			wait    time.Duration
+			overdue bool
+		}{{5*time.Minute - time.Second, false}, {time.Second + grace, false}, {time.Second, true}} {
+			b.wait(c.wait)
+			list, err := b.worker.List(b.Context())
+			if err != nil || len(list) != 1 || list[0].Overdue != c.overdue {
+				b.Errorf("List at %s = %+v, %v, want overdue: %v", b.now(), list, err, c.overdue)
+			}
+		}
+	})
+}
+
+// TestAPauseEndsWhatIsQueued: it is not made up for either.
+func TestAPauseEndsWhatIsQueued(t *testing.T) {
+	inTime(t, func(b *bench) {
+		hold := make(chan struct{})
+		b.works(hold, nil)
+		p := every(b.T, "a", 5*time.Minute, KindSync)
+		p.Overlap = Queue
+		b.start(p)
+		defer b.close()
+		b.wait(11 * time.Minute)
+		if b.row("a").Queued.IsZero() {
+			b.Fatal("nothing is queued")
+		}
+		if err := b.worker.Pause(b.Context(), "a", "ops", "maintenance"); err != nil {
+			b.Fatal(err)
+		}
+		if row := b.row("a"); !row.Queued.IsZero() {
+			b.Errorf("during a pause the occurrence of %s is said to be queued", row.Queued)
+		}
+		close(hold)
+		b.wait(time.Minute)
 		b.want("a", "done schedule")
 	})
 }
