@@ -95,6 +95,9 @@ func (l *log) Append(ctx context.Context, b *syncline.Batch) (syncline.Seq, erro
 			return 0, err
 		}
 	}
+	if err := l.age(ctx); err != nil {
+		return 0, err
+	}
 	for range 3 {
 		if a.unknown {
 			stored, err := l.resolve(ctx, data)
@@ -112,6 +115,20 @@ func (l *log) Append(ctx context.Context, b *syncline.Batch) (syncline.Seq, erro
 		a.unknown = true // the log does not end where we thought: find out why
 	}
 	return 0, syncline.Errorf(syncline.Transient, "log_unavailable", "append to the log of %s: its end is in motion", l.source)
+}
+
+// age finds out of when the last entry is that another handle wrote: the clock may have been set back since.
+func (l *log) age(ctx context.Context) error {
+	a := &l.appender
+	if !a.time.IsZero() || a.last == 0 {
+		return nil
+	}
+	e, _, err := l.entry(ctx, a.last)
+	if errors.Is(err, jetstream.ErrMsgNotFound) { // others have appended and purged: the append tells
+		return nil
+	}
+	a.time = e.Time
+	return err
 }
 
 // MaxBatch implements syncline.Log.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go"
 
@@ -115,6 +116,35 @@ func TestAppendThatArrivesLate(t *testing.T) {
 	}
 	mustAppend(t, l, 4, 4, 10)
 	wantCommits(t, l, 1, 2, 3, 4)
+}
+
+// TestALateAnswerIsForNobody: the answer to an append that was given up is not taken for that of the next one.
+func TestALateAnswerIsForNobody(t *testing.T) {
+	l := mustLog(t, mustOpen(t, Options{Dir: t.TempDir()}), "crm")
+	mustAppend(t, l, 1, 2, 10)
+	l.answers <- &nats.Msg{Subject: l.inbox + "2", Data: []byte(`{"seq":2}`)}
+	mustAppend(t, l, 3, 4, 10)
+	wantCommits(t, l, 1, 2, 3, 4)
+}
+
+// TestEntriesAreNoOlderThanThoseBefore: what is purged by its age relies on that. The clock may be set back while nothing runs, too.
+func TestEntriesAreNoOlderThanThoseBefore(t *testing.T) {
+	dir := t.TempDir()
+	s := mustOpen(t, Options{Dir: dir})
+	l := mustLog(t, s, "crm")
+	ahead := time.Now().Add(time.Hour).UTC().Round(0)
+	l.appender.time = ahead // as an entry before has it, from when the clock was an hour ahead
+	mustAppend(t, l, 1, 1, 10)
+	if err := s.Close(); err != nil {
+		t.Fatalf("Close = %v", err)
+	}
+	l = mustLog(t, mustOpen(t, Options{Dir: dir}), "crm")
+	mustAppend(t, l, 2, 3, 10)
+	for seq := syncline.Seq(1); seq <= 3; seq++ {
+		if e, _, err := l.entry(t.Context(), seq); err != nil || !e.Time.Equal(ahead) {
+			t.Errorf("entry %d is of %s, %v, want %s", seq, e.Time, err, ahead)
+		}
+	}
 }
 
 func TestQuota(t *testing.T) {

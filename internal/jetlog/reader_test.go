@@ -180,6 +180,31 @@ func TestWindowIsAskedForAgain(t *testing.T) {
 	}
 }
 
+// TestAnswersToAnEarlierQuestionAreLeftOut: a window that was given up may arrive after all, beside the one that was asked for since.
+func TestAnswersToAnEarlierQuestionAreLeftOut(t *testing.T) {
+	l := mustLog(t, mustOpen(t, Options{Dir: t.TempDir()}), "crm")
+	mustAppend(t, l, 1, 4, 10)
+	r := &reader{log: l, next: 1, ahead: 1}
+	defer r.Close()
+	for range 2 {
+		if err := r.ask(); err != nil {
+			t.Fatalf("ask = %v", err)
+		}
+	}
+	eventually(t, "both windows are complete", func() bool { return r.nc.Stats().InMsgs >= 2*(4+1) })
+	for n := 1; n <= 5; n++ {
+		if n == 5 {
+			mustAppend(t, l, 5, 5, 10)
+			l.tail.mu.Lock()
+			l.tail.forgetLocked() // so that the server is asked again
+			l.tail.mu.Unlock()
+		}
+		if e, err := r.Next(t.Context()); err != nil || e.Seq != syncline.Seq(n) {
+			t.Fatalf("Next = %d, %v, want %d", e.Seq, err, n)
+		}
+	}
+}
+
 // TestWhatHasArrivedIsReturned: a connection that is gone costs no entry that had come before.
 func TestWhatHasArrivedIsReturned(t *testing.T) {
 	const size, window = 300_000, windowBytes/300_000 + 1
