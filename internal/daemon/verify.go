@@ -33,11 +33,15 @@ func (e engine) StartVerification(ctx context.Context, q ops.VerificationRequest
 		return ops.Verification{}, syncline.Errorf(syncline.Rejected, "request_invalid", "a sample of named records").WithFix("give either a sample or keys")
 	case len(q.Keys) > 0:
 		spec.Mode = verify.Named
+		known := make(map[syncline.Key]bool) // one that is named twice is one record
 		for _, k := range q.Keys {
-			if _, err := canonicalKey("the verification", k); err != nil {
+			key, err := canonicalKey("the verification", k)
+			if err != nil {
 				return ops.Verification{}, err
 			}
-			spec.Keys = append(spec.Keys, syncline.Key(k))
+			if !known[key] {
+				known[key], spec.Keys = true, append(spec.Keys, key)
+			}
 		}
 	case q.Sample > 0:
 		spec.Mode = verify.Sampled

@@ -1,10 +1,15 @@
 package daemon
 
 import (
+	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
+	"syncline/internal/ops"
 	"syncline/internal/verify"
 )
 
@@ -51,5 +56,46 @@ func TestWhatIsComparedAllTheTimeIsRepaired(t *testing.T) {
 			}
 			holds(t, db, rows, "40 40")
 		})
+	}
+}
+
+// TestARepairSendsWhatItsOwnRuleLacks: what another rule of the same verification may not repair stays as it was found.
+func TestARepairSendsWhatItsOwnRuleLacks(t *testing.T) {
+	t.Parallel()
+	text, target := itemsIn(t, t.TempDir(), 40, ", verify: {max_repair: 1}}, {id: other, from: crm/item, to: dw/other, create: true")
+	d := running(t, load(t, t.TempDir(), text))
+	eventuallyEqual(t, d, 80)
+	execute(t, target, `UPDATE item SET name = 'spoilt' WHERE id IN (1, 2)`, `UPDATE other SET name = 'spoilt' WHERE id IN (2, 3)`)
+	v := verified(t, d, ops.VerificationRequest{Repair: "auto"})
+	var parts []string
+	for _, p := range v.Parts {
+		parts = append(parts, fmt.Sprintf("%s: %d differ, %d repaired, %s", p.Rule, p.Different, p.Repaired, p.Code))
+	}
+	slices.Sort(parts)
+	if diff := cmp.Diff([]string{"mirror: 2 differ, 0 repaired, repair_refused", "other: 2 differ, 2 repaired, "}, parts); diff != "" {
+		t.Errorf("parts (-want +got):\n%s", diff)
+	}
+	list, _, err := d.Engine().Differences(t.Context(), v.ID, "", 10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, x := range list {
+		if repaired := x.State == differenceRepaired; repaired != (x.Rule == "other") {
+			t.Errorf("record %s of rule %s is %s", x.Key, x.Rule, x.State)
+		}
+	}
+}
+
+// TestARecordThatIsNamedTwiceIsOne: it differs once, and once it is repaired nothing differs any more.
+func TestARecordThatIsNamedTwiceIsOne(t *testing.T) {
+	t.Parallel()
+	text, target := itemsIn(t, t.TempDir(), 40, "")
+	d := running(t, load(t, t.TempDir(), text))
+	eventuallyEqual(t, d, 40)
+	execute(t, target, `UPDATE item SET name = 'spoilt' WHERE id = 1`)
+	v := verified(t, d, ops.VerificationRequest{Keys: []string{"1", "2", "1", "%31"}, Repair: "auto"})
+	const want = "done equal=1 different=1 repaired=1 1:different:name:repaired"
+	if got := verdictIn(t, d, &v); got != want || v.Differences != 0 {
+		t.Errorf("verification = %s with %d differences, want %s", got, v.Differences, want)
 	}
 }
