@@ -174,6 +174,52 @@ func TestPhases(t *testing.T) {
 	}
 }
 
+// TestAListingOfTheTargetThatIsCutBeginsAnew, with the counts from before it, however often it is cut.
+func TestAListingOfTheTargetThatIsCutBeginsAnew(t *testing.T) {
+	t.Parallel()
+	p := &Part{Phase: PhaseSource, Tally: Tally{Source: 5, Equal: 4, Missing: 1}}
+	p.Again()
+	before := p.Tally
+	for range 3 {
+		p.Enter(PhaseTarget)
+		p.Target += 5
+		p.Find(Sample{Key: "9", Kind: string(Extra)})
+		if p.Again(); p.Tally != before || p.Source != 5 || p.Missing != 1 {
+			t.Errorf("counts = %+v, want %+v", p.Tally, before)
+		}
+	}
+	p.Target += 5
+	p.Enter(PhaseRepair)
+	if p.Again(); p.Target != 5 {
+		t.Errorf("a repair that goes on has counted %d records of the target, want 5", p.Target)
+	}
+}
+
+// TestKeySet: it has what was added and nothing else, up to its bound, and says when it has not got all.
+func TestKeySet(t *testing.T) {
+	t.Parallel()
+	key := func(i int) syncline.Key { return syncline.MakeKey(syncline.Int(int64(i))) }
+	s := NewKeySet()
+	s.most = 3000
+	for i := range 5000 {
+		if s.Has(key(i)) {
+			t.Fatalf("it has key %d before that was added", i)
+		}
+		if whole := i <= s.most; s.Whole() != whole {
+			t.Fatalf("after %d keys Whole = %v, want %v", i, s.Whole(), whole)
+		}
+		s.Add(key(i))
+		if i+1 < s.most {
+			s.Add(key(i / 2)) // known already
+		}
+	}
+	for i := range 6000 {
+		if added := i < s.most; s.Has(key(i)) != added {
+			t.Errorf("Has(%d) = %v, want %v", i, !added, added)
+		}
+	}
+}
+
 // TestNewRulesBeginAPartAnew, and rules that stay do not.
 func TestNewRulesBeginAPartAnew(t *testing.T) {
 	t.Parallel()
