@@ -168,6 +168,63 @@ func TestWhatIsPurged(t *testing.T) {
 	}
 }
 
+// TestAPurgeForgetsWhatBelongsToIt: ids of events, batches of routes and runs that are over; not those of what stays.
+func TestAPurgeForgetsWhatBelongsToIt(t *testing.T) {
+	h := newHouse(t, config.Log{MaxBytes: 1 << 40})
+	h.append(200, hour)
+	sl := state.Slice{Route: h.route("r", 80).id}
+	at := func(seq syncline.Seq) syncline.Cursor { return syncline.Cursor{Log: h.log.ID(), Seq: seq, Epoch: 1} }
+	one := state.Counts{Read: 1, Applied: 1}
+	for _, c := range []state.Commit{
+		{Slice: sl, Settled: 80, Journal: &state.Journal{From: at(80), To: at(120), Counts: one, Outcomes: state.AppendOutcomes(nil, []state.Outcome{state.Applied})}},
+		{Slice: sl, Settled: 120, Journal: &state.Journal{From: at(120), To: at(201), Counts: one, Outcomes: state.AppendOutcomes(nil, []state.Outcome{state.Applied})}},
+	} {
+		if err := h.state.Commit(t.Context(), c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for id, seq := range map[string]syncline.Seq{"gone": 119, "there": 120} {
+		if err := h.state.SaveIDs(t.Context(), "crm", seq, map[string][]byte{id: {1}}); err != nil {
+			t.Fatal(err)
+		}
+		run := state.RunRow{Run: syncline.Run{ID: id}, Source: "crm", Status: state.RunRunning}
+		if id == "gone" {
+			run.Status = state.RunDone
+		}
+		if err := errors.Join(h.state.AddSync(t.Context(), run), h.state.UpdateRun(t.Context(), run)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	h.keep(true)
+	h.want(120, "")
+
+	ids, err := h.state.SeenIDs(t.Context(), "crm", []string{"gone", "there"})
+	if err != nil || len(ids) != 1 || ids["there"] == nil {
+		t.Errorf("ids that are known = %v, %v", ids, err)
+	}
+	runs, err := h.state.Runs(t.Context(), "crm", 10)
+	if err != nil || len(runs) != 1 || runs[0].ID != "there" {
+		t.Errorf("runs that are known = %+v, %v", runs, err)
+	}
+	for seq, want := range map[syncline.Seq]bool{100: false, 150: true} {
+		if _, ok, err := h.state.JournalOver(t.Context(), sl, seq, 0); err != nil || ok != want {
+			t.Errorf("the batch of entry %d is known: %v, %v, want %v", seq, ok, err, want)
+		}
+	}
+}
+
+// TestWhatAServerHoldsNeedsTheRoomMore: what is younger than retain is purged while a source spills.
+func TestWhatAServerHoldsNeedsTheRoomMore(t *testing.T) {
+	h := newHouse(t, config.Log{Retain: 24 * hour, MaxBytes: 1 << 40})
+	h.append(100, hour)
+	h.route("r", 101)
+	h.keep(true)
+	h.want(1, "")
+	h.set().sources[0].spilling.Store(true)
+	h.keep(true)
+	h.want(100, "")
+}
+
 // TestTheCopyIsNotTheCursor: a crash may leave the store's copy ahead of the target. Nothing in between is purged before the target was
 // asked.
 func TestTheCopyIsNotTheCursor(t *testing.T) {

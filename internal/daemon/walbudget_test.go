@@ -53,6 +53,11 @@ func TestWALBudget(t *testing.T) {
 			{20, 435, 420, "", walOver, false},
 			{10, 435, 420, "", walOver, true},
 		}},
+		"it hardly sinks": {release, []look{
+			{0, 450, 450, "", walOver, false},
+			{20, 450, 448, "", walOver, false},
+			{10, 450, 447, "", walOver, true},
+		}},
 		"a transaction holds it": {release, []look{
 			{0, 450, 10, "", walOver, false},
 			{100, 900, 10, "", walOver, false},

@@ -47,6 +47,11 @@ func TestWhatIsDoneAheadGoesWithItsBatch(t *testing.T) {
 	place1(t, s, sl)
 	is("the route begins anew")
 
+	must(t, s.Commit(ctx, Commit{Slice: sl, Journal: journal(1, 2, Applied), Ahead: []Ahead{first, second}}))
+	must(t, s.Trim(ctx, "crm", 55))
+	is("the log was purged up to the second event", second)
+	place1(t, s, sl)
+
 	for name, a := range map[string]Ahead{"inside the batch": {Rule: "r", Seq: 1, Index: 0}, "parked": {Rule: "r", Seq: 9, Outcome: Parked}} {
 		err := s.Commit(ctx, Commit{Slice: sl, Journal: journal(1, 2, Applied), Ahead: []Ahead{a}})
 		if syncline.CodeOf(err) != "counts_unbalanced" {
