@@ -231,6 +231,20 @@ func TestServerWithLittlePayloadIsRefused(t *testing.T) {
 	wantError(t, "Open", err, syncline.Fatal, "log_payload_small")
 }
 
+// TestABatchFillsWhatAServerTakes: its headers count, too.
+func TestABatchFillsWhatAServerTakes(t *testing.T) {
+	x := &external{dir: t.TempDir(), payload: minPayload}
+	x.start(t, -1)
+	l := mustLog(t, mustOpen(t, Options{URL: x.srv.ClientURL()}), "crm")
+	empty, err := syncline.AppendBatch(nil, batch(1, minPayload/2)) // its size is written in as many bytes as that of the largest
+	if err != nil {
+		t.Fatalf("AppendBatch = %v", err)
+	}
+	mustAppend(t, l, 1, 1, l.MaxBatch()-(len(empty)-minPayload/2))
+	_, err = l.Append(t.Context(), batch(2, l.MaxBatch()))
+	wantError(t, "Append of a batch over the limit", err, syncline.Rejected, "log_batch_too_large")
+}
+
 func TestReaderIsWokenByAnotherProcess(t *testing.T) {
 	x := &external{dir: t.TempDir()}
 	x.start(t, -1)
@@ -249,6 +263,32 @@ func TestReaderIsWokenByAnotherProcess(t *testing.T) {
 		if e, err := r.Next(ctx); err != nil || e.Seq != syncline.Seq(n) {
 			t.Fatalf("Next = %d, %v, want %d", e.Seq, err, n)
 		}
+	}
+}
+
+// TestAReaderThatHearsNothingLearnsTheEnd from what it reads: it need not wait for each window until it looks by itself.
+func TestAReaderThatHearsNothingLearnsTheEnd(t *testing.T) {
+	x := &external{dir: t.TempDir()}
+	x.start(t, -1)
+	url := x.srv.ClientURL()
+	reading := mustLog(t, mustOpen(t, Options{URL: url}), "crm")
+	if err := reading.subs[1].Unsubscribe(); err != nil { // what is announced is lost
+		t.Fatalf("Unsubscribe = %v", err)
+	}
+	const entries = windowEntries + 100
+	mustAppend(t, mustLog(t, mustOpen(t, Options{URL: url}), "crm"), 1, entries, 10)
+	r, err := reading.Read(t.Context(), 1)
+	if err != nil {
+		t.Fatalf("Read = %v", err)
+	}
+	defer r.Close()
+	for n := 1; n <= windowEntries+1; n++ {
+		if e, err := r.Next(t.Context()); err != nil || e.Seq != syncline.Seq(n) {
+			t.Fatalf("Next = %d, %v, want %d", e.Seq, err, n)
+		}
+	}
+	if _, last := reading.tail.state(1); last != entries {
+		t.Errorf("in the second window the log is known to reach up to %d, want %d", last, entries)
 	}
 }
 
