@@ -14,8 +14,12 @@ import (
 // standbyDecodes is the first version whose standbys can be read by logical decoding.
 const standbyDecodes = 160000
 
-// slotPoll is how often a slot that somebody uses is tried again.
-const slotPoll = 100 * time.Millisecond
+const (
+	// slotPoll is how often a slot that somebody uses is tried again, slotPatience for how long before that is said: a process of ours that was
+	// killed lets go at once.
+	slotPoll     = 100 * time.Millisecond
+	slotPatience = 5 * time.Second
+)
 
 // slot is our replication slot as the server shows it.
 type slot struct {
@@ -107,14 +111,24 @@ func (s *Source) dropSlot(ctx context.Context) error {
 	})
 }
 
-// whileInUse repeats f for as long as the slot is in use: by a process of ours that is dying, or by somebody else.
+// slotInUse is that somebody else reads from the slot, or a process of ours that the server has not missed yet. The server's error names it.
+func (s *Source) slotInUse(err error) error {
+	return syncline.Errorf(syncline.Transient, "slot_in_use", "source %s: slot %s is in use: %w", s.opt.Name, s.opt.Slot, err).
+		WithFix("it is tried again; one process reads from a slot: end the other (pg_replication_slots has its active_pid, pg_stat_activity whose it is), or give it a slot of its own")
+}
+
+// whileInUse repeats f for slotPatience where the slot is in use, by a process of ours that is dying or by somebody else.
 func (s *Source) whileInUse(ctx context.Context, f func() error) error {
+	began := time.Now()
 	tick := time.NewTicker(slotPoll)
 	defer tick.Stop()
 	for said := false; ; said = true {
 		err := f()
 		if sqlState(err) != codeObjectInUse {
 			return err
+		}
+		if time.Since(began) >= slotPatience {
+			return s.slotInUse(err)
 		}
 		if !said {
 			s.log.Warn("waiting for the slot, which is in use", "slot", s.opt.Slot)
