@@ -82,7 +82,7 @@ func (s *Source) catchUp(ctx context.Context, from lsn) *backlog {
 		return nil
 	}
 	sl, err := s.findSlot(ctx)
-	if err != nil || sl == nil {
+	if err != nil || sl == nil || sl.failover { // of such a slot the server gives out only what its standbys have, of a copy everything
 		return nil
 	}
 	from = max(from, sl.confirmed) // more than the log has is refused by forgo

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"syncline"
+	"syncline/internal/testserver"
 )
 
 // behind is a source whose log ends before n rows, opened again.
@@ -23,6 +24,15 @@ func (d *db) behind(width int) (p *tape, n int) {
 func (p *tape) halfway() {
 	p.t.Helper()
 	await(p.t, func() bool { blocks := p.src.stream.feed.arrivals(); return len(blocks) == cap(blocks) })
+}
+
+// ownServer is a database on a server of its own.
+func ownServer(t *testing.T, settings ...string) (*testserver.Postgres, *db) {
+	t.Helper()
+	pg := testserver.NewPostgres(t, append([]string{"fsync=off"}, settings...)...)
+	d := &db{t: t, url: pg.Database(t)}
+	d.conn = d.connect()
+	return pg, d
 }
 
 const wide = 1500 // so many bytes make the rows of steps more than the socket, its buffers and we read ahead

@@ -26,6 +26,7 @@ type slot struct {
 	plugin    string
 	database  uint32
 	temporary bool
+	failover  bool // standbys have it too
 	lost      bool
 	confirmed lsn
 }
@@ -34,8 +35,9 @@ type slot struct {
 func (s *Source) findSlot(ctx context.Context) (*slot, error) {
 	var sl slot
 	var confirmed, status string
-	err := s.sql.QueryRow(ctx, `SELECT coalesce(plugin::text, ''), coalesce(datoid, 0), temporary, coalesce(wal_status, ''), coalesce(confirmed_flush_lsn::text, '0/0')
-		FROM pg_replication_slots WHERE slot_name = $1`, s.opt.Slot).Scan(&sl.plugin, &sl.database, &sl.temporary, &status, &confirmed)
+	err := s.sql.QueryRow(ctx, `SELECT coalesce(plugin::text, ''), coalesce(datoid, 0), temporary, coalesce(wal_status, ''), coalesce(confirmed_flush_lsn::text, '0/0'),
+			coalesce((to_jsonb(s)->>'failover')::bool, false)
+		FROM pg_replication_slots s WHERE slot_name = $1`, s.opt.Slot).Scan(&sl.plugin, &sl.database, &sl.temporary, &status, &confirmed, &sl.failover)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, nil
 	}
