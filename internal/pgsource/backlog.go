@@ -23,8 +23,10 @@ const (
 	// backlogReach bounds how far before a step's end its decoding begins: at the slot's restart point, which stays where it is while a transaction is
 	// open, and between the server's own marks (15 s). It also bounds the largest transaction that the server has to hold.
 	backlogReach = 512 << 20
-	// backlogKept bounds the WAL that the server keeps although the log has it.
+	// backlogKept bounds the WAL that the server keeps although the log has it, and backlogWord the time between two words to our slot: it is not in
+	// use meanwhile, and a server may remove such a slot, an operator may, and the WAL budget counts what it keeps.
 	backlogKept = 256 << 20
+	backlogWord = 10 * time.Second
 
 	// A step is so much WAL. The server holds what comes out of it, which may be much more: steps grow only while that stays within stepOutput, for
 	// which it is allowed stepMemory in MiB. Small steps keep the target at work; large ones begin less often at the restart point.
@@ -33,14 +35,20 @@ const (
 	maxStep    = 32 << 20
 	stepOutput = 32 << 20
 	stepMemory = 64
+	// stepTime is how long the rows of a step may take to be sent: meanwhile the server keeps a snapshot.
+	stepTime = 10 * time.Second
 	// backlogAhead bounds what is read ahead, in slabs: the server decodes the next step while the log takes the rows of the last one.
 	backlogAhead = 48
 
-	// beginTimeout is for what the server does to make the copy. stepSilence is for a server of which not a byte comes: it decodes a step for as long,
-	// but may take longer to send it. stepStall is for whoever takes the rows: meanwhile the server keeps a snapshot.
+	// beginTimeout is for what the server does to make the copy, stepDecode for what it does before it gives the first row of a step out. Until then it
+	// writes what the step brings to its disk, values as they are uncompressed: a large transaction could fill that. stepSilence is for a server of
+	// which not a byte comes while it sends a step, which may take longer. stepStall is for whoever takes the rows: meanwhile the server keeps a snapshot.
 	beginTimeout = 30 * time.Second
+	stepDecode   = 15 * time.Second
 	stepSilence  = time.Minute
 	stepStall    = time.Minute
+	// stepAbsent is how long the server waits for us where our system takes nothing: we are stopped, or the line is cut.
+	stepAbsent = 5 * time.Minute
 )
 
 var (
@@ -54,11 +62,12 @@ var (
 // or not; so they read a copy of ours, which lives as long as the connection. Ours follows the log.
 type backlog struct {
 	conn      *pgconn.PgConn
-	slot      string // ours, as an SQL literal
-	copied    string // the copy
-	options   string // of pgoutput
-	from      lsn    // where the copy stands
-	told      lsn    // how far ours was moved
+	slot      string    // ours, as an SQL literal
+	copied    string    // the copy
+	options   string    // of pgoutput
+	from      lsn       // where the copy stands
+	told      lsn       // how far ours was moved
+	word      time.Time // when that was
 	confirmed *atomic.Uint64
 	least     lsn // less is not worth a step
 	step      lsn // the size of the next one
@@ -105,7 +114,7 @@ func (s *Source) catchUp(ctx context.Context, from lsn) *backlog {
 }
 
 func newBacklog(from, least lsn, confirmed *atomic.Uint64) *backlog {
-	return &backlog{from: from, told: from, confirmed: confirmed, least: least, step: firstStep, blocks: make(chan []byte, backlogAhead)}
+	return &backlog{from: from, told: from, word: time.Now(), confirmed: confirmed, least: least, step: firstStep, blocks: make(chan []byte, backlogAhead)}
 }
 
 // start reads until the end, or close.
@@ -127,6 +136,7 @@ func (b *backlog) begin(ctx context.Context) error {
 	at := literal(b.from.String())
 	for _, q := range []struct{ sql, want string }{
 		{fmt.Sprintf("SELECT set_config('statement_timeout', '%d', false)", beginTimeout.Milliseconds()), ""},
+		{fmt.Sprintf("SELECT set_config('tcp_user_timeout', '%d', false)", stepAbsent.Milliseconds()), ""},
 		{fmt.Sprintf("SELECT set_config('work_mem', '%dMB', false)", stepMemory), ""},
 		{"SELECT end_lsn = " + at + " FROM pg_replication_slot_advance(" + b.slot + ", " + at + ")", "t"},
 		{"SELECT lsn = " + at + " FROM pg_copy_logical_replication_slot(" + b.slot + ", " + b.copied + ", true)", "t"},
@@ -159,11 +169,11 @@ func (b *backlog) read(ctx context.Context) error {
 		if last {
 			return errCaughtUp
 		}
-		if now := lsn(b.confirmed.Load()); now >= b.told+backlogKept {
+		if now := max(lsn(b.confirmed.Load()), b.told); now >= b.told+backlogKept || time.Since(b.word) >= backlogWord {
 			if _, err := command(ctx, b.conn, fmt.Sprintf("SELECT end_lsn FROM pg_replication_slot_advance(%s, '%s')", b.slot, now)); err != nil {
 				return orCaughtUp(ctx, err)
 			}
-			b.told = now
+			b.told, b.word = now, time.Now()
 		}
 	}
 }
@@ -198,6 +208,7 @@ func orCaughtUp(ctx context.Context, err error) error {
 // that nothing that begins before it is left out.
 func (b *backlog) take(ctx context.Context, to lsn) error {
 	w := stepWriter{b: b, done: ctx.Done(), header: true}
+	b.vigil.timer.Reset(stepDecode)
 	_, err := b.conn.CopyTo(ctx, &w, fmt.Sprintf("COPY (SELECT data FROM pg_logical_slot_get_binary_changes(%s, '%s', NULL, %s)) TO STDOUT (FORMAT binary)",
 		b.copied, to, b.options))
 	switch {
@@ -208,10 +219,10 @@ func (b *backlog) take(ctx context.Context, to lsn) error {
 	case err != nil:
 		return fmt.Errorf("read a step of the backlog: %w", err)
 	}
-	switch {
-	case w.bytes > stepOutput:
+	switch sent := w.sent(); {
+	case w.bytes > stepOutput || sent > stepTime:
 		b.step = max(b.step/stepGrowth, firstStep)
-	case w.bytes <= stepOutput/stepGrowth:
+	case w.bytes <= stepOutput/stepGrowth && sent <= stepTime/stepGrowth:
 		b.step = min(b.step*stepGrowth, maxStep)
 	}
 	// To the stream the end of a step is what a keepalive is: everything before it was sent.
@@ -224,8 +235,17 @@ type stepWriter struct {
 	b      *backlog
 	done   <-chan struct{}
 	slab   []byte
-	header bool // the copy's header has still to come, before the first row
+	header bool      // the copy's header has still to come, before the first row
+	began  time.Time // when it came
 	bytes  int
+}
+
+// sent is for how long the rows have been sent.
+func (w *stepWriter) sent() time.Duration {
+	if w.header {
+		return 0
+	}
+	return time.Since(w.began)
 }
 
 var (
@@ -242,7 +262,7 @@ func (w *stepWriter) Write(p []byte) (int, error) {
 		if len(p) < size || !bytes.HasPrefix(p, copySignature) {
 			return 0, errors.New("a step of the backlog has no header")
 		}
-		p, w.header = p[size:], false
+		p, w.header, w.began = p[size:], false, time.Now()
 	}
 	if len(p) == 2 && p[0] == 0xff && p[1] == 0xff { // the end of the copy
 		return n, nil

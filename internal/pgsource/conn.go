@@ -38,9 +38,11 @@ func sessionSettings(c *pgx.ConnConfig) {
 	c.DefaultQueryExecMode = pgx.QueryExecModeExec
 }
 
-// keepSession takes back limits that not every server has: the first is of version 14, the second of 17.
+// keepSession takes back limits that not every server has: the first is of version 14, the second of 17. And it has the server look whether we are
+// there: a session of ours whose host is gone keeps its snapshot, and its temporary slot WAL, for two hours by most systems' defaults.
 func keepSession(ctx context.Context, c *pgconn.PgConn) error {
-	return c.Exec(ctx, "SELECT set_config(name, '0', false) FROM pg_settings WHERE name IN ('idle_session_timeout', 'transaction_timeout')").Close()
+	return c.Exec(ctx, `SELECT set_config(name, value, false) FROM (VALUES ('idle_session_timeout', '0'), ('transaction_timeout', '0'),
+		('tcp_keepalives_idle', '60'), ('tcp_keepalives_interval', '20'), ('tcp_keepalives_count', '3')) AS s (name, value) WHERE current_setting(name, true) IS NOT NULL`).Close()
 }
 
 func (s *Source) connect(ctx context.Context) (*pgx.Conn, error) {

@@ -399,19 +399,23 @@ func TestMakingASlotWaitsForTransactions(t *testing.T) {
 
 // TestAPublicationThatIsMadeAnewComesTooLate: the server cannot read what was changed while there was none, however often it is asked.
 func TestAPublicationThatIsMadeAnewComesTooLate(t *testing.T) {
-	d := newDB(t, oneTable)
-	p := record(t, d.options("t"))
-	p.copied()
-	p.close()
-	d.exec("DROP PUBLICATION pub")
-	d.exec("INSERT INTO t VALUES (1, 'unread')")
-	d.exec("CREATE PUBLICATION pub FOR TABLE ONLY t")
-	err := p.tryOpen()
-	for err == nil {
-		_, err = p.tryNext()
-	}
-	wantCode(t, err, "publication_late")
-	if syncline.FixOf(err) == "" {
-		t.Error("there is no way out")
+	for name, options := range map[string]func(Options) Options{"walsender": func(o Options) Options { return o }, "backlog": bySQL} {
+		t.Run(name, func(t *testing.T) {
+			d := newDB(t, oneTable)
+			p := record(t, options(d.options("t")))
+			p.copied()
+			p.close()
+			d.exec("DROP PUBLICATION pub")
+			d.exec("INSERT INTO t VALUES (1, 'unread')")
+			d.exec("CREATE PUBLICATION pub FOR TABLE ONLY t")
+			err := p.tryOpen()
+			for err == nil {
+				_, err = p.tryNext()
+			}
+			wantCode(t, err, "publication_late")
+			if syncline.FixOf(err) == "" {
+				t.Error("there is no way out")
+			}
+		})
 	}
 }
