@@ -7,6 +7,9 @@ TIMEOUT ?= 15m
 # a state store, and looks at none of them. What calls it is watched as everything else is.
 RACE = -race -gcflags=modernc.org/sqlite/lib=-race=false
 
+# What takes longest begins first, so that it is not alone at the end.
+LONGEST = ./cmd/syncline ./internal/pgsource ./internal/daemon ./bench ./internal/sqlite ./internal/sim
+
 .PHONY: build test lint fmt vuln bench chaos chaos-plants sim fuzz servers validator
 
 build: ## the binary, as it is released
@@ -20,7 +23,7 @@ validator: servers ## of the OpenAPI document, from npm
 
 test: servers validator ## all tests with the race detector, and that speed is not lost; where CI is set, a skipped one fails the run
 	$(GO) run ./bench -check
-	@./tools/test $(RACE) -timeout $(TIMEOUT) ./...
+	@./tools/test $(RACE) -timeout $(TIMEOUT) $(LONGEST) ./...
 	@./tools/test -timeout $(TIMEOUT) ./internal/sim ./internal/script
 
 lint: ## golangci-lint, and known vulnerabilities where the database can be reached
