@@ -46,6 +46,7 @@ func (r *Route) Save(ctx context.Context) error {
 func (r *Route) rest(ctx context.Context) {
 	r.update(func(s *Status) { s.State, s.Err, s.NextTry = RoutePaused, nil, time.Time{} })
 	r.log.Info("route is paused")
+	r.tellLost(ctx)
 	why := syncline.Errorf(syncline.Rejected, "route_paused", "route %s is paused", r.o.ID).
 		WithFix("see why with `syncline pause list`, and resume it first")
 	for r.paused.Load() {
@@ -58,9 +59,19 @@ func (r *Route) rest(ctx context.Context) {
 				continue
 			}
 			_, err := c.whileStopped(ctx)
+			r.tellLost(ctx)
 			c.answer <- err
 		}
 	}
-	r.update(func(s *Status) { s.State = RouteStarting })
+	r.update(func(s *Status) { s.State, s.Err = RouteStarting, nil })
 	r.log.Info("route goes on after a pause")
+}
+
+// tellLost shows of a paused route what the log has given up meanwhile: whoever paused it is to hear of that before it goes on.
+func (r *Route) tellLost(ctx context.Context) {
+	known, err := r.o.State.Route(ctx, r.slice)
+	if err != nil {
+		return // it is told when the route goes on
+	}
+	r.update(func(s *Status) { s.Err = lostHold(&known) })
 }

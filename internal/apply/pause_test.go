@@ -23,6 +23,61 @@ func (s *slow) Apply(ctx context.Context, w *syncline.Write) (syncline.Result, e
 	return s.Recorder.Apply(ctx, w)
 }
 
+// TestAPausedRouteTellsThatItLostItsHold: what the log gives up while a route is paused is shown at once, and after a restart, and goes
+// with a new beginning.
+func TestAPausedRouteTellsThatItLostItsHold(t *testing.T) {
+	b := newBench(t, func(o *Options) {
+		o.Open = func(context.Context) (syncline.Target, error) { return memtarget.NewRecorder(), nil }
+		o.Now = time.Now
+	})
+	if err := b.s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	gap := func(from, to syncline.Seq) {
+		t.Helper()
+		if err := b.state.UpdateRoute(b.ctx, b.route.slice, func(row *state.Route) { row.GapFrom, row.GapTo = from, to }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	run := func(during func()) {
+		t.Helper()
+		ctx, stop := context.WithCancel(b.ctx)
+		ran := make(chan error, 1) // Run's one word
+		b.route.SetPaused(true)
+		go func() { ran <- b.route.Run(ctx, b.ctx) }()
+		if err := b.route.HeedPause(b.ctx); err != nil {
+			t.Fatal(err)
+		}
+		during()
+		stop()
+		if err := <-ran; err != nil {
+			t.Error(err)
+		}
+	}
+	shows := func(code string) {
+		t.Helper()
+		if st := b.route.Status(); st.State != RoutePaused || (st.Err == nil) != (code == "") || st.Err != nil && (syncline.CodeOf(st.Err) != code || syncline.FixOf(st.Err) == "") {
+			t.Errorf("status = %s, %v, want it paused, with the code %q and a way out", st.State, st.Err, code)
+		}
+	}
+	run(func() {
+		shows("")
+		gap(1, 7)
+		if err := b.route.Recheck(b.ctx); err != nil {
+			t.Error(err)
+		}
+		shows("needs_sync")
+	})
+	run(func() {
+		shows("needs_sync")
+		gap(0, 0)
+		if err := b.route.Recheck(b.ctx); err != nil {
+			t.Error(err)
+		}
+		shows("")
+	})
+}
+
 // TestAPauseComesAfterTheBatchInHand: it is finished, nothing is taken after it, commands that need the target are refused meanwhile and
 // others are not, and the route goes on where it stood.
 func TestAPauseComesAfterTheBatchInHand(t *testing.T) {

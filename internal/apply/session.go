@@ -93,9 +93,8 @@ func (r *Route) Begin(ctx context.Context) (*Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	if known.GapTo > 0 {
-		return nil, syncline.Errorf(syncline.Fatal, "needs_sync", "the log gave up sequences %d to %d before this route had applied them",
-			known.GapFrom, known.GapTo).WithFix("%s", anew)
+	if err := lostHold(&known); err != nil {
+		return nil, err
 	}
 	target, err := r.o.Open(ctx)
 	if err != nil {
@@ -111,6 +110,15 @@ func (r *Route) Begin(ctx context.Context) (*Session, error) {
 		return nil, err
 	}
 	return s, nil
+}
+
+// lostHold says what the log has given up before the route had applied it; nil = nothing.
+func lostHold(known *state.Route) error {
+	if known.GapTo == 0 {
+		return nil
+	}
+	return syncline.Errorf(syncline.Fatal, "needs_sync", "the log gave up sequences %d to %d before this route had applied them", known.GapFrom, known.GapTo).
+		WithFix("%s", anew)
 }
 
 func (s *Session) start(ctx context.Context, known state.Route) error {
