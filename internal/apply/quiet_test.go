@@ -60,6 +60,49 @@ func TestATargetThatHangsIsWaitedForQuietly(t *testing.T) {
 	})
 }
 
+// cutOnce is a target whose second write finds that the connection is gone.
+type cutOnce struct {
+	*memtarget.Recorder
+	writes *atomic.Int64
+}
+
+func (c cutOnce) Apply(ctx context.Context, w *syncline.Write) (syncline.Result, error) {
+	if c.writes.Add(1) == 2 {
+		return syncline.Result{}, syncline.Errorf(syncline.Transient, "connection_lost", "unexpected EOF")
+	}
+	return c.Recorder.Apply(ctx, w)
+}
+
+// TestAnIdleRouteThatLostItsConnectionIsSoonWell: it finds that out as it moves its cursor, with nothing to write before or after. That it works
+// again must not be known at the next such move only.
+func TestAnIdleRouteThatLostItsConnectionIsSoonWell(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var writes atomic.Int64
+		recorder := memtarget.NewRecorder()
+		b := newBench(t, func(o *Options) {
+			o.Open = func(context.Context) (syncline.Target, error) { return cutOnce{recorder, &writes}, nil }
+			o.Now = time.Now
+		})
+		_ = b.s.Close()
+		ctx, stop := context.WithCancel(b.ctx)
+		done := make(chan error, 1) // the goroutine's one word
+		b.append(created(1, "x", "x"))
+		go func() { done <- b.route.Run(ctx, ctx) }()
+		synctest.Wait()
+		other := created(2, "x", "x")
+		schema := *other.Schema
+		schema.Entity = "invoice"
+		other.Schema = &schema
+		b.append(other)
+		<-time.After(saveMarks + 5*time.Second)
+		if st := b.route.Status(); writes.Load() != 3 || st.State != RouteRunning || st.Err != nil {
+			t.Errorf("after %d writes it is %s, %v, want it running after the third", writes.Load(), st.State, st.Err)
+		}
+		stop()
+		<-done
+	})
+}
+
 // mute is a target that takes ten seconds to say that it cannot, until it is cured.
 type mute struct {
 	*memtarget.Recorder

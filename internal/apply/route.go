@@ -291,7 +291,11 @@ func (r *Route) Run(ctx, hard context.Context) error {
 			if !s.m.committed.Before(r.unanswered) { // the batch was done, only its answer was lost
 				r.unanswered = syncline.Cursor{}
 			}
-			switch waits := r.unanswered.Log != ""; {
+			waits := r.unanswered.Log != ""
+			if waits { // also where it was a move of the cursor alone, and nothing comes that has to be written
+				s.m.saved = time.Time{}
+			}
+			switch {
 			case stopped:
 				r.log.Info("route goes on")
 			case failures > 0 && !waits:
