@@ -27,13 +27,28 @@ func (d *Daemon) loadGap(ctx context.Context, s *source) error {
 	if err != nil {
 		return err
 	}
+	known, err := d.state.KnowsLog(ctx, s.system.Name, s.log.ID())
+	if err != nil {
+		return err
+	}
 	for i := range list { // the newest first
+		if list[i].Route == "" && !known {
+			return d.state.UpdateGap(ctx, list[i].ID, ofAnotherLog)
+		}
 		if list[i].Route == "" {
 			s.gap.Store(d.gapOf(s, &list[i], gap.Until(&list[i], time.Now())))
 			return nil
 		}
 	}
 	return nil
+}
+
+// ofAnotherLog has no log go on behind the gap: the one that it was declared in was replaced, and positions are counted anew. By its epoch, the new
+// log would end before the gap, and its source would be dropped as soon as it is opened again.
+func ofAnotherLog(g *state.Gap) {
+	if g.From = (syncline.Position{}); g.Status == state.GapDeclared {
+		g.Status, g.Next = state.GapOpen, time.Time{}
+	}
 }
 
 // gapOf is the gap as the source is told of it. Where a slot was released because the log is full, a new one would fill up as the old one did: it

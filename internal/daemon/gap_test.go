@@ -23,6 +23,45 @@ rules:
   - {id: items, from: shop/item, to: report/item, create: true}
 `
 
+// TestAGapStaysWithItsLog: a source whose log was begun anew does not go on behind a gap of the log before, neither then nor at a later start.
+func TestAGapStaysWithItsLog(t *testing.T) {
+	t.Parallel()
+	for _, status := range []string{state.GapClosed, state.GapDeclared} {
+		t.Run(status, func(t *testing.T) {
+			dir := t.TempDir()
+			shop := database(t, filepath.Join(dir, "shop.db"))
+			exec(t, shop, "CREATE TABLE item (id INTEGER PRIMARY KEY, name TEXT)")
+			c := load(t, dir, shopToReport)
+			d, stop := runningUntil(t, c)
+			g := state.Gap{ID: "gap-1", Source: "shop", Reason: "source_behind", By: "somebody", Status: status, From: syncline.Position{Epoch: 1, Commit: 9}}
+			if err := d.state.AddGap(t.Context(), g); err != nil {
+				t.Fatal(err)
+			}
+			stop()
+			closeDaemon(t, d)
+			if err := os.RemoveAll(c.Log.Dir); err != nil {
+				t.Fatal(err)
+			}
+			for start := range 3 {
+				d, stop := runningUntil(t, c)
+				eventually(t, "the source is in the log", func() bool {
+					last, err := lastBatch(t.Context(), d.source("shop").log)
+					return err == nil && last != nil
+				})
+				last, err := lastBatch(t.Context(), d.source("shop").log)
+				if err != nil || last.Position.Epoch != 1 || d.source("shop").gap.Load().Declared(last.Position) {
+					t.Errorf("start %d: the log ends at %v, %v, want it in its first epoch, and not before a gap", start, last.Position, err)
+				}
+				if list, err := d.state.Gaps(t.Context(), "shop", time.Time{}); err != nil || len(list) != 1 || list[0].Status == state.GapDeclared {
+					t.Errorf("start %d: gaps = %+v, %v", start, list, err)
+				}
+				stop()
+				closeDaemon(t, d)
+			}
+		})
+	}
+}
+
 // TestARestoredFileGoesOnBehindAGap: an older copy of the database halts its source; once the gap is accepted, it goes on, and everything is
 // read again. The gap is shown until then, and remembered.
 func TestARestoredFileGoesOnBehindAGap(t *testing.T) {
