@@ -55,12 +55,16 @@ func (s *Source) Describe(ctx context.Context) ([]*syncline.Schema, error) {
 	}
 	var list []*syncline.Schema
 	for _, e := range probe.opt.Entities {
+		var schema *syncline.Schema
 		t, err := probe.findTable(ctx, e)
-		if err != nil {
-			continue
+		if err == nil {
+			schema, _, err = probe.shape(ctx, t, nil)
 		}
-		if schema, _, err := probe.shape(ctx, t, nil); err == nil {
+		switch {
+		case err == nil:
 			list = append(list, schema)
+		case syncline.ClassOf(err) == syncline.Transient: // nothing is known of the table
+			return nil, err
 		}
 	}
 	return list, nil

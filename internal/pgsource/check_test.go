@@ -1,6 +1,7 @@
 package pgsource
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -9,6 +10,42 @@ import (
 	"syncline"
 	"syncline/internal/testserver"
 )
+
+// TestDescribeTellsThatItWasCutOff: a table that could not be looked up is not one that cannot be captured.
+func TestDescribeTellsThatItWasCutOff(t *testing.T) {
+	d := newDB(t, oneTable)
+	src, err := New(d.options("t"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	tx, err := d.conn.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tx.Rollback(t.Context()) //nolint:errcheck // nothing was written
+	if _, err := tx.Exec(t.Context(), "LOCK TABLE pg_attrdef IN ACCESS EXCLUSIVE MODE"); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1) // the goroutine's one word
+	go func() {
+		list, err := src.Describe(t.Context())
+		if err == nil {
+			err = fmt.Errorf("there are %d schemas", len(list))
+		}
+		done <- err
+	}()
+	for cut := 0; cut == 0; {
+		if err := tx.QueryRow(t.Context(), `SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`).Scan(&cut); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := tx.Exec(t.Context(), "SELECT pg_stat_clear_snapshot()"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := <-done; syncline.CodeOf(err) != "connection_lost" || syncline.ClassOf(err) != syncline.Transient {
+		t.Errorf("Describe = %v, want connection_lost, which passes", err)
+	}
+}
 
 func TestRefusedLoginAndRights(t *testing.T) {
 	d := newDB(t, oneTable)

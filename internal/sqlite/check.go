@@ -78,8 +78,12 @@ func (s *Source) Describe(ctx context.Context) ([]*syncline.Schema, error) {
 	defer db.Close() //nolint:errcheck // it was only read
 	var list []*syncline.Schema
 	for _, e := range s.entities() {
-		if c, err := s.loadEntity(ctx, db, e); err == nil {
+		c, err := s.loadEntity(ctx, db, e)
+		switch {
+		case err == nil:
 			list = append(list, s.schema(e, c.table.name, c.table.columns))
+		case syncline.ClassOf(err) == syncline.Transient: // nothing is known of the table
+			return nil, err
 		}
 	}
 	return list, nil
