@@ -120,6 +120,30 @@ func TestSlotIsTakenInMidBacklog(t *testing.T) {
 	p.inOrder(n + 1)
 }
 
+// TestSlotIsLostInMidBacklog: the server removes WAL that the slot and its copy need.
+func TestSlotIsLostInMidBacklog(t *testing.T) {
+	t.Parallel()
+	_, d := ownServer(t)
+	d.exec(oneTable)
+	p, n := d.behind(wide)
+	p.halfway()
+	d.exec("ALTER SYSTEM SET max_slot_wal_keep_size = '1MB'")
+	d.exec("SELECT pg_reload_conf()")
+	await(t, func() bool {
+		d.exec("CHECKPOINT")
+		return d.text("SELECT wal_status FROM pg_replication_slots WHERE slot_name = $1", d.slotOf()) == "lost"
+	})
+	if err := p.fails(); syncline.CodeOf(err) != "slot_lost" && syncline.ClassOf(err) != syncline.Transient {
+		t.Errorf("error = %v, want that the slot is lost, or the connection to its copy", err)
+	}
+	p.close()
+	wantCode(t, p.tryOpen(), "slot_lost")
+	if got := len(p.streamed()); got == 0 || got >= n {
+		t.Errorf("%d rows have come of %d", got, n)
+	}
+	p.inOrder(len(p.streamed()))
+}
+
 // line is a proxy before the server that harms the answer to a step.
 type line struct {
 	url  string

@@ -71,6 +71,9 @@ func TestABacklogWhoseDecodingBeginsFarBack(t *testing.T) {
 	if far := b.from - began; far < backlogReach-2*maxStep || far > backlogReach+16<<20 {
 		t.Errorf("the walsender goes on %d MiB behind where decoding begins", far>>20)
 	}
+	if !b.conn.IsClosed() {
+		t.Error("its connection stays, and the copy of the slot with it")
+	}
 	if err := tx.Commit(context.Background()); err != nil {
 		t.Fatal(err)
 	}
