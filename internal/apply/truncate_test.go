@@ -48,6 +48,28 @@ func TestTruncateEndsAPlanInCommitOrder(t *testing.T) {
 	})
 }
 
+// TestATruncateLeavesWhatWaitsOfOthers: what is parked of another entity is not in the table that was emptied.
+func TestATruncateLeavesWhatWaitsOfOthers(t *testing.T) {
+	orders := *customers
+	orders.Entity = "order"
+	b := newBench(t, func(o *Options) {
+		o.Rules = append(o.Rules, Rule{ID: "orders", Entity: "order", Object: "orders", Create: true, Bind: mirror})
+	})
+	b.store.Refuse("dim", "1")
+	b.store.Refuse("orders", "1")
+	order := created(1, "bad", "x")
+	order.Schema = &orders
+	b.append(created(1, "bad", "x"), order)
+	b.mustDrain()
+	b.append(syncline.Event{Op: syncline.OpTruncated, Schema: &orders})
+	b.mustDrain()
+	pending, err := b.state.Pending(b.ctx, b.route.slice)
+	if err != nil || len(pending) != 1 || pending[0].Rule != "r" {
+		t.Errorf("behind a TRUNCATE of the orders wait %+v, %v, want the customer", pending, err)
+	}
+	b.balanced()
+}
+
 // full is a target that does not let its object be emptied, as where a table that nobody here writes refers to it.
 type full struct {
 	sql

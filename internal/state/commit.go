@@ -156,6 +156,13 @@ func (c *Commit) check() error {
 	if len(runs) > 0 && counts != j.Counts {
 		return bad("the outcomes add up to %+v, the counts are %+v", counts, j.Counts)
 	}
+	var byRule Counts
+	for i := range j.Rules {
+		byRule.Add(j.Rules[i].Counts)
+	}
+	if len(j.Rules) > 0 && byRule != j.Counts {
+		return bad("the counts of the rules add up to %+v, the counts are %+v", byRule, j.Counts)
+	}
 	return nil
 }
 

@@ -87,6 +87,8 @@ func TestCommitRefuses(t *testing.T) {
 	otherLog.From.Log, otherLog.To.Log = "L2", "L2"
 	lying := owned(journal(5, 6, Applied))
 	lying.Outcomes = AppendOutcomes(nil, []Outcome{Skipped})
+	twice := owned(journal(5, 6, Applied))
+	twice.Rules = []RuleCounts{{Rule: "a", Counts: twice.Counts}, {Rule: "b", Counts: twice.Counts}}
 	for _, c := range []struct {
 		name, code string
 		commit     Commit
@@ -107,6 +109,7 @@ func TestCommitRefuses(t *testing.T) {
 		{"a parked task that is resolved", "counts_unbalanced",
 			Commit{Slice: sl, Journal: owned(journal(5, 6, Parked)), Park: []Exception{task("x", 5, 0, StatusResolved)}}},
 		{"outcomes that are not the counts", "counts_unbalanced", Commit{Slice: sl, Journal: lying}},
+		{"rules that have more than the route", "counts_unbalanced", Commit{Slice: sl, Journal: twice}},
 		{"a status that is none", "task_status", Commit{Slice: sl, Journal: owned(journal(5, 6, Parked)),
 			Park: []Exception{task("x", 5, 0, StatusHeld)}, Update: []Exception{task("x", 5, 0, "happy")}}},
 	} {
