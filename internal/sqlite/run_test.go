@@ -24,3 +24,32 @@ func TestStartRunRefuses(t *testing.T) {
 		t.Errorf("error = %v, want runs_exhausted", err)
 	}
 }
+
+// TestATableIsReadAgainOnce: not whenever its source is opened, however many runs have ended since.
+func TestATableIsReadAgainOnce(t *testing.T) {
+	s := NewSource(Options{Name: "crm", Entities: map[string]Entity{"item": {}}})
+	s.begun, s.checkpoint.Shape = true, 3
+	l := &layout{shape: &shape{id: 4, resync: true}, entity: "item", schema: &syncline.Schema{Entity: "item", Key: []int{0}}}
+	s.layouts, s.current = map[int64]*layout{4: l}, map[string]*layout{"item": l}
+	for _, want := range []int{1, 0} {
+		s.resync()
+		if n := len(s.checkpoint.Runs); n != want || s.checkpoint.Shape != 4 {
+			t.Errorf("%d runs, shape %d, want %d runs and shape 4", n, s.checkpoint.Shape, want)
+		}
+		s.checkpoint.Runs = nil // done, and forgotten for those that were done since
+	}
+}
+
+// TestOnlyWhatTheEpochHasIsConfirmed: behind a gap, a word that comes late is about changes of before.
+func TestOnlyWhatTheEpochHasIsConfirmed(t *testing.T) {
+	s := NewSource(Options{Name: "crm"})
+	s.epoch, s.confirmed = 2, 7
+	for _, step := range []struct {
+		at   syncline.Position
+		want uint64
+	}{{syncline.Position{Epoch: 1, Commit: 50}, 7}, {syncline.Position{Epoch: 3, Commit: 60}, 7}, {syncline.Position{Epoch: 2, Commit: 9}, 9}, {syncline.Position{Epoch: 2, Commit: 8}, 9}} {
+		if s.Confirm(step.at); s.confirmed != step.want {
+			t.Errorf("after Confirm(%s) changes up to %d are taken for safe, want %d", step.at, s.confirmed, step.want)
+		}
+	}
+}
