@@ -103,6 +103,27 @@ func TestRowsThatChangeUnderAChunk(t *testing.T) {
 	}
 }
 
+// TestKeysThatChangeUnderAChunk: no answer takes back what the log has by then, also none that there is no record.
+func TestKeysThatChangeUnderAChunk(t *testing.T) {
+	d := newDB(t, oneTable)
+	p := record(t, d.options("t"))
+	p.copied()
+	d.exec("INSERT INTO t SELECT i, 'old' FROM generate_series(1, 5) i")
+	p.events(5)
+	p.start(syncline.Run{ID: "keys", Kind: syncline.RunKeys, Entity: "t", Keys: []syncline.Key{"1", "2", "3", "4", "77", "78", "79", "80"}})
+	p.snapshotTaken()
+	d.exec("UPDATE t SET v = 'new' WHERE id = 1")
+	d.exec("DELETE FROM t WHERE id = 2")
+	d.exec("INSERT INTO t VALUES (77, 'new')")
+	d.exec("UPDATE t SET id = 78 WHERE id = 3")
+	d.exec("BEGIN; INSERT INTO t VALUES (79, 'new'); DELETE FROM t WHERE id = 79; COMMIT")
+	p.holdChunk(d)
+	p.until(p.ended("keys"))
+	if diff := cmp.Diff([]string{"repair t [] [4,old]", "absent t [80,unset] []"}, p.rowsOf("keys")); diff != "" {
+		t.Errorf("answers differ (-want +got):\n%s", diff)
+	}
+}
+
 func TestTruncateUnderAChunk(t *testing.T) {
 	d := newDB(t, oneTable)
 	p := record(t, d.options("t"))
