@@ -17,12 +17,15 @@ const hookSecret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
 // routes are the ids of the plan's routes, by what they write.
 func (w *world) routeIDs() []string {
-	ids := []string{"reg-dw", "line-dw", "trail-dw", "reg-cache", "line-bus", "reg-hook", pushRoute}
+	ids := []string{"reg-dw", "line-dw", "trail-dw", "reg-cache", "line-bus", "reg-hook", pushRoute, "deal-crm", "deal-till"}
 	if w.plan.Shape.Group {
-		ids = []string{"both", "trail-dw", "reg-cache", "line-bus", "reg-hook", pushRoute}
+		ids = []string{"both", "trail-dw", "reg-cache", "line-bus", "reg-hook", pushRoute, "deal-crm", "deal-till"}
 	}
 	if w.plan.Shape.Gold {
 		ids = append(ids, "reg-gold")
+	}
+	for _, s := range w.sides {
+		ids = append(ids, s.route())
 	}
 	return ids
 }
@@ -53,6 +56,10 @@ func (w *world) configure(ctx context.Context) error {
 			fmt.Sprintf("HOOK_URL=http://127.0.0.1:%d", w.net.port("hook")),
 			"HOOK_SECRET=" + hookSecret,
 		}}
+	for _, s := range w.sides {
+		w.program.setEnv(strings.ToUpper(s.name)+"_URL", fmt.Sprintf("postgres://postgres:%s@127.0.0.1:%d/%s?sslmode=disable&idle_in_transaction_session_timeout=3000", password, w.net.port(s.server), s.name))
+	}
+	w.apiPort = port
 	if err := os.WriteFile(w.program.config, []byte(w.yaml(port)), 0o600); err != nil {
 		return err
 	}
@@ -109,8 +116,13 @@ func (w *world) yaml(port int) string {
 	if s.Urgent {
 		urgent = `, priority: 'after.ver % 2 == 0 ? "high" : nil'`
 	}
+	limit := w.logLimit
+	if limit == "" {
+		limit = "max_bytes: 4GB, on_full: pause"
+	}
+	sides, pair := w.sidesYAML()
 	text := fmt.Sprintf(`version: 1
-log: {dir: %q, max_bytes: 4GB, on_full: pause}
+log: {dir: %q, %s}
 state: {url: %q}
 http: {listen: "127.0.0.1:%d"}
 systems:
@@ -120,21 +132,22 @@ systems:
     capture:
       manage: true
       heartbeat: 1s
-      entities: {reg: {table: reg}, line: {table: line%[7]s}, trail: {table: trail}}
-  till: {type: http, capture: {mode: push, entities: {sale: {key: [k]}}}}
+      entities: {reg: {table: reg}, line: {table: line%s}, trail: {table: trail}, deal: {table: deal}}
+  till: {type: http, capture: {mode: push, entities: {sale: {key: [k]}, deal: {key: [k]}}}}
   dw: {type: postgres, url: "${DW_URL}"}
   cache: {type: redis, url: "${CACHE_URL}"}
   bus: {type: nats_kv, url: "${BUS_URL}", bucket: chaos}
   hook: {type: webhook, url: "${HOOK_URL}", secret: "${HOOK_SECRET}", allow_private: true, timeout: 3s}
-rules:
-  - {id: reg-dw, from: crm/reg, to: dw/reg, %[4]s%[5]s}
-  - {id: line-dw, from: crm/line, to: dw/line, %[4]s%[5]s}
-  - {id: trail-dw, from: crm/trail, to: dw/trail, %[4]s}
-  - {id: reg-cache, from: crm/reg, to: cache/reg, schema: evolve, batch: {max_rows: %[6]d}}
+%srules:
+%s%s`, filepath.Join(w.home, "log"), limit, "sqlite:"+filepath.Join(w.home, "state.db"), port, urgent, sides, pair, dealYAML(s))
+	text += fmt.Sprintf(`  - {id: reg-dw, from: crm/reg, to: dw/reg, %[1]s%[2]s}
+  - {id: line-dw, from: crm/line, to: dw/line, %[1]s%[2]s}
+  - {id: trail-dw, from: crm/trail, to: dw/trail, %[1]s}
+  - {id: reg-cache, from: crm/reg, to: cache/reg, schema: evolve, batch: {max_rows: %[3]d}}
   - {id: line-bus, from: crm/line, to: bus/line}
   - {id: reg-hook, from: crm/reg, to: hook/reg, start: earliest, batch: {max_rows: 20}}
-  - {id: sale-dw, from: till/sale, to: dw/sale, batch: {max_rows: %[6]d}}
-`, filepath.Join(w.home, "log"), "sqlite:"+filepath.Join(w.home, "state.db"), port, both, group, s.Batch, urgent)
+  - {id: sale-dw, from: till/sale, to: dw/sale, batch: {max_rows: %[3]d}}
+`, both, group, s.Batch)
 	if s.Gold {
 		text += fmt.Sprintf("  - {id: reg-gold, from: crm/reg, to: dw/gold, conditions: [{field: tier, operator: equals, value: gold}], %s}\n", both)
 	}

@@ -29,6 +29,9 @@ func (w *world) finish(ctx context.Context) error {
 	if err := w.journal.resolve(ctx, w.src); err != nil {
 		return fmt.Errorf("ask the source about lost answers: %w", err)
 	}
+	if err := w.resolveSides(ctx); err != nil {
+		return fmt.Errorf("ask the two sides about lost answers: %w", err)
+	}
 	w.log("the writers rest; everything has to become equal, without a standstill of %s", patience)
 	if err := w.program.start(startOptions{}); err == nil {
 		w.log("the program was not running and was started")
@@ -51,7 +54,7 @@ func (w *world) finish(ctx context.Context) error {
 	}
 	w.log("all is equal after %.1f s", time.Since(began).Seconds())
 	w.add("milliseconds to catch up", int(time.Since(began).Milliseconds()))
-	for _, check := range []func(context.Context) error{w.nothingInvented, w.nothingMissed, w.verified, w.backToNormal, w.nothingStays, w.secretsKept} {
+	for _, check := range []func(context.Context) error{w.prioritiesKept, w.nothingInvented, w.nothingMissed, w.sidesAtPeace, w.verified, w.backToNormal, w.nothingStays, w.secretsKept} {
 		if err := check(ctx); err != nil {
 			return err
 		}
@@ -79,7 +82,7 @@ func (w *world) touch(ctx context.Context) error {
 		return fmt.Errorf("write the last records: %w", err)
 	}
 	w.journal.note(t.id, t.writes, nil, committed)
-	return nil
+	return w.touchSides(ctx)
 }
 
 // caughtUp tells which route has something left, and tell how much all of them have.
@@ -95,6 +98,9 @@ func (w *world) caughtUp(ctx context.Context, tell func(left int64)) error {
 	}
 	if last == 0 {
 		return errors.New("the last transaction is not in the warehouse")
+	}
+	if err := w.sidesReached(ctx); err != nil {
+		return err
 	}
 	for _, r := range list {
 		if r.LagEvents > 0 || r.State != ops.RouteRunning || r.Gap != nil {
@@ -169,6 +175,11 @@ func (w *world) differs(ctx context.Context) error {
 	}
 	if err := documentsDiffer("bus", want, docs); err != nil {
 		return err
+	}
+	for _, differ := range []func(context.Context) error{w.dealsDiffer, w.sidesDiffer} {
+		if err := differ(ctx); err != nil {
+			return err
+		}
 	}
 	return w.pushed.differs(ctx)
 }

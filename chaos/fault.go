@@ -27,7 +27,7 @@ type fault struct {
 
 // faultList is every fault, in an order that does not change from run to run.
 func faultList() []fault {
-	return slices.Concat(processFaults, clockFaults, diskFaults, directoryFaults, takeoverFaults, serverFaults, networkFaults, syncFaults, lossFaults)
+	return slices.Concat(processFaults, clockFaults, diskFaults, directoryFaults, takeoverFaults, serverFaults, networkFaults, syncFaults, pauseFaults, lossFaults, spaceFaults)
 }
 
 // chosen is the faults with these names; all for none.

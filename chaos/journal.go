@@ -137,6 +137,13 @@ func (j *journal) mustBeTold(entity string, after int64) []write {
 	return list
 }
 
+// all are the writes that were committed.
+func (j *journal) all() []write {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return slices.Collect(maps.Values(j.writes))
+}
+
 // histories are the versions of each key of the entity in the order of their commits, 0 where the record was deleted; nil where event targets may
 // do without some of them.
 func (j *journal) histories(entity string, after int64) map[string][]int64 {

@@ -9,14 +9,16 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"syncline/internal/state"
 )
 
 // lossFaults take something away that cannot come back by itself: a person is needed, who does what the documentation says.
 var lossFaults = []fault{
-	{name: "slot-dropped", alone: true, group: "process", weight: 2, do: loseSlot("slot_missing", `SELECT pg_drop_replication_slot('syncline_crm')`)},
-	{name: "slot-advanced", alone: true, group: "process", weight: 2, do: loseSlot("slot_ahead", `SELECT pg_replication_slot_advance('syncline_crm', pg_current_wal_lsn())`)},
-	{name: "slot-remade", alone: true, group: "process", weight: 1, do: loseSlot("slot_ahead", `SELECT pg_drop_replication_slot('syncline_crm')`,
-		`SELECT pg_create_logical_replication_slot('syncline_crm', 'pgoutput')`)},
+	{name: "slot-dropped", alone: true, group: "process", weight: 2, do: loseSlot("slot_missing", `SELECT pg_drop_replication_slot($1)`)},
+	{name: "slot-advanced", alone: true, group: "process", weight: 2, do: loseSlot("slot_ahead", `SELECT pg_replication_slot_advance($1, pg_current_wal_lsn())`)},
+	{name: "slot-remade", alone: true, group: "process", weight: 1, do: loseSlot("slot_ahead", `SELECT pg_drop_replication_slot($1)`,
+		`SELECT pg_create_logical_replication_slot($1, 'pgoutput')`)},
 	{name: "state-anew", alone: true, group: "process", weight: 2, do: loseState},
 	{name: "log-anew", alone: true, group: "process", weight: 2, do: loseLog},
 }
@@ -55,13 +57,18 @@ func (w *world) whole(ctx context.Context) error {
 	return nil
 }
 
-// loseSlot has the slot harmed while the program is down and the source is written to. The way out is the command that status names. What was
-// committed between is lost for targets of events, and only for them.
+// loseSlot has the slot of the source, or of one of the two sides, harmed while the program is down and everything is written to. The way out is the command that
+// status names. What was committed between is lost for targets of events, and only for them.
 func loseSlot(code string, harm ...string) doFault {
 	return func(ctx context.Context, w *world, rnd *rand.Rand) (func(context.Context) error, error) {
 		if err := w.rest(ctx); err != nil {
 			return nil, fmt.Errorf("before: %w", err)
 		}
+		name, p := "crm", w.src
+		if n := rnd.IntN(4); n < len(w.sides) {
+			name, p = w.sides[n].name, w.sides[n].db
+		}
+		slot := "syncline_" + name
 		w.program.kill()
 		w.count("kills")
 		from := w.writers.version.Load() + 1
@@ -69,22 +76,25 @@ func loseSlot(code string, harm ...string) doFault {
 		if err := sleep(ctx, time.Duration(200+rnd.IntN(1500))*time.Millisecond); err != nil {
 			return nil, err
 		}
-		if err := w.free(ctx); err != nil {
+		if err := p.free(ctx, w, slot); err != nil {
 			return nil, err
 		}
-		if err := w.src.exec(ctx, harm...); err != nil {
-			return nil, err
+		for _, sql := range harm {
+			if _, err := p.pool.Exec(ctx, sql, slot); err != nil {
+				return nil, fmt.Errorf("%.60s: %w", sql, err)
+			}
 		}
+		w.log("the slot of %s is harmed", name)
 		w.watch.expect(code)
 		defer w.watch.expected(code)
 		w.watch.tear(true)
 		if err := w.program.start(startOptions{}); err != nil {
 			return nil, err
 		}
-		if err := w.eventually(ctx, patience, func(ctx context.Context) error { return w.haltedWith(ctx, code) }); err != nil {
+		if err := w.eventually(ctx, patience, func(ctx context.Context) error { return w.haltedWith(ctx, name, code) }); err != nil {
 			return nil, fmt.Errorf("it should halt with %s: %w", code, err)
 		}
-		if out, err := w.program.command(ctx, "resume", "--system", "crm", "--accept-gap"); err != nil {
+		if out, err := w.program.command(ctx, "resume", "--system", name, "--accept-gap"); err != nil {
 			return nil, fmt.Errorf("accept the gap: %w\n%s", err, out)
 		}
 		err := w.eventually(ctx, patience, func(ctx context.Context) error {
@@ -93,14 +103,18 @@ func loseSlot(code string, harm ...string) doFault {
 				return err
 			}
 			for _, s := range list {
-				if s.Name == "crm" && (s.State != "running" || s.Error != nil) {
-					return fmt.Errorf("it is %s: %+v", s.State, s.Error)
+				// It is called running before the new slot is there: until then the gap is only declared.
+				if s.Name == name && (s.State != "running" || s.Error != nil || s.Gap != nil && s.Gap.Status == state.GapDeclared) {
+					return fmt.Errorf("it is %s: %+v, gap %+v", s.State, s.Error, s.Gap)
 				}
 			}
 			return nil
 		})
 		// Where the new slot begins is known here at the latest.
-		w.journal.excuse(from, w.writers.version.Load())
+		if name == "crm" {
+			w.journal.excuse(from, w.writers.version.Load())
+			w.pushed.deals.blur()
+		}
 		w.log("the gap was accepted")
 		if err != nil {
 			return nil, fmt.Errorf("behind the gap: %w", err)
@@ -110,20 +124,20 @@ func loseSlot(code string, harm ...string) doFault {
 }
 
 // haltedWith tells whether the source has halted with the code.
-func (w *world) haltedWith(ctx context.Context, code string) error {
+func (w *world) haltedWith(ctx context.Context, name, code string) error {
 	list, err := w.api.Load().Systems(ctx)
 	if err != nil {
 		return err
 	}
 	for _, s := range list {
-		if s.Name == "crm" {
+		if s.Name == name {
 			if s.State == "halted" && s.Error != nil && s.Error.Code == code {
 				return nil
 			}
 			return fmt.Errorf("it is %s, error %+v", s.State, s.Error)
 		}
 	}
-	return errors.New("there is no source")
+	return fmt.Errorf("there is no source %s", name)
 }
 
 // loseState deletes the state store. Routes whose target holds their cursor must notice, and are filled again by a sync; the webhook's begins
@@ -162,6 +176,9 @@ func loseLog(ctx context.Context, w *world, _ *rand.Rand) (func(context.Context)
 		return nil, err
 	}
 	if err := w.src.exec(ctx, `SELECT pg_drop_replication_slot('syncline_crm')`); err != nil {
+		return nil, err
+	}
+	if err := w.freeSlots(ctx); err != nil {
 		return nil, err
 	}
 	from := w.writers.version.Load() + 1
@@ -204,7 +221,7 @@ func (w *world) synced(ctx context.Context, code string) error {
 		return fmt.Errorf("after %s: %w", code, err)
 	}
 	for _, id := range w.routeIDs() {
-		if id != "reg-hook" && !asked[id] {
+		if id != "reg-hook" && !isLane(id) && !asked[id] {
 			w.watch.fail("what is lost is noticed", "route %s did not halt with %s", id, code)
 		}
 	}
@@ -215,7 +232,13 @@ func (w *world) synced(ctx context.Context, code string) error {
 // syncRoute has all entities of the route read again for it; one whose source is pushed to begins anew with what the log has.
 func (w *world) syncRoute(ctx context.Context, id string) error {
 	entities := []string{"crm/" + strings.SplitN(id, "-", 2)[0]}
+	rule, system, lane := strings.Cut(id, "@")
+	if lane {
+		entities = []string{system + "/" + rule}
+	}
 	switch id {
+	case "deal-crm", "deal-till":
+		entities = []string{strings.TrimPrefix(id, "deal-") + "/deal"}
 	case "both":
 		entities = []string{"crm/reg", "crm/line"}
 	case pushRoute:

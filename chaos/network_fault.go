@@ -32,8 +32,9 @@ var networkFaults = []fault{
 	{name: "net-refuse", group: "net", weight: 3, least: 500 * time.Millisecond, most: 5 * time.Second, do: refuse},
 }
 
-// serverNames are the ways that can be disturbed; that of the writers leads to the source, too, and that of pushed events to the program.
-var serverNames = []string{"src", "dst", "cache", "bus", "hook", "writers", "push"}
+// serverNames are the ways that can be disturbed; that of the writers leads to the source, too, that of the users of a side to the warehouse's server, and that of
+// pushed events to the program.
+var serverNames = []string{"src", "dst", "cache", "bus", "hook", "writers", "users", "push"}
 
 // targetNames are the targets among them.
 var targetNames = []string{"dst", "cache", "bus", "hook"}
@@ -57,7 +58,7 @@ func toxic(kind string, attributes func(*rand.Rand) map[string]int) doFault {
 // cutCommits cuts connections just when something is committed.
 func cutCommits(kind, stream string) doFault {
 	return func(_ context.Context, w *world, rnd *rand.Rand) (func(context.Context) error, error) {
-		names := [][]string{{"writers"}, {"dst"}, {"writers", "dst"}}[rnd.IntN(3)]
+		names := [][]string{{"writers"}, {"dst"}, {"writers", "dst", "users"}}[rnd.IntN(3)]
 		for _, name := range names {
 			if err := w.net.disturb(name, kind, stream, map[string]int{"after": rnd.IntN(6)}); err != nil {
 				return nil, err

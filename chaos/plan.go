@@ -37,6 +37,10 @@ type shape struct {
 	Group bool
 	// Urgent has half of the writes of line a high priority: they overtake others where a route is behind.
 	Urgent bool
+	// Sides has a two-way rule, too, between two databases that are both written.
+	Sides sidesShape
+	// Ranked has deals decided by who says it, instead of by when.
+	Ranked bool
 	// Alter has columns of reg come and go.
 	Alter bool
 	// Truncate has line emptied at times.
@@ -57,7 +61,7 @@ func makePlan(seed uint64, length time.Duration, list []fault) plan {
 		Rows: 30 + rnd.IntN(120), Orders: 4 + rnd.IntN(20), Writers: 2 + rnd.IntN(3), Pause: time.Duration(rnd.IntN(12)) * time.Millisecond,
 		Big: 8<<10 + rnd.IntN(8<<10), Wide: 20 + rnd.IntN(60), Bad: 10 + rnd.IntN(40), FullIdentity: rnd.IntN(2) == 0,
 		Batch: []int{7, 100, 1000, 5000}[rnd.IntN(4)], Gold: rnd.IntN(3) > 0, Group: rnd.IntN(3) == 0, Alter: rnd.IntN(3) > 0, Truncate: rnd.IntN(3) > 0,
-		Urgent: seed%3 > 0,
+		Urgent: seed%3 > 0, Ranked: seed%2 > 0, Sides: makeSides(seed),
 	}}
 	if len(list) == 0 {
 		return p

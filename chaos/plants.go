@@ -26,6 +26,7 @@ var plantFaults = map[string][]string{
 	"plant_no_fence":             {"takeover"},
 	"plant_no_sync":              {"power-cut", "sync-kill", "disk-full"},
 	"plant_resume_by_change_lsn": {"kill", "kill-again"},
+	"plant_silent_gap":           {"log-released"},
 }
 
 // findPlants looks for each bug with the seeds from the option's on, and fails where one is not found.

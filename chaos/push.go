@@ -52,6 +52,8 @@ type pushed struct {
 	newest map[int64]int64 // version of each key whose event was answered; 0 = deleted
 	begins bool            // the route begins anew: its counts say nothing until it has come to the end
 	missed int64           // events that its counts do not go back to
+
+	deals deals
 }
 
 // pushClient sends one request after the other. Only its own goroutine uses it, and settle when that has ended.
@@ -70,10 +72,11 @@ type pushRequest struct {
 type pushEvent struct {
 	key, ver int64
 	gone     bool
+	said     time.Time // of a deal
 }
 
 func newPushed(w *world) *pushed {
-	p := &pushed{w: w, http: &http.Client{Timeout: 5 * time.Second}, newest: make(map[int64]int64)}
+	p := &pushed{w: w, http: &http.Client{Timeout: 5 * time.Second}, newest: make(map[int64]int64), deals: deals{newest: make(map[int64]deal)}}
 	for i := range p.clients {
 		p.clients[i] = &pushClient{number: int64(i)}
 	}
@@ -126,6 +129,15 @@ func (p *pushed) make(c *pushClient, rnd *rand.Rand) *pushRequest {
 		list = append(list, fmt.Sprintf(`{"specversion":"1.0","id":"e%d","source":"till","type":"sale.%s","subject":"%s","priority":%q,"data":%s}`,
 			e.ver, op, key, []string{"normal", "low", "high", "critical"}[rnd.IntN(4)], data))
 	}
+	if rnd.IntN(3) == 0 {
+		// Each client has deals of its own: of two words of one source the later one in the log stands.
+		e := pushEvent{ver: p.w.writers.version.Add(1), key: pushClients*rnd.Int64N(dealKeys/pushClients) + c.number, said: time.Now().UTC().Truncate(time.Microsecond)}
+		r.events = append(r.events, e)
+		key := strconv.FormatInt(e.key, 10)
+		writes = append(writes, write{entity: "deal", key: key, ver: e.ver})
+		list = append(list, fmt.Sprintf(`{"specversion":"1.0","id":"e%d","source":"till","type":"deal.updated","subject":"%s","time":%q,"data":{"k":%[2]s,"ver":%[1]d,"val":%[4]q}}`,
+			e.ver, key, e.said.Format(time.RFC3339Nano), p.w.plan.proof("deal", key, e.ver)))
+	}
 	r.body = []byte("[" + strings.Join(list, ",") + "]")
 	p.events.Add(int64(n))
 	p.w.journal.pushed(writes)
@@ -141,6 +153,10 @@ func (p *pushed) send(ctx context.Context, c *pushClient) bool {
 	}
 	p.mu.Lock()
 	for _, e := range c.waiting.events {
+		if !e.said.IsZero() {
+			p.deals.answered(e.key, deal{e.ver, e.said})
+			continue
+		}
 		p.newest[e.key] = e.ver
 		if e.gone {
 			p.newest[e.key] = 0

@@ -167,16 +167,19 @@ func (w *world) life(server string) int {
 	return w.counts["lives of "+server]
 }
 
+// free waits until nobody reads the slot of the source.
+func (w *world) free(ctx context.Context) error { return w.src.free(ctx, w, "syncline_crm") }
+
 // free waits until nobody reads the slot.
-func (w *world) free(ctx context.Context) error {
+func (p *postgres) free(ctx context.Context, w *world, slot string) error {
 	return w.eventually(ctx, patience, func(ctx context.Context) error {
 		var active bool
-		err := w.src.pool.QueryRow(ctx, `SELECT active FROM pg_replication_slots WHERE slot_name = 'syncline_crm'`).Scan(&active)
+		err := p.pool.QueryRow(ctx, `SELECT active FROM pg_replication_slots WHERE slot_name = $1`, slot).Scan(&active)
 		switch {
 		case errors.Is(err, pgx.ErrNoRows):
-			return fmt.Errorf("there is no slot")
+			return fmt.Errorf("there is no slot %s", slot)
 		case err == nil && active:
-			return errors.New("the slot is active")
+			return fmt.Errorf("the slot %s is active", slot)
 		}
 		return err
 	})

@@ -18,9 +18,16 @@ func syncAgain(ctx context.Context, w *world, rnd *rand.Rand) (func(context.Cont
 	if w.plan.Shape.Group {
 		list = []what{{"reg", "reg-cache"}, {"line", "line-bus"}, {"reg", "both"}, {"line", "both"}}
 	}
+	for i := range list {
+		list[i].entity = "crm/" + list[i].entity
+	}
+	list = append(list, what{"crm/deal", "deal-crm"})
+	for _, s := range w.sides {
+		list = append(list, what{s.name + "/pair", s.route()})
+	}
 	one := list[rnd.IntN(len(list))]
-	if _, err := w.program.command(ctx, "sync", "crm/"+one.entity, "--route", one.route); err == nil {
-		w.log("crm/%s is read again for %s", one.entity, one.route)
+	if _, err := w.program.command(ctx, "sync", one.entity, "--route", one.route); err == nil {
+		w.log("%s is read again for %s", one.entity, one.route)
 		w.count("syncs")
 	}
 	return nil, nil

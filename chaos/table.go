@@ -15,8 +15,9 @@ func (w *world) makeTables(ctx context.Context) error {
 		trail = `CREATE TABLE trail (tx bigint NOT NULL, note text)`
 		out   = `ALTER TABLE reg ALTER big SET STORAGE EXTERNAL`
 	)
+	deal := `CREATE TABLE deal (k bigint PRIMARY KEY, ver bigint NOT NULL, val text NOT NULL)`
 	line := `CREATE TABLE line (id int NOT NULL, no int NOT NULL, ver bigint NOT NULL, val text NOT NULL` + kindColumns(true) + `, PRIMARY KEY (id, no))`
-	if err := w.src.exec(ctx, reg, out, line, trail); err != nil {
+	if err := w.src.exec(ctx, reg, out, line, trail, deal); err != nil {
 		return err
 	}
 	if w.plan.Shape.FullIdentity {
@@ -24,19 +25,20 @@ func (w *world) makeTables(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := w.dst.exec(ctx, reg, out, line, `CREATE TABLE sale (k bigint PRIMARY KEY, ver bigint NOT NULL, val text NOT NULL)`, `ALTER TABLE reg ADD CONSTRAINT no_bad CHECK (val NOT LIKE 'bad:%')`,
+	if err := w.dst.exec(ctx, reg, out, line, deal, `CREATE TABLE sale (k bigint PRIMARY KEY, ver bigint NOT NULL, val text NOT NULL)`, `ALTER TABLE reg ADD CONSTRAINT no_bad CHECK (val NOT LIKE 'bad:%')`,
 		// seen has the newest version of each key that any transaction of the warehouse has left behind, wrong what must not be.
 		`CREATE TABLE seen (entity text, key text, ver bigint NOT NULL, PRIMARY KEY (entity, key))`,
-		`CREATE TABLE left_behind (entity text, key text, ver bigint, PRIMARY KEY (entity, key, ver))`,
+		`CREATE TABLE left_behind (entity text, key text, ver bigint, no bigserial, PRIMARY KEY (entity, key, ver))`,
 		`CREATE TABLE wrong (at timestamptz DEFAULT clock_timestamp(), entity text, key text, what text, torn bool DEFAULT false)`); err != nil {
 		return err
 	}
-	for _, t := range []struct{ entity, key, where, torn string }{
-		{"reg", `NEW.k::text`, `k = NEW.k`, `md5(r.big) IS DISTINCT FROM r.sum`},
-		{"line", `NEW.id::text || ',' || NEW.no::text`, `id = NEW.id AND no = NEW.no`, `false`},
-		{"sale", `NEW.k::text`, `k = NEW.k`, `false`},
+	for _, t := range []struct{ entity, key, where, torn, older string }{
+		{"reg", `NEW.k::text`, `k = NEW.k`, `md5(r.big) IS DISTINCT FROM r.sum`, `last > r.ver`},
+		{"line", `NEW.id::text || ',' || NEW.no::text`, `id = NEW.id AND no = NEW.no`, `false`, `last > r.ver`},
+		{"sale", `NEW.k::text`, `k = NEW.k`, `false`, `last > r.ver`},
+		{"deal", `NEW.k::text`, `k = NEW.k`, `false`, `false`}, // by time, or by who said it
 	} {
-		if err := w.dst.exec(ctx, fmt.Sprintf(auditor, t.entity, t.key, t.where, t.torn, w.plan.Seed),
+		if err := w.dst.exec(ctx, fmt.Sprintf(auditor, t.entity, t.key, t.where, t.torn, w.plan.Seed, t.older),
 			fmt.Sprintf(`CREATE CONSTRAINT TRIGGER audit AFTER INSERT OR UPDATE ON %s DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION audit_%[1]s()`, t.entity),
 			fmt.Sprintf(`ALTER TABLE %s ENABLE ALWAYS TRIGGER audit`, t.entity)); err != nil {
 			return err
@@ -59,7 +61,7 @@ BEGIN
 		INSERT INTO wrong (entity, key, what, torn) VALUES ('%[1]s', name, 'version ' || r.ver || ' is torn: its large value is not that of its sum', true);
 	END IF;
 	SELECT ver INTO last FROM seen WHERE entity = '%[1]s' AND key = name;
-	IF last > r.ver THEN
+	IF %[6]s THEN
 		INSERT INTO wrong (entity, key, what) VALUES ('%[1]s', name, 'version ' || r.ver || ' came after ' || last);
 	ELSE
 		INSERT INTO seen VALUES ('%[1]s', name, r.ver) ON CONFLICT (entity, key) DO UPDATE SET ver = EXCLUDED.ver;

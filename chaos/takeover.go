@@ -88,7 +88,7 @@ func (w *world) moveHome(n uint32) error {
 	if err != nil {
 		return err
 	}
-	w.home = home
+	w.home, w.apiPort = home, port
 	w.program.config = filepath.Join(w.folder, filepath.Base(home)+".yaml")
 	if err := os.WriteFile(w.program.config, []byte(w.yaml(port)), 0o600); err != nil {
 		return err

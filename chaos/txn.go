@@ -40,6 +40,11 @@ func (t *txn) do(ctx context.Context) error {
 	if err := t.lock(ctx, keys); err != nil {
 		return err
 	}
+	if t.rnd.IntN(6) == 0 {
+		if err := t.putDeal(ctx, t.rnd.IntN(dealKeys)); err != nil {
+			return err
+		}
+	}
 	for i := range n {
 		if t.rnd.IntN(10) > 0 {
 			if err := t.change(ctx, keys[2*i], keys[2*i+1]); err != nil {
@@ -229,6 +234,10 @@ func (t *txn) lineOf(k int) (id, no int) {
 
 func (t *txn) putLine(ctx context.Context, k int) error {
 	id, no := t.lineOf(k)
+	return t.writeLine(ctx, id, no)
+}
+
+func (t *txn) writeLine(ctx context.Context, id, no int) error {
 	ver, val := t.next("line", fmt.Sprintf("%d,%d", id, no))
 	args, into, values, set := []any{id, no, ver, val}, "id, no, ver, val", "$1, $2, $3, $4", "ver = EXCLUDED.ver, val = EXCLUDED.val"
 	for i, k := range kinds {

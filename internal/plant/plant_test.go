@@ -12,7 +12,7 @@ func TestEveryBugCompiles(t *testing.T) {
 	for _, b := range Bugs {
 		tags = append(tags, b.Tag)
 	}
-	cmd := exec.Command("go", "vet", "-tags", strings.Join(tags, ","), ".", "../capture", "../jetlog", "../pgoutput", "../pgsource", "../pgtarget")
+	cmd := exec.Command("go", "vet", "-tags", strings.Join(tags, ","), ".", "../apply", "../between", "../capture", "../conflict", "../jetlog", "../pgoutput", "../pgsource", "../pgtarget")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Errorf("%v: %v\n%s", cmd.Args, err, out)
 	}
@@ -28,7 +28,8 @@ func TestEveryBugCompiles(t *testing.T) {
 }
 
 func TestNothingIsPlanted(t *testing.T) {
-	if AckBeforeAppend || CursorBeforeRows || DropEvents || SwapEvents || NullForUnchanged || ResumeByChangeLSN || NoFence || NoSync {
+	if AckBeforeAppend || CursorBeforeRows || DropEvents || SwapEvents || NullForUnchanged || ResumeByChangeLSN || NoFence || NoSync ||
+		EchoIsChange || WriteOver || LastHeardWins || SilentGap || NoPriorities {
 		t.Error("a build without tags has a planted bug")
 	}
 }

@@ -1,0 +1,6 @@
+//go:build plant_no_priorities
+
+package plant
+
+// NoPriorities: urgent events take their turn.
+const NoPriorities = true
