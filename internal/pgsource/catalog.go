@@ -23,6 +23,7 @@ type table struct {
 	columns      []column
 	primary      []string // the columns of the primary key, in its order
 	index        []string // of the replica identity's index
+	published    []string // coverage.ways, when they were looked at last
 
 	current *syncline.Schema
 }

@@ -17,6 +17,8 @@ type checkpoint struct {
 	Entities []string `json:"entities,omitempty"`
 	// Tables are the oids of the entities' tables: another table of the same name is another table.
 	Tables map[string]uint32 `json:"tables,omitempty"`
+	// Published are the ways in which the tables are published (coverage.ways); none where an older version wrote this.
+	Published map[string][]string `json:"published,omitempty"`
 	// Left are entities that were captured once and left the configuration. Their changes are not in the log from then on.
 	Left []string `json:"left,omitempty"`
 	// Barriers are for entities that joined later: transactions below this number may have written to the table without being

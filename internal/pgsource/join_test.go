@@ -272,7 +272,7 @@ func TestATableThatIsTakenOutOfThePublication(t *testing.T) {
 		_, err = p.tryNext()
 	}
 	wantCode(t, err, "publication_incomplete")
-	for manage, fix := range map[bool]string{true: "read anew", false: "`syncline sync crm/u`"} {
+	for manage, fix := range map[bool]string{true: "`syncline resume --system crm` puts it back", false: "put it back; then"} {
 		p.src.opt.Manage = manage
 		if got := syncline.FixOf(p.src.withdrawn(p.src.entity("u"))); !strings.Contains(got, fix) {
 			t.Errorf("with manage: %t the way out is %q, want %q in it", manage, got, fix)

@@ -3,7 +3,8 @@ package pgsource
 import (
 	"context"
 	"errors"
-	"slices"
+	"fmt"
+	"strings"
 	"time"
 
 	"syncline"
@@ -102,21 +103,19 @@ func (s *Source) step(ctx context.Context) (b *syncline.Batch, idle bool, err er
 
 // lookAtTables refuses to go on where a table was dropped or another one has its name: what the new one holds is not in the log, and
 // what is done to it comes only if the publication is one of all tables. Opening the source again takes the new one and reads it. The same
-// goes for a table that somebody took out of the publication.
+// goes for a table that somebody took out of the publication, also where it is back.
 func (s *Source) lookAtTables(ctx context.Context) error {
 	if time.Since(s.looked) < s.opt.Heartbeat {
 		return nil
 	}
 	s.looked = time.Now()
-	names, oids := make([]string, len(s.tables)), make([]uint32, len(s.tables))
+	names := make([]string, len(s.tables))
 	for i, t := range s.tables {
-		names[i], oids[i] = t.entity.Table, t.oid
+		names[i] = t.entity.Table
 	}
-	var replaced, withdrawn string
-	err := s.sql.QueryRow(ctx, `SELECT coalesce(min(name) FILTER (WHERE to_regclass(name) IS DISTINCT FROM oid), ''),
-			coalesce(min(name) FILTER (WHERE oid NOT IN (SELECT c.oid FROM pg_publication_tables p JOIN pg_namespace n ON n.nspname = p.schemaname
-				JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = p.tablename WHERE p.pubname = ANY($3))), '')
-		FROM unnest($1::text[], $2::oid[]) AS t(name, oid)`, names, oids, s.names).Scan(&replaced, &withdrawn)
+	var replaced string
+	err := s.sql.QueryRow(ctx, `SELECT coalesce(min(name), '') FROM unnest($1::text[], $2::oid[]) AS t(name, oid) WHERE to_regclass(name) IS DISTINCT FROM oid`,
+		names, s.oids()).Scan(&replaced)
 	if err != nil {
 		return s.fault("look at the tables", err)
 	}
@@ -124,20 +123,60 @@ func (s *Source) lookAtTables(ctx context.Context) error {
 		return syncline.Errorf(syncline.Fatal, "table_replaced", "source %s: table %s was dropped, renamed or made anew: nothing of the new one is captured", s.opt.Name, name).
 			WithFix("`syncline resume --system %s` takes the table that has the name now and reads it anew; what only the old one held stays at the targets", s.opt.Name)
 	}
-	if at := slices.IndexFunc(s.tables, func(t *table) bool { return t.entity.Table == withdrawn }); at >= 0 {
-		return s.withdrawn(s.tables[at])
+	p, err := s.readPublications(ctx)
+	if err != nil {
+		return err
+	}
+	var altered []*table
+	for _, t := range s.tables {
+		c, published := p.tables[t.oid]
+		if !published {
+			return s.withdrawn(t)
+		}
+		if !c.since(t.published) {
+			altered = append(altered, t)
+			continue
+		}
+		t.published = c.ways()
+		s.noteTable(t)
+	}
+	if len(altered) > 0 {
+		return s.altered(altered)
 	}
 	return nil
 }
 
-// withdrawn is the error of a table that somebody took out of the publication. Who manages it by hand has to ask for the records, see
-// dismissUnpublished.
+// withdrawn is the error of a table that somebody took out of the publication.
 func (s *Source) withdrawn(t *table) error {
-	err := syncline.Errorf(syncline.Fatal, "publication_incomplete", "source %s: table %s was taken out of publication %s: nothing of it is captured since", s.opt.Name, t, s.opt.Publication)
+	steps := "put it back; then `syncline resume --system %s` has it read anew; %s"
 	if s.opt.Manage {
-		return err.WithFix("`syncline resume --system %s` puts it back and has it read anew", s.opt.Name)
+		steps = "`syncline resume --system %s` puts it back and has it read anew; %s"
 	}
-	return err.WithFix("put it back; then `syncline resume --system %[1]s` and `syncline sync %[1]s/%[2]s`: what changed meanwhile is not in the log", s.opt.Name, t.entity.Name)
+	return syncline.Errorf(syncline.Fatal, "publication_incomplete", "source %s: table %s was taken out of publication %s: nothing of it is captured since", s.opt.Name, t, s.opt.Publication).
+		WithFix(steps, s.opt.Name, s.deletedMeanwhile(t.entity.Name))
+}
+
+// codeAltered is of tables that are published, and may not have been for a while.
+const codeAltered = "publication_altered"
+
+// altered is the error of tables that are published by other rows of the catalog than before. Whether anything was lost is not known.
+func (s *Source) altered(tables []*table) error {
+	names := make([]string, len(tables))
+	for i, t := range tables {
+		names[i] = t.String()
+	}
+	const shown = 5
+	if extra := len(names) - shown; extra > 0 {
+		names = append(names[:shown], fmt.Sprintf("%d more", extra))
+	}
+	return syncline.Errorf(syncline.Fatal, codeAltered, "source %s: publication %s was altered, or made anew, or a table was taken out of it and put back: changes of %s may have been lost",
+		s.opt.Name, s.opt.Publication, strings.Join(names, ", ")).
+		WithFix("`syncline resume --system %s` has them read anew; %s", s.opt.Name, s.deletedMeanwhile(tables[0].entity.Name))
+}
+
+// deletedMeanwhile is what reading a table anew does not do.
+func (s *Source) deletedMeanwhile(entity string) string {
+	return fmt.Sprintf("`syncline sync full %s/%s --delete-missing` finds what was deleted meanwhile", s.opt.Name, entity)
 }
 
 // await blocks until something happens that step can act on.

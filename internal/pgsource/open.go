@@ -118,10 +118,12 @@ func (s *Source) openAgain(ctx context.Context) error {
 	if err := s.notAhead(sl); err != nil {
 		return err
 	}
-	if err := s.dismissUnpublished(ctx); err != nil {
+	p, err := s.readPublications(ctx)
+	if err != nil {
 		return err
 	}
-	if err := s.ensurePublications(ctx); err != nil {
+	s.dismissUnpublished(p)
+	if err := s.cover(ctx, p); err != nil {
 		return err
 	}
 	if err := s.setFloor(ctx); err != nil {
@@ -173,7 +175,9 @@ func (s *Source) admitEntities(ctx context.Context) error {
 	var barrier uint64
 	for _, t := range s.tables {
 		if slices.Contains(s.state.Entities, t.entity.Name) {
-			s.noteTable(t)
+			if s.noteTable(t) {
+				s.phase = phaseRecord
+			}
 			continue
 		}
 		if barrier == 0 {
@@ -203,36 +207,39 @@ func (s *Source) admitEntities(ctx context.Context) error {
 	return nil
 }
 
-// noteTable notes which table the entity's changes come from.
-func (s *Source) noteTable(t *table) {
-	if s.state.Tables[t.entity.Name] == t.oid {
-		return
+// noteTable notes which table the entity's changes come from, and how it is published. It reports whether that was not noted yet.
+func (s *Source) noteTable(t *table) bool {
+	name := t.entity.Name
+	if s.state.Tables[name] == t.oid && slices.Equal(s.state.Published[name], t.published) {
+		return false
 	}
 	if s.state.Tables == nil {
 		s.state.Tables = map[string]uint32{}
 	}
-	s.state.Tables[t.entity.Name] = t.oid
+	if s.state.Published == nil {
+		s.state.Published = map[string][]string{}
+	}
+	s.state.Tables[name], s.state.Published[name] = t.oid, t.published
 	s.checkpoint = nil
+	return true
 }
 
-// dismissUnpublished takes entities out whose tables somebody took out of the publication, so that they come back like those that left the
-// configuration. Who manages the publication by hand puts them back before we see it.
-func (s *Source) dismissUnpublished(ctx context.Context) error {
-	p, err := s.readPublications(ctx)
-	if err != nil {
-		return err
-	}
+// dismissUnpublished takes entities out whose tables somebody took out of the publication, whether they were put back or not, so that they come
+// back like those that left the configuration.
+func (s *Source) dismissUnpublished(p published) {
 	for _, t := range s.tables {
 		name := t.entity.Name
 		at := slices.Index(s.state.Entities, name)
-		if _, published := p.tables[t.oid]; published || at < 0 || s.state.Tables[name] != t.oid {
+		c, published := p.tables[t.oid]
+		if at < 0 || s.state.Tables[name] != t.oid || published && c.since(s.state.Published[name]) {
 			continue
 		}
+		s.log.Warn("table was not published for a while, or its publication was altered", "code", codeAltered, "entity", name, "table", t.String(),
+			"publication", s.opt.Publication, "fix", s.deletedMeanwhile(name))
 		s.state.Entities = slices.Delete(s.state.Entities, at, at+1)
 		s.state.Left = append(s.state.Left, name)
 		s.checkpoint = nil
 	}
-	return nil
 }
 
 // dismissEntities notes which entities are not in the configuration any more, or have another table by the same name.
@@ -251,6 +258,7 @@ func (s *Source) dismissEntities() {
 		gone := t == nil || replaced
 		if gone {
 			delete(s.state.Tables, name)
+			delete(s.state.Published, name)
 			s.state.Left = append(s.state.Left, name)
 			delete(s.state.Barriers, name)
 			s.checkpoint = nil

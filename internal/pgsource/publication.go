@@ -28,6 +28,26 @@ type coverage struct {
 	partial bool
 	// main and appended tell which publication the table was found in, appended only where it is listed there by itself.
 	main, appended bool
+	// rows are those of the catalog by which the table is published. Each is the oid of one that names the table or its schema, or of the publication
+	// where that is of all tables, and the number of the transaction that altered the publication last. A table that is taken out and put back has another
+	// row, one of a publication that was altered and altered back another number. Neither changes with anything else: other tables, a list that has
+	// the table as before, VACUUM.
+	rows []string
+	// whole are the rows of those publications that publish everything by themselves.
+	whole []string
+}
+
+// ways are the rows of which one is enough, as long as it stays.
+func (c coverage) ways() []string {
+	if len(c.whole) > 0 {
+		return c.whole
+	}
+	return []string{strings.Join(c.rows, "+")}
+}
+
+// since tells whether the table has been published since it was in one of these ways. Of none, from an older version, nothing is known.
+func (c coverage) since(ways []string) bool {
+	return len(ways) == 0 || slices.ContainsFunc(c.ways(), func(way string) bool { return slices.Contains(ways, way) })
 }
 
 func (s *Source) readPublications(ctx context.Context) (published, error) {
@@ -43,28 +63,45 @@ func (s *Source) readPublications(ctx context.Context) (published, error) {
 	}); err != nil {
 		return p, s.fault("read the publications", err)
 	}
+	const tree = "(SELECT c.oid UNION SELECT relid FROM pg_partition_ancestors(c.oid))"
+	by := `SELECT p.oid WHERE p.puballtables UNION ALL SELECT r.oid FROM pg_publication_rel r WHERE r.prpubid = p.oid AND r.prrelid IN ` + tree
 	partial := "false"
 	if s.version >= 150000 {
+		by += ` UNION ALL SELECT n.oid FROM pg_publication_namespace n
+			WHERE n.pnpubid = p.oid AND n.pnnspid IN (SELECT relnamespace FROM pg_class WHERE oid IN ` + tree + `)`
 		partial = `t.rowfilter IS NOT NULL OR cardinality(t.attnames) < (SELECT count(*) FROM pg_attribute a
 			WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = '')`
 	}
 	rows, err = s.sql.Query(ctx, `SELECT c.oid, p.pubinsert, p.pubupdate, p.pubdelete, p.pubtruncate, `+partial+`, p.pubname = $2,
-			p.pubname <> $2 AND EXISTS (SELECT FROM pg_publication_rel r WHERE r.prpubid = p.oid AND r.prrelid = c.oid)
+			p.pubname <> $2 AND EXISTS (SELECT FROM pg_publication_rel r WHERE r.prpubid = p.oid AND r.prrelid = c.oid),
+			array(SELECT oid || '.' || p.xmin FROM (`+by+`) r ORDER BY oid)
 		FROM pg_publication_tables t JOIN pg_publication p USING (pubname)
 		JOIN pg_namespace n ON n.nspname = t.schemaname JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = t.tablename
-		WHERE t.pubname = ANY($1)`, s.publications(), s.opt.Publication)
+		WHERE t.pubname = ANY($1) AND c.oid = ANY($3) ORDER BY p.pubname`, s.publications(), s.opt.Publication, s.oids())
 	if err != nil {
 		return p, s.fault("read the publications", err)
 	}
 	var oid uint32
 	var c coverage
-	_, err = pgx.ForEachRow(rows, []any{&oid, &c.insert, &c.update, &c.delete, &c.truncate, &c.partial, &c.main, &c.appended}, func() error {
+	_, err = pgx.ForEachRow(rows, []any{&oid, &c.insert, &c.update, &c.delete, &c.truncate, &c.partial, &c.main, &c.appended, &c.rows}, func() error {
 		was := p.tables[oid]
+		if c.whole = nil; c.enough(s.tableOf(oid)) {
+			c.whole = c.rows
+		}
 		p.tables[oid] = coverage{was.insert || c.insert, was.update || c.update, was.delete || c.delete, was.truncate || c.truncate,
-			was.partial || c.partial, was.main || c.main, was.appended || c.appended}
+			was.partial || c.partial, was.main || c.main, was.appended || c.appended, append(was.rows, c.rows...), append(was.whole, c.whole...)}
 		return nil
 	})
 	return p, s.fault("read the publications", err)
+}
+
+// oids are those of the tables.
+func (s *Source) oids() []uint32 {
+	oids := make([]uint32, len(s.tables))
+	for i, t := range s.tables {
+		oids[i] = t.oid
+	}
+	return oids
 }
 
 func (s *Source) publications() []string {
@@ -140,6 +177,11 @@ func (s *Source) ensurePublications(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	return s.cover(ctx, p)
+}
+
+// cover does what is missing in the publications as they were found.
+func (s *Source) cover(ctx context.Context, p published) error {
 	for _, t := range s.tables {
 		leaf, err := s.publishedByLeaf(ctx, t)
 		if err != nil {
@@ -153,6 +195,7 @@ func (s *Source) ensurePublications(ctx context.Context) error {
 			return err
 		}
 	}
+	is := p
 	if list := s.statements(p); len(list) > 0 {
 		if !s.opt.Manage {
 			return s.unpublished(p, list)
@@ -163,11 +206,19 @@ func (s *Source) ensurePublications(ctx context.Context) error {
 		if err := s.publish(ctx, p, list); err != nil {
 			return err
 		}
-		if p, err = s.readPublications(ctx); err != nil {
+		var err error
+		if is, err = s.readPublications(ctx); err != nil {
 			return err
 		}
 	}
-	s.names = slices.DeleteFunc(s.publications(), func(name string) bool { return !p.exists[name] })
+	for _, t := range s.tables {
+		c, ok := p.tables[t.oid]
+		if !ok || c.outgrown(t) { // the statements were about it
+			c = is.tables[t.oid]
+		}
+		t.published = c.ways()
+	}
+	s.names = slices.DeleteFunc(s.publications(), func(name string) bool { return !is.exists[name] })
 	return nil
 }
 

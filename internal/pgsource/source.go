@@ -273,6 +273,16 @@ func (s *Source) entity(name string) *table {
 	return nil
 }
 
+// tableOf returns the table of this oid, or nil.
+func (s *Source) tableOf(oid uint32) *table {
+	for _, t := range s.tables {
+		if t.oid == oid {
+			return t
+		}
+	}
+	return nil
+}
+
 // hangUp closes a connection that may be nil, broken or in the middle of something.
 func hangUp(c *pgx.Conn) {
 	if c == nil {

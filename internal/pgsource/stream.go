@@ -289,8 +289,8 @@ func (s *Source) add(m *pgoutput.Message, b bound, size int) {
 // name is the one that Open found replaced, and nobody's; or it has come since, and the source does not go on (lookAtTables): what was
 // in it before is not in the log.
 func (s *Source) relate(ctx context.Context, rel *pgoutput.Relation) error {
-	at := slices.IndexFunc(s.tables, func(t *table) bool { return t.oid == rel.ID })
-	if at < 0 {
+	t := s.tableOf(rel.ID)
+	if t == nil {
 		s.stream.dec.Bind(rel.ID, nil)
 		if slices.ContainsFunc(s.tables, func(t *table) bool { return t.schema == rel.Namespace && t.name == rel.Name }) {
 			s.looked = time.Time{}
@@ -298,7 +298,6 @@ func (s *Source) relate(ctx context.Context, rel *pgoutput.Relation) error {
 		}
 		return nil
 	}
-	t := s.tables[at]
 	bare := t.appendOnly()
 	if rel.Identity != 0 {
 		t.identity = rel.Identity
