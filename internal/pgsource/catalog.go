@@ -24,6 +24,7 @@ type table struct {
 	primary      []string // the columns of the primary key, in its order
 	index        []string // of the replica identity's index
 	published    []string // coverage.ways, when they were looked at last
+	early        bool     // its publication cannot be read through yet, see postpone
 
 	current *syncline.Schema
 }

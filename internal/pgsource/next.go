@@ -137,13 +137,19 @@ func (s *Source) lookAtTables(ctx context.Context) error {
 			altered = append(altered, t)
 			continue
 		}
-		t.published = c.ways()
-		s.noteTable(t)
+		if t.published = c.ways(); !t.early {
+			s.noteTable(t)
+		}
 	}
 	if len(altered) > 0 {
 		return s.altered(altered)
 	}
-	return nil
+	young, err := s.tooYoung(ctx, s.young)
+	if err == nil && len(young) < len(s.young) {
+		err = syncline.Errorf(syncline.Transient, "publication_joins", "source %s: the slot can be read through publication %s from now on", s.opt.Name, strings.Join(s.young, ", ")).
+			WithFix("none: the source is opened again, and captures its tables")
+	}
+	return err
 }
 
 // withdrawn is the error of a table that somebody took out of the publication.

@@ -123,7 +123,10 @@ func (s *Source) openAgain(ctx context.Context) error {
 		return err
 	}
 	s.dismissUnpublished(p)
-	if err := s.cover(ctx, p); err != nil {
+	if p, err = s.cover(ctx, p); err != nil {
+		return err
+	}
+	if err := s.postpone(ctx, p); err != nil {
 		return err
 	}
 	if err := s.setFloor(ctx); err != nil {
@@ -178,6 +181,9 @@ func (s *Source) admitEntities(ctx context.Context) error {
 			if s.noteTable(t) {
 				s.phase = phaseRecord
 			}
+			continue
+		}
+		if t.early {
 			continue
 		}
 		if barrier == 0 {

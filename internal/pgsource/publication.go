@@ -18,6 +18,8 @@ const appendSuffix = "_append"
 // published is what the server publishes of our tables under our publications' names.
 type published struct {
 	exists map[string]bool // by publication
+	// holds are the tables of each publication.
+	holds map[string][]*table
 	// tables are by oid.
 	tables map[uint32]coverage
 }
@@ -51,7 +53,7 @@ func (c coverage) since(ways []string) bool {
 }
 
 func (s *Source) readPublications(ctx context.Context) (published, error) {
-	p := published{exists: map[string]bool{}, tables: map[uint32]coverage{}}
+	p := published{exists: map[string]bool{}, holds: map[string][]*table{}, tables: map[uint32]coverage{}}
 	rows, err := s.sql.Query(ctx, `SELECT pubname::text FROM pg_publication WHERE pubname = ANY($1)`, s.publications())
 	if err != nil {
 		return p, s.fault("read the publications", err)
@@ -72,7 +74,7 @@ func (s *Source) readPublications(ctx context.Context) (published, error) {
 		partial = `t.rowfilter IS NOT NULL OR cardinality(t.attnames) < (SELECT count(*) FROM pg_attribute a
 			WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = '')`
 	}
-	rows, err = s.sql.Query(ctx, `SELECT c.oid, p.pubinsert, p.pubupdate, p.pubdelete, p.pubtruncate, `+partial+`, p.pubname = $2,
+	rows, err = s.sql.Query(ctx, `SELECT p.pubname::text, c.oid, p.pubinsert, p.pubupdate, p.pubdelete, p.pubtruncate, `+partial+`, p.pubname = $2,
 			p.pubname <> $2 AND EXISTS (SELECT FROM pg_publication_rel r WHERE r.prpubid = p.oid AND r.prrelid = c.oid),
 			array(SELECT oid || '.' || p.xmin FROM (`+by+`) r ORDER BY oid)
 		FROM pg_publication_tables t JOIN pg_publication p USING (pubname)
@@ -83,9 +85,10 @@ func (s *Source) readPublications(ctx context.Context) (published, error) {
 	}
 	var oid uint32
 	var c coverage
-	_, err = pgx.ForEachRow(rows, []any{&oid, &c.insert, &c.update, &c.delete, &c.truncate, &c.partial, &c.main, &c.appended, &c.rows}, func() error {
-		was := p.tables[oid]
-		if c.whole = nil; c.enough(s.tableOf(oid)) {
+	_, err = pgx.ForEachRow(rows, []any{&name, &oid, &c.insert, &c.update, &c.delete, &c.truncate, &c.partial, &c.main, &c.appended, &c.rows}, func() error {
+		t, was := s.tableOf(oid), p.tables[oid]
+		p.holds[name] = append(p.holds[name], t)
+		if c.whole = nil; c.enough(t) {
 			c.whole = c.rows
 		}
 		p.tables[oid] = coverage{was.insert || c.insert, was.update || c.update, was.delete || c.delete, was.truncate || c.truncate,
@@ -177,38 +180,39 @@ func (s *Source) ensurePublications(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return s.cover(ctx, p)
+	_, err = s.cover(ctx, p)
+	return err
 }
 
-// cover does what is missing in the publications as they were found.
-func (s *Source) cover(ctx context.Context, p published) error {
+// cover does what is missing in the publications as they were found, and returns them as they are then.
+func (s *Source) cover(ctx context.Context, p published) (published, error) {
 	for _, t := range s.tables {
 		leaf, err := s.publishedByLeaf(ctx, t)
 		if err != nil {
-			return err
+			return p, err
 		}
 		if leaf {
-			return syncline.Errorf(syncline.Fatal, "publication_by_partition", "source %s: publication %s publishes the partitions of %s, not the table", s.opt.Name, s.opt.Publication, t).
+			return p, syncline.Errorf(syncline.Fatal, "publication_by_partition", "source %s: publication %s publishes the partitions of %s, not the table", s.opt.Name, s.opt.Publication, t).
 				WithFix("ALTER PUBLICATION %s SET (publish_via_partition_root = true);", quote(s.opt.Publication))
 		}
 		if err := s.incomplete(p, t); err != nil {
-			return err
+			return p, err
 		}
 	}
 	is := p
 	if list := s.statements(p); len(list) > 0 {
 		if !s.opt.Manage {
-			return s.unpublished(p, list)
+			return p, s.unpublished(p, list)
 		}
 		if err := s.mayPublish(ctx, p, list); err != nil {
-			return err
+			return p, err
 		}
 		if err := s.publish(ctx, p, list); err != nil {
-			return err
+			return p, err
 		}
 		var err error
 		if is, err = s.readPublications(ctx); err != nil {
-			return err
+			return p, err
 		}
 	}
 	for _, t := range s.tables {
@@ -219,7 +223,42 @@ func (s *Source) cover(ctx context.Context, p published) error {
 		t.published = c.ways()
 	}
 	s.names = slices.DeleteFunc(s.publications(), func(name string) bool { return !is.exists[name] })
+	return is, nil
+}
+
+// postpone leaves out publications that are younger than what the slot may still have to send: the server would look them up as they were then, and
+// fail. Their tables join once it can read through them (lookAtTables), which is when all transactions are over that were running then. One that a table
+// was captured through is not left out: it was only altered.
+func (s *Source) postpone(ctx context.Context, p published) error {
+	captured := func(t *table) bool { return s.state.Tables[t.entity.Name] == t.oid } // also one that is to be read anew
+	fresh := slices.DeleteFunc(slices.Clone(s.names), func(name string) bool { return slices.ContainsFunc(p.holds[name], captured) })
+	young, err := s.tooYoung(ctx, fresh)
+	if err != nil || len(young) == 0 || len(young) == len(s.names) { // a stream without any cannot be
+		return err
+	}
+	s.young = young
+	s.names = slices.DeleteFunc(s.names, func(name string) bool { return slices.Contains(young, name) })
+	for _, name := range young {
+		for _, t := range p.holds[name] {
+			t.early = true
+			s.log.Info("table is captured once the slot is beyond what is older than its publication", "entity", t.entity.Name, "publication", name)
+		}
+	}
 	return nil
+}
+
+// tooYoung returns those of the publications that the slot may still need the catalog without.
+func (s *Source) tooYoung(ctx context.Context, names []string) ([]string, error) {
+	if len(names) == 0 {
+		return nil, nil
+	}
+	rows, err := s.sql.Query(ctx, `SELECT pubname::text FROM pg_publication WHERE pubname = ANY($1)
+		AND age(xmin) BETWEEN 0 AND (SELECT age(catalog_xmin) FROM pg_replication_slots WHERE slot_name = $2)`, names, s.opt.Slot)
+	if err != nil {
+		return nil, s.fault("read the age of the publications", err)
+	}
+	young, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	return young, s.fault("read the age of the publications", err)
 }
 
 // incomplete is the error of a table that is published in part, where no statement of ours would help.

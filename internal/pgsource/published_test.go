@@ -214,3 +214,80 @@ func TestTheTablesOfAnAlteredPublication(t *testing.T) {
 		t.Errorf("error = %s", text)
 	}
 }
+
+// TestATableThatNeedsAPublicationOfItsOwn, which is made after the slot. The server fails where it is to read through one what is older, or in a
+// transaction that is: so it is not named, and the table does not join, until nothing of that is left.
+func TestATableThatNeedsAPublicationOfItsOwn(t *testing.T) {
+	for _, manage := range []bool{true, false} {
+		d := newDB(t, oneTable, "CREATE TABLE log (n int)", "CREATE PUBLICATION pub FOR TABLE t")
+		p := record(t, d.options("t"))
+		p.copied()
+		tx, err := d.connect().Begin(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := tx.Exec(t.Context(), "INSERT INTO t VALUES (1)"); err != nil {
+			t.Fatal(err)
+		}
+		p.close()
+		d.exec("INSERT INTO t VALUES (2)")
+		p.o = d.options("t", "log")
+		p.o.Manage, p.o.Heartbeat = manage, 20*time.Millisecond
+		if !manage {
+			err := p.tryOpen()
+			wantCode(t, err, "publication_incomplete")
+			d.exec(strings.Split(fixOf(err), ";")[0])
+			p.close()
+		}
+		p.open()
+		later := syncline.Run{ID: "later", Kind: syncline.RunFull, Entity: "log"}
+		p.start(later)
+		d.exec("INSERT INTO log VALUES (3)")
+		d.exec("INSERT INTO t VALUES (4)")
+		p.events(2)
+		if w := strings.Join(p.src.Warnings(), "; "); !strings.Contains(w, "public.log is not captured yet") {
+			t.Errorf("warnings = %s", w)
+		}
+		p.crash(0)
+		if err := tx.Commit(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		p.start(later)
+		for began := time.Now(); err == nil && time.Since(began) < patience; {
+			d.exec("CHECKPOINT") // which says what is running
+			var b *syncline.Batch
+			if b, err = p.tryNext(); err == nil {
+				p.src.Confirm(b.Position)
+			}
+		}
+		if syncline.CodeOf(err) != "publication_joins" || syncline.ClassOf(err) != syncline.Transient {
+			t.Fatalf("error = %v, want that the publication can be read", err)
+		}
+		if n := len(p.rowsOf("later")); n > 0 {
+			t.Errorf("%d rows of the table were read before it joined", n)
+		}
+		p.crash(0)
+		p.start(later)
+		d.exec("INSERT INTO log VALUES (5)")
+		p.until(p.ended("later"))
+		d.exec("INSERT INTO log VALUES (6)")
+		var got []string
+		p.until(func() bool {
+			got = p.rowsOf("later")
+			for _, e := range p.streamed() {
+				if strings.HasPrefix(describe(e), "created log") {
+					got = append(got, describe(e))
+				}
+			}
+			return slices.Contains(got, "created log [] [6]")
+		})
+		for i := range got {
+			got[i] = got[i][strings.LastIndex(got[i], "["):]
+		}
+		slices.Sort(got)
+		if diff := cmp.Diff([]string{"[3]", "[5]", "[6]"}, slices.Compact(got)); diff != "" {
+			t.Errorf("rows (-want +got):\n%s", diff)
+		}
+		p.close()
+	}
+}

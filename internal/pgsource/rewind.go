@@ -47,7 +47,7 @@ func (s *Source) cutRuns() []*progress {
 	var list []*progress
 	for _, p := range s.state.Runs {
 		t := s.entity(p.Entity)
-		if len(t.current.Key) == 0 && !t.appendOnly() && !p.waits && (p.Kind == syncline.RunSnapshot || p.Kind == syncline.RunFull && p.Chunk > 0) {
+		if len(t.current.Key) == 0 && !t.early && !t.appendOnly() && !p.waits && (p.Kind == syncline.RunSnapshot || p.Kind == syncline.RunFull && p.Chunk > 0) {
 			list = append(list, p)
 		}
 	}

@@ -135,6 +135,7 @@ func (s *Source) nextRun() *progress {
 	var keys, other *progress
 	for _, p := range s.state.Runs {
 		switch {
+		case s.entity(p.Entity).early: // the stream does not bring what comes after the rows
 		case p.Kind == syncline.RunKeys:
 			if keys == nil && p.waiting {
 				keys = p

@@ -96,6 +96,7 @@ type Source struct {
 	types    map[uint32]typeInfo
 	tables   []*table // one for each of opt.Entities
 	names    []string // the publications that are read
+	young    []string // those that are not yet, see postpone
 
 	state      checkpoint
 	checkpoint []byte // state as stored; nil = state changed

@@ -131,6 +131,11 @@ func (s *Source) warnOfBareLocked() {
 			s.warnings = append(s.warnings, "updates and deletes of "+t.String()+" are not captured, it has no replica identity: "+s.bareFix(t))
 		}
 	}
+	for _, t := range s.tables {
+		if t.early {
+			s.warnings = append(s.warnings, t.String()+" is not captured yet: its publication is younger than what the slot may still have to send; it is once the transactions are over that were running then")
+		}
+	}
 	if len(names) > 0 {
 		s.log.Warn("updates and deletes are not captured of tables without a replica identity", "tables", strings.Join(names, ", "),
 			"fix", "syncline status has the statements")
