@@ -73,5 +73,7 @@ func (r *Route) tellLost(ctx context.Context) {
 	if err != nil {
 		return // it is told when the route goes on
 	}
-	r.update(func(s *Status) { s.Err = lostHold(&known) })
+	r.update(func(s *Status) {
+		s.Err = lostHold(&known, "lift the pause (`syncline pause list` names it); where the route is not filled again by itself then, "+anew)
+	})
 }

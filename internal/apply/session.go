@@ -94,7 +94,7 @@ func (r *Route) Begin(ctx context.Context) (*Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := lostHold(&known); err != nil {
+	if err := lostHold(&known, anew); err != nil {
 		return nil, err
 	}
 	target, err := r.o.Open(ctx)
@@ -114,12 +114,12 @@ func (r *Route) Begin(ctx context.Context) (*Session, error) {
 }
 
 // lostHold says what the log has given up before the route had applied it; nil = nothing.
-func lostHold(known *state.Route) error {
+func lostHold(known *state.Route, fix string) error {
 	if known.GapTo == 0 {
 		return nil
 	}
 	return syncline.Errorf(syncline.Fatal, "needs_sync", "the log gave up sequences %d to %d before this route had applied them", known.GapFrom, known.GapTo).
-		WithFix("%s", anew)
+		WithFix("%s", fix)
 }
 
 func (s *Session) start(ctx context.Context, known state.Route) error {

@@ -255,6 +255,9 @@ func TestBacklogOverALineThatBreaks(t *testing.T) {
 			if err := p.fails(); syncline.CodeOf(err) != "connection_lost" || syncline.ClassOf(err) != syncline.Transient {
 				t.Fatalf("%s after %d bytes: %v, want a connection that is lost", name, after, err)
 			}
+			if l.hurt.Swap(0) == 0 {
+				t.Fatalf("%s after %d bytes: no answer was harmed", name, after)
+			}
 			p.close()
 		}
 	}

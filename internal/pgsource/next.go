@@ -175,9 +175,13 @@ func (s *Source) altered(tables []*table) error {
 	if extra := len(names) - shown; extra > 0 {
 		names = append(names[:shown], fmt.Sprintf("%d more", extra))
 	}
-	return syncline.Errorf(syncline.Fatal, codeAltered, "source %s: publication %s was altered, or made anew, or a table was taken out of it and put back: changes of %s may have been lost",
+	deleted := s.deletedMeanwhile(tables[0].entity.Name)
+	if len(tables) > 1 {
+		deleted += ", and so for each of the others"
+	}
+	return syncline.Errorf(syncline.Fatal, codeAltered, "source %s: publication %s was altered, or a table was taken out of it and put back: changes of %s may have been lost",
 		s.opt.Name, s.opt.Publication, strings.Join(names, ", ")).
-		WithFix("`syncline resume --system %s` has them read anew; %s", s.opt.Name, s.deletedMeanwhile(tables[0].entity.Name))
+		WithFix("`syncline resume --system %s` has them read anew; %s", s.opt.Name, deleted)
 }
 
 // deletedMeanwhile is what reading a table anew does not do.

@@ -12,8 +12,8 @@ import (
 	"github.com/jackc/pgx/v5/pgproto3"
 )
 
-// startStream begins to replicate at the position: by SQL where there is much to catch up with, else at the walsender. It waits for as long as the
-// slot is in use.
+// startStream begins to replicate at the position: by SQL where there is much to catch up with, else at the walsender. It waits for a
+// while where the slot is in use.
 func (s *Source) startStream(ctx context.Context) error {
 	from := s.streamFrom()
 	if b := s.catchUp(ctx, from); b != nil {

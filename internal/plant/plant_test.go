@@ -12,7 +12,7 @@ func TestEveryBugCompiles(t *testing.T) {
 	for _, b := range Bugs {
 		tags = append(tags, b.Tag)
 	}
-	cmd := exec.Command("go", "vet", "-tags", strings.Join(tags, ","), ".", "../apply", "../between", "../capture", "../conflict", "../jetlog", "../pgoutput", "../pgsource", "../pgtarget")
+	cmd := exec.Command("go", "vet", "-tags", strings.Join(tags, ","), ".", "../apply", "../between", "../capture", "../conflict", "../daemon", "../jetlog", "../pgoutput", "../pgsource", "../pgtarget")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Errorf("%v: %v\n%s", cmd.Args, err, out)
 	}

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -26,6 +27,7 @@ type memIndex struct {
 	fail error // every call fails with it
 	// looked, unless nil, is called after a look-up, before its answer is given.
 	looked func()
+	torn   bool // a trim fails before it has come to the newest ids
 	// saving, unless nil, is called before ids are saved.
 	saving func()
 }
@@ -70,11 +72,17 @@ func (x *memIndex) SaveIDs(_ context.Context, source string, seq syncline.Seq, i
 func (x *memIndex) TrimIDs(_ context.Context, source string, below syncline.Seq) error {
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	if x.torn {
+		below = slices.Max(slices.Collect(maps.Values(x.seqs)))
+	}
 	for id, seq := range x.seqs {
 		if strings.HasPrefix(id, source+"\n") && seq < below {
 			delete(x.ids, id)
 			delete(x.seqs, id)
 		}
+	}
+	if x.torn {
+		return errors.New("the state store is gone")
 	}
 	return x.fail
 }

@@ -59,6 +59,10 @@ func (ix *indexer) catchUp(ctx context.Context) error {
 		seq := syncline.Seq(binary.BigEndian.Uint64(mark))
 		if string(mark[8:]) != ix.log.ID() || seq > bounds.Last+1 {
 			ix.source.log.Warn("the index of event ids is not of this log and is made anew")
+			// The mark goes first: should the process end before all ids are gone, and the log come back that they are of, it would stand over those that are missing.
+			if err := ix.index.SaveIDs(ctx, name, ix.mark-1, map[string][]byte{markID: ix.markValue()}); err != nil {
+				return fmt.Errorf("empty the index of %s: %w", name, err)
+			}
 			if err := ix.index.TrimIDs(ctx, name, forever); err != nil {
 				return fmt.Errorf("empty the index of %s: %w", name, err)
 			}

@@ -123,6 +123,39 @@ func TestIndexOfAnotherLogIsMadeAnew(t *testing.T) {
 	})
 }
 
+// TestAnIndexThatWasHalfEmptied: the process ended as it made the index of a log without its tail, and the whole log was put back.
+func TestAnIndexThatWasHalfEmptied(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		index := newIndex()
+		r := newRig(t, memlog.New(memlog.Options{}).Log("pos"), index, nil)
+		s := r.open()
+		for _, id := range []string{"a", "b"} {
+			answer := r.send(event(id, 1, 1))
+			r.capture(s)
+			<-answer
+			synctest.Wait()
+		}
+		s.Close() //nolint:errcheck // it returns nil
+
+		short := memlog.New(memlog.Options{NewID: func() string { return r.log.ID() }}).Log("pos")
+		if _, err := short.Append(t.Context(), stored(t, r.log)[0]); err != nil {
+			t.Fatal(err)
+		}
+		index.torn = true
+		if _, err := newRig(t, short, index, nil).reopen(t.Context()); err == nil || index.has("a") || !index.has("b") {
+			t.Fatalf("the index is not half emptied: %v", err)
+		}
+		index.torn = false
+		r = newRig(t, r.log, index, nil)
+		s = r.open()
+		defer s.Close() //nolint:errcheck // it returns nil
+		r.wantAnswer("what the log holds", r.post(batchOf(event("a", 1, 1), event("b", 1, 1))), http.StatusAccepted, "", "")
+		if got := r.ids(); len(got) != 2 {
+			t.Errorf("the log holds %v, want each event once", got)
+		}
+	})
+}
+
 func TestPurgedIDsAreForgotten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, memlog.New(memlog.Options{}).Log("pos"), newIndex(), nil)
