@@ -148,13 +148,7 @@ func (f *field) fan(ctx context.Context, name string, outlets []outlet, write st
 	if err := p.stop(ctx); err != nil {
 		return r, err
 	}
-	if err := wait(ctx, 10*time.Millisecond, func(ctx context.Context) (done bool, err error) {
-		err = f.src.QueryRow(ctx, "SELECT NOT EXISTS (SELECT FROM pg_replication_slots WHERE active AND database = current_database())").Scan(&done)
-		return done, err
-	}); err != nil {
-		return r, err
-	}
-	return r, execAll(ctx, f.src, "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE database = current_database()")
+	return r, f.dropSlots(ctx)
 }
 
 // drained waits until everything was captured and each target has it, and returns how long that took for each.

@@ -251,7 +251,7 @@ func (f *field) drop(ctx context.Context) error {
 		}
 		copies = append(copies, "DROP DATABASE "+s.copy().Config().Database+" WITH (FORCE)")
 	}
-	if err := execAll(ctx, f.src, "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE database = current_database()"); err != nil {
+	if err := f.dropSlots(ctx); err != nil {
 		return err
 	}
 	f.abandon()
@@ -260,6 +260,17 @@ func (f *field) drop(ctx context.Context) error {
 		return err
 	}
 	return onServer(ctx, f.b.target.URL("postgres"), func(c *pgx.Conn) error { return execAll(ctx, c, copies...) })
+}
+
+// dropSlots drops the slots at the source. The server may take a moment to miss whoever read from them.
+func (f *field) dropSlots(ctx context.Context) error {
+	if err := wait(ctx, 10*time.Millisecond, func(ctx context.Context) (done bool, err error) {
+		err = f.src.QueryRow(ctx, "SELECT NOT EXISTS (SELECT FROM pg_replication_slots WHERE active AND database = current_database())").Scan(&done)
+		return done, err
+	}); err != nil {
+		return err
+	}
+	return execAll(ctx, f.src, "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE database = current_database()")
 }
 
 // abandon lets go of everything but what the servers hold. Repeating it does nothing.
