@@ -45,6 +45,10 @@ func (w *world) whole(ctx context.Context) error {
 	if err := w.pushed.recount(ctx); err != nil {
 		return err
 	}
+	// A record may have been given a unique value that another one still had at the target, where what took it from that one was lost.
+	if out, err := w.program.command(ctx, "tasks", "retry", "--status", "failed"); err != nil {
+		return fmt.Errorf("retry: %w\n%s", err, out)
+	}
 	// What the source does not have any more, a sync leaves; the documentation names this command.
 	if out, err := w.program.command(ctx, "verify", "--repair", "--max-repair", "100%"); err != nil {
 		return fmt.Errorf("repair: %w\n%s", err, out)
