@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 
 	"syncline"
 	"syncline/internal/cloudevent"
@@ -142,6 +143,29 @@ func (r *rig) reopen(ctx context.Context) (*Source, error) {
 		last = *batches[len(batches)-1]
 	}
 	return s, s.Open(ctx, last.Checkpoint, last.Position)
+}
+
+// take has a source take one event after the other, until the index has them, and closes it. It is for bubbles of synctest.
+func (r *rig) take(ids ...string) {
+	r.t.Helper()
+	s := r.open()
+	defer s.Close() //nolint:errcheck // it returns nil
+	for _, id := range ids {
+		answer := r.send(event(id, 1, 1))
+		r.capture(s)
+		<-answer
+		synctest.Wait()
+	}
+}
+
+// withoutTail is the same log as far as its first entry.
+func (r *rig) withoutTail() *memlog.Log {
+	r.t.Helper()
+	log := memlog.New(memlog.Options{NewID: func() string { return r.log.ID() }}).Log("pos")
+	if _, err := log.Append(r.t.Context(), stored(r.t, r.log)[0]); err != nil {
+		r.t.Fatal(err)
+	}
+	return log
 }
 
 // stored returns what the log holds.

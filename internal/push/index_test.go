@@ -82,20 +82,8 @@ func TestIndexOfAnotherLogIsMadeAnew(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		index := newIndex()
 		r := newRig(t, memlog.New(memlog.Options{}).Log("pos"), index, nil)
-		s := r.open()
-		for _, id := range []string{"a", "b"} {
-			answer := r.send(event(id, 1, 1))
-			r.capture(s)
-			<-answer
-		}
-		synctest.Wait()
-		s.Close() //nolint:errcheck // it returns nil
-
+		r.take("a", "b")
 		fresh := memlog.New(memlog.Options{})
-		restored := memlog.New(memlog.Options{NewID: func() string { return r.log.ID() }}) // the same log, without its tail
-		if _, err := restored.Log("pos").Append(t.Context(), stored(t, r.log)[0]); err != nil {
-			t.Fatal(err)
-		}
 		for range 3 {
 			other := &syncline.Batch{Source: "pos", Position: syncline.Position{Epoch: 1, Commit: 1}}
 			if _, err := fresh.Log("longer").Append(t.Context(), other); err != nil {
@@ -105,7 +93,7 @@ func TestIndexOfAnotherLogIsMadeAnew(t *testing.T) {
 		for name, tt := range map[string]struct {
 			log  *memlog.Log
 			want int
-		}{"a new log": {fresh.Log("pos"), 0}, "a new log that is longer": {fresh.Log("longer"), 0}, "a log that lost its tail": {restored.Log("pos"), 1}} {
+		}{"a new log": {fresh.Log("pos"), 0}, "a new log that is longer": {fresh.Log("longer"), 0}, "a log that lost its tail": {r.withoutTail(), 1}} {
 			r := newRig(t, tt.log, index.copy(), nil)
 			s := r.open()
 			if n := len(r.ids()); n != tt.want {
@@ -128,26 +116,14 @@ func TestAnIndexThatWasHalfEmptied(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		index := newIndex()
 		r := newRig(t, memlog.New(memlog.Options{}).Log("pos"), index, nil)
-		s := r.open()
-		for _, id := range []string{"a", "b"} {
-			answer := r.send(event(id, 1, 1))
-			r.capture(s)
-			<-answer
-			synctest.Wait()
-		}
-		s.Close() //nolint:errcheck // it returns nil
-
-		short := memlog.New(memlog.Options{NewID: func() string { return r.log.ID() }}).Log("pos")
-		if _, err := short.Append(t.Context(), stored(t, r.log)[0]); err != nil {
-			t.Fatal(err)
-		}
+		r.take("a", "b")
 		index.torn = true
-		if _, err := newRig(t, short, index, nil).reopen(t.Context()); err == nil || index.has("a") || !index.has("b") {
+		if _, err := newRig(t, r.withoutTail(), index, nil).reopen(t.Context()); err == nil || index.has("a") || !index.has("b") {
 			t.Fatalf("the index is not half emptied: %v", err)
 		}
 		index.torn = false
 		r = newRig(t, r.log, index, nil)
-		s = r.open()
+		s := r.open()
 		defer s.Close() //nolint:errcheck // it returns nil
 		r.wantAnswer("what the log holds", r.post(batchOf(event("a", 1, 1), event("b", 1, 1))), http.StatusAccepted, "", "")
 		if got := r.ids(); len(got) != 2 {
