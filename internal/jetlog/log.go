@@ -98,7 +98,7 @@ func (s *Server) tailOf(stream string) *tail {
 	defer s.mu.Unlock()
 	t := s.tails[stream]
 	if t == nil {
-		t = newTail()
+		t = newTail(&s.recent)
 		s.tails[stream] = t
 	}
 	return t

@@ -232,7 +232,7 @@ func TestAnswersToAnEarlierQuestionAreLeftOut(t *testing.T) {
 func TestWhatHasArrivedIsReturned(t *testing.T) {
 	const size, window = 300_000, windowBytes/300_000 + 1
 	l := mustLog(t, mustOpen(t, Options{Dir: t.TempDir()}), "crm")
-	mustAppend(t, l, 1, 40, size)
+	mustAppend(t, l, 1, 80, size)
 	r := &reader{log: l, next: 1, ahead: 1}
 	defer r.Close()
 	for n := 1; ; n++ {

@@ -43,6 +43,7 @@ type Server struct {
 	nc       *nats.Conn
 	js       jetstream.JetStream
 	maxBytes atomic.Int64 // of each log, see Resize
+	recent   atomic.Int64 // bytes that the tails keep
 
 	mu     sync.Mutex
 	conns  map[*nats.Conn]bool

@@ -2,12 +2,21 @@ package jetlog
 
 import (
 	"sync"
+	"sync/atomic"
 
 	"syncline"
 )
 
-// recentBytes is how much of a log's end is kept in memory, so that readers that keep up need not ask the server.
-const recentBytes = 4 << 20
+const (
+	// recentBytes is how much of a log's end is kept in memory, so that readers that keep up need not ask the server: what they ask for is copied
+	// several times on its way. Readers and logs share the bytes. With less, a route that works off a backlog beside its source falls out of it.
+	recentBytes = 16 << 20
+	// recentOfAll is what the logs of a server keep together; each keeps leastRecent whatever the others do.
+	recentOfAll = 32 << 20
+	leastRecent = 4 << 20
+	// entrySize is what an entry takes in memory beside its data.
+	entrySize = 64
+)
 
 // tail is what this process knows of the end of one log, shared by all handles on it. It only ever holds what is durable.
 type tail struct {
@@ -17,11 +26,13 @@ type tail struct {
 	// recent are the newest entries up to last, without gaps; it may be empty.
 	recent []syncline.Entry
 	size   int
+	// all is the size of what all logs of the server keep.
+	all *atomic.Int64
 	// grown is closed, and replaced, when last grows.
 	grown chan struct{}
 }
 
-func newTail() *tail { return &tail{grown: make(chan struct{})} }
+func newTail(all *atomic.Int64) *tail { return &tail{all: all, grown: make(chan struct{})} }
 
 // append notes an entry that was appended here. The tail keeps its data, which nobody may change.
 func (t *tail) append(e syncline.Entry) {
@@ -34,8 +45,10 @@ func (t *tail) append(e syncline.Entry) {
 		t.forgetLocked()
 	}
 	t.recent = append(t.recent, e)
-	t.size += len(e.Data)
-	t.dropLocked(func(syncline.Entry) bool { return t.size > recentBytes })
+	t.resizeLocked(sizeOf(e))
+	t.dropLocked(func(syncline.Entry) bool {
+		return t.size > recentBytes || t.size > leastRecent && t.all.Load() > recentOfAll
+	})
 	t.growLocked(e.Seq)
 }
 
@@ -50,12 +63,11 @@ func (t *tail) purge(below syncline.Seq) {
 func (t *tail) dropLocked(unwanted func(syncline.Entry) bool) {
 	drop := 0
 	for drop < len(t.recent) && unwanted(t.recent[drop]) {
-		t.size -= len(t.recent[drop].Data)
+		t.resizeLocked(-sizeOf(t.recent[drop]))
 		drop++
 	}
-	n := copy(t.recent, t.recent[drop:])
-	clear(t.recent[n:])
-	t.recent = t.recent[:n]
+	clear(t.recent[:drop])
+	t.recent = t.recent[drop:]
 }
 
 // advance notes that the log reaches up to seq.
@@ -89,7 +101,15 @@ func (t *tail) state(seq syncline.Seq) (recent bool, last syncline.Seq) {
 
 func (t *tail) forgetLocked() {
 	clear(t.recent)
-	t.recent, t.size = t.recent[:0], 0
+	t.recent = t.recent[:0]
+	t.resizeLocked(-t.size)
+}
+
+func sizeOf(e syncline.Entry) int { return entrySize + len(e.Data) }
+
+func (t *tail) resizeLocked(by int) {
+	t.size += by
+	t.all.Add(int64(by))
 }
 
 func (t *tail) growLocked(seq syncline.Seq) {

@@ -2,6 +2,7 @@ package jetlog
 
 import (
 	"math/rand/v2"
+	"sync/atomic"
 	"testing"
 
 	"syncline"
@@ -14,7 +15,7 @@ func TestTail(t *testing.T) {
 	data := make([]byte, recentBytes/3)
 	for seed := range uint64(50) {
 		r := rand.New(rand.NewPCG(seed, 3))
-		tail, here := newTail(), map[syncline.Seq]int{} // the size of what was appended here
+		tail, here := newTail(new(atomic.Int64)), map[syncline.Seq]int{} // the size of what was appended here
 		var last, purged syncline.Seq
 		for range 300 {
 			_, _, _, grown := tail.at(1)
@@ -65,8 +66,8 @@ func check(t *testing.T, tail *tail, here map[syncline.Seq]int, last, purged syn
 		case ok && (gap || !appended || seq < purged || e.Seq != seq || len(e.Data) != size):
 			t.Fatalf("at(%d) = entry %d of %d bytes, behind a gap: %v; appended here: %v of %d bytes; purged below %d", seq, e.Seq, len(e.Data), gap, appended, size, purged)
 		case ok:
-			held += size
-		case !gap && appended && seq >= purged && held+size <= recentBytes:
+			held += entrySize + size
+		case !gap && appended && seq >= purged && held+entrySize+size <= recentBytes:
 			t.Fatalf("at(%d) has nothing, though there is room for it", seq)
 		}
 		gap = gap || !ok
@@ -76,5 +77,35 @@ func check(t *testing.T, tail *tail, here map[syncline.Seq]int, last, purged syn
 	}
 	if _, ok, _, _ := tail.at(last + 1); ok {
 		t.Fatalf("at(%d) has an entry beyond the end", last+1)
+	}
+}
+
+// TestTailsShareMemory: however many logs there are, and whatever comes to them, they keep a bounded part in memory, each some.
+func TestTailsShareMemory(t *testing.T) {
+	t.Parallel()
+	var all atomic.Int64
+	var tails []*tail
+	data := make([]byte, 1<<20-entrySize)
+	for n := range 8 {
+		tails = append(tails, newTail(&all))
+		for seq := range syncline.Seq(40) {
+			tails[n].append(syncline.Entry{Seq: 1 + seq, Data: data})
+		}
+		sum := 0
+		for _, other := range tails {
+			if other.size < leastRecent || other.size > recentBytes {
+				t.Errorf("one of %d tails keeps %d bytes, want %d to %d", len(tails), other.size, leastRecent, recentBytes)
+			}
+			sum += other.size
+		}
+		if sum > recentOfAll+len(tails)*leastRecent || int64(sum) != all.Load() {
+			t.Errorf("%d tails keep %d bytes, and believe %d", len(tails), sum, all.Load())
+		}
+	}
+	for _, tail := range tails {
+		tail.advance(1000) // what others have appended is not here
+	}
+	if all.Load() != 0 {
+		t.Errorf("%d bytes are counted that nobody keeps", all.Load())
 	}
 }
