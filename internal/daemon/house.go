@@ -87,6 +87,9 @@ func (d *Daemon) round(ctx context.Context, round bool) {
 		if err := d.keep(ctx, s, round); err != nil && ctx.Err() == nil {
 			d.log.Warn("log cannot be purged", "source", s.system.Name, "err", err)
 		}
+		if round { // a route may have been taken back
+			d.countBacklog(ctx, s)
+		}
 	}
 }
 
@@ -295,9 +298,17 @@ func (d *Daemon) firstYounger(ctx context.Context, s *source, b syncline.Bounds,
 	return low, nil
 }
 
-// countBacklog counts what was in the source's log at the start more closely than the start itself.
+// countBacklog counts what was in the source's log at the start more closely than the start itself, where a route has that still to read.
 func (d *Daemon) countBacklog(ctx context.Context, s *source) {
-	if err := s.tally.refine(ctx, s.log); err != nil && ctx.Err() == nil {
+	bounds, err := s.log.Bounds(ctx)
+	var from syncline.Seq
+	if err == nil {
+		_, from, err = d.slowest(ctx, s, bounds, nil)
+	}
+	if err == nil {
+		err = s.tally.refine(ctx, s.log, from)
+	}
+	if err != nil && ctx.Err() == nil {
 		d.log.Warn("the backlog is known roughly only", "source", s.system.Name, "err", err)
 	}
 }

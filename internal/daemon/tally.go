@@ -28,9 +28,11 @@ type tally struct {
 	lines []line // in order, each up to the next one
 	last  syncline.Seq
 	total int64
-	// loaded is what the log held when it was loaded, and rough what the lines said of that then.
+	// loaded is what the log held when it was loaded, and rough what the lines said of that then: estimated for what is before exact, which is 0
+	// where nothing is left to count.
 	loaded syncline.Bounds
 	rough  int64
+	exact  syncline.Seq
 	rate   float64
 	at     time.Time
 	count  int64
@@ -73,16 +75,20 @@ func (t *tally) load(ctx context.Context, log syncline.Log) error {
 	}
 	t.mu.Lock()
 	t.loaded, t.rough = b, t.total
+	if exact > b.First {
+		t.exact = exact
+	}
 	t.mu.Unlock()
 	return nil
 }
 
-// refine counts what load has estimated: exactly near the end, and from samples before. It reads little of the log, whatever its size.
-func (t *tally) refine(ctx context.Context, log syncline.Log) error {
+// refine counts what load has estimated, where somebody has still to read the log from there: exactly near the end, and from samples before. It
+// reads little of the log, whatever its size.
+func (t *tally) refine(ctx context.Context, log syncline.Log, from syncline.Seq) error {
 	t.mu.Lock()
-	b := t.loaded
+	b, done := t.loaded, from >= t.exact
 	t.mu.Unlock()
-	if b.Last < b.First || b.Last == 0 {
+	if done {
 		return nil
 	}
 	entries := b.Last - b.First + 1
@@ -136,6 +142,7 @@ func (t *tally) read(ctx context.Context, log syncline.Log, first, last syncline
 func (t *tally) replace(fine *tally) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.exact = 0
 	since := sort.Search(len(t.lines), func(i int) bool { return t.lines[i].seq > fine.last })
 	if since < len(t.lines) && (t.lines[since].seq != fine.last+1 || t.lines[since].before != t.rough) {
 		return // so much came since that its lines were joined with older ones: the estimate stays until they are purged

@@ -143,8 +143,17 @@ func TestTallyLoadsLittle(t *testing.T) {
 	for seq := syncline.Seq(last + 1); seq <= last+7; seq++ {
 		tally.add(seq, eventsOf(seq), start.Add(time.Duration(seq)*time.Second))
 	}
-	if err := tally.refine(t.Context(), log); err != nil {
+	if err := tally.refine(t.Context(), log, last-10); err != nil {
 		t.Fatal(err)
+	}
+	if log.reads != quick {
+		t.Errorf("%d entries are read to count what nobody has still to read", log.reads-quick)
+	}
+	if err := tally.refine(t.Context(), log, 1); err != nil {
+		t.Fatal(err)
+	}
+	if log.reads == quick {
+		t.Error("what a route has still to read is not counted")
 	}
 	if limit := maxLines/2 + samples; log.reads-quick > limit {
 		t.Errorf("%d of %d entries are read to count them, want at most %d", log.reads-quick, last, limit)
