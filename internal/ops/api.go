@@ -3,7 +3,6 @@ package ops
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"log/slog"
 	"net/http"
 	"reflect"
@@ -93,8 +92,8 @@ type api struct {
 // bearer is the name of the security scheme in the document.
 const bearer = "token"
 
-// register adds every operation to the mux and returns the OpenAPI document of what it added, and who may call it.
-func (a *api) register(mux *http.ServeMux, o Options) ([]byte, map[string]*operation, error) {
+// register adds every operation to the mux and returns what describes them, and who may call them.
+func (a *api) register(mux *http.ServeMux, o Options) (*huma.OpenAPI, map[string]*operation, error) {
 	c := huma.DefaultConfig("Syncline", o.Version)
 	c.Info.Description = "Keeps business systems consistent with each other. Errors are problems (RFC 9457) with a stable code."
 	c.Info.License = &huma.License{Name: "Apache-2.0", Identifier: "Apache-2.0"}
@@ -156,11 +155,7 @@ func (a *api) register(mux *http.ServeMux, o Options) ([]byte, map[string]*opera
 	if err != nil {
 		return nil, nil, err
 	}
-	text, err := json.MarshalIndent(doc, "", "  ")
-	if err != nil {
-		return nil, nil, fmt.Errorf("write the OpenAPI document: %w", err)
-	}
-	return append(text, '\n'), all, nil
+	return doc, all, nil
 }
 
 // op describes an operation whose errors are problems.

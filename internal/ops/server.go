@@ -2,6 +2,7 @@ package ops
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -80,13 +81,22 @@ func New(o Options) (*Server, error) {
 	a := &api{engine: o.Engine, configs: o.Configs, store: o.Store, log: o.Logger, warnings: s.warnings,
 		stays: func(ctx context.Context) (bool, error) { return s.guard.stays(ctx) }, closing: make(chan struct{})}
 	s.stopStreams = sync.OnceFunc(func() { close(a.closing) })
-	document, ops, err := a.register(mux, o)
+	described, ops, err := a.register(mux, o)
 	if err != nil {
 		return nil, err
 	}
-	mux.HandleFunc("GET /openapi.json", func(w http.ResponseWriter, _ *http.Request) {
+	document := sync.OnceValues(func() ([]byte, error) { // it is large, and seldom asked for
+		text, err := json.MarshalIndent(described, "", "  ")
+		return append(text, '\n'), err
+	})
+	mux.HandleFunc("GET /openapi.json", func(w http.ResponseWriter, r *http.Request) {
+		text, err := document()
+		if err != nil {
+			s.guard.answer(w, r, fmt.Errorf("write the OpenAPI document: %w", err))
+			return
+		}
 		w.Header().Set("Content-Type", "application/openapi+json")
-		_, _ = w.Write(document) // the caller is gone
+		_, _ = w.Write(text) // the caller is gone
 	})
 	if o.Metrics != nil {
 		mux.Handle("GET /metrics", promhttp.HandlerFor(o.Metrics, promhttp.HandlerOpts{
