@@ -28,7 +28,7 @@ const (
 	backlogKept = 256 << 20
 	backlogWord = 10 * time.Second
 
-	// A step is so much WAL. The server holds what comes out of it, which may be much more: steps grow only while that stays within stepOutput, for
+	// A step is so much WAL. The server holds what comes out of it, which may be much more: steps are as large as makes that stepOutput, for
 	// which it is allowed stepMemory in MiB. Small steps keep the target at work; large ones begin less often at the restart point.
 	firstStep  = 1 << 20
 	stepGrowth = 4
@@ -219,15 +219,22 @@ func (b *backlog) take(ctx context.Context, to lsn) error {
 	case err != nil:
 		return fmt.Errorf("read a step of the backlog: %w", err)
 	}
-	switch sent := w.sent(); {
-	case w.bytes > stepOutput || sent > stepTime:
-		b.step = max(b.step/stepGrowth, firstStep)
-	case w.bytes <= stepOutput/stepGrowth && sent <= stepTime/stepGrowth:
-		b.step = min(b.step*stepGrowth, maxStep)
-	}
+	b.step = nextStep(b.step, to-b.from, w.bytes, w.sent())
 	// To the stream the end of a step is what a keepalive is: everything before it was sent.
 	w.frame(binary.BigEndian.AppendUint64([]byte{'k'}, uint64(to)), make([]byte, 9))
 	return w.hand()
+}
+
+// nextStep is the size of the step behind one that was so large, of which so much was asked for and so much came out, sent in this time.
+func nextStep(step, asked lsn, came int, sent time.Duration) lsn {
+	next := min(asked*stepOutput/lsn(max(came, 1)), step*stepGrowth)
+	switch {
+	case sent > stepTime:
+		next = min(next, step/stepGrowth)
+	case sent > stepTime/stepGrowth:
+		next = min(next, step)
+	}
+	return min(max(next, firstStep), maxStep)
 }
 
 // stepWriter makes the walsender's frames of the rows of a step.

@@ -568,13 +568,14 @@ func TestACopyThatTakesLongToMake(t *testing.T) {
 // TestStepsGrowAndShrink: the server holds what comes out of a step, and while it sends that, a snapshot, and with it the dead rows of every table.
 func TestStepsGrowAndShrink(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
+		const mebibyte = 1<<20 - 6 // with its row's head
 		rows := func(size, n int) step { return step{size, slices.Repeat([]time.Duration{time.Millisecond}, n)} }
 		slow := func(sent time.Duration) step { // decoding is not sending
 			return step{pauses: []time.Duration{stepDecode - 1, sent, time.Millisecond}}
 		}
 		steps := []step{rows(1, 3), rows(1, 3), rows(1, 3), slow(stepTime), slow(stepTime), slow(stepTime), rows(1, 3), slow(stepTime / stepGrowth), slow(stepTime / 2),
-			rows(1, 3), rows(1<<20, 9), rows(1<<20, 33), rows(1<<20, 33), rows(1<<20, 7), rows(1, 1)}
-		want := []lsn{1, 4, 16, 32, 8, 2, 1, 4, 4, 4, 16, 16, 4, 1, 4}
+			rows(1, 3), rows(mebibyte, 8), rows(mebibyte, 64), rows(mebibyte, 16), rows(mebibyte, 512), rows(mebibyte, 16), rows(1, 1)}
+		want := []lsn{1, 4, 16, 32, 8, 2, 1, 4, 4, 4, 16, 32, 16, 32, 2, 4}
 		var sizes, ends []lsn
 		at, n := lsn(1<<20), 0
 		for _, s := range steps {
