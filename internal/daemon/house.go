@@ -87,8 +87,8 @@ func (d *Daemon) round(ctx context.Context, round bool) {
 		if err := d.keep(ctx, s, round); err != nil && ctx.Err() == nil {
 			d.log.Warn("log cannot be purged", "source", s.system.Name, "err", err)
 		}
-		if round { // a route may have been taken back
-			d.countBacklog(ctx, s)
+		if round {
+			d.refine(ctx, s, d.lowest(s)) // a route may have been taken back since the start
 		}
 	}
 }
@@ -298,17 +298,33 @@ func (d *Daemon) firstYounger(ctx context.Context, s *source, b syncline.Bounds,
 	return low, nil
 }
 
+// lowest is the first entry that a route of the source has still to read, as far as the routes know.
+func (d *Daemon) lowest(s *source) syncline.Seq {
+	seq := ^syncline.Seq(0)
+	for _, r := range d.set().routes {
+		if at := r.apply.Status().Cursor.Seq; r.source.stream == s.stream && at > 0 {
+			seq = min(seq, at)
+		}
+	}
+	return seq
+}
+
 // countBacklog counts what was in the source's log at the start more closely than the start itself, where a route has that still to read.
 func (d *Daemon) countBacklog(ctx context.Context, s *source) {
 	bounds, err := s.log.Bounds(ctx)
-	var from syncline.Seq
+	var from syncline.Seq // of all, where it is not known
 	if err == nil {
 		_, from, err = d.slowest(ctx, s, bounds, nil)
 	}
-	if err == nil {
-		err = s.tally.refine(ctx, s.log, from)
+	if err != nil {
+		from = 0
 	}
-	if err != nil && ctx.Err() == nil {
+	d.refine(ctx, s, from)
+}
+
+// refine has the source's tally count what somebody has still to read from this entry on.
+func (d *Daemon) refine(ctx context.Context, s *source, from syncline.Seq) {
+	if err := s.tally.refine(ctx, s.log, from); err != nil && ctx.Err() == nil {
 		d.log.Warn("the backlog is known roughly only", "source", s.system.Name, "err", err)
 	}
 }

@@ -87,12 +87,22 @@ func (t *tally) load(ctx context.Context, log syncline.Log) error {
 func (t *tally) refine(ctx context.Context, log syncline.Log, from syncline.Seq) error {
 	t.mu.Lock()
 	b, done := t.loaded, from >= t.exact
+	if !done {
+		t.exact = 0
+	}
 	t.mu.Unlock()
 	if done {
 		return nil
 	}
+	now, err := log.Bounds(ctx)
+	if err != nil {
+		return err
+	}
+	size := max(b.Bytes/int64(b.Last-b.First+1), 1)
+	if b.First = max(b.First, now.First); b.First > b.Last { // it was purged since
+		return nil
+	}
 	entries := b.Last - b.First + 1
-	size := max(b.Bytes/int64(entries), 1)
 	exact := b.Last + 1 - min(entries, syncline.Seq(max(min(exactBytes/size, maxLines/2), 1)))
 	step := (exact-b.First)/samples + 1
 	var fine tally
@@ -142,7 +152,6 @@ func (t *tally) read(ctx context.Context, log syncline.Log, first, last syncline
 func (t *tally) replace(fine *tally) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.exact = 0
 	since := sort.Search(len(t.lines), func(i int) bool { return t.lines[i].seq > fine.last })
 	if since < len(t.lines) && (t.lines[since].seq != fine.last+1 || t.lines[since].before != t.rough) {
 		return // so much came since that its lines were joined with older ones: the estimate stays until they are purged

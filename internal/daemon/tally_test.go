@@ -110,10 +110,9 @@ func TestATallyThatWasRefinedIsBounded(t *testing.T) {
 	checkLag(t, &tally, start, last, last-maxLines/4)
 }
 
-// TestTallyLoadsLittle: a start reads a bounded part of the log, and what it has not read is estimated.
-func TestTallyLoadsLittle(t *testing.T) {
-	const last = 20_000
-	start := time.Unix(1_700_000_000, 0)
+// filledLog has so many entries, one a second.
+func filledLog(t *testing.T, start time.Time, last syncline.Seq) *readsCounted {
+	t.Helper()
 	now := start
 	schema := &syncline.Schema{Entity: "customer", Columns: []syncline.Column{{Name: "id", Kind: syncline.KindInt}}, Key: []int{0}, Version: -1}
 	log := &readsCounted{Log: memlog.New(memlog.Options{Now: func() time.Time { return now }}).Log("crm")}
@@ -127,6 +126,40 @@ func TestTallyLoadsLittle(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	return log
+}
+
+// TestTallyBehindAPurge: what was purged between the start and the counting is not counted, and moves nothing that is left.
+func TestTallyBehindAPurge(t *testing.T) {
+	const last = 20_000
+	for _, below := range []syncline.Seq{2, last / 2, last - 10, last} {
+		log := filledLog(t, time.Unix(1_700_000_000, 0), last)
+		var tally tally
+		if err := tally.load(t.Context(), log); err != nil {
+			t.Fatal(err)
+		}
+		if err := log.Purge(t.Context(), below); err != nil {
+			t.Fatal(err)
+		}
+		if err := tally.refine(t.Context(), log, 1); err != nil {
+			t.Fatal(err)
+		}
+		tally.forget(below)
+		var left int64
+		for seq := syncline.Seq(last); seq >= max(below, last-maxLines/4); seq-- {
+			left += int64(eventsOf(seq))
+			if got, _ := tally.lag(syncline.Cursor{Seq: seq}); got != left {
+				t.Fatalf("purged below %d: lag at %d of %d = %d, want %d", below, seq, last, got, left)
+			}
+		}
+	}
+}
+
+// TestTallyLoadsLittle: a start reads a bounded part of the log, and what it has not read is estimated.
+func TestTallyLoadsLittle(t *testing.T) {
+	const last = 20_000
+	start := time.Unix(1_700_000_000, 0)
+	log := filledLog(t, start, last)
 	var tally tally
 	if err := tally.load(t.Context(), log); err != nil {
 		t.Fatal(err)
