@@ -168,7 +168,7 @@ func (m *machine) next(now time.Time) move {
 		return movePrepare
 	}
 	if m.unsaved && !now.Before(m.saveAt()) {
-		m.inflight = &plan{from: m.committed, to: m.committed, passed: true}
+		m.save()
 		return moveApply
 	}
 	m.rest(now)
@@ -200,6 +200,19 @@ func (m *machine) saveAt() time.Time {
 		return m.saved.Add(saveEvery)
 	}
 	return m.saved.Add(saveMarks)
+}
+
+// save has the cursor stored.
+func (m *machine) save() { m.inflight = &plan{from: m.committed, to: m.committed, passed: true} }
+
+// leave reports whether the cursor is to be stored before the route ends, and puts that in flight: the next start would read again what is
+// none of the route's.
+func (m *machine) leave() bool {
+	if m.inflight != nil || !m.unsaved || m.committed.Seq-m.stored < saveFar {
+		return false
+	}
+	m.save()
+	return true
 }
 
 // pass moves on behind events that are none of the route's, without a write. The stored cursor follows with the next one.

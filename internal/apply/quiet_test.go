@@ -103,6 +103,41 @@ func TestAnIdleRouteThatLostItsConnectionIsSoonWell(t *testing.T) {
 	})
 }
 
+// TestARouteStoresItsCursorAsItEnds: with hundreds of routes, a start that reads again what is none of theirs takes long. A little is not worth a
+// write.
+func TestARouteStoresItsCursorAsItEnds(t *testing.T) {
+	for passed, want := range map[int]syncline.Seq{saveFar - 1: 2, saveFar: 2 + saveFar} {
+		synctest.Test(t, func(t *testing.T) {
+			recorder := memtarget.NewRecorder()
+			b := newBench(t, func(o *Options) {
+				o.Open = func(context.Context) (syncline.Target, error) { return recorder, nil }
+				o.Now = time.Now
+			})
+			_ = b.s.Close()
+			ctx, stop := context.WithCancel(b.ctx)
+			done := make(chan error, 1) // the goroutine's one word
+			b.append(created(1, "x", "x"))
+			go func() { done <- b.route.Run(ctx, b.ctx) }()
+			synctest.Wait()
+			for range passed {
+				b.append(foreign())
+			}
+			synctest.Wait()
+			stop()
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+			row, err := b.state.Route(b.ctx, b.route.slice)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if row.Cursor.Seq != want {
+				t.Errorf("behind %d entries that are none of its own the stored cursor is %d, want %d", passed, row.Cursor.Seq, want)
+			}
+		})
+	}
+}
+
 // mute is a target that takes ten seconds to say that it cannot, until it is cured.
 type mute struct {
 	*memtarget.Recorder

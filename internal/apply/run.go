@@ -153,7 +153,13 @@ func (s *Session) run(ctx, hard context.Context) (progress bool, err error) {
 	})
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
-	flying := false
+	flying, left := false, false
+	fly := func() {
+		flying = true
+		p := s.m.inflight
+		s.r.asks(p)
+		workers.Go(func() { results <- s.apply(hard, p) })
+	}
 	defer s.r.asks(nil)
 	for {
 		if commands == nil && !flying {
@@ -182,16 +188,17 @@ func (s *Session) run(ctx, hard context.Context) (progress bool, err error) {
 				}
 				continue
 			}
-			flying = true
-			p := s.m.inflight
-			s.r.asks(p)
-			workers.Go(func() { results <- s.apply(hard, p) })
+			fly()
 		}
 		if flying && s.m.next(s.r.o.Now()) == movePrepare { // makes the plan that follows
 			s.prepareBeside(readCtx, &workers, answers)
 		}
 		if !flying && ctx.Err() != nil {
-			return progress, nil
+			if left || !s.m.leave() {
+				return progress, nil
+			}
+			left = true
+			fly()
 		}
 		s.scoutBeside(readCtx, &workers, scouts)
 		var more <-chan Fed

@@ -25,11 +25,16 @@ func (b *bench) wantSettled(doing string, settled, at syncline.Seq) {
 // pass appends entries that do not concern the route, and lets it pass them.
 func (b *bench) pass(n int) {
 	b.t.Helper()
-	other := &syncline.Schema{Entity: "other", Version: -1, Columns: []syncline.Column{{Name: "text", Kind: syncline.KindText}}}
 	for range n {
-		b.append(syncline.Event{Op: syncline.OpCreated, Schema: other, After: []syncline.Value{syncline.Text("x")}})
+		b.append(foreign())
 	}
 	b.mustDrain()
+}
+
+// foreign is an event that is none of the route's.
+func foreign() syncline.Event {
+	other := &syncline.Schema{Entity: "other", Version: -1, Columns: []syncline.Column{{Name: "text", Kind: syncline.KindText}}}
+	return syncline.Event{Op: syncline.OpCreated, Schema: other, After: []syncline.Value{syncline.Text("x")}}
 }
 
 // TestWhatIsPassedIsNotAtTheTarget: a crash between the store's commit and the target's finds everything that is needed in a log that
