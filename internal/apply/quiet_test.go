@@ -108,11 +108,7 @@ func TestAnIdleRouteThatLostItsConnectionIsSoonWell(t *testing.T) {
 func TestARouteStoresItsCursorAsItEnds(t *testing.T) {
 	for passed, want := range map[int]syncline.Seq{saveFar - 1: 2, saveFar: 2 + saveFar} {
 		synctest.Test(t, func(t *testing.T) {
-			recorder := memtarget.NewRecorder()
-			b := newBench(t, func(o *Options) {
-				o.Open = func(context.Context) (syncline.Target, error) { return recorder, nil }
-				o.Now = time.Now
-			})
+			b := newBench(t, func(o *Options) { o.Now = time.Now })
 			_ = b.s.Close()
 			ctx, stop := context.WithCancel(b.ctx)
 			done := make(chan error, 1) // the goroutine's one word
@@ -127,12 +123,41 @@ func TestARouteStoresItsCursorAsItEnds(t *testing.T) {
 			if err := <-done; err != nil {
 				t.Error(err)
 			}
-			row, err := b.state.Route(b.ctx, b.route.slice)
-			if err != nil {
-				t.Fatal(err)
+			b.start()
+			if got := b.s.Cursor().Seq; got != want {
+				t.Errorf("behind %d entries that are none of its own the next start is at %d, want %d", passed, got, want)
 			}
-			if row.Cursor.Seq != want {
-				t.Errorf("behind %d entries that are none of its own the stored cursor is %d, want %d", passed, row.Cursor.Seq, want)
+		})
+	}
+}
+
+// TestARouteThatEndsWaitsLittle for a target that does not answer, or cannot, where it has its cursor to store only.
+func TestARouteThatEndsWaitsLittle(t *testing.T) {
+	for want, target := range map[time.Duration]func(*memtarget.Recorder, *atomic.Int64) syncline.Target{
+		leaveTimeout: func(r *memtarget.Recorder, writes *atomic.Int64) syncline.Target { return hanging{r, writes} },
+		0:            func(r *memtarget.Recorder, writes *atomic.Int64) syncline.Target { return cutOnce{r, writes} },
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			var writes atomic.Int64
+			recorder := memtarget.NewRecorder()
+			b := newBench(t, func(o *Options) {
+				o.Open = func(context.Context) (syncline.Target, error) { return target(recorder, &writes), nil }
+				o.Now = time.Now
+			})
+			_ = b.s.Close()
+			ctx, stop := context.WithCancel(b.ctx)
+			done := make(chan error, 1) // the goroutine's one word
+			b.append(created(1, "x", "x"))
+			go func() { done <- b.route.Run(ctx, b.ctx) }()
+			synctest.Wait()
+			for range saveFar {
+				b.append(foreign())
+			}
+			synctest.Wait()
+			began := time.Now()
+			stop()
+			if err := <-done; err != nil || time.Since(began) != want || writes.Load() != 2 {
+				t.Errorf("it ends after %s and %d writes: %v; want %s and 2", time.Since(began), writes.Load(), err, want)
 			}
 		})
 	}

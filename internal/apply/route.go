@@ -271,7 +271,7 @@ func (r *Route) update(change func(*Status)) {
 	}
 }
 
-// Run applies until ctx ends; then it finishes the batch in hand and returns nil. hard is the deadline of that: when it ends
+// Run applies until ctx ends; then it finishes the batch in hand, stores how far it has come and returns nil. hard is the deadline of that: when it ends
 // Run gives up. A route that cannot go on stays in Run, halted, until Resume, Restart or the end.
 func (r *Route) Run(ctx, hard context.Context) error {
 	defer r.update(func(s *Status) { s.State = RouteStopped })

@@ -115,7 +115,10 @@ func (r *Route) Recheck(ctx context.Context) error {
 	}})
 }
 
-// run works until ctx ends or something fails. It tells whether any batch was done. One goroutine reads ahead, one at a time
+// leaveTimeout bounds the wait for a target that does not answer as a route stores its cursor at its end.
+const leaveTimeout = 5 * time.Second
+
+// run works until ctx ends, when it stores how far it has come, or something fails. It tells whether any batch was done. One goroutine reads ahead, one at a time
 // applies, one at a time looks further ahead for what is urgent; everything is decided in this one.
 func (s *Session) run(ctx, hard context.Context) (progress bool, err error) {
 	var workers sync.WaitGroup
@@ -154,11 +157,11 @@ func (s *Session) run(ctx, hard context.Context) (progress bool, err error) {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	flying, left := false, false
-	fly := func() {
+	fly := func(within context.Context) {
 		flying = true
 		p := s.m.inflight
 		s.r.asks(p)
-		workers.Go(func() { results <- s.apply(hard, p) })
+		workers.Go(func() { results <- s.apply(within, p) })
 	}
 	defer s.r.asks(nil)
 	for {
@@ -188,7 +191,7 @@ func (s *Session) run(ctx, hard context.Context) (progress bool, err error) {
 				}
 				continue
 			}
-			fly()
+			fly(hard)
 		}
 		if flying && s.m.next(s.r.o.Now()) == movePrepare { // makes the plan that follows
 			s.prepareBeside(readCtx, &workers, answers)
@@ -198,7 +201,9 @@ func (s *Session) run(ctx, hard context.Context) (progress bool, err error) {
 				return progress, nil
 			}
 			left = true
-			fly()
+			leaving, cancel := context.WithTimeout(hard, leaveTimeout)
+			defer cancel()
+			fly(leaving)
 		}
 		s.scoutBeside(readCtx, &workers, scouts)
 		var more <-chan Fed

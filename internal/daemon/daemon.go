@@ -220,7 +220,7 @@ func (d *Daemon) forgotten(ctx context.Context, source string, log syncline.Log)
 // Run works until ctx ends, then drains. It returns an error only where the API could not be served.
 //
 // The drain order: the API takes nothing new, so that pushed events are answered; schedules begin nothing new; captures append what they have in hand; routes
-// finish their batch; then everything closes (Close). What the deadline cuts off is repeated at the next start.
+// finish their batch and store how far they have come; then everything closes (Close). What the deadline cuts off is repeated at the next start.
 func (d *Daemon) Run(ctx context.Context) error {
 	hard, giveUp := context.WithCancel(context.WithoutCancel(ctx))
 	defer giveUp()

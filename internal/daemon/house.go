@@ -38,7 +38,7 @@ const (
 )
 
 // keepHouse purges what every route has applied and nobody must keep any more, and lets go of the route that is farthest behind
-// when a log is full and the configuration says so.
+// when a log is full and the configuration says so. It counts what a route that was taken back has before it.
 func (d *Daemon) keepHouse(ctx context.Context) {
 	tick := time.NewTicker(houseEvery)
 	defer tick.Stop()
@@ -81,14 +81,14 @@ func (d *Daemon) keepHouse(ctx context.Context) {
 
 // round looks after every log.
 func (d *Daemon) round(ctx context.Context, round bool) {
+	if round {
+		defer d.countAgain(ctx)
+	}
 	d.changing.RLock()
 	defer d.changing.RUnlock()
 	for _, s := range d.set().sources {
 		if err := d.keep(ctx, s, round); err != nil && ctx.Err() == nil {
 			d.log.Warn("log cannot be purged", "source", s.system.Name, "err", err)
-		}
-		if round {
-			d.refine(ctx, s, d.lowest(s)) // a route may have been taken back since the start
 		}
 	}
 }
@@ -298,8 +298,8 @@ func (d *Daemon) firstYounger(ctx context.Context, s *source, b syncline.Bounds,
 	return low, nil
 }
 
-// lowest is the first entry that a route of the source has still to read, as far as the routes know.
-func (d *Daemon) lowest(s *source) syncline.Seq {
+// firstUnread is the first entry that a route of the source has still to read, as far as the routes know.
+func (d *Daemon) firstUnread(s *source) syncline.Seq {
 	seq := ^syncline.Seq(0)
 	for _, r := range d.set().routes {
 		if at := r.apply.Status().Cursor.Seq; r.source.stream == s.stream && at > 0 {
@@ -309,17 +309,32 @@ func (d *Daemon) lowest(s *source) syncline.Seq {
 	return seq
 }
 
-// countBacklog counts what was in the source's log at the start more closely than the start itself, where a route has that still to read.
+// countBacklog counts what was in the source's log at the start more closely than the start itself, where a route has that still to read, as the
+// state store says: no route has begun.
 func (d *Daemon) countBacklog(ctx context.Context, s *source) {
-	bounds, err := s.log.Bounds(ctx)
-	var from syncline.Seq // of all, where it is not known
-	if err == nil {
-		_, from, err = d.slowest(ctx, s, bounds, nil)
-	}
-	if err != nil {
-		from = 0
+	from := ^syncline.Seq(0)
+	for _, r := range d.set().routes {
+		if r.source.stream != s.stream {
+			continue
+		}
+		row, err := d.state.Route(ctx, state.Slice{Route: r.id})
+		if err != nil {
+			from = 0 // it may be any
+			break
+		}
+		if row.Known && row.GapTo == 0 { // a sync begins at the log's end
+			from = min(from, row.Cursor.Seq)
+		}
 	}
 	d.refine(ctx, s, from)
+}
+
+// countAgain is countBacklog where a route was taken back since the start. It may read much, and nobody waits for it: a log that is closed meanwhile
+// says so.
+func (d *Daemon) countAgain(ctx context.Context) {
+	for _, s := range d.set().sources {
+		d.refine(ctx, s, d.firstUnread(s))
+	}
 }
 
 // refine has the source's tally count what somebody has still to read from this entry on.

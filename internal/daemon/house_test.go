@@ -499,3 +499,31 @@ func eventually(t *testing.T, what string, check func() bool) {
 		}
 	}
 }
+
+// TestTheBacklogIsCountedWhereARouteHasIt still to read, whatever its target had stored before its last write.
+func TestTheBacklogIsCountedWhereARouteHasIt(t *testing.T) {
+	h := newHouse(t, config.Log{})
+	h.append(200, hour)
+	s := h.set().sources[0]
+	log := &readsCounted{Log: s.log}
+	s.log = log
+	if err := s.tally.load(t.Context(), log); err != nil {
+		t.Fatal(err)
+	}
+	loaded := log.reads
+	r := h.route("r", 80)
+	c := state.Commit{Slice: state.Slice{Route: r.id}, Settled: 80, Cursor: syncline.Cursor{Log: h.log.ID(), Seq: 201, Epoch: 1}}
+	if err := h.state.Commit(t.Context(), c); err != nil {
+		t.Fatal(err)
+	}
+	h.countBacklog(t.Context(), s)
+	h.countAgain(t.Context())
+	if log.reads > loaded {
+		t.Errorf("%d entries are read though no route has any before it", log.reads-loaded)
+	}
+	h.route("behind", 80)
+	h.countBacklog(t.Context(), s)
+	if log.reads == loaded {
+		t.Error("nothing is read where a route has 121 entries before it")
+	}
+}

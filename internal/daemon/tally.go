@@ -29,7 +29,7 @@ type tally struct {
 	last  syncline.Seq
 	total int64
 	// loaded is what the log held when it was loaded, and rough what the lines said of that then: estimated for what is before exact, which is 0
-	// where nothing is left to count.
+	// where nothing is left to count, or somebody counts it.
 	loaded syncline.Bounds
 	rough  int64
 	exact  syncline.Seq
@@ -86,14 +86,28 @@ func (t *tally) load(ctx context.Context, log syncline.Log) error {
 // reads little of the log, whatever its size.
 func (t *tally) refine(ctx context.Context, log syncline.Log, from syncline.Seq) error {
 	t.mu.Lock()
-	b, done := t.loaded, from >= t.exact
-	if !done {
-		t.exact = 0
-	}
-	t.mu.Unlock()
-	if done {
+	b, exact := t.loaded, t.exact
+	if from >= exact {
+		t.mu.Unlock()
 		return nil
 	}
+	t.exact = 0
+	_, joins := t.behindLocked(b.Last)
+	t.mu.Unlock()
+	if !joins {
+		return nil
+	}
+	err := t.recount(ctx, log, b)
+	if err != nil {
+		t.mu.Lock()
+		t.exact = exact
+		t.mu.Unlock()
+	}
+	return err
+}
+
+// recount is what refine does, of what the log held when it was loaded.
+func (t *tally) recount(ctx context.Context, log syncline.Log, b syncline.Bounds) error {
 	now, err := log.Bounds(ctx)
 	if err != nil {
 		return err
@@ -152,9 +166,9 @@ func (t *tally) read(ctx context.Context, log syncline.Log, first, last syncline
 func (t *tally) replace(fine *tally) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	since := sort.Search(len(t.lines), func(i int) bool { return t.lines[i].seq > fine.last })
-	if since < len(t.lines) && (t.lines[since].seq != fine.last+1 || t.lines[since].before != t.rough) {
-		return // so much came since that its lines were joined with older ones: the estimate stays until they are purged
+	since, joins := t.behindLocked(fine.last)
+	if !joins {
+		return
 	}
 	lines := fine.lines
 	for _, l := range t.lines[since:] {
@@ -162,6 +176,13 @@ func (t *tally) replace(fine *tally) {
 		lines = append(lines, l)
 	}
 	t.lines, t.last, t.total = lines, max(t.last, fine.last), t.total+fine.total-t.rough
+}
+
+// behindLocked returns the first line behind the last entry that the log held when it was loaded, and whether what was counted can stand before
+// it: so much may have come since that its lines were joined with older ones. The estimate stays then, until they are purged.
+func (t *tally) behindLocked(last syncline.Seq) (line int, joins bool) {
+	line = sort.Search(len(t.lines), func(i int) bool { return t.lines[i].seq > last })
+	return line, line == len(t.lines) || t.lines[line].seq == last+1 && t.lines[line].before == t.rough
 }
 
 // add counts an entry that was appended now.

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"errors"
 	"math"
 	"testing"
 	"time"
@@ -13,10 +14,14 @@ import (
 // readsCounted is a log that counts the entries that are read of it.
 type readsCounted struct {
 	syncline.Log
-	reads int
+	reads  int
+	broken error
 }
 
 func (l *readsCounted) Read(ctx context.Context, from syncline.Seq) (syncline.LogReader, error) {
+	if l.broken != nil {
+		return nil, l.broken
+	}
 	r, err := l.Log.Read(ctx, from)
 	return &countedReader{r, l}, err
 }
@@ -144,13 +149,74 @@ func TestTallyBehindAPurge(t *testing.T) {
 		if err := tally.refine(t.Context(), log, 1); err != nil {
 			t.Fatal(err)
 		}
-		tally.forget(below)
+		if at := tally.lines[0].seq; at < below {
+			t.Errorf("purged below %d: entry %d is counted", below, at)
+		}
 		var left int64
 		for seq := syncline.Seq(last); seq >= max(below, last-maxLines/4); seq-- {
 			left += int64(eventsOf(seq))
 			if got, _ := tally.lag(syncline.Cursor{Seq: seq}); got != left {
 				t.Fatalf("purged below %d: lag at %d of %d = %d, want %d", below, seq, last, got, left)
 			}
+		}
+	}
+}
+
+// TestTallyIsCountedOnce: what cannot be counted now is counted later, and what would have no place any more is not read.
+func TestTallyIsCountedOnce(t *testing.T) {
+	const last = 20_000
+	start := time.Unix(1_700_000_000, 0)
+	for name, c := range map[string]struct {
+		before func(*tally, *readsCounted) error
+		reads  bool
+	}{
+		"nothing in between": {reads: true},
+		"the log does not answer": {
+			before: func(_ *tally, log *readsCounted) error { log.broken = errors.New("no answer"); return nil },
+			reads:  true,
+		},
+		"all of it was purged": {before: func(tally *tally, log *readsCounted) error {
+			for seq := syncline.Seq(last + 1); seq <= last+5; seq++ {
+				if _, err := log.Append(t.Context(), &syncline.Batch{Source: "crm", Txns: []syncline.Txn{{Commit: uint64(seq)}}}); err != nil {
+					return err
+				}
+				tally.add(seq, 0, start)
+			}
+			return log.Purge(t.Context(), last+3)
+		}},
+		"much came since": {before: func(tally *tally, _ *readsCounted) error {
+			for seq := syncline.Seq(last + 1); seq <= last+4*maxLines; seq++ {
+				tally.add(seq, 1, start)
+			}
+			return nil
+		}},
+	} {
+		log := filledLog(t, start, last)
+		var tally tally
+		if err := tally.load(t.Context(), log); err != nil {
+			t.Fatal(err)
+		}
+		if c.before != nil {
+			if err := c.before(&tally, log); err != nil {
+				t.Fatal(err)
+			}
+		}
+		loaded := log.reads
+		if err := tally.refine(t.Context(), log, 1); (err != nil) != (log.broken != nil) {
+			t.Errorf("%s: refine = %v", name, err)
+		}
+		if log.broken != nil {
+			log.broken = nil
+			if err := tally.refine(t.Context(), log, 1); err != nil {
+				t.Errorf("%s: refine once it answers = %v", name, err)
+			}
+		}
+		counted := log.reads
+		if got := counted > loaded; got != c.reads {
+			t.Errorf("%s: %d entries are read", name, counted-loaded)
+		}
+		if err := tally.refine(t.Context(), log, 1); err != nil || log.reads > counted {
+			t.Errorf("%s: it is counted again, %d entries, %v", name, log.reads-counted, err)
 		}
 	}
 }

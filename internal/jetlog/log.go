@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"math"
 	"strconv"
 	"sync"
 
@@ -161,7 +162,14 @@ func (l *log) Close() error {
 		}
 		l.server.mu.Lock()
 		delete(l.server.logs, l)
+		last := true
+		for other := range l.server.logs {
+			last = last && other.stream != l.stream
+		}
 		l.server.mu.Unlock()
+		if last {
+			l.tail.purge(math.MaxUint64)
+		}
 		l.appender.mu.Lock() // an append in flight has seen done
 		defer l.appender.mu.Unlock()
 		err = l.mark.close()

@@ -11,7 +11,8 @@ const (
 	// recentBytes is how much of a log's end is kept in memory, so that readers that keep up need not ask the server: what they ask for is copied
 	// several times on its way. Readers and logs share the bytes. With less, a route that works off a backlog beside its source falls out of it.
 	recentBytes = 16 << 20
-	// recentOfAll is what the logs of a server keep together; each keeps leastRecent whatever the others do.
+	// recentOfAll is what the logs of a server keep together. Who comes first keeps what it has until it is purged; what fits into leastRecent each
+	// keeps whatever the others do.
 	recentOfAll = 32 << 20
 	leastRecent = 4 << 20
 	// entrySize is what an entry takes in memory beside its data.

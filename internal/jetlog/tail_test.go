@@ -109,3 +109,21 @@ func TestTailsShareMemory(t *testing.T) {
 		t.Errorf("%d bytes are counted that nobody keeps", all.Load())
 	}
 }
+
+// TestATailIsGivenUp with the last handle on its log: else it would take room from the others for ever.
+func TestATailIsGivenUp(t *testing.T) {
+	s := mustOpen(t, Options{Dir: t.TempDir()})
+	one, two := mustLog(t, s, "crm"), mustLog(t, s, "crm")
+	mustAppend(t, one, 1, 3, 1000)
+	for _, l := range []*log{one, two} {
+		if s.recent.Load() < 3000 {
+			t.Errorf("%d bytes are kept while there is a handle", s.recent.Load())
+		}
+		if err := l.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if s.recent.Load() != 0 {
+		t.Errorf("%d bytes are kept for nobody", s.recent.Load())
+	}
+}

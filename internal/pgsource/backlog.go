@@ -28,8 +28,8 @@ const (
 	backlogKept = 256 << 20
 	backlogWord = 10 * time.Second
 
-	// A step is so much WAL. The server holds what comes out of it, which may be much more: steps are as large as makes that stepOutput, for
-	// which it is allowed stepMemory in MiB. Small steps keep the target at work; large ones begin less often at the restart point.
+	// A step is so much WAL. The server holds what comes out of it, which may be much more: a step is made as large as brings stepOutput, as the last
+	// one tells, for which it is allowed stepMemory in MiB. Small steps keep the target at work; large ones begin less often at the restart point.
 	firstStep  = 1 << 20
 	stepGrowth = 4
 	maxStep    = 32 << 20

@@ -574,8 +574,8 @@ func TestStepsGrowAndShrink(t *testing.T) {
 			return step{pauses: []time.Duration{stepDecode - 1, sent, time.Millisecond}}
 		}
 		steps := []step{rows(1, 3), rows(1, 3), rows(1, 3), slow(stepTime), slow(stepTime), slow(stepTime), rows(1, 3), slow(stepTime / stepGrowth), slow(stepTime / 2),
-			rows(1, 3), rows(mebibyte, 8), rows(mebibyte, 64), rows(mebibyte, 16), rows(mebibyte, 512), rows(mebibyte, 16), rows(1, 1)}
-		want := []lsn{1, 4, 16, 32, 8, 2, 1, 4, 4, 4, 16, 32, 16, 32, 2, 4}
+			rows(1, 3), rows(mebibyte, 8), rows(mebibyte, 64), rows(mebibyte, 16), rows(mebibyte, 128), rows(mebibyte, 16), rows(1, 1)}
+		want := []lsn{1, 4, 16, 32, 8, 2, 1, 4, 4, 4, 16, 32, 16, 32, 8, 16}
 		var sizes, ends []lsn
 		at, n := lsn(1<<20), 0
 		for _, s := range steps {
