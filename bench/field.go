@@ -44,7 +44,7 @@ type field struct {
 	more  []side
 	peers []*peer
 	mark  int
-	// end is the end of the source's WAL when the last mark was set.
+	// end is where the source's WAL ended just before the last mark was committed.
 	end string
 }
 
@@ -146,10 +146,12 @@ func (f *field) sides(round int) []side {
 // setMark writes the mark that comes after everything written so far.
 func (f *field) setMark(ctx context.Context) error {
 	f.mark++
-	if err := execAll(ctx, f.src, fmt.Sprintf("UPDATE account SET score = %d WHERE id = 0", f.mark)); err != nil {
-		return err
-	}
-	return f.src.QueryRow(ctx, "SELECT pg_current_wal_lsn()::text").Scan(&f.end)
+	return pgx.BeginFunc(ctx, f.src, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, "UPDATE account SET score = $1 WHERE id = 0", f.mark); err != nil {
+			return err
+		}
+		return tx.QueryRow(ctx, "SELECT pg_current_wal_insert_lsn()::text").Scan(&f.end)
+	})
 }
 
 // undefinedTable is PostgreSQL's code for a table that is not there: the rule has yet to make it.
