@@ -191,7 +191,7 @@ func (m *machine) fills(now time.Time) bool {
 const (
 	saveEvery = 10 * time.Second
 	saveFar   = 30 // entries
-	saveMarks = time.Minute
+	saveMarks = 5 * time.Minute
 )
 
 // saveAt is when a route with nothing to write moves its stored cursor.

@@ -71,7 +71,7 @@ func (d *Daemon) reopenVerifications(ctx context.Context) {
 		case err != nil:
 		case job.spec.Mode != verify.Continuous:
 			err = d.verifier.add(job)
-		case !d.comparesSteadily(job.spec.Rules[0]):
+		case !steady(d.set().config.Rule(job.spec.Rules[0])):
 			d.endSteady(ctx, job.spec.Rules[0])
 		}
 		if err == nil {

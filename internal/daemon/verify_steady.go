@@ -40,7 +40,7 @@ func (d *Daemon) keepComparing(ctx context.Context) {
 	for first := true; first || sleep(ctx, steadyLook); first = false {
 		wanted := make(map[string]config.Verify)
 		for _, r := range d.set().config.Rules {
-			if d.comparesSteadily(r.ID) {
+			if steady(r) {
 				wanted[r.ID] = *r.Verify
 			}
 		}
@@ -68,9 +68,8 @@ func (d *Daemon) keepComparing(ctx context.Context) {
 	}
 }
 
-// comparesSteadily reports whether the configuration has the rule compared all the time.
-func (d *Daemon) comparesSteadily(rule string) bool {
-	r := d.set().config.Rule(rule)
+// steady reports whether the rule is to be compared all the time.
+func steady(r *config.Rule) bool {
 	return r != nil && r.Enabled && r.Verify != nil && r.Verify.Rate > 0
 }
 
