@@ -30,66 +30,74 @@ func (f frozen) Apply(ctx context.Context, w *syncline.Write) (syncline.Result, 
 // TestAWokenOwnerDoesNotTakeOver: the process that took over goes on, whatever the old one tries, and the old one halts until an operator
 // decides otherwise. One that only lost an answer, or its connection, goes on.
 func TestAWokenOwnerDoesNotTakeOver(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var asleep atomic.Bool
-		wakes := make(chan struct{})
-		b := newBench(t, func(o *Options) { o.Now = time.Now })
-		_ = b.s.Close()
-		ctx, stop := context.WithCancel(b.ctx)
-		present, retire := context.WithCancel(b.ctx)
-		begin := func(ctx context.Context, open func() syncline.Target) (*Route, chan error) {
-			o := b.options
-			o.Open = func(context.Context) (syncline.Target, error) { return open(), nil }
-			r, err := New(o)
-			if err != nil {
-				t.Fatal(err)
-			}
-			done := make(chan error, 1) // the goroutine's one word
-			go func() { done <- r.Run(ctx, ctx) }()
-			synctest.Wait()
-			return r, done
-		}
-		plain := func() syncline.Target { return b.store.Open(memtarget.Options{Route: "r"}) }
-		old, oldDone := begin(ctx, func() syncline.Target {
-			return frozen{b.store.Open(memtarget.Options{Route: "r"}), &asleep, wakes}
-		})
-		b.append(created(1, "a", "x"))
-		<-time.After(time.Second)
-		asleep.Store(true)
-		b.append(created(2, "b", "x"))
-		<-time.After(time.Second)
+	for name, id := range map[string]string{"a route that was there before": "r", "a route that the old process has begun": "new"} {
+		t.Run(name, func(t *testing.T) { synctest.Test(t, func(t *testing.T) { wokenOwner(t, id) }) })
+	}
+}
 
-		healthy, healthyDone := begin(present, plain)
-		b.append(created(3, "c", "x"))
-		<-time.After(time.Second)
-		close(wakes)
-		<-time.After(time.Minute)
-		b.append(created(4, "d", "x"))
-		<-time.After(time.Minute)
-		if st := old.Status(); st.State != RouteHalted || syncline.CodeOf(st.Err) != "fenced" {
-			t.Errorf("the old one is %s, %v, want halted, fenced", st.State, st.Err)
+func wokenOwner(t *testing.T, id string) {
+	var asleep atomic.Bool
+	wakes := make(chan struct{})
+	b := newBench(t, func(o *Options) { o.Now = time.Now })
+	_ = b.s.Close()
+	ctx, stop := context.WithCancel(b.ctx)
+	present, retire := context.WithCancel(b.ctx)
+	begin := func(ctx context.Context, open func() syncline.Target) (*Route, chan error) {
+		o := b.options
+		o.ID = id
+		o.Open = func(context.Context) (syncline.Target, error) { return open(), nil }
+		r, err := New(o)
+		if err == nil {
+			err = r.Prepare(ctx, false)
 		}
-		bounds, err := b.log.Bounds(ctx)
-		if st := healthy.Status(); err != nil || st.State != RouteRunning || st.Cursor.Seq <= bounds.Last {
-			t.Errorf("the one that took over is %s, %v, at %d, want running and at the log's end, %d", st.State, st.Err, st.Cursor.Seq, bounds.Last)
-		}
-
-		// An operator who has stopped the other one gives the target back.
-		retire()
-		if err := <-healthyDone; err != nil {
-			t.Error(err)
-		}
-		if err := old.Resume(ctx); err != nil {
+		if err != nil {
 			t.Fatal(err)
 		}
-		b.append(created(5, "e", "x"))
-		<-time.After(time.Minute)
-		if st := old.Status(); st.State != RouteRunning || st.Cursor.Seq <= bounds.Last+1 {
-			t.Errorf("after the command the old one is %s, %v, at %d, want running and at the log's end", st.State, st.Err, st.Cursor.Seq)
-		}
-		stop()
-		<-oldDone
+		done := make(chan error, 1) // the goroutine's one word
+		go func() { done <- r.Run(ctx, ctx) }()
+		synctest.Wait()
+		return r, done
+	}
+	plain := func() syncline.Target { return b.store.Open(memtarget.Options{Route: id}) }
+	old, oldDone := begin(ctx, func() syncline.Target {
+		return frozen{b.store.Open(memtarget.Options{Route: id}), &asleep, wakes}
 	})
+	b.append(created(1, "a", "x"))
+	<-time.After(time.Second)
+	asleep.Store(true)
+	b.append(created(2, "b", "x"))
+	<-time.After(time.Second)
+
+	healthy, healthyDone := begin(present, plain)
+	b.append(created(3, "c", "x"))
+	<-time.After(time.Second)
+	close(wakes)
+	<-time.After(time.Minute)
+	b.append(created(4, "d", "x"))
+	<-time.After(time.Minute)
+	if st := old.Status(); st.State != RouteHalted || syncline.CodeOf(st.Err) != "fenced" {
+		t.Errorf("the old one is %s, %v, want halted, fenced", st.State, st.Err)
+	}
+	bounds, err := b.log.Bounds(ctx)
+	if st := healthy.Status(); err != nil || st.State != RouteRunning || st.Cursor.Seq <= bounds.Last {
+		t.Errorf("the one that took over is %s, %v, at %d, want running and at the log's end, %d", st.State, st.Err, st.Cursor.Seq, bounds.Last)
+	}
+
+	// An operator who has stopped the other one gives the target back.
+	retire()
+	if err := <-healthyDone; err != nil {
+		t.Error(err)
+	}
+	if err := old.Resume(ctx); err != nil {
+		t.Fatal(err)
+	}
+	b.append(created(5, "e", "x"))
+	<-time.After(time.Minute)
+	if st := old.Status(); st.State != RouteRunning || st.Cursor.Seq <= bounds.Last+1 {
+		t.Errorf("after the command the old one is %s, %v, at %d, want running and at the log's end", st.State, st.Err, st.Cursor.Seq)
+	}
+	stop()
+	<-oldDone
 }
 
 // cursorless is a target that somebody else has taken, and that cannot tell who may have it.

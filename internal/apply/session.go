@@ -164,6 +164,9 @@ func (s *Session) start(ctx context.Context, known state.Route) error {
 		if at, err = s.place(ctx, known, at, keeper); err != nil {
 			return err
 		}
+		if keeps {
+			r.owned = at.Epoch
+		}
 	} else if !keeps {
 		at.Epoch = known.Cursor.Epoch + 1
 	}
