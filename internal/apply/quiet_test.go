@@ -103,26 +103,34 @@ func TestAnIdleRouteThatLostItsConnectionIsSoonWell(t *testing.T) {
 	})
 }
 
+// endBehind runs the route with one event of its own and so many others behind it, and returns how long its end takes.
+func (b *bench) endBehind(others int) time.Duration {
+	b.t.Helper()
+	_ = b.s.Close()
+	ctx, stop := context.WithCancel(b.ctx)
+	done := make(chan error, 1) // the goroutine's one word
+	b.append(created(1, "x", "x"))
+	go func() { done <- b.route.Run(ctx, b.ctx) }()
+	synctest.Wait()
+	for range others {
+		b.append(foreign())
+	}
+	synctest.Wait()
+	began := time.Now()
+	stop()
+	if err := <-done; err != nil {
+		b.t.Error(err)
+	}
+	return time.Since(began)
+}
+
 // TestARouteStoresItsCursorAsItEnds: with hundreds of routes, a start that reads again what is none of theirs takes long. A little is not worth a
 // write.
 func TestARouteStoresItsCursorAsItEnds(t *testing.T) {
 	for passed, want := range map[int]syncline.Seq{saveFar - 1: 2, saveFar: 2 + saveFar} {
 		synctest.Test(t, func(t *testing.T) {
 			b := newBench(t, func(o *Options) { o.Now = time.Now })
-			_ = b.s.Close()
-			ctx, stop := context.WithCancel(b.ctx)
-			done := make(chan error, 1) // the goroutine's one word
-			b.append(created(1, "x", "x"))
-			go func() { done <- b.route.Run(ctx, b.ctx) }()
-			synctest.Wait()
-			for range passed {
-				b.append(foreign())
-			}
-			synctest.Wait()
-			stop()
-			if err := <-done; err != nil {
-				t.Error(err)
-			}
+			b.endBehind(passed)
 			b.start()
 			if got := b.s.Cursor().Seq; got != want {
 				t.Errorf("behind %d entries that are none of its own the next start is at %d, want %d", passed, got, want)
@@ -144,20 +152,8 @@ func TestARouteThatEndsWaitsLittle(t *testing.T) {
 				o.Open = func(context.Context) (syncline.Target, error) { return target(recorder, &writes), nil }
 				o.Now = time.Now
 			})
-			_ = b.s.Close()
-			ctx, stop := context.WithCancel(b.ctx)
-			done := make(chan error, 1) // the goroutine's one word
-			b.append(created(1, "x", "x"))
-			go func() { done <- b.route.Run(ctx, b.ctx) }()
-			synctest.Wait()
-			for range saveFar {
-				b.append(foreign())
-			}
-			synctest.Wait()
-			began := time.Now()
-			stop()
-			if err := <-done; err != nil || time.Since(began) != want || writes.Load() != 2 {
-				t.Errorf("it ends after %s and %d writes: %v; want %s and 2", time.Since(began), writes.Load(), err, want)
+			if took := b.endBehind(saveFar); took != want || writes.Load() != 2 {
+				t.Errorf("it ends after %s and %d writes, want %s and 2", took, writes.Load(), want)
 			}
 		})
 	}

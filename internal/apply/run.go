@@ -118,8 +118,8 @@ func (r *Route) Recheck(ctx context.Context) error {
 // leaveTimeout bounds the wait for a target that does not answer as a route stores its cursor at its end.
 const leaveTimeout = 5 * time.Second
 
-// run works until ctx ends, when it stores how far it has come, or something fails. It tells whether any batch was done. One goroutine reads ahead, one at a time
-// applies, one at a time looks further ahead for what is urgent; everything is decided in this one.
+// run works until ctx ends, when it stores how far it has come, or something fails. It tells whether any batch was done. One goroutine reads
+// ahead, one at a time applies, one at a time looks further ahead for what is urgent; everything is decided in this one.
 func (s *Session) run(ctx, hard context.Context) (progress bool, err error) {
 	var workers sync.WaitGroup
 	readCtx, stopReading := context.WithCancel(ctx)

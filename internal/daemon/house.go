@@ -309,8 +309,8 @@ func (d *Daemon) firstUnread(s *source) syncline.Seq {
 	return seq
 }
 
-// countBacklog counts what was in the source's log at the start more closely than the start itself, where a route has that still to read, as the
-// state store says: no route has begun.
+// countBacklog counts what was in the source's log at the start more closely than the start itself, where a route has that still to read. That is
+// for the state store to say: no route has begun.
 func (d *Daemon) countBacklog(ctx context.Context, s *source) {
 	from := ^syncline.Seq(0)
 	for _, r := range d.set().routes {
