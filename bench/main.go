@@ -122,7 +122,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	flags.SetOutput(stderr)
 	flags.IntVar(&o.rows, "rows", 500_000, "rows of each measurement of throughput")
 	flags.IntVar(&o.copyRows, "copy-rows", 2_000_000, "rows of the initial copy")
-	flags.BoolVar(&o.huge, "huge", false, "scale-backlog: one of ten million rows as well, which takes minutes and gigabytes")
+	flags.BoolVar(&o.huge, "huge", false, "scale-backlog: a million and ten million updates of two million records as well, which take minutes and gigabytes")
 	flags.IntVar(&o.rounds, "rounds", 3, "rounds of each measurement of throughput; the medians count")
 	flags.StringVar(&only, "only", "", "measurements to do, separated by commas: "+strings.Join(names(), ", ")+" (default all)")
 	flags.StringVar(&o.out, "o", "", "write the report to this file (default standard output)")

@@ -10,7 +10,7 @@ import (
 func scaling(on, how string) section {
 	return section{
 		title: "How the rate of updates scales with " + on,
-		how:   "Updates in transactions of ten on a table of a fifth as many rows. " + how,
+		how:   "Updates in transactions of ten, on a table of a fifth as many rows where it does not say otherwise. " + how,
 		head:  []string{"", "updates", "native", "Syncline", "ratio", "CPU a row", "peak memory"},
 	}
 }
@@ -27,7 +27,7 @@ func (b *bench) scaleRules(ctx context.Context) (section, error) {
 			fmt.Fprintf(&more, "\n  - {id: none%d, from: source/account, to: target/none%[1]d, create: true, conditions: [{field: score, operator: less_than, value: 0}]}", i)
 		}
 		r.text += more.String()
-		if err := b.scale(ctx, &s, fmt.Sprintf("%d rules", n), fmt.Sprintf("rules%d", n), account, r, rows); err != nil {
+		if err := b.scale(ctx, &s, fmt.Sprintf("%d rules", n), fmt.Sprintf("rules%d", n), account, r, rows, rows/5); err != nil {
 			return s, err
 		}
 	}
@@ -39,7 +39,7 @@ func (b *bench) scaleColumns(ctx context.Context) (section, error) {
 	s := scaling("columns", "Wider rows are more bytes to read, to log and to write, for native replication as well.")
 	rows := max(b.rows/50*10, 100)
 	for _, n := range []int{2, 10, 60} {
-		if err := b.scale(ctx, &s, fmt.Sprintf("%d columns", n), fmt.Sprintf("columns%d", n), columnShape(n), mirror, rows); err != nil {
+		if err := b.scale(ctx, &s, fmt.Sprintf("%d columns", n), fmt.Sprintf("columns%d", n), columnShape(n), mirror, rows, rows/5); err != nil {
 			return s, err
 		}
 	}
@@ -50,26 +50,27 @@ func (b *bench) scaleColumns(ctx context.Context) (section, error) {
 func (b *bench) scaleBacklog(ctx context.Context) (section, error) {
 	s := scaling("the backlog", "The start of each side is part of its time.")
 	rows := max(b.rows/50*10, 100)
-	backlogs := []int{rows, 10 * rows}
+	type backlog struct{ updates, records int }
+	backlogs := []backlog{{rows, rows / 5}, {10 * rows, 2 * rows}}
 	if b.huge {
-		backlogs = append(backlogs, 100*rows)
+		backlogs = append(backlogs, backlog{10 * rows, 20 * rows}, backlog{100 * rows, 20 * rows})
 	}
-	for i, n := range backlogs {
-		if err := b.scale(ctx, &s, "backlog", fmt.Sprintf("backlog%d", i), account, mirror, n); err != nil {
+	for i, l := range backlogs {
+		label := fmt.Sprintf("backlog, %s records", count(l.records))
+		if err := b.scale(ctx, &s, label, fmt.Sprintf("backlog%d", i), account, mirror, l.updates, l.records); err != nil {
 			return s, err
 		}
 	}
 	return s, nil
 }
 
-// scale adds a line: one backlog, against native replication.
-func (b *bench) scale(ctx context.Context, s *section, label, name string, sh shape, r rule, rows int) error {
+// scale adds a line: one backlog of updates of so many records, against native replication.
+func (b *bench) scale(ctx context.Context, s *section, label, name string, sh shape, r rule, rows, records int) error {
 	b.say("  %s, %s updates", label, count(rows))
 	f, err := newFieldOf(ctx, b, name, sh, r)
 	if err != nil {
 		return err
 	}
-	records := max(rows/5, 10)
 	trials, err := f.backlog(ctx, load{rows: rows, fill: sh.insert(1, records), write: updateBacklog(rows, "score = score + 1", spread(records))})
 	if err != nil {
 		return fmt.Errorf("%s: %w", label, err)

@@ -272,6 +272,7 @@ func TestWhatWasDoneAheadIsDoneOnce(t *testing.T) {
 			if c := b.balanced(); c.Read != 84 {
 				t.Errorf("counts = %+v, want 84 read", c)
 			}
+			b.wantLatencies(84)
 		})
 	}
 }

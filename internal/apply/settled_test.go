@@ -2,9 +2,11 @@ package apply
 
 import (
 	"testing"
+	"time"
 
 	"syncline"
 	"syncline/internal/memtarget"
+	"syncline/internal/state"
 )
 
 // wantSettled wants the store and the route to say that the target is at this entry, and the route to be at another.
@@ -96,4 +98,50 @@ func TestARefusedRetryStoresTheCursor(t *testing.T) {
 	b.wantSettled("a write without an answer", 7, 7)
 	b.start()
 	b.wantSettled("the target was asked", 8, 8)
+}
+
+// wantLatencies wants so many events to have been timed from the source's commit to the target's.
+func (b *bench) wantLatencies(want int64) {
+	b.t.Helper()
+	_, h, err := b.state.Totals(b.ctx, b.route.slice)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	if got := h.Count(); got != want {
+		b.t.Errorf("%d events were timed, want %d", got, want)
+	}
+}
+
+// TestACopyHasNoLatency: what is copied was committed at any time before.
+func TestACopyHasNoLatency(t *testing.T) {
+	b := newBench(t, nil)
+	b.append(created(1, "a", "x"))
+	b.store1(&syncline.Batch{Source: "crm", Position: syncline.Position{Epoch: 1, Commit: b.commit, Ordinal: 9}, Txns: []syncline.Txn{{Time: b.now.Add(-time.Hour)}},
+		Chunk:  &syncline.Chunk{Run: "full", Kind: syncline.RunFull, Number: 1, Entity: "customer", Last: true},
+		Events: []syncline.Event{{Op: syncline.OpSnapshot, Schema: customers, After: record(2, "b", "x")}}})
+	b.mustDrain()
+	b.want(map[string]string{"1": "a/x", "2": "b/x"})
+	b.wantLatencies(1)
+}
+
+// TestEachRuleIsCounted by what became of its own tasks.
+func TestEachRuleIsCounted(t *testing.T) {
+	b := newBench(t, func(o *Options) {
+		o.Rules = append(o.Rules, Rule{ID: "s", Entity: "other", Object: "other", Create: true, Bind: mirror})
+	})
+	b.store.Refuse("dim", "1")
+	b.append(created(1, "a", "x"), foreign(), created(2, "b", "x"), foreign(), created(3, "c", "x"))
+	b.mustDrain()
+	for rule, want := range map[string]state.Counts{
+		"r": {Read: 3, Applied: 2, Parked: 1},
+		"s": {Read: 2, Applied: 2},
+	} {
+		st, err := b.state.Stats(b.ctx, b.route.slice, time.Time{}, b.now.Add(time.Hour), func(id string) bool { return id == rule })
+		if err != nil {
+			t.Fatal(err)
+		}
+		if st.Journal != want {
+			t.Errorf("counts of rule %s = %+v, want %+v", rule, st.Journal, want)
+		}
+	}
 }
