@@ -21,8 +21,11 @@ func FuzzPasswords(f *testing.F) {
 				if p[0] < 0 || p[1] < p[0] || p[1] > len(text) {
 					t.Fatalf("passwords(%q, %s) = %v", s, scheme, p)
 				}
-				if piece, offset := literal(text[p[0]:p[1]]); piece != "" && !strings.Contains(s, piece) || offset < 0 {
-					t.Fatalf("literal of %q in %q = %q at %d", text[p[0]:p[1]], s, piece, offset)
+				pieces, offset := literals(text[p[0]:p[1]])
+				for i, piece := range pieces {
+					if !strings.Contains(s, piece) || i == 0 && !strings.HasPrefix(s[p[0]+offset:], piece) {
+						t.Fatalf("literals of %q in %q = %q at %d", text[p[0]:p[1]], s, pieces, offset)
+					}
 				}
 			}
 		}

@@ -10,7 +10,7 @@ const (
 	// referred stands for each byte of a reference: something else will be here.
 	referred = "\x00"
 	// wrapping stands for the bytes around a reference's default, which is in the file like any other text.
-	wrapping = "\x01"
+	wrapping = '\x01'
 )
 
 // blank returns text with its references blanked, byte for byte, so that a place in the one is the same place in the other.
@@ -32,7 +32,7 @@ func blank(text string) string {
 		b.WriteString(text[pos:i])
 		name, def, has := strings.Cut(text[i:end], ":-")
 		if has && !strings.HasPrefix(name, "${file:") {
-			b.WriteString(strings.Repeat(wrapping, len(name)+len(":-")) + def + wrapping)
+			b.WriteString(strings.Repeat(string(wrapping), len(name)+len(":-")) + def + string(wrapping))
 		} else {
 			b.WriteString(strings.Repeat(referred, end+1-i))
 		}
@@ -41,17 +41,17 @@ func blank(text string) string {
 	return b.String()
 }
 
-// literal returns what of a piece of blanked text stands in the file, and where that begins; "" where some of it is a reference.
-func literal(piece string) (text string, offset int) {
-	if strings.Contains(piece, referred) {
-		return "", 0
+// literals returns the pieces of blanked text that stand in the file, and where the first one begins; none where some of it is a reference.
+func literals(text string) (pieces []string, offset int) {
+	if strings.Contains(text, referred) {
+		return nil, 0
 	}
-	text = strings.Trim(piece, wrapping)
-	return text, strings.Index(piece, text)
+	offset = strings.IndexFunc(text, func(r rune) bool { return r != wrapping })
+	return strings.FieldsFunc(text, func(r rune) bool { return r == wrapping }), max(offset, 0)
 }
 
 // passwordKeyword is a password among libpq's keywords and values.
-var passwordKeyword = regexp.MustCompile(`(?:^|[\s` + wrapping + `])(?:ssl)?password\s*=\s*(?:'((?:[^'\\]|\\.)*)'|([^'\s]\S*))`)
+var passwordKeyword = regexp.MustCompile(`(?:^|[\s` + string(wrapping) + `])(?:ssl)?password\s*=\s*(?:'((?:[^'\\]|\\.)*)'|([^'\s]\S*))`)
 
 // passwordParameter is a password among the parameters of a PostgreSQL URL.
 var passwordParameter = regexp.MustCompile(`[?&](?:ssl)?password=([^&#]*)`)
@@ -93,11 +93,11 @@ func passwords(text, scheme string) (places [][2]int) {
 func (l *loader) plainPasswords(v value, scheme string) {
 	text := blank(v.node.Value)
 	for _, p := range passwords(text, scheme) {
-		plain, offset := literal(text[p[0]:p[1]])
-		if plain == "" {
+		plain, offset := literals(text[p[0]:p[1]])
+		if len(plain) == 0 {
 			continue
 		}
-		v.doc.masks = append(v.doc.masks, plain)
+		v.doc.masks = append(v.doc.masks, plain...)
 		line, column := v.place(p[0] + offset)
 		l.reportAt(v, line, column, PlainSecret, "put the password, or the whole URL, in the environment or a file: ${NAME}, ${file:/run/secrets/name}",
 			"a password stands in %s", v.path)

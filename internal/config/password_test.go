@@ -44,6 +44,7 @@ func TestPlainPassword(t *testing.T) {
 		{"postgres", "postgres://u:hunter2@h/db", true},
 		{"postgres", "postgres://u:hunter2@${HOST:-h}/db?sslmode=require", true},
 		{"postgres", "postgres://u:${PW:-hunter2}@h/db", true},
+		{"postgres", "postgres://u:hunter2${PW:-hunter2}@h/db", true},
 		{"postgres", "${CRM:-postgres://u:hunter2@h/db}", true},
 		{"postgres", "postgresql://h/db?user=u&password=hunter2", true},
 		{"postgres", "host=h user=u password=hunter2 dbname=db", true},

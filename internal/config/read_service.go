@@ -120,7 +120,7 @@ func (l *loader) params(v value, what string) (list []*Param) {
 		}
 		if secretName.MatchString(p.Name) {
 			l.mask(val)
-			if plain, _ := literal(blank(val.node.Value)); plain != "" && !strings.Contains(val.node.Value, "{") {
+			if plain, _ := literals(blank(val.node.Value)); len(plain) > 0 && !strings.Contains(val.node.Value, "{") {
 				l.report(val, PlainSecret, "put it in the environment or a file: ${NAME}, ${file:/run/secrets/name}", "%s stands in the file", val.path)
 				return
 			}

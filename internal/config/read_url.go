@@ -9,9 +9,8 @@ import (
 // secret reads a value that must be a reference.
 func (l *loader) secret(v value, dst *Secret) {
 	l.mask(v)
-	if plain, _ := literal(blank(v.node.Value)); plain != "" {
-		v.doc.masks = append(v.doc.masks, plain)
-	}
+	plain, _ := literals(blank(v.node.Value))
+	v.doc.masks = append(v.doc.masks, plain...)
 	text, ok := l.text(v)
 	if !ok {
 		return
