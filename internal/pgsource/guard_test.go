@@ -72,6 +72,12 @@ func TestRefusesASlotThatTheLogDoesNotKnow(t *testing.T) {
 	d.dropSlot()
 	d.exec("SELECT pg_create_logical_replication_slot($1, 'test_decoding')", d.slotOf())
 	wantCode(t, record2(t, o), "slot_foreign")
+	d.dropSlot()
+	d.exec("SELECT pg_create_logical_replication_slot($1, 'pgoutput', false, true)", d.slotOf())
+	err = record2(t, o)
+	if wantCode(t, err, "slot_foreign"); !strings.Contains(fixOf(err), "without two_phase") {
+		t.Errorf("fix of a slot for two-phase commits = %q", fixOf(err))
+	}
 }
 
 // record2 opens a source of an empty log and closes it.

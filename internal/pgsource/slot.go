@@ -27,6 +27,7 @@ type slot struct {
 	database  uint32
 	temporary bool
 	failover  bool // standbys have it too
+	twoPhase  bool // transactions are sent when they are prepared
 	lost      bool
 	confirmed lsn
 }
@@ -36,8 +37,8 @@ func (s *Source) findSlot(ctx context.Context) (*slot, error) {
 	var sl slot
 	var confirmed, status string
 	err := s.sql.QueryRow(ctx, `SELECT coalesce(plugin::text, ''), coalesce(datoid, 0), temporary, coalesce(wal_status, ''), coalesce(confirmed_flush_lsn::text, '0/0'),
-			coalesce((to_jsonb(s)->>'failover')::bool, false)
-		FROM pg_replication_slots s WHERE slot_name = $1`, s.opt.Slot).Scan(&sl.plugin, &sl.database, &sl.temporary, &status, &confirmed, &sl.failover)
+			coalesce((to_jsonb(s)->>'failover')::bool, false), coalesce((to_jsonb(s)->>'two_phase')::bool, false)
+		FROM pg_replication_slots s WHERE slot_name = $1`, s.opt.Slot).Scan(&sl.plugin, &sl.database, &sl.temporary, &status, &confirmed, &sl.failover, &sl.twoPhase)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, nil
 	}
@@ -59,6 +60,9 @@ func (s *Source) checkSlot(sl *slot) error {
 	case sl.database != s.identity.Database:
 		return syncline.Errorf(syncline.Fatal, "slot_foreign", "source %s: slot %s belongs to another database", s.opt.Name, s.opt.Slot).
 			WithFix("name another slot in the configuration; a slot's name is unique on its server")
+	case sl.twoPhase && s.state.State == "": // one that was read from before is left until a prepared transaction comes: a new one would lack what this one has
+		return syncline.Errorf(syncline.Fatal, "slot_foreign", "source %s: slot %s sends transactions before they are committed (two_phase)", s.opt.Name, s.opt.Slot).
+			WithFix("name another slot in the configuration, or if nobody needs this one, make it anew without two_phase")
 	case sl.lost:
 		return s.slotLost()
 	}
