@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"syncline"
+	"syncline/internal/sourcetest"
 )
 
 func TestStartRunRefuses(t *testing.T) {
@@ -40,16 +41,8 @@ func TestATableIsReadAgainOnce(t *testing.T) {
 	}
 }
 
-// TestOnlyWhatTheEpochHasIsConfirmed: behind a gap, a word that comes late is about changes of before.
 func TestOnlyWhatTheEpochHasIsConfirmed(t *testing.T) {
 	s := NewSource(Options{Name: "crm"})
 	s.epoch, s.confirmed = 2, 7
-	for _, step := range []struct {
-		at   syncline.Position
-		want uint64
-	}{{syncline.Position{Epoch: 1, Commit: 50}, 7}, {syncline.Position{Epoch: 3, Commit: 60}, 7}, {syncline.Position{Epoch: 2, Commit: 9}, 9}, {syncline.Position{Epoch: 2, Commit: 8}, 9}} {
-		if s.Confirm(step.at); s.confirmed != step.want {
-			t.Errorf("after Confirm(%s) changes up to %d are taken for safe, want %d", step.at, s.confirmed, step.want)
-		}
-	}
+	sourcetest.OfItsEpoch(t, s.Confirm, func() uint64 { return s.confirmed })
 }
