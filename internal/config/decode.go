@@ -21,26 +21,9 @@ type document struct {
 	// dir is what relative paths in the file are relative to.
 	dir   string
 	lines []string
-	// masks are pieces of the text that must not be shown.
-	masks []string
-	// shown are lines as problems show them, by number from one: aliases can make a million problems of one line.
-	shown map[int]string
-}
-
-// show returns the line as a problem shows it, "" where there is none.
-func (d *document) show(line int) string {
-	if line < 1 || line > len(d.lines) {
-		return ""
-	}
-	text, ok := d.shown[line]
-	if !ok {
-		if d.shown == nil {
-			d.shown = make(map[int]string)
-		}
-		text = masked(d.lines[line-1])
-		d.shown[line] = text
-	}
-	return text
+	// root is what the file holds, nil where it is not YAML; scalars are those of which it is known whether they may be shown.
+	root    *yaml.Node
+	scalars map[*yaml.Node]bool
 }
 
 // value is a node and where it was found.
@@ -53,6 +36,9 @@ type value struct {
 func (v value) child(n *yaml.Node, path string) value { return value{n, v.doc, path} }
 
 func (v value) field(key string) string {
+	if !isName(key) {
+		key = "…"
+	}
 	if v.path == "" {
 		return key
 	}
@@ -99,6 +85,8 @@ type decoder struct {
 	env      func(string) (string, bool)
 	problems Problems
 	nodes    int
+	// resolved are the texts that references stand for, and how they are written, by turns.
+	resolved []string
 }
 
 func (d *decoder) report(v value, code Code, suggestion, format string, args ...any) {
@@ -107,7 +95,7 @@ func (d *decoder) report(v value, code Code, suggestion, format string, args ...
 
 func (d *decoder) reportAt(v value, line, column int, code Code, suggestion, format string, args ...any) {
 	d.problems = append(d.problems, Problem{File: v.doc.name, Line: line, Column: column, Code: code, Path: v.path,
-		Message: fmt.Sprintf(format, args...), Suggestion: suggestion, source: v.doc.show(line)})
+		Message: fmt.Sprintf(format, args...), Suggestion: suggestion})
 }
 
 // enter follows aliases and counts the node. It is false once the document is too large; only the first time is reported.
@@ -143,7 +131,7 @@ func (d *decoder) object(v value, what string, known fields, later notYet) map[s
 				names = append(names, k)
 			}
 			slices.Sort(names)
-			d.report(key, UnknownKey, suggestName(name, names), "%s has no key %q", what, name)
+			d.report(key, UnknownKey, suggestName(name, names), "%s has no key %s", what, said(name))
 		default:
 			seen[name] = val
 			read(val)
@@ -161,6 +149,7 @@ func (d *decoder) entries(v value, what string, each func(key, val value)) {
 		d.report(v, WrongType, "", "%s must be a mapping, not %s", what, typeName(v.node))
 		return
 	}
+	v.openKeys()
 	first := map[string]*yaml.Node{}
 	for i := 0; i+1 < len(v.node.Content); i += 2 {
 		key := v.child(v.node.Content[i], v.path)
@@ -173,7 +162,7 @@ func (d *decoder) entries(v value, what string, each func(key, val value)) {
 		}
 		name := key.node.Value
 		if was, ok := first[name]; ok {
-			d.report(key, DuplicateKey, "", "%q is already given in line %d", name, was.Line)
+			d.report(key, DuplicateKey, "", "%s is already given in line %d", said(name), was.Line)
 			continue
 		}
 		first[name] = key.node
@@ -221,6 +210,7 @@ func (d *decoder) scalar(v value, want string) (text string, typed, ok bool) {
 		d.report(v, WrongType, "", "%s must be %s, not %s", v.path, want, typeName(v.node))
 		return "", false, false
 	}
+	v.doc.open(v.node)
 	if v.node.Tag != "!!str" {
 		return v.node.Value, true, true
 	}
@@ -370,13 +360,7 @@ func namesOf[T ~string](list []T) []string {
 }
 
 // shown is a scalar as it stands in the file, before references are resolved, for messages.
-func (v value) shown() string {
-	text := []rune(v.node.Value)
-	if len(text) > 60 {
-		text = append(text[:60], '…')
-	}
-	return strconv.Quote(string(text))
-}
+func (v value) shown() string { return said(v.node.Value) }
 
 func typeName(n *yaml.Node) string {
 	switch n.Kind {

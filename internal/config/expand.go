@@ -15,6 +15,9 @@ import (
 // maxReferenced bounds a file that ${file:…} names.
 const maxReferenced = 1 << 20
 
+// minReferred is how long a text has to be that problems show as its reference: a shorter one is in many words.
+const minReferred = 4
+
 var variableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
 // expand resolves the references in a text scalar: ${NAME}, ${NAME:-default}, ${file:path} (without its last line break);
@@ -57,7 +60,10 @@ func (d *decoder) expand(v value) (string, bool) {
 			d.reportAt(v, line, column, code, fix, "%v", err)
 			ok = false
 		}
-		b.WriteString(got)
+		if b.WriteString(got); utf8.RuneCountInString(got) >= minReferred {
+			name, _, _ := strings.Cut(text[i:i+end], ":-")
+			d.resolved = append(d.resolved, got, name+"}")
+		}
 		pos = i + end + 1
 	}
 	return b.String(), ok

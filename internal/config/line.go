@@ -6,8 +6,7 @@ import (
 	"unicode/utf8"
 )
 
-// Problems show the line that they are on. Where the file was understood, its secrets are known and masked (document.masks); what is here is for
-// the rest: a key that is misspelt, and a text that is not YAML at all.
+// What is here is for a text of which nobody knows what it is: that of a key that sounds like one of a secret, and of a file that is not YAML at all.
 
 // secretKey is a key that sounds like one of a secret, with a value in quotes or without, which ends with its line or its flow mapping.
 var secretKey = regexp.MustCompile(`(?i)[\w.-]*(?:pass|pwd|secr|token|bearer|api.?key|authorization|cookie|credential)[\w.-]*["']?\s*:\s+("(?:[^"\\]|\\.)*"?|'[^']*'?|[^\s{\[|>&"'#][^,}\]]*)`)

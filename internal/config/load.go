@@ -49,6 +49,9 @@ func newLoader(env func(string) (string, bool)) *loader {
 	}
 }
 
+// lineBreak is what YAML counts as the end of a line.
+var lineBreak = regexp.MustCompile(`\r\n|[\n\r\x{85}\x{2028}\x{2029}]`)
+
 var yamlErrorLine = regexp.MustCompile(`^yaml: (?:line (\d+): )?`)
 
 // add reads one file, whose relative paths are relative to dir.
@@ -61,7 +64,7 @@ func (l *loader) add(name, dir string, data []byte) {
 		l.base = doc.dir
 	}
 	l.docs = append(l.docs, doc)
-	doc.lines = strings.Split(strings.ReplaceAll(string(bytes.ToValidUTF8(data, []byte("?"))), "\r\n", "\n"), "\n")
+	doc.lines = lineBreak.Split(string(bytes.ToValidUTF8(bytes.TrimPrefix(data, []byte("\ufeff")), []byte("?"))), -1)
 	if i := invalidUTF8(data); i >= 0 {
 		before := data[:i]
 		l.broken(doc, bytes.Count(before, []byte("\n"))+1, "the file is not UTF-8")
@@ -76,6 +79,7 @@ func (l *loader) add(name, dir string, data []byte) {
 		l.yamlError(doc, err)
 		return
 	}
+	doc.root = &root
 	l.document(value{root.Content[0], doc, ""})
 	var more yaml.Node
 	switch err := dec.Decode(&more); {
@@ -175,12 +179,10 @@ func (l *loader) logSection(v value) {
 
 func (l *loader) stateSection(v value) {
 	l.object(v, "state", fields{"url": func(v value) {
+		v.doc.hide(v.node)
 		text, ok := l.text(v)
 		if !ok {
 			return
-		}
-		if strings.Contains(text, "://") {
-			l.mask(v)
 		}
 		path, ok := sqlitePath(text)
 		switch {
@@ -258,8 +260,9 @@ func (l *loader) finish() (*Config, Problems) {
 		return l.cfg, nil
 	}
 	for _, doc := range l.docs {
-		l.conceal(doc)
+		l.source(doc)
 	}
+	l.unresolve()
 	l.problems.sort()
 	return nil, l.problems
 }
@@ -268,19 +271,34 @@ func (l *loader) has(code Code) bool {
 	return slices.ContainsFunc(l.problems, func(p Problem) bool { return p.Code == code })
 }
 
-// conceal masks the document's secrets in the lines that its problems show.
-func (l *loader) conceal(doc *document) {
-	// A mask may be part of another one, which would not be found any more.
-	slices.SortFunc(doc.masks, func(a, b string) int { return cmp.Compare(len(b), len(a)) })
+// unresolve has problems tell of references, not of what they stand for.
+func (l *loader) unresolve() {
+	if len(l.resolved) == 0 {
+		return
+	}
+	var pairs [][2]string
+	for i := 0; i < len(l.resolved); i += 2 {
+		text, quoted := l.resolved[i], strconv.Quote(l.resolved[i])
+		pairs = append(pairs, [2]string{text, l.resolved[i+1]}, [2]string{quoted[1 : len(quoted)-1], l.resolved[i+1]})
+	}
+	slices.SortStableFunc(pairs, func(a, b [2]string) int { return cmp.Compare(len(b[0]), len(a[0])) }) // one may be a piece of another
+	var flat []string
+	for _, p := range pairs {
+		flat = append(flat, p[0], p[1])
+	}
+	r := strings.NewReplacer(flat...)
 	for i := range l.problems {
-		if l.problems[i].File != doc.name {
-			continue
-		}
-		for _, m := range doc.masks {
-			if len(m) < 3 {
-				continue
-			}
-			l.problems[i].source = strings.ReplaceAll(l.problems[i].source, m, strings.Repeat("*", utf8.RuneCountInString(m)))
+		p := &l.problems[i]
+		p.Message, p.Suggestion = r.Replace(p.Message), r.Replace(p.Suggestion)
+	}
+}
+
+// source gives the document's problems the lines that they are on.
+func (l *loader) source(doc *document) {
+	doc.conceal()
+	for i := range l.problems {
+		if p := &l.problems[i]; p.File == doc.name && p.Code != BadYAML && p.Line > 0 && p.Line <= len(doc.lines) {
+			p.source = doc.lines[p.Line-1]
 		}
 	}
 }

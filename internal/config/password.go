@@ -41,13 +41,12 @@ func blank(text string) string {
 	return b.String()
 }
 
-// literals returns the pieces of blanked text that stand in the file, and where the first one begins; none where some of it is a reference.
-func literals(text string) (pieces []string, offset int) {
-	if strings.Contains(text, referred) {
-		return nil, 0
+// literal returns where in a piece of blanked text begins what stands in the file; -1 where there is none of it, or some is a reference.
+func literal(piece string) int {
+	if strings.Contains(piece, referred) {
+		return -1
 	}
-	offset = strings.IndexFunc(text, func(r rune) bool { return r != wrapping })
-	return strings.FieldsFunc(text, func(r rune) bool { return r == wrapping }), max(offset, 0)
+	return strings.IndexFunc(piece, func(r rune) bool { return r != wrapping })
 }
 
 // passwordKeyword is a password among libpq's keywords and values.
@@ -93,11 +92,10 @@ func passwords(text, scheme string) (places [][2]int) {
 func (l *loader) plainPasswords(v value, scheme string) {
 	text := blank(v.node.Value)
 	for _, p := range passwords(text, scheme) {
-		plain, offset := literals(text[p[0]:p[1]])
-		if len(plain) == 0 {
+		offset := literal(text[p[0]:p[1]])
+		if offset < 0 {
 			continue
 		}
-		v.doc.masks = append(v.doc.masks, plain...)
 		line, column := v.place(p[0] + offset)
 		l.reportAt(v, line, column, PlainSecret, "put the password, or the whole URL, in the environment or a file: ${NAME}, ${file:/run/secrets/name}",
 			"a password stands in %s", v.path)

@@ -31,7 +31,7 @@ func (l *loader) channelsSection(v value) {
 	l.entries(v, "channels", func(key, val value) {
 		c := &Channel{Name: key.node.Value, Timeout: 15 * time.Second, Language: alert.English}
 		if !systemName.MatchString(c.Name) {
-			l.report(key, BadName, "letters, digits, _ and -, beginning with a letter", "%q cannot be the name of a channel", c.Name)
+			l.report(key, BadName, "letters, digits, _ and -, beginning with a letter", "%s cannot be the name of a channel", said(c.Name))
 		}
 		if l.cfg.Channel(c.Name) != nil {
 			l.report(key, DuplicateID, "", "a channel %s is already declared", c.Name)
@@ -99,6 +99,7 @@ func (l *loader) channelType(v value) ChannelType {
 		l.report(v, WrongType, "", "%s must be a mapping, not %s", v.path, typeName(v.node))
 		return ""
 	}
+	v.openKeys()
 	for i := 0; i+1 < len(v.node.Content); i += 2 {
 		if v.node.Content[i].Value != "type" {
 			continue
@@ -257,6 +258,7 @@ func (l *loader) alertCondition(v value) string {
 	if !l.enter(&v) {
 		return ""
 	}
+	v.doc.open(v.node)
 	text := v.node.Value
 	if typeName(v.node) != "text" {
 		l.report(v, WrongType, "lag_seconds > 300", "%s must be an expression, not %s", v.path, typeName(v.node))

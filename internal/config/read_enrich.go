@@ -107,6 +107,7 @@ func (l *loader) fromHTTP(v value) *transform.FromHTTP {
 	seen := l.object(v, "http", fields{
 		"url": func(v value) {
 			at = v
+			v.doc.hide(v.node)
 			l.plainPasswords(v, "https")
 			from.URL, _ = l.text(v)
 			from.Shown = v.node.Value

@@ -154,6 +154,7 @@ func (l *loader) expressionOver(v value, after, before string) string {
 	if !l.enter(&v) {
 		return ""
 	}
+	v.doc.open(v.node)
 	text := v.node.Value
 	switch {
 	case v.node.Kind != 0 && v.node.Kind != yaml.ScalarNode:

@@ -98,7 +98,7 @@ func (l *loader) serviceAuth(v value, a *ServiceAuth) {
 
 func (l *loader) headerName(key value, dst *string) {
 	if !headerName.MatchString(key.node.Value) {
-		l.report(key, BadName, "letters, digits and -", "%q cannot be the name of a header", key.node.Value)
+		l.report(key, BadName, "letters, digits and -", "%s cannot be the name of a header", said(key.node.Value))
 		return
 	}
 	*dst = http.CanonicalHeaderKey(key.node.Value)
@@ -119,8 +119,8 @@ func (l *loader) params(v value, what string) (list []*Param) {
 			l.headerName(key, &p.Name)
 		}
 		if secretName.MatchString(p.Name) {
-			l.mask(val)
-			if plain, _ := literals(blank(val.node.Value)); len(plain) > 0 && !strings.Contains(val.node.Value, "{") {
+			val.doc.hide(val.node)
+			if text := blank(val.node.Value); literal(text) >= 0 && !strings.Contains(text, "{") {
 				l.report(val, PlainSecret, "put it in the environment or a file: ${NAME}, ${file:/run/secrets/name}", "%s stands in the file", val.path)
 				return
 			}
@@ -243,7 +243,7 @@ func (l *loader) checkListing(e *Entity, v value, seen map[string]value) {
 	}
 	known = append(known, own)
 	used := map[string]bool{}
-	look := func(key string, text string, known []string) {
+	look := func(key, text, written string) {
 		at, ok := seen[key]
 		if !ok {
 			return
@@ -253,23 +253,23 @@ func (l *loader) checkListing(e *Entity, v value, seen map[string]value) {
 			used[m[1]] = true
 			if m[1] == "" || !slices.Contains(known, m[1]) {
 				l.report(at, BadValue, "{"+strings.Join(slices.DeleteFunc(slices.Clone(known), func(s string) bool { return s == "" }), "}, {")+"}; {{ and }} are braces",
-					"%s has {%s}, which stands for nothing here", at.path, m[1])
+					"%s has {%s}, which stands for nothing here", at.path, nameInBraces(m[1], written))
 			}
 		}
 		if strings.ContainsAny(inBraces.ReplaceAllString(bare, ""), "{}") && key != "body" {
 			l.report(at, BadValue, "{{ and }} are braces", "%s has an unmatched brace", at.path)
 		}
 	}
-	look("path", g.Path.Reveal(), known)
+	look("path", g.Path.Reveal(), g.Path.String())
 	for _, p := range g.Query {
-		look("query", p.Text.Reveal(), known)
+		look("query", p.Text.Reveal(), p.Text.String())
 	}
 	for _, p := range g.Headers {
-		look("headers", p.Text.Reveal(), known)
+		look("headers", p.Text.Reveal(), p.Text.String())
 	}
 	if g.Body.Reveal() != "" {
 		for _, m := range regexp.MustCompile(`"(?:[^"\\]|\\.)*"`).FindAllString(g.Body.Reveal(), -1) {
-			look("body", m, known)
+			look("body", m, g.Body.String())
 		}
 	}
 	at, watermark := seen["watermark"]
@@ -292,17 +292,26 @@ func (l *loader) checkListing(e *Entity, v value, seen map[string]value) {
 	}
 }
 
+// nameInBraces is a name in braces where it stands in the file. Another one came with a reference, and may be a piece of a secret.
+func nameInBraces(name, written string) string {
+	if strings.Contains(written, "{"+name+"}") {
+		return name
+	}
+	return "…"
+}
+
 // checkGet makes sure that the request for one record says which.
 func (l *loader) checkGet(e *Entity, seen map[string]value) {
 	at := seen["get"]
-	texts := e.Listing.Get.Path.Reveal()
+	texts, written := e.Listing.Get.Path.Reveal(), e.Listing.Get.Path.String()
 	for _, p := range e.Listing.Get.Query {
 		texts += " " + p.Text.Reveal()
+		written += " " + p.Text.String()
 	}
 	used := map[string]bool{}
 	for _, m := range inBraces.FindAllStringSubmatch(texts, -1) {
 		if used[m[1]] = true; !slices.Contains(e.Key, m[1]) && (m[1] != "key" || len(e.Key) != 1) {
-			l.report(at, BadValue, "{key}, or the names of the key's fields in braces", "%s has {%s}, which stands for nothing here", at.path, m[1])
+			l.report(at, BadValue, "{key}, or the names of the key's fields in braces", "%s has {%s}, which stands for nothing here", at.path, nameInBraces(m[1], written))
 		}
 	}
 	for _, name := range e.Key {

@@ -34,7 +34,7 @@ func (l *loader) systemsSection(v value) {
 	l.entries(v, "systems", func(key, val value) {
 		name := key.node.Value
 		if !systemName.MatchString(name) {
-			l.report(key, BadName, "letters, digits, _ and -, beginning with a letter", "%q cannot be the name of a system", name)
+			l.report(key, BadName, "letters, digits, _ and -, beginning with a letter", "%s cannot be the name of a system", said(name))
 		}
 		if was, ok := l.systems[name]; ok {
 			l.report(key, DuplicateID, "", "a system %s is already declared in %s", name, was.at.doc.name)
@@ -142,9 +142,6 @@ func (l *loader) references(v value) {
 		if name == "type" || val.node.Kind != yaml.ScalarNode || !l.enter(&val) {
 			continue
 		}
-		if name == "secret" || strings.Contains(val.node.Value, "://") {
-			l.mask(val)
-		}
 		l.plainPasswords(val, "")
 		l.expand(val)
 	}
@@ -159,6 +156,7 @@ func (l *loader) systemType(v value) Type {
 	var found *value
 	switch {
 	case l.isMapping(v):
+		v.openKeys()
 		for i := 0; i+1 < len(v.node.Content); i += 2 {
 			if v.node.Content[i].Value == "type" {
 				t := v.child(v.node.Content[i+1], v.field("type"))
@@ -237,7 +235,7 @@ func (l *loader) entities(s *systemSource, v value) {
 		e := &Entity{Name: key.node.Value}
 		s.Capture.Entities = append(s.Capture.Entities, e)
 		if !entityName.MatchString(e.Name) {
-			l.report(key, BadName, "letters, digits, _ and -, beginning with a letter", "%q cannot be the name of an entity", e.Name)
+			l.report(key, BadName, "letters, digits, _ and -, beginning with a letter", "%s cannot be the name of an entity", said(e.Name))
 		}
 		known := fields{
 			"key": func(v value) {

@@ -8,14 +8,12 @@ import (
 
 // secret reads a value that must be a reference.
 func (l *loader) secret(v value, dst *Secret) {
-	l.mask(v)
-	plain, _ := literals(blank(v.node.Value))
-	v.doc.masks = append(v.doc.masks, plain...)
+	v.doc.hide(v.node)
 	text, ok := l.text(v)
 	if !ok {
 		return
 	}
-	if !strings.Contains(v.node.Value, "${") {
+	if literal(blank(v.node.Value)) >= 0 {
 		l.report(v, PlainSecret, "put it in the environment or a file: ${NAME}, ${file:/run/secrets/name}", "%s stands in the file", v.path)
 		return
 	}
@@ -25,7 +23,7 @@ func (l *loader) secret(v value, dst *Secret) {
 // url reads a URL of one of the schemes; for PostgreSQL also keywords and values. A password in it must be a reference. What is
 // wrong with it is told without repeating it.
 func (l *loader) url(v value, dst *Secret, schemes ...string) {
-	l.mask(v)
+	v.doc.hide(v.node)
 	l.plainPasswords(v, schemes[0])
 	text, ok := l.text(v)
 	if !ok {
@@ -43,7 +41,7 @@ func (l *loader) url(v value, dst *Secret, schemes ...string) {
 		l.report(v, BadURL, oneOf(suffixed(schemes, "://")), "%s has another scheme than this system takes", v.path)
 	case strayAt(text, u.Scheme):
 		l.report(v, BadURL, "write @ in a user name or a password as %40, and / as %2F", "%s has an @ that does not stand before its host", v.path)
-	case u.Host == "" && u.Scheme != "unix" && !strings.HasPrefix(u.Scheme, "postgres"):
+	case u.Opaque != "", u.Host == "" && u.Scheme != "unix" && !strings.HasPrefix(u.Scheme, "postgres"):
 		l.report(v, BadURL, schemes[0]+"://host…", "%s names no host", v.path)
 	}
 }
@@ -67,27 +65,6 @@ func suffixed(list []string, suffix string) []string {
 	return out
 }
 
-// mask remembers a scalar that is a secret, or the parts of a URL that are (user and password, path and query), so that no
-// problem shows it.
-func (l *loader) mask(v value) {
-	for piece := range strings.SplitSeq(v.node.Value, "\n") {
-		if strings.Contains(piece, "${") {
-			continue
-		}
-		scheme, rest, isURL := strings.Cut(piece, "://")
-		if !isURL {
-			v.doc.masks = append(v.doc.masks, piece)
-			continue
-		}
-		if at := strings.LastIndexByte(rest, '@'); at > 0 {
-			v.doc.masks = append(v.doc.masks, rest[:at])
-		}
-		if slash := strings.IndexAny(rest, "/?"); slash >= 0 && strings.HasPrefix(scheme, "http") {
-			v.doc.masks = append(v.doc.masks, rest[slash:])
-		}
-	}
-}
-
 // databasePath reads the path of a SQLite file.
 func (l *loader) databasePath(v value, dst *string) {
 	if text, ok := l.text(v); ok {
@@ -96,6 +73,7 @@ func (l *loader) databasePath(v value, dst *string) {
 }
 
 func (l *loader) sqliteURL(v value, dst *string) {
+	v.doc.hide(v.node)
 	text, ok := l.text(v)
 	if !ok {
 		return
