@@ -102,5 +102,9 @@ func (o *object) decided(old *record, c *syncline.Change, d syncline.Decision) *
 	if old != nil && !old.gone {
 		values = old.values
 	}
-	return &record{order: c.Order, values: o.merged(values, syncline.Row{Schema: c.Row.Schema, Values: d.Values})}
+	order := c.Order
+	if old != nil && old.order.Version() > order.Version() {
+		order = old.order // it never goes back
+	}
+	return &record{order: order, values: o.merged(values, syncline.Row{Schema: c.Row.Schema, Values: d.Values})}
 }

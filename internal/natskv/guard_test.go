@@ -270,6 +270,12 @@ func TestLongKeysAreRejected(t *testing.T) {
 	if res.Outcomes[0] != syncline.OutcomeRejected || syncline.CodeOf(res.Rejected[0]) != "key_too_long" || res.Outcomes[1] != syncline.OutcomeApplied {
 		t.Errorf("Apply of a long key = %v %v, want it rejected alone", res.Outcomes, res.Rejected)
 	}
+	short := syncline.Row{Schema: s, Values: []syncline.Value{syncline.Text("k")}}
+	r.Write(syncline.Change{Op: syncline.ChangePut, Object: "t", Order: long.Order, Row: short})
+	got, err := r.Current(t.Context(), "t", s, []syncline.Row{long.Row, short, {Schema: s, Values: []syncline.Value{syncline.Text("none")}}})
+	if err != nil || len(got) != 3 || got[0] != nil || len(got[1]) != 1 || got[2] != nil {
+		t.Errorf("Current of a long key, a record and none = %v, %v, want the record in its place", got, err)
+	}
 	long.Row.Values[0] = syncline.Text(strings.Repeat("k", maxKey-2))
 	if res := r.Write(long); res.Outcomes[0] != syncline.OutcomeApplied {
 		t.Errorf("Apply of the longest key = %v %v", res.Outcomes, res.Rejected)

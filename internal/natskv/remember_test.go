@@ -4,6 +4,8 @@ import (
 	"context"
 	"testing"
 
+	"github.com/nats-io/nats.go/jetstream"
+
 	"syncline"
 )
 
@@ -54,13 +56,29 @@ func TestWhatIsRememberedOutlivesOtherWriters(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	lasts := func(want bool) { // the copy is forgotten with the record's marker, never before it
+		t.Helper()
+		s, err := stream(t).Stream(t.Context(), r.stream())
+		if err != nil {
+			t.Fatal(err)
+		}
+		m, err := s.GetLastMsgForSubject(t.Context(), r.copyOf(r.subject("c.1")))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if life := m.Header.Get(jetstream.MsgTTLHeader); (life == "") != want {
+			t.Errorf("the copy of what is remembered lives for %q, want for ever: %v", life, want)
+		}
+	}
 	decide(put("c", 1, "ours", 5), "first", "nothing after ")
+	lasts(true)
 	foreign("theirs")
 	foreign("theirs again")
 	decide(put("c", 1, "ours", 6), "second", "theirs again after first")
 	foreign("")
 	decide(put("c", 1, "ours", 7), "third", "nothing after second")
 	decide(del("c", 1, 8), "gone", "ours after third")
+	lasts(false)
 	foreign("back")
 	decide(put("c", 1, "ours", 9), "fourth", "back after gone")
 	foreign("")

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"syncline"
 	"syncline/internal/targettest"
 )
@@ -108,6 +110,69 @@ func TestAnExpiredRecordWasRemovedByNobody(t *testing.T) {
 		decide(syncline.ChangeDelete)
 		if seen := decide(syncline.ChangePut); seen.Values != nil || string(seen.Shadow) != "remembered" {
 			t.Errorf("%s: a record that was removed is seen as %v, %q", format, seen.Values, seen.Shadow)
+		}
+	}
+}
+
+// TestADecidedRecordThatCameBackIsRemembered: it is not forgotten with its tombstone. One that stays away is, with its shadow.
+func TestADecidedRecordThatCameBackIsRemembered(t *testing.T) {
+	object := fmt.Sprintf("back%d", instances.Add(1))
+	r := newRig(t, Options{})
+	c := client(t, server)
+	decide := func(id int64, op syncline.ChangeOp) {
+		t.Helper()
+		put := targettest.Put(object, id, "x", 1)
+		w := &syncline.Write{Cursor: r.Cursor, Changes: []syncline.Change{put}, Commit: func(context.Context, syncline.Result) error { return nil },
+			Decide: func(int, syncline.Held) (syncline.Decision, error) {
+				return syncline.Decision{Op: op, Values: put.Row.Values, Shadow: []byte("remembered")}, nil
+			}}
+		if _, err := r.Target.Apply(t.Context(), w); err != nil {
+			t.Fatal(err)
+		}
+	}
+	decide(1, syncline.ChangeDelete)
+	decide(1, syncline.ChangePut)
+	decide(2, syncline.ChangeDelete)
+	gone := "_syncline_gone:" + object
+	for _, id := range []string{"1", "2"} { // whatever is to be forgotten is, at the next write
+		if err := c.ZAddXX(t.Context(), gone, redis.Z{Score: 1, Member: object + ":" + id}).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	decide(3, syncline.ChangePut)
+	for id, want := range map[string]bool{"1": true, "2": false} {
+		for _, of := range []string{"_syncline_guard:", "_syncline_shadow:"} {
+			if got := c.HExists(t.Context(), of+object, object+":"+id).Val(); got != want {
+				t.Errorf("%s%s has record %s: %v, want %v", of, object, id, got, want)
+			}
+		}
+	}
+}
+
+// TestWhatOthersWriteMeanwhileIsDecidedAbout: a decision about a record that somebody has changed since is made again.
+func TestWhatOthersWriteMeanwhileIsDecidedAbout(t *testing.T) {
+	c := client(t, server)
+	for name, change := range map[string]func(ctx context.Context, key string) error{
+		"a field more":  func(ctx context.Context, key string) error { return c.HSet(ctx, key, "theirs", "x").Err() },
+		"a field less":  func(ctx context.Context, key string) error { return c.HDel(ctx, key, "name").Err() },
+		"another value": func(ctx context.Context, key string) error { return c.HSet(ctx, key, "name", "x").Err() },
+		"none":          func(ctx context.Context, key string) error { return c.Del(ctx, key).Err() },
+	} {
+		object := fmt.Sprintf("meanwhile%d", instances.Add(1))
+		r := newRig(t, Options{Objects: map[string]Object{object: {Format: Hash}}})
+		r.Write(put(object, 1, "ours", 5))
+		newer, asked := put(object, 1, "newer", 6), 0
+		w := &syncline.Write{Cursor: r.Cursor, Changes: []syncline.Change{newer}, Commit: func(context.Context, syncline.Result) error { return nil },
+			Decide: func(int, syncline.Held) (syncline.Decision, error) {
+				if asked++; asked == 1 {
+					if err := change(t.Context(), object+":1"); err != nil {
+						return syncline.Decision{}, err
+					}
+				}
+				return syncline.Decision{Op: syncline.ChangePut, Values: newer.Row.Values}, nil
+			}}
+		if _, err := r.Target.Apply(t.Context(), w); err != nil || asked != 2 {
+			t.Errorf("%s: asked %d times, %v, want twice", name, asked, err)
 		}
 	}
 }

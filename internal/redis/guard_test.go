@@ -34,6 +34,13 @@ func TestTruncateLeavesWhatIsNewerOrForeign(t *testing.T) {
 	if diff := cmp.Diff([]syncline.Outcome{syncline.OutcomeStale, syncline.OutcomeStale, syncline.OutcomeApplied}, res.Outcomes); diff != "" {
 		t.Errorf("outcomes after truncate (-want +got):\n%s", diff)
 	}
+	// An older one takes nothing back of the newer one.
+	if _, err := r.Try(true, syncline.Change{Op: syncline.ChangeTruncate, Object: "trunc", Row: syncline.Row{Schema: customer}, Order: syncline.Order{Epoch: 1, Seq: 12}}); err != nil {
+		t.Fatal(err)
+	}
+	if got := r.Write(put("trunc", 5, "risen", 19)).Outcomes[0]; got != syncline.OutcomeStale {
+		t.Errorf("what the newer of two truncates removed = outcome %d, want stale", got)
+	}
 }
 
 func TestTruncateOfManyRecords(t *testing.T) {
@@ -113,6 +120,17 @@ func TestRecordsExpire(t *testing.T) {
 			r.Write(put(object, 2, "b", 10))
 			return !c.HExists(t.Context(), "_syncline_guard:"+object, object+":1").Val()
 		})
+	}
+}
+
+// TestAnExpiredRecordKeepsItsVersion for as long as a tombstone does: an old change does not bring it back.
+func TestAnExpiredRecordKeepsItsVersion(t *testing.T) {
+	const object = "spent"
+	r := newRig(t, Options{Objects: map[string]Object{object: {TTL: 20 * time.Millisecond}}})
+	r.Write(put(object, 1, "a", 10))
+	r.until(t, "the record has expired", func() bool { return len(r.Names(object)) == 0 })
+	if got := r.Write(put(object, 1, "late", 9)).Outcomes[0]; got != syncline.OutcomeStale {
+		t.Errorf("an old change of a record that has expired = outcome %d, want stale", got)
 	}
 }
 

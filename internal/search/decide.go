@@ -24,7 +24,7 @@ func (k *work) judge(i int, c *syncline.Change, id string, gone float64, decide 
 	if err != nil {
 		return 0, err
 	}
-	have, known := k.entries[id]
+	have := k.entries[id]
 	version := max(c.Order.Version(), have.version)
 	now := syncline.Held{Values: held.Values, Shadow: d.Shadow}
 	switch d.Op {
@@ -36,7 +36,7 @@ func (k *work) judge(i int, c *syncline.Change, id string, gone float64, decide 
 	case syncline.ChangeDelete:
 		now.Values = nil
 	default:
-		if bytes.Equal(held.Shadow, d.Shadow) && (known || d.Shadow == nil) {
+		if bytes.Equal(held.Shadow, d.Shadow) && (held.Shadow == nil) == (d.Shadow == nil) {
 			return d.Outcome, nil
 		}
 	}

@@ -134,6 +134,9 @@ func TestTruncateLeavesWhatIsNewer(t *testing.T) {
 	if got := len(r.Names("c")); got != 3 {
 		t.Errorf("records after an old truncate = %d, want 3", got)
 	}
+	if got := r.Write(put("c", 6, "risen", 19)).Outcomes[0]; got != syncline.OutcomeStale {
+		t.Errorf("what the newer of two truncates removed = outcome %d, want stale", got)
+	}
 }
 
 func TestTombstonesAreForgottenInTime(t *testing.T) {

@@ -178,17 +178,28 @@ func (a *application) move(i int) (bool, error) {
 	if row == nil || err != nil {
 		return false, err
 	}
+	was, is := syncline.MakeKey(c.OldKey...), a.keyOf(i)
 	if b.guard {
+		old()
+		a.order(i)
+		row, err := a.w.row(b.exists() + " AND NOT " + b.newer())
+		if row != nil || err != nil {
+			return false, err // another record by now, which stays
+		}
 		newer, err := a.newer(i)
 		if err != nil {
 			return false, err
 		}
 		if newer {
 			a.outcomes[i] = syncline.OutcomeStale
-			return true, nil
+			if was != is { // what stands at the old key has gone from there
+				old()
+				a.order(i)
+				_, err = a.w.exec(b.remove(1))
+			}
+			return true, err
 		}
 	}
-	was, is := syncline.MakeKey(c.OldKey...), a.keyOf(i)
 	if was != is {
 		a.key(i)
 		a.order(i)

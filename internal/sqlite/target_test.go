@@ -169,6 +169,21 @@ func TestTargetOnTablesOfOthers(t *testing.T) {
 			t.Errorf("the next write: %v", err)
 		}
 	})
+	t.Run("a unique value passes on from a record that a decision removes", func(t *testing.T) {
+		tgt, _ := start(t, `CREATE TABLE c (id INTEGER PRIMARY KEY, amount TEXT UNIQUE, at, ok)`)
+		if _, err := tgt.Apply(t.Context(), write(put)); err != nil {
+			t.Fatal(err)
+		}
+		next, gone := put, put
+		next.Row.Values, gone.Op = append([]syncline.Value{syncline.Int(2)}, row[1:]...), syncline.ChangeDelete
+		w := write(next, gone)
+		w.Decide = func(i int, _ syncline.Held) (syncline.Decision, error) {
+			return syncline.Decision{Op: w.Changes[i].Op, Values: w.Changes[i].Row.Values}, nil
+		}
+		if _, err := tgt.Apply(t.Context(), w); err != nil {
+			t.Error(err)
+		}
+	})
 	t.Run("two records swap a unique value", func(t *testing.T) {
 		tgt, _ := start(t, `CREATE TABLE c (id INTEGER PRIMARY KEY, amount TEXT UNIQUE, at, ok)`)
 		with := func(id int64, amount string) syncline.Change {

@@ -2,6 +2,7 @@ package tablefile
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -99,4 +100,40 @@ func TestAFileThatIsAwayIsReportedOnce(t *testing.T) {
 	}
 	f.Rows()
 	away(2)
+}
+
+// TestAChangedFileIsReadAgain, also where it is as long as before; one that is broken is not.
+func TestAChangedFileIsReadAgain(t *testing.T) {
+	f, err := open(t, "a.csv", "sku,name,net.price\n7,seven,1\n", Options{Key: "sku", Columns: columns, Reload: time.Nanosecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	changed := f.changed
+	for _, step := range []struct{ text, want string }{
+		{"sku,name,net.price\n7,eight,1\n", "[decimal(1) text(eight)]"},
+		{"sku,name,net.price\n7,nine,s3cret\n", "[decimal(1) text(eight)]"},
+		{"sku,name,net.price\n7,,\n", "[null text()]"},
+	} {
+		changed = changed.Add(time.Hour)
+		if err := errors.Join(os.WriteFile(f.o.Path, []byte(step.text), 0o600), os.Chtimes(f.o.Path, changed, changed)); err != nil {
+			t.Fatal(err)
+		}
+		if got := fmt.Sprint(f.Rows().Find(syncline.Int(7))); got != step.want {
+			t.Errorf("after %q: %s, want %s", step.text, got, step.want)
+		}
+	}
+}
+
+// TestAFileThatIsTooLargeIsRefused: read up to its bound, it would lack rows.
+func TestAFileThatIsTooLargeIsRefused(t *testing.T) {
+	f, err := open(t, "a.csv", "sku,name,net.price\n7,seven,1\n", Options{Key: "sku", Columns: columns})
+	if err == nil {
+		err = os.Truncate(f.o.Path, maxSize+1)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := f.load(); err == nil || !strings.Contains(err.Error(), "is larger than") {
+		t.Errorf("load = %v, want it refused for its size", err)
+	}
 }

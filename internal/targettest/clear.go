@@ -50,4 +50,22 @@ func runClears(t *testing.T, h Harness) {
 				vals(syncline.Int(1), syncline.Text("b"), syncline.Text("x"), syncline.Int(5)))
 		})
 	}
+	t.Run("a record that is newer stays", func(t *testing.T) {
+		e := open(t, h)
+		if !e.traits.Sets || !h.Guarded {
+			return
+		}
+		s := child()
+		for _, ordered := range []bool{false, true} {
+			o := e.object(s)
+			row := func(order int64, sku string) syncline.Change {
+				return put(o, s, syncline.Int(order), syncline.Text("a"), syncline.Text(sku), syncline.Int(1))
+			}
+			e.applied(ordered, at(20, row(1, "newer")), at(10, row(1, "older")), at(20, row(2, "newer")), at(10, row(2, "kept")))
+			e.applied(ordered, at(15, clearing(o, s, "a", 1)), at(15, clearing(o, s, "a", 2, row(2, "kept"))))
+			e.holds(o, s, row(1, "newer").Row.Values, row(2, "kept").Row.Values, row(2, "newer").Row.Values)
+			e.applied(ordered, at(21, clearing(o, s, "a", 1)), at(21, clearing(o, s, "a", 2)))
+			e.holds(o, s)
+		}
+	})
 }

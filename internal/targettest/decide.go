@@ -144,6 +144,22 @@ func runDecide(t *testing.T, h Harness) {
 			line(vals(syncline.Int(2), syncline.Null, syncline.Null)), line(ann("Ann", "1")))
 		e.holds(o, s, ann("Ann", "1"), vals(syncline.Int(2), syncline.Text("b"), syncline.Null))
 	})
+	t.Run("null is another value than none", func(t *testing.T) {
+		e := open(t, h)
+		o := e.object(s)
+		null, empty := vals(syncline.Int(1), syncline.Null, syncline.Null), vals(syncline.Int(1), syncline.Text(""), syncline.Null)
+		for _, ordered := range []bool{false, true} {
+			e.applied(ordered, put(o, s, null...))
+			e.decided(ordered, one(o, empty), []syncline.Decision{{Op: syncline.ChangePut, Values: empty}}, line(null))
+			e.holds(o, s, empty)
+			e.decided(ordered, one(o, null), []syncline.Decision{{Op: syncline.ChangePut, Values: null}}, line(empty))
+			e.holds(o, s, null)
+			none := syncline.Decision{Op: syncline.ChangePut, Values: null, Shadow: []byte{}} // an empty shadow is one
+			e.decided(ordered, one(o, null), []syncline.Decision{none}, line(null))
+			e.decided(ordered, one(o, null), []syncline.Decision{{}}, line(null)+` after ""`)
+			e.decided(ordered, one(o, null), []syncline.Decision{{}}, line(null))
+		}
+	})
 	t.Run("order vetoes nothing", func(t *testing.T) {
 		e := open(t, h)
 		o := e.object(s)
@@ -154,6 +170,12 @@ func runDecide(t *testing.T, h Harness) {
 		early.Order = syncline.Order{Epoch: 1, Seq: 3}
 		e.decided(false, []syncline.Change{early}, []syncline.Decision{as("early", ann("early", "2")...)}, line(ann("late", "1"))+` after "late"`)
 		e.holds(o, s, ann("early", "2"))
+		if !e.traits.Transactional { // the version that the record has goes on to veto where nothing is decided
+			behind := put(o, s, ann("behind", "3")...)
+			behind.Order = syncline.Order{Epoch: 2, Seq: 800}
+			e.outcomes(e.apply(false, behind), syncline.OutcomeStale)
+			e.holds(o, s, ann("early", "2"))
+		}
 		gone := remove(o, s, syncline.Int(1))
 		gone.Order = syncline.Order{Epoch: 1, Seq: 2}
 		e.decided(false, []syncline.Change{gone}, []syncline.Decision{{Op: syncline.ChangeDelete}}, line(ann("early", "2"))+` after "early"`)
@@ -183,6 +205,14 @@ func runDecide(t *testing.T, h Harness) {
 		e.decided(false, []syncline.Change{put(o, s, ann("b", "1")...), remove(o, s, syncline.Int(2)), line7},
 			[]syncline.Decision{as("b", ann("b", "1")...), {Op: syncline.ChangeDelete}, {Shadow: []byte("7"), Outcome: syncline.OutcomeKept}},
 			"nothing", "nothing", line(line7.Row.Values)+` after "7"`)
+	})
+	t.Run("in order, behind a truncate there is nothing", func(t *testing.T) {
+		e := open(t, h)
+		o := e.object(s)
+		e.decided(false, one(o, ann("a", "1")), []syncline.Decision{as("1", ann("a", "1")...)}, "nothing")
+		e.decided(true, []syncline.Change{{Op: syncline.ChangeTruncate, Object: o, Row: syncline.Row{Schema: s}}, put(o, s, ann("b", "2")...)},
+			[]syncline.Decision{{}, as("2", ann("b", "2")...)}, "", "nothing")
+		e.holds(o, s, ann("b", "2"))
 	})
 	t.Run("thousands at once", func(t *testing.T) { decideMany(t, h) })
 	t.Run("an error of the decision", func(t *testing.T) {

@@ -58,4 +58,36 @@ func rekey(t *testing.T, h Harness) {
 		vals(syncline.Int(11), long, syncline.Decimal("30")),
 		vals(syncline.Int(3), syncline.Text("c"), syncline.Decimal("3")),
 		vals(syncline.Int(96), syncline.Text("whole"), syncline.Decimal("96")))
+
+	// A key that comes as one that has changed, and has not.
+	e.applied(true, move(3, syncline.Int(3), syncline.Unset, syncline.Decimal("4")))
+	e.holds(o, s,
+		vals(syncline.Int(11), long, syncline.Decimal("30")),
+		vals(syncline.Int(3), syncline.Text("c"), syncline.Decimal("4")),
+		vals(syncline.Int(96), syncline.Text("whole"), syncline.Decimal("96")))
+	if h.Guarded {
+		rekeyGuarded(t, h)
+	}
+}
+
+// rekeyGuarded has a record move to a key where a newer one stands: that stays, and the other one is gone from its old key.
+func rekeyGuarded(t *testing.T, h Harness) {
+	e := open(t, h)
+	s := customer()
+	o := e.object(s)
+	row := func(id int64, name string) []syncline.Value {
+		return vals(syncline.Int(id), syncline.Text(name), syncline.Null)
+	}
+	e.applied(false, at(10, put(o, s, row(1, "old")...)), at(20, put(o, s, row(2, "newer")...)))
+	moved := at(15, put(o, s, row(2, "moved")...))
+	moved.OldKey = vals(syncline.Int(1))
+	e.outcomes(e.apply(true, moved), syncline.OutcomeStale)
+	e.holds(o, s, row(2, "newer"))
+
+	// What stands at the old key is newer: another record by now, which stays there.
+	e.applied(false, at(20, put(o, s, row(4, "other")...)))
+	moved = at(15, put(o, s, row(5, "moved")...))
+	moved.OldKey = vals(syncline.Int(4))
+	e.applied(true, moved)
+	e.holds(o, s, row(2, "newer"), row(4, "other"), row(5, "moved"))
 }

@@ -233,6 +233,12 @@ func runOrder(t *testing.T, h Harness) {
 	t.Run("a key that changes carries its record along", func(t *testing.T) { rekey(t, h) })
 }
 
+// at has a change come from this place of the log.
+func at(seq syncline.Seq, c syncline.Change) syncline.Change {
+	c.Order = syncline.Order{Epoch: 1, Seq: seq, Index: 3}
+	return c
+}
+
 func stale(t *testing.T, h Harness) {
 	e := open(t, h)
 	if e.traits.Transactional && !h.Guarded {
@@ -240,10 +246,6 @@ func stale(t *testing.T, h Harness) {
 	}
 	s := customer()
 	o := e.object(s)
-	at := func(seq syncline.Seq, c syncline.Change) syncline.Change {
-		c.Order = syncline.Order{Epoch: 1, Seq: seq, Index: 3}
-		return c
-	}
 	e.applied(false,
 		at(20, put(o, s, syncline.Int(1), syncline.Text("newer"), syncline.Null)),
 		at(20, put(o, s, syncline.Int(2), syncline.Text("newer"), syncline.Null)),
