@@ -120,7 +120,7 @@ func parseTime(text string) (t time.Time, layout string, ok bool) {
 		}
 	}
 	t, err := time.Parse(layout, text)
-	return t, layout, err == nil
+	return t, layout, err == nil && t.Format(layout) == text // not so is an offset of 60 minutes and no hour
 }
 
 // ahead reports whether the mark is a time that the clock has not reached.
