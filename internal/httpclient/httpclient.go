@@ -5,6 +5,7 @@ package httpclient
 import (
 	"crypto/tls"
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"net/url"
@@ -96,11 +97,12 @@ func Refusal(err error) *syncline.Error {
 	return nil
 }
 
-// Outage says how a connection fails, without what was asked over it; "" where that cannot be told apart.
+// Outage says how a connection fails, without what was asked over it, which an answer may repeat; "" where that cannot be told apart.
 func Outage(err error) string {
 	var certificate *tls.CertificateVerificationError
 	var name *net.DNSError
 	var connection *net.OpError
+	var record tls.RecordHeaderError
 	switch {
 	case errors.As(err, &certificate):
 		return ": " + certificate.Error()
@@ -108,6 +110,10 @@ func Outage(err error) string {
 		return ": " + name.Error()
 	case errors.As(err, &connection):
 		return ": " + connection.Error()
+	case errors.As(err, &record), errors.Is(err, http.ErrSchemeMismatch):
+		return ": it does not speak TLS"
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return ": the connection was cut"
 	}
 	return ""
 }

@@ -1,6 +1,7 @@
 package httpclient
 
 import (
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -45,6 +46,28 @@ func TestGuard(t *testing.T) {
 	server.Close()
 	if _, err := New(Options{AllowPrivate: true}).Get(server.URL); Outage(err) == "" || Refusal(err) != nil {
 		t.Errorf("Outage(%v) = %q", err, Outage(err))
+	}
+}
+
+// TestOutage: each way in which a connection fails has words of ours, and what is read of an answer is in none.
+func TestOutage(t *testing.T) {
+	for _, c := range []struct{ scheme, answer, want string }{
+		{"http", "hunter2\r\n\r\n", ""},
+		{"http", "", ": the connection was cut"},
+		{"http", "HTTP/1.1 200 hunter2", ": the connection was cut"},
+		{"https", "", ": it does not speak TLS"},
+	} {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			if conn, _, err := http.NewResponseController(w).Hijack(); err == nil {
+				_, _ = io.WriteString(conn, c.answer)
+				_ = conn.Close()
+			}
+		}))
+		_, err := New(Options{AllowPrivate: true}).Get(c.scheme + "://" + server.Listener.Addr().String())
+		server.Close()
+		if err == nil || Outage(err) != c.want {
+			t.Errorf("%s, answered with %q: Outage(%v) = %q, want %q", c.scheme, c.answer, err, Outage(err), c.want)
+		}
 	}
 }
 

@@ -349,6 +349,39 @@ func TestUnreachableEndpoint(t *testing.T) {
 	}
 }
 
+// TestAnswersThatAreNotHTTP: an endpoint that repeats what it was sent, where an answer has something else, is not repeated in its turn.
+func TestAnswersThatAreNotHTTP(t *testing.T) {
+	for what, answer := range map[string]string{
+		"nothing":        "",
+		"no HTTP":        "PATH\r\n\r\n",
+		"bad version":    "PATH 200 OK\r\n\r\n",
+		"bad status":     "HTTP/1.1 PATH\r\n\r\n",
+		"bad header":     "HTTP/1.1 200 OK\r\nPATH\r\n\r\n",
+		"bad length":     "HTTP/1.1 200 OK\r\nContent-Length: PATH\r\n\r\n",
+		"bad encoding":   "HTTP/1.1 200 OK\r\nTransfer-Encoding: PATH\r\n\r\n",
+		"cut in a line":  "HTTP/1.1 200 PATH",
+		"too many bytes": "HTTP/1.1 200 OK\r\nX: " + strings.Repeat("PATH", 100<<10) + "\r\n\r\n",
+	} {
+		rc := newReceiver(t, func(w http.ResponseWriter, r *http.Request, _ event) {
+			conn, _, err := http.NewResponseController(w).Hijack()
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer conn.Close() //nolint:errcheck // a test
+			_, _ = io.WriteString(conn, strings.ReplaceAll(answer, "PATH", r.URL.Path))
+		})
+		target := openTarget(t, Options{URL: rc.URL + "/token/hunter2"})
+		_, err := target.Apply(t.Context(), write(1))
+		if syncline.CodeOf(err) != "endpoint_unreachable" || syncline.ClassOf(err) != syncline.Transient || syncline.FixOf(err) == "" || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("%s: Apply = %v, want endpoint_unreachable without the path", what, err)
+		}
+		if !strings.Contains(err.Error(), "reach "+target.url.Host+": ") {
+			t.Errorf("%s: Apply = %v, want a reason", what, err)
+		}
+	}
+}
+
 // TestForeignCertificateIsRefused: TLS is verified.
 func TestForeignCertificateIsRefused(t *testing.T) {
 	srv := httptest.NewTLSServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("the request was sent") }))

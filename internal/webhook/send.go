@@ -2,6 +2,7 @@ package webhook
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -86,18 +87,17 @@ func statusError(host string, res *http.Response, now time.Time) error {
 	return syncline.Errorf(syncline.Rejected, "endpoint_rejected", "%s answered %d", host, code)
 }
 
-// networkError tells why there was no answer. The cause is cut out of url.Error, which would show the URL.
+// networkError tells why there was no answer. The cause's own text may show the URL, or what the endpoint repeats of what it was sent.
 func networkError(host string, err error) *syncline.Error {
 	if e := httpclient.Refusal(err); e != nil {
 		return e
-	}
-	var wrapped *url.Error
-	if errors.As(err, &wrapped) {
-		err = wrapped.Err
 	}
 	var timeout net.Error
 	if errors.As(err, &timeout) && timeout.Timeout() {
 		return syncline.Errorf(syncline.Transient, "endpoint_timeout", "%s did not answer in time", host)
 	}
-	return syncline.Errorf(syncline.Transient, "endpoint_unreachable", "reach %s: %w", host, err).WithFix("bring the endpoint back, or correct the url")
+	why := cmp.Or(httpclient.Outage(err), ": its answer cannot be read as HTTP")
+	e := syncline.Errorf(syncline.Transient, "endpoint_unreachable", "reach %s%s", host, why).WithFix("bring the endpoint back, or correct the url")
+	e.Err = err
+	return e
 }
