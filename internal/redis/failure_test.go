@@ -156,6 +156,29 @@ func TestOpenKeepsThePasswordToItself(t *testing.T) {
 	}
 }
 
+// TestAURLThatCannotBeRead is told of by what is wrong with it: the password may have come to stand anywhere in it.
+func TestAURLThatCannotBeRead(t *testing.T) {
+	for url, want := range map[string]string{
+		"redis://u:6379?hunter2@host/0":      "it has an option that does not exist, or with a value that is none of it",
+		"redis://h/0?dial_timeout=hunter2":   "it has an option that does not exist, or with a value that is none of it",
+		"redis://h/0?db=hunter2":             "it has an option that does not exist, or with a value that is none of it",
+		"redis://u:6379/hunter2":             "its path is not the number of a database",
+		"redis://u:6379/hunter2@host/0":      "its path is not the number of a database",
+		"hunter2://u:hunter2@host":           "it begins with none of redis://, rediss:// and unix://",
+		"u:hunter2@host:6379":                "it begins with none of redis://, rediss:// and unix://",
+		"redis://u:hunter2/x@host:6379/0":    "a sign in it is not escaped",
+		"redis://u:hun%zzter2@host:6379/0":   "a sign in it is not escaped",
+		"redis://u@host:6379/%hunter2":       "a sign in it is not escaped",
+		"unix://u:hunter2@":                  "it has no path",
+		"redis://u@h/0?pool_fifo=hunter2@h:": "it has an option that does not exist, or with a value that is none of it",
+	} {
+		_, err := Open(t.Context(), Options{URL: url})
+		if syncline.CodeOf(err) != "redis_url" || syncline.ClassOf(err) != syncline.Fatal || !strings.HasSuffix(err.Error(), ": "+want) || syncline.FixOf(err) == "" || strings.Contains(err.Error(), "ter2") {
+			t.Errorf("Open of %s = %v, want redis_url: %s", url, err, want)
+		}
+	}
+}
+
 func TestCursorThatIsNoCursor(t *testing.T) {
 	r := newRig(t, Options{Route: "damaged"})
 	c := client(t, server)

@@ -20,7 +20,6 @@ package redis
 import (
 	"context"
 	_ "embed"
-	"errors"
 	"log/slog"
 	"net/url"
 	"strconv"
@@ -155,12 +154,8 @@ func Open(ctx context.Context, o Options) (*Target, error) {
 func (t *Target) connect(ctx context.Context, rawURL string) error {
 	opt, err := redis.ParseURL(rawURL)
 	if err != nil {
-		var u *url.Error // its text would show the password
-		if errors.As(err, &u) {
-			err = u.Err
-		}
-		return syncline.Errorf(syncline.Fatal, "redis_url", "read the Redis URL: %v", err).
-			WithFix("write it as redis://user:password@host:6379/0")
+		return syncline.Errorf(syncline.Fatal, "redis_url", "read the Redis URL: %s", wrong(rawURL)).
+			WithFix("write it as redis://user:password@host:6379/0, with / ? # %% and @ in user and password escaped: %%2F %%3F %%23 %%25 %%40")
 	}
 	opt.MaxRetries = -1 // the apply loop retries
 	opt.ContextTimeoutEnabled = true
@@ -183,6 +178,27 @@ func (t *Target) connect(ctx context.Context, rawURL string) error {
 	t.client = redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{opt.Addr}, Username: opt.Username, Password: opt.Password,
 		TLSConfig: opt.TLSConfig, MaxRedirects: 3, ContextTimeoutEnabled: true, MaintNotificationsConfig: opt.MaintNotificationsConfig})
 	return nil
+}
+
+// wrong says what keeps a URL from being read. The client's own words repeat pieces of it, and the password may have come to stand in any of them.
+func wrong(rawURL string) string {
+	u, err := url.Parse(rawURL)
+	if err != nil {
+		return "a sign in it is not escaped"
+	}
+	switch u.Scheme {
+	case "unix":
+		if strings.TrimSpace(u.Path) == "" {
+			return "it has no path"
+		}
+	case "redis", "rediss":
+		if _, err := strconv.Atoi(strings.Trim(u.Path, "/")); err != nil && strings.Trim(u.Path, "/") != "" {
+			return "its path is not the number of a database"
+		}
+	default:
+		return "it begins with none of redis://, rediss:// and unix://"
+	}
+	return "it has an option that does not exist, or with a value that is none of it"
 }
 
 // object returns what is known of the object, making it at its first use.
