@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -16,6 +17,7 @@ import (
 	"time"
 
 	"syncline/internal/access"
+	"syncline/internal/httpclient"
 	"syncline/internal/problem"
 	"syncline/internal/state"
 )
@@ -34,7 +36,9 @@ const (
 // Client calls the API. Its errors are *Problem: what the server said, or code "unreachable" (status 0) where no server
 // answered. It is safe for concurrent use.
 type Client struct {
-	base  string
+	base string
+	// shown is what errors have of the URL, which may have a login or a token in it.
+	shown string
 	token string
 	// reason goes with each request that changes something.
 	reason string
@@ -70,7 +74,7 @@ func Connect(o ClientOptions) (*Client, error) {
 			return nil, err
 		}
 	}
-	return &Client{base: strings.TrimRight(o.Server, "/"), token: o.Token, reason: o.Reason, http: &http.Client{Timeout: clientTimeout, Transport: transport,
+	return &Client{base: strings.TrimRight(o.Server, "/"), shown: u.Scheme + "://" + u.Host, token: o.Token, reason: o.Reason, http: &http.Client{Timeout: clientTimeout, Transport: transport,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}, nil
 }
 
@@ -348,16 +352,21 @@ func (c *Client) unreachable(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	var failed *url.Error
-	if errors.As(err, &failed) {
-		err = failed.Err
+	why := httpclient.Outage(err)
+	var timeout net.Error
+	switch {
+	case why != "":
+	case errors.As(err, &timeout) && timeout.Timeout():
+		why = " in time"
+	default:
+		why = ": it answers what no syncline does"
 	}
 	fix := "start syncline run, or give its address with --server"
 	var certificate *tls.CertificateVerificationError
 	if errors.As(err, &certificate) {
 		fix = "give the certificate of the authority that signed the server's with --ca or SYNCLINE_CA, and --server a name that the server's has"
 	}
-	p := problem.New(0, "unreachable", "no answer from "+c.base+": "+err.Error(), fix)
+	p := problem.New(0, "unreachable", "no answer from "+c.shown+why, fix)
 	p = p.Because(err)
 	return p
 }

@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"flag"
+	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -226,6 +228,32 @@ func TestServeFinishesRequestsInHand(t *testing.T) {
 	if p := problemIn(t, err, 0, "unreachable", 4); p.Fix == "" {
 		t.Error("unreachable has no way out")
 	}
+}
+
+// TestAServerThatIsNoneIsNamedByItsHost: the login and the query that its URL came with are secrets, and so is the token where what answers repeats it.
+func TestAServerThatIsNoneIsNamedByItsHost(t *testing.T) {
+	echo := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if conn, _, err := http.NewResponseController(w).Hijack(); err == nil {
+			_, _ = fmt.Fprintf(conn, "HTTP/1.1 200 OK\r\n%s%s\r\n\r\n", r.Header.Get("Authorization"), r.URL)
+			_ = conn.Close()
+		}
+	}))
+	gone := httptest.NewServer(nil)
+	gone.Close()
+	for _, c := range []struct{ host, why string }{{echo.Listener.Addr().String(), "it answers what no syncline does"}, {gone.Listener.Addr().String(), "connection refused"}} {
+		for _, server := range []string{"http://u:hunter2@" + c.host, "http://" + c.host + "?token=hunter2", "http://" + c.host + "/hunter2/#hunter2"} {
+			client, err := Connect(ClientOptions{Server: server, Token: "hunter2"})
+			must(t, err)
+			_, asked := client.Status(t.Context())
+			for _, err := range []error{asked, client.Watch(t.Context(), StreamQuery{}, nil)} {
+				p := problemIn(t, err, 0, "unreachable", 4)
+				if !strings.HasPrefix(p.Detail, "no answer from http://"+c.host+": ") || !strings.HasSuffix(p.Detail, c.why) || p.Fix == "" {
+					t.Errorf("%s: %q, want no answer from http://%s: …%s", server, p.Detail, c.host, c.why)
+				}
+			}
+		}
+	}
+	echo.Close()
 }
 
 // TestTheServerIsAsPatientAsItsClient: what the client waits for is not cut off by the server.
