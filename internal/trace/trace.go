@@ -49,6 +49,7 @@ func Open(ctx context.Context, o Options) (*Tracer, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
+	conceal(o.Logger)
 	exporter := o.Exporter
 	if exporter == nil {
 		var err error

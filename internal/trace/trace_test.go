@@ -8,6 +8,8 @@ import (
 	"math"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"os/exec"
 	"slices"
 	"strings"
 	"testing"
@@ -168,6 +170,37 @@ func TestACollectorThatRepeatsWhatItWasSent(t *testing.T) {
 	}
 	if said := log.String(); !strings.Contains(said, "403") || !strings.Contains(said, "body: no /…/v1/traces for") || strings.Contains(said, "hunter2") || len(said) > 2000 {
 		t.Errorf("the log says, in %d bytes: %.2000s", len(said), said)
+	}
+}
+
+// TestVariablesThatCannotBeRead are told of without what they hold, and nothing goes past the log.
+func TestVariablesThatCannotBeRead(t *testing.T) {
+	const mark = "TRACE_TEST_CHILD"
+	if os.Getenv(mark) != "" {
+		tracer, err := Open(t.Context(), Options{Endpoint: "http://127.0.0.1:1", Logger: slog.New(slog.NewTextHandler(os.Stderr, nil))})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := tracer.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+		return
+	}
+	for variable, want := range map[string]string{
+		"OTEL_EXPORTER_OTLP_HEADERS=x-token=100%hunter2":           "escape header value",
+		"OTEL_EXPORTER_OTLP_TRACES_HEADERS==abc,hunter2":           "parse headers",
+		"OTEL_EXPORTER_OTLP_ENDPOINT=http://u:hunter2@h:port":      "parse url",
+		"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT=https://h/%zz?hunter2": "parse url",
+		"OTEL_EXPORTER_OTLP_TIMEOUT=hunter2":                       "parse duration",
+		"OTEL_EXPORTER_OTLP_CERTIFICATE=/hunter2/hunter2":          "read tls ca cert file",
+		"OTEL_RESOURCE_ATTRIBUTES=hunter2":                         "OTEL_RESOURCE_ATTRIBUTES",
+	} {
+		child := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+t.Name()+"$") //nolint:gosec // this program
+		child.Env = append(os.Environ(), mark+"=1", variable)
+		said, err := child.CombinedOutput()
+		if err != nil || strings.Contains(string(said), "hunter2") || !strings.Contains(string(said), "level=WARN") || !strings.Contains(string(said), want) {
+			t.Errorf("%s: %v, it says:\n%swant a warning of %q without the value", variable, err, said, want)
+		}
 	}
 }
 
