@@ -68,6 +68,7 @@ var kinds = map[string]kind{
 	"internal/packed":     pure,
 	"internal/plant":      pure,
 	"internal/poll":       pure,
+	"internal/pgerror":    pure,
 	"internal/pgoutput":   pure,
 	"internal/problem":    pure,
 	"internal/trial":      pure,

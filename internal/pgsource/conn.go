@@ -16,6 +16,7 @@ import (
 
 	"syncline"
 	"syncline/internal/dialer"
+	"syncline/internal/pgerror"
 )
 
 // sessionSettings makes every session render values in the one form that value.go fixes, whatever the role's or the
@@ -172,6 +173,7 @@ func (s *Source) fault(doing string, err error) error {
 	if err == nil || errors.As(err, &known) {
 		return err
 	}
+	err = pgerror.Told(err)
 	state := sqlState(err)
 	switch {
 	case state == codeInsufficientRights:

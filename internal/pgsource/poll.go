@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"syncline"
+	"syncline/internal/pgerror"
 	"syncline/internal/poll"
 )
 
@@ -121,7 +122,7 @@ func (p *Poller) refused(doing string, e *poll.Entity, err error) error {
 	state := sqlState(err)
 	for _, class := range []string{classDataException, "42", "P0", "0A", "2F", "38", "39"} { // what is wrong with the query, or with functions that it calls
 		if strings.HasPrefix(state, class) && state != codeInsufficientRights {
-			return syncline.Errorf(syncline.Fatal, "query_refused", "source %s: entity %s: %s: %w", p.probe.opt.Name, e.Name, doing, err).
+			return syncline.Errorf(syncline.Fatal, "query_refused", "source %s: entity %s: %s: %w", p.probe.opt.Name, e.Name, doing, pgerror.Told(err)).
 				WithFix("correct capture.entities.%s, or what it reads", e.Name)
 		}
 	}

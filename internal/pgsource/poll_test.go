@@ -137,6 +137,41 @@ func TestPolledSource(t *testing.T) {
 }
 
 // TestPollerWithoutRights: SELECT is all that it needs; that it cannot see when others began is told, and what it must not read halts it.
+// TestAQueryThatFailsOnAValue is told of without the value, and what is wrong with the query itself in the server's words.
+func TestAQueryThatFailsOnAValue(t *testing.T) {
+	db := newPollable(t)
+	db.Exec(t, "CREATE TABLE item (id bigint PRIMARY KEY, name text)", "INSERT INTO item VALUES (1, 'hunter2')",
+		"CREATE FUNCTION no(n text) RETURNS int LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no %', n; END $$",
+		"CREATE FUNCTION run(n text) RETURNS int LANGUAGE plpgsql AS $$ BEGIN EXECUTE 'SELECT ' || n; RETURN 1; END $$")
+	for query, want := range map[string]string{
+		"SELECT id, name::int FROM item":                              "invalid_text_representation; the words are in",
+		"SELECT id, 10 / (length(name) - 7) AS n FROM item":           "division_by_zero; the words are in",
+		"SELECT id, name::regclass::text FROM item":                   "undefined_table; the words are in",
+		"SELECT id, current_setting(name) AS s FROM item":             "undefined_object; the words are in",
+		"SELECT id, to_tsquery(name || ' &&& ')::text AS q FROM item": "syntax_error; the words are in",
+		"SELECT id, no(name) AS n FROM item":                          "raise_exception; the words are in",
+		"SELECT id, run(name) AS n FROM item":                         "undefined_column; the words are in",
+		"SELECT id, nam FROM item":                                    `column "nam" does not exist (SQLSTATE 42703)`,
+		"SELECT id FROM items":                                        `relation "items" does not exist (SQLSTATE 42P01)`,
+	} {
+		d := db.Dialect(t)
+		_, err := d.Open(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		table, err := d.Table(t.Context(), &poll.Entity{Name: "shop", Query: query, Key: []string{"id"}})
+		if err == nil {
+			_, err = table.Read(t.Context(), poll.Range{})
+		}
+		if syncline.CodeOf(err) != "query_refused" || syncline.ClassOf(err) != syncline.Fatal || syncline.FixOf(err) == "" || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("%s: %v, want query_refused with %s", query, err, want)
+		}
+		if err := d.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 func TestPollerWithoutRights(t *testing.T) {
 	p := newPollable(t).(*pollable)
 	p.Exec(t, "CREATE TABLE item (id int PRIMARY KEY, at timestamptz NOT NULL DEFAULT now())", "CREATE INDEX ON item (at)", "INSERT INTO item VALUES (1)",

@@ -1,0 +1,55 @@
+package pgerror
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+func TestWhatIsShown(t *testing.T) {
+	for _, c := range []struct {
+		pg     pgconn.PgError
+		quoted bool
+	}{
+		{pgconn.PgError{Code: "42703", Position: 8}, true}, // of the statement
+		{pgconn.PgError{Code: "42P01", Position: 15}, true},
+		{pgconn.PgError{Code: "42501"}, true},
+		{pgconn.PgError{Code: "42P10"}, true},
+		{pgconn.PgError{Code: "428C9"}, true},
+		{pgconn.PgError{Code: "3D000"}, true},
+		{pgconn.PgError{Code: "57014", Where: `PL/pgSQL function f() line 3`}, true},
+		{pgconn.PgError{Code: "55P03", Where: `while locking tuple (0,1)`}, true},
+		{pgconn.PgError{Code: "40P01", Where: `while locking tuple (0,1)`}, true},
+
+		{pgconn.PgError{Code: "42P01"}, false}, // '…'::regclass
+		{pgconn.PgError{Code: "42704"}, false}, // current_setting('…')
+		{pgconn.PgError{Code: "42601"}, false}, // to_tsquery('…')
+		{pgconn.PgError{Code: "42703", Where: `PL/pgSQL function f() line 3 at EXECUTE`}, false},
+		{pgconn.PgError{Code: "42501", Where: `PL/pgSQL function f() line 3 at EXECUTE`}, false},
+		{pgconn.PgError{Code: "58P01", Where: `PL/pgSQL function f() line 3 at EXECUTE`}, false},
+		{pgconn.PgError{Code: "22P02"}, false},
+		{pgconn.PgError{Code: "22P02", Position: 8}, false},
+		{pgconn.PgError{Code: "23514"}, false},
+		{pgconn.PgError{Code: "P0001", Routine: "exec_stmt_raise"}, false},
+		{pgconn.PgError{Code: "57014", Routine: "exec_stmt_raise"}, false},
+	} {
+		c.pg.Severity, c.pg.Message, c.pg.Detail, c.pg.Hint = "ERROR", "what is hunter2", "hunter2", "hunter2"
+		err := Told(fmt.Errorf("around it: %w", &c.pg))
+		if said := err.Error(); strings.Contains(said, "hunter2") != c.quoted || !strings.HasSuffix(said, "(SQLSTATE "+c.pg.Code+")") {
+			t.Errorf("of %s at %d (%s): %q, want that the message is shown: %t", c.pg.Code, c.pg.Position, c.pg.Where, said, c.quoted)
+		}
+		var pg *pgconn.PgError
+		if !errors.As(err, &pg) || pg.Code != c.pg.Code || strings.Contains(fmt.Sprintf("%+v", *pg), "hunter2") != c.quoted {
+			t.Errorf("%v comes from %+v", err, pg)
+		}
+		if again := Told(err); again.Error() != err.Error() {
+			t.Errorf("told again it is %q, was %q", again, err)
+		}
+	}
+	if err := Told(errors.New("no answer")); err.Error() != "no answer" || Told(nil) != nil {
+		t.Errorf("Told changes what is not the server's: %v, %v", err, Told(nil))
+	}
+}
