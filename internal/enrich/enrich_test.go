@@ -165,6 +165,19 @@ func TestPostgres(t *testing.T) {
 			t.Errorf("%s: %v, want a fatal enrich_refused", why, err)
 		}
 	}
+	exec(`CREATE FUNCTION run(n text) RETURNS text LANGUAGE plpgsql AS $$ BEGIN EXECUTE n; RETURN n; END $$`)
+	for query, want := range map[string]string{
+		"SELECT k AS id, run('SELECT ' || k) AS name, 1 AS credit FROM unnest($1::text[]) k": "undefined_column",
+		"SELECT k AS id, k::regclass::text AS name, 1 AS credit FROM unnest($1::text[]) k":   "undefined_table",
+		"SELECT k AS id, k AS nam, credit FROM unnest($1::text[]) k":                         `column "credit" does not exist`,
+	} {
+		s := s
+		s.SQL = &transform.FromSQL{System: "crm", Query: query, Key: "id"}
+		_, err := newBench(t, Options{Step: s, Postgres: url}).ask("s3cret")
+		if syncline.CodeOf(err) != "enrich_refused" || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "s3cret") {
+			t.Errorf("%s: %v, want enrich_refused with %s and without the key", query, err, want)
+		}
+	}
 	stranger := newBench(t, Options{Step: s, Postgres: strings.Replace(url, "postgres@", "nobody_of_that_name@", 1)})
 	if _, err := stranger.ask("1"); syncline.CodeOf(err) != "enrich_unreachable" || syncline.RetryAfter(err) < time.Minute {
 		t.Errorf("a refused login: %v, tried again after %s, want enrich_unreachable and a minute", err, syncline.RetryAfter(err))

@@ -15,6 +15,7 @@ import (
 	"syncline"
 	"syncline/internal/dialer"
 	"syncline/internal/httpclient"
+	"syncline/internal/pgerror"
 	"syncline/internal/transform"
 )
 
@@ -123,7 +124,7 @@ func (p *postgres) failed(ctx context.Context, err error) error {
 			return syncline.Errorf(syncline.Transient, "enrich_unreachable", "system %s refuses the login: SQLSTATE %s", p.step.SQL.System, refused.Code).
 				WithFix("check user, password and pg_hba.conf; it is tried again every minute, and at once after `syncline resume ROUTE`").Patiently()
 		case refused.Code == "08P01", slices.Contains([]string{"42", "25", "3D", "3F", "0A"}, class):
-			return syncline.Errorf(syncline.Fatal, "enrich_refused", "system %s refuses the query: %s (SQLSTATE %s)", p.step.SQL.System, refused.Message, refused.Code).
+			return syncline.Errorf(syncline.Fatal, "enrich_refused", "system %s refuses the query: %s (SQLSTATE %s)", p.step.SQL.System, pgerror.Shown(refused).Message, refused.Code).
 				WithFix("correct the query or its rights, then `syncline resume ROUTE`")
 		}
 		return syncline.Errorf(syncline.Transient, "enrich_unreachable", "system %s does not answer the query: SQLSTATE %s", p.step.SQL.System, refused.Code).

@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"syncline"
+	"syncline/internal/pgerror"
 )
 
 // reasons say in words what PostgreSQL refused, since its own message quotes the value.
@@ -47,7 +48,7 @@ func classify(attempt string, err error) error {
 		return syncline.Errorf(syncline.Transient, "connection_lost", "%s: %w", attempt, err)
 	}
 	code := pg.Code
-	if raised(pg) || !strings.Contains(serverClasses, " "+classOf(code)+" ") {
+	if pgerror.Raised(pg) || !strings.Contains(serverClasses, " "+classOf(code)+" ") {
 		if classOf(code) == "40" {
 			return &syncline.Error{Class: syncline.Transient, Code: "serialization", Change: -1, Msg: attempt + ": a trigger asks to try again (SQLSTATE " + code + ")"}
 		}
@@ -92,11 +93,9 @@ const dataClasses = " 21 22 23 44 54 "
 
 func classOf(code string) string { return code[:min(2, len(code))] }
 
-// raised reports whether a function or a trigger raised the error. It may have any code, and any value in its message and names.
-func raised(pg *pgconn.PgError) bool { return pg.Routine == "exec_stmt_raise" }
-
-// said quotes the server, whose messages outside of data errors hold names only.
+// said quotes the server, as far as its message holds names only.
 func said(class syncline.Class, code, attempt string, pg *pgconn.PgError) *syncline.Error {
+	pg = pgerror.Shown(pg)
 	return &syncline.Error{Class: class, Code: code, Change: -1, Err: pg, Msg: attempt + ": " + pg.Message + " (SQLSTATE " + pg.Code + ")"}
 }
 
@@ -105,7 +104,7 @@ func rejection(attempt string, pg *pgconn.PgError) *syncline.Error {
 	class := classOf(pg.Code)
 	switch {
 	case ok:
-	case raised(pg), !strings.Contains(dataClasses, " "+class+" "):
+	case pgerror.Raised(pg), !strings.Contains(dataClasses, " "+class+" "):
 		r.code, r.text = "trigger_refused", "a trigger refuses the record"
 	case class == "23":
 		r.code, r.text = "constraint_violation", "a constraint refuses the record"
@@ -113,7 +112,7 @@ func rejection(attempt string, pg *pgconn.PgError) *syncline.Error {
 		r.code, r.text = "value_refused", "the database refuses a value"
 	}
 	msg := attempt + ": " + r.text
-	if raised(pg) {
+	if pgerror.Raised(pg) {
 		return &syncline.Error{Class: syncline.Rejected, Code: r.code, Change: -1, Msg: msg + " (SQLSTATE " + pg.Code + ")"}
 	}
 	for _, part := range []struct{ label, name string }{{"column", pg.ColumnName}, {"constraint", pg.ConstraintName}, {"table", pg.TableName}} {
@@ -125,6 +124,14 @@ func rejection(attempt string, pg *pgconn.PgError) *syncline.Error {
 }
 
 func structural(attempt string, pg *pgconn.PgError) *syncline.Error {
+	e := missing(attempt, pg)
+	if !pgerror.Quotable(pg) {
+		e.Fix = "correct the function, the trigger or the table at the target that the log of its server names, or the record, then `syncline resume ROUTE`"
+	}
+	return e
+}
+
+func missing(attempt string, pg *pgconn.PgError) *syncline.Error {
 	switch pg.Code {
 	case "42P01":
 		return said(syncline.Fatal, "object_missing", attempt, pg).WithFix("create the table, or set create: true on the rule")

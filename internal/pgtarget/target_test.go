@@ -72,6 +72,42 @@ func TestRefusedDataIsRejectedWithoutItsValue(t *testing.T) {
 	}
 }
 
+// TestAFunctionThatFails is told of without what it ran, and without what a value was taken for; what our own statement lacks is named.
+func TestAFunctionThatFails(t *testing.T) {
+	r := newRig(t, Options{}, `CREATE TABLE a (id int PRIMARY KEY, n text, t regclass)`,
+		`CREATE FUNCTION run() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN IF NEW.n IS NOT NULL THEN EXECUTE NEW.n; END IF; RETURN NEW; END'`,
+		`CREATE TRIGGER run BEFORE INSERT OR UPDATE ON a FOR EACH ROW EXECUTE FUNCTION run()`)
+	for _, c := range []struct{ column, value, code string }{
+		{"n", "SELECT secret", "column_missing"},
+		{"n", "SELECT 1 FROM secret", "object_missing"},
+		{"n", "SELECT secret()", "statement_refused"},
+		{"n", "SET ROLE secret", "value_refused"},
+		{"n", "SELECT 1 FROM secret.a", "object_missing"},
+		{"n", "secret", "statement_refused"},
+		{"t", "secret", "object_missing"},
+	} {
+		for _, n := range []int{1, defaultCopyMin} {
+			var changes []syncline.Change
+			for i := range n - 1 {
+				changes = append(changes, put("a", cols(1, "id"), fmt.Sprint(i+10)))
+			}
+			err := r.apply(false, append(changes, put("a", cols(1, "id", c.column), "5", c.value))...)
+			if syncline.CodeOf(err) != c.code || !strings.Contains(err.Error(), "SQLSTATE") || c.code != "value_refused" && syncline.FixOf(err) == "" {
+				t.Errorf("%s = %q of %d: %v, want %s with a way out", c.column, c.value, n, err, c.code)
+			}
+			for e := err; e != nil; e = errors.Unwrap(e) {
+				if strings.Contains(e.Error(), "secret") {
+					t.Errorf("%s = %q of %d: %q: the message holds the value", c.column, c.value, n, e)
+				}
+			}
+		}
+	}
+	execute(t, r.c, "ALTER TABLE a DROP COLUMN t")
+	if err := r.apply(false, put("a", cols(1, "id", "t"), "5", "a")); err == nil || !strings.Contains(err.Error(), `"t"`) {
+		t.Errorf("a column that is not there: %v, want that it is named", err)
+	}
+}
+
 // A cast to varchar(5) would cut, one to numeric(4,2) would not complain where the column does: both ways must do as COPY.
 func TestBothWaysStoreTheSame(t *testing.T) {
 	types := map[string]string{
