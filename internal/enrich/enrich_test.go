@@ -216,6 +216,15 @@ func TestSQLite(t *testing.T) {
 	q := step(transform.MissingNull)
 	q.SQL = &transform.FromSQL{System: "crm", Query: "SELECT id, json_extract(name, '$.a') AS name, credit FROM customer WHERE id IN (SELECT value FROM json_each($1))", Key: "id"}
 	newBench(t, Options{Step: q, SQLite: path}).want("text(A) decimal(1), enrich_failed/rejected, null null, null decimal(3)", "json", "none", "nobody", "b")
+	for query, want := range map[string]string{
+		"SELECT id, json_extract('{}', name) AS name, credit FROM customer":                                                      "a function in it fails",
+		"SELECT id, nam AS name, json_extract('{}', name) AS credit FROM customer WHERE id IN (SELECT value FROM json_each($1))": "no such column: nam",
+	} {
+		q.SQL = &transform.FromSQL{System: "crm", Query: query, Key: "id"}
+		if _, err := newBench(t, Options{Step: q, SQLite: path}).ask("b"); syncline.CodeOf(err) != "enrich_refused" || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "s3cret") {
+			t.Errorf("%s: %v, want enrich_refused with %s and without a value", query, err, want)
+		}
+	}
 	s.SQL.Query = "UPDATE customer SET name = 'x' WHERE id IN (SELECT value FROM json_each($1)) RETURNING id, name, credit"
 	if _, err := newBench(t, Options{Step: s, SQLite: path}).ask("b"); syncline.CodeOf(err) != "enrich_refused" {
 		t.Errorf("a query that writes: %v, want enrich_refused", err)

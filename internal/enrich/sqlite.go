@@ -65,7 +65,7 @@ func (d *database) query(ctx context.Context, keys []syncline.Value, answers map
 		return d.failed(ctx, err)
 	}
 	if _, always := d.read(ctx, nil); always != nil { // it is the query's fault
-		return d.failed(ctx, err)
+		return d.failed(ctx, d.told(ctx, always))
 	}
 	if len(keys) == 1 {
 		answers[textOf(keys[0])] = found{err: syncline.Errorf(syncline.Rejected, "enrich_failed", "the query does not take the record's key, or what it finds").
@@ -78,6 +78,21 @@ func (d *database) query(ctx context.Context, keys []syncline.Value, answers map
 		}
 	}
 	return nil
+}
+
+// told is the error that the query fails with: SQLite's, where that is of the query itself, else without its words, which may have a value in them.
+func (d *database) told(ctx context.Context, err error) error {
+	var e *sqlite.Error
+	if !errors.As(err, &e) || e.Code()&0xff != sqlite3.SQLITE_ERROR {
+		return err
+	}
+	st, now := d.db.PrepareContext(ctx, d.step.SQL.Query)
+	if now != nil {
+		return now
+	}
+	_ = st.Close() // it was not run
+	return syncline.Errorf(syncline.Fatal, "enrich_refused", "system %s refuses the query: a function in it fails on what is there (SQLite error %d)", d.step.SQL.System, e.Code()).
+		WithFix("correct the query, or what it reads, then `syncline resume ROUTE`")
 }
 
 // read runs the query.

@@ -56,7 +56,8 @@ func openFile(ctx context.Context, path string, create bool, conns int) (*sql.DB
 	return db, nil
 }
 
-// classify says how an error of SQLite is to be taken. The message of a constraint names the column and not the value.
+// classify says how an error of SQLite is to be taken. The message of a constraint names the column and not the value; that of a trigger, or of a function
+// as it runs, may have any value in it.
 func classify(err error, format string, args ...any) error {
 	if err == nil {
 		return nil
@@ -78,8 +79,12 @@ func classify(err error, format string, args ...any) error {
 		return syncline.Errorf(syncline.Transient, "database_unavailable", "%s: %w", what, err).
 			WithFix("check that the file and its directory exist and that this process may write to them")
 	case sqlite3.SQLITE_CONSTRAINT:
-		if code == sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY {
+		switch code {
+		case sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY:
 			return syncline.Errorf(syncline.Rejected, "dependency", "%s: %w", what, err)
+		case sqlite3.SQLITE_CONSTRAINT_TRIGGER:
+			return syncline.Errorf(syncline.Rejected, "constraint", "%s: a trigger refuses the record (SQLite error %d)", what, code).
+				WithFix("see the triggers of the table; correct the record or the trigger, then retry")
 		}
 		return syncline.Errorf(syncline.Rejected, "constraint", "%s: %w", what, err)
 	case sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_RANGE:
@@ -87,6 +92,10 @@ func classify(err error, format string, args ...any) error {
 	case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB:
 		return syncline.Errorf(syncline.Fatal, "database_corrupt", "%s: %w", what, err).WithFix("restore the database from a backup")
 	case sqlite3.SQLITE_ERROR:
+		if errors.As(err, new(ran)) {
+			return syncline.Errorf(syncline.Fatal, "statement_refused", "%s: a trigger, or a function, fails (SQLite error %d)", what, code).
+				WithFix("see the triggers, generated columns and checks of the table: one of them fails on a value of a record; correct it, then `syncline resume ROUTE`")
+		}
 		return syncline.Errorf(syncline.Fatal, "statement_refused", "%s: %w", what, err)
 	}
 	return fmt.Errorf("%s: %w", what, err)

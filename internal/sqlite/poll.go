@@ -9,6 +9,9 @@ import (
 	"strings"
 	"time"
 
+	driver "modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
+
 	"syncline"
 	"syncline/internal/poll"
 )
@@ -181,6 +184,19 @@ func (t *polled) Schema() *syncline.Schema { return t.schema }
 // Findings implements poll.Table.
 func (t *polled) Findings() []syncline.Finding { return t.findings }
 
+// failed is the error of a read. Where nothing is wrong with the query, SQLite's words may have a value in them that a function came upon.
+func (t *polled) failed(ctx context.Context, doing string, err error) error {
+	var e *driver.Error
+	if errors.As(err, &e) && e.Code()&0xFF == sqlite3.SQLITE_ERROR {
+		if st, now := t.p.db.PrepareContext(ctx, "SELECT * FROM "+t.from); now == nil {
+			_ = st.Close() // it was not run
+			return syncline.Errorf(syncline.Fatal, "query_refused", "source %s: %s %s: a function fails on what it reads (SQLite error %d)", t.p.name, doing, t.e.Name, e.Code()).
+				WithFix("correct capture.entities.%s, or what it reads", t.e.Name)
+		}
+	}
+	return classify(err, "%s %s", doing, t.e.Name)
+}
+
 // Transactions implements poll.Table.
 func (t *polled) Transactions() bool { return false }
 
@@ -191,7 +207,7 @@ func (t *polled) Nulls(ctx context.Context) (found bool, err error) {
 		tests = append(tests, t.names[at]+" IS NULL")
 	}
 	err = t.p.db.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM "+t.from+" WHERE "+strings.Join(tests, " OR ")+")").Scan(&found)
-	return found, classify(err, "look for records without a watermark in %s", t.e.Name)
+	return found, t.failed(ctx, "look for records without a watermark in", err)
 }
 
 // aheadRows bounds how many rows that are ahead of the clock are passed over.
@@ -211,7 +227,7 @@ func (t *polled) Newest(ctx context.Context, clock time.Time) (mark []string, er
 		mark = encodeAll(stored)
 		return false
 	})
-	return mark, classify(err, "look for the highest watermark of %s", t.e.Name)
+	return mark, t.failed(ctx, "look for the highest watermark of", err)
 }
 
 // Read implements poll.Table.
@@ -234,7 +250,7 @@ func (t *polled) Read(ctx context.Context, r poll.Range) (page poll.Page, err er
 		return true
 	})
 	if err != nil {
-		return poll.Page{}, classify(err, "read %s", t.e.Name)
+		return poll.Page{}, t.failed(ctx, "read", err)
 	}
 	return page, nil
 }
@@ -301,7 +317,7 @@ func (t *polled) Lookup(ctx context.Context, keys []syncline.Key) (poll.Answer, 
 	found, err := t.answer(keys, plain(t.names), t.from, func(query string, args []any, f func([]any) bool) error {
 		return eachStored(ctx, t.p.db, query, args, len(t.types), f)
 	})
-	return poll.Answer{Rows: found.rows, Absent: found.absent, Refused: found.refused}, classify(err, "read records of %s", t.e.Name)
+	return poll.Answer{Rows: found.rows, Absent: found.absent, Refused: found.refused}, t.failed(ctx, "read records of", err)
 }
 
 // Place implements poll.Table.
@@ -316,7 +332,7 @@ func (t *polled) Estimate(ctx context.Context) (n int64, err error) {
 	if n > mostCounted {
 		n = -1
 	}
-	return n, classify(err, "count the rows of %s", t.e.Name)
+	return n, t.failed(ctx, "count the rows of", err)
 }
 
 func pick(names []string, which []int) []string {

@@ -82,6 +82,31 @@ func (p *pollable) Rows(t testing.TB, query string) []string {
 
 func TestPoller(t *testing.T) { polltest.Test(t, polltest.Harness{New: newPollable}) }
 
+// TestAQueryThatFailsOnAValue is told of without the value.
+func TestAQueryThatFailsOnAValue(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "shop.db")
+	db := database(t, path)
+	execute(t, db, "CREATE TABLE item (id INTEGER PRIMARY KEY, name TEXT)", "INSERT INTO item VALUES (1, 'hunter2')")
+	d := NewPoller("shop", path, nil)
+	if _, err := d.Open(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	table, err := d.Table(t.Context(), &poll.Entity{Name: "item", Query: "SELECT id, json_extract('{}', name) AS n FROM item", Key: []string{"id"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := table.Read(t.Context(), poll.Range{}); syncline.CodeOf(err) != "query_refused" || syncline.ClassOf(err) != syncline.Fatal || syncline.FixOf(err) == "" || strings.Contains(err.Error(), "hunter2") {
+		t.Errorf("Read = %v, want query_refused without the value", err)
+	}
+	execute(t, db, "DROP TABLE item")
+	if _, err := table.Read(t.Context(), poll.Range{}); syncline.CodeOf(err) != "statement_refused" || !strings.Contains(err.Error(), "no such table") {
+		t.Errorf("Read of a table that is gone = %v, want that it is named", err)
+	}
+	if err := d.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
 // polledShop is a file that is polled as a source.
 type polledShop struct {
 	*shop

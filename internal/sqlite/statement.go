@@ -7,6 +7,9 @@ import (
 	"fmt"
 	"io"
 
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
+
 	"syncline"
 )
 
@@ -114,9 +117,28 @@ func (w *writer) exec(text string) (int64, error) {
 	}
 	res, err := st.ExecContext(w.ctx, args)
 	if err != nil {
-		return 0, err
+		return 0, w.failed(text, err)
 	}
 	return res.RowsAffected()
+}
+
+// ran is the error of a statement that nothing is wrong with: what it came upon, in a function or a trigger, may be in SQLite's words.
+type ran struct{ error }
+
+func (r ran) Unwrap() error { return r.error }
+
+// failed is the error of a statement in its run: where the schema has changed below it, the one that it would not be prepared with any more.
+func (w *writer) failed(text string, err error) error {
+	var e *sqlite.Error
+	if !errors.As(err, &e) || e.Code()&0xFF != sqlite3.SQLITE_ERROR {
+		return err
+	}
+	st, now := w.conn.PrepareContext(w.ctx, text)
+	if now != nil {
+		return now
+	}
+	_ = st.Close() // it was not run
+	return ran{err}
 }
 
 // row runs the query and returns its first row, nil if there is none.
@@ -129,7 +151,7 @@ func (w *writer) row(text string) ([]driver.Value, error) {
 	}
 	rows, err := st.QueryContext(w.ctx, args)
 	if err != nil {
-		return nil, err
+		return nil, w.failed(text, err)
 	}
 	out := make([]driver.Value, len(rows.Columns()))
 	if err = rows.Next(out); errors.Is(err, io.EOF) {
@@ -138,5 +160,8 @@ func (w *writer) row(text string) ([]driver.Value, error) {
 	if e := rows.Close(); err == nil {
 		err = e
 	}
-	return out, err
+	if err != nil {
+		return nil, w.failed(text, err)
+	}
+	return out, nil
 }

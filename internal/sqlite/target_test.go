@@ -242,6 +242,49 @@ func TestTargetOnTablesOfOthers(t *testing.T) {
 	})
 }
 
+// TestATriggerThatFails is told of without its words, which are made of the record; what our own statement lacks is named.
+func TestATriggerThatFails(t *testing.T) {
+	opt := TargetOptions{URL: "sqlite:" + filepath.Join(t.TempDir(), "target.db"), Route: "r"}
+	db := database(t, opt.URL)
+	execute(t, db, `CREATE TABLE t (id INTEGER PRIMARY KEY, name TEXT, path TEXT)`,
+		`CREATE TRIGGER raises BEFORE INSERT ON t WHEN NEW.name IS NOT NULL BEGIN SELECT RAISE(ABORT, 'bad ' || NEW.name); END`,
+		`CREATE TRIGGER fails AFTER INSERT ON t WHEN NEW.path IS NOT NULL BEGIN SELECT json_extract('{}', NEW.path); END`)
+	target := openTarget(t, opt)
+	if err := target.Place(t.Context(), syncline.Cursor{Log: "l", Seq: 1}, "s"); err != nil {
+		t.Fatal(err)
+	}
+	schema := &syncline.Schema{Entity: "e", Key: []int{0}, Version: -1, Columns: []syncline.Column{{Name: "id", Kind: syncline.KindInt},
+		{Name: "name", Kind: syncline.KindText, Nullable: true}, {Name: "path", Kind: syncline.KindText, Nullable: true}}}
+	write := func(name, path syncline.Value) error {
+		row := syncline.Row{Schema: schema, Values: []syncline.Value{syncline.Int(1), name, path}}
+		_, err := target.Apply(t.Context(), &syncline.Write{Changes: []syncline.Change{{Op: syncline.ChangePut, Object: "t", Row: row}}, Cursor: syncline.Cursor{Log: "l", Seq: 2},
+			Commit: func(context.Context, syncline.Result) error { return nil }})
+		return err
+	}
+	for _, c := range []struct {
+		name, path  syncline.Value
+		class       syncline.Class
+		code, words string
+	}{
+		{syncline.Text("hunter2"), syncline.Null, syncline.Rejected, "constraint", "write to t: a trigger refuses the record (SQLite error 1811)"},
+		{syncline.Null, syncline.Text("hunter2"), syncline.Fatal, "statement_refused", "write to t: a trigger, or a function, fails (SQLite error 1)"},
+	} {
+		err := write(c.name, c.path)
+		if syncline.CodeOf(err) != c.code || syncline.ClassOf(err) != c.class || !strings.Contains(err.Error(), c.words) || syncline.FixOf(err) == "" {
+			t.Errorf("Apply = %v, want %s: %s, with a way out", err, c.code, c.words)
+		}
+		for e := err; e != nil; e = errors.Unwrap(e) {
+			if strings.Contains(e.Error(), "hunter2") {
+				t.Errorf("%q: the message holds the value", e)
+			}
+		}
+	}
+	execute(t, db, `DROP TRIGGER fails`, `CREATE TRIGGER lacks AFTER INSERT ON t BEGIN INSERT INTO audit VALUES (NEW.name); END`)
+	if err := write(syncline.Null, syncline.Null); syncline.CodeOf(err) != "statement_refused" || !strings.Contains(err.Error(), "no such table: main.audit") {
+		t.Errorf("Apply = %v, want that it names the table", err)
+	}
+}
+
 func TestPath(t *testing.T) {
 	for in, want := range map[string]string{"sqlite:./a.db": "./a.db", "sqlite:///var/a.db": "/var/a.db", "sqlite:a b?#%.db": "a b?#%.db", "/x/y.db": "/x/y.db",
 		"": "", "sqlite:": "", ":memory:": "", "sqlite::memory:": "", "file:x.db": ""} {
