@@ -69,10 +69,16 @@ func Shown(pg *pgconn.PgError) *pgconn.PgError {
 	return shown
 }
 
-// Told returns err, and where it is the server's and may not be shown, Shown in its place.
+// Told returns err, and where it is the server's and may not be shown, Shown in its place. At a connect it may not where it repeats the password.
 func Told(err error) error {
 	var pg *pgconn.PgError
-	if !errors.As(err, &pg) || Quotable(pg) {
+	var login *pgconn.ConnectError
+	switch {
+	case !errors.As(err, &pg):
+		return err
+	case errors.As(err, &login) && login.Config.Password != "" && strings.Contains(pg.Message, login.Config.Password):
+		return &pgconn.PgError{Severity: pg.Severity, Code: pg.Code, Message: "the server refuses the connection"}
+	case Quotable(pg):
 		return err
 	}
 	return Shown(pg)

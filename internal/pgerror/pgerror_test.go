@@ -3,10 +3,12 @@ package pgerror
 import (
 	"errors"
 	"fmt"
+	"net"
 	"strings"
 	"testing"
 
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgproto3"
 )
 
 func TestWhatIsShown(t *testing.T) {
@@ -51,5 +53,40 @@ func TestWhatIsShown(t *testing.T) {
 	}
 	if err := Told(errors.New("no answer")); err.Error() != "no answer" || Told(nil) != nil {
 		t.Errorf("Told changes what is not the server's: %v, %v", err, Told(nil))
+	}
+}
+
+// TestAServerThatRepeatsThePassword: what it says at a login is shown as long as that is not in it.
+func TestAServerThatRepeatsThePassword(t *testing.T) {
+	for said, shown := range map[string]bool{"wrong: hunter2": false, `no database "shop"`: true} {
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		done := make(chan error, 1) // one send
+		go func() {
+			conn, err := listener.Accept()
+			if err != nil {
+				done <- err
+				return
+			}
+			b := pgproto3.NewBackend(conn, conn)
+			_, err1 := b.ReceiveStartupMessage()
+			b.Send(&pgproto3.AuthenticationCleartextPassword{})
+			err2 := b.Flush()
+			err3 := b.SetAuthType(pgproto3.AuthTypeCleartextPassword)
+			_, err4 := b.Receive()
+			b.Send(&pgproto3.ErrorResponse{Severity: "FATAL", Code: "3D000", Message: said})
+			done <- errors.Join(err1, err2, err3, err4, b.Flush(), conn.Close())
+		}()
+		_, err = pgconn.Connect(t.Context(), "postgres://u:hunter2@"+listener.Addr().String()+"/shop?sslmode=disable")
+		if served := errors.Join(<-done, listener.Close()); served != nil {
+			t.Error(served)
+		}
+		err = Told(err)
+		var pg *pgconn.PgError
+		if !errors.As(err, &pg) || pg.Code != "3D000" || !strings.Contains(err.Error(), "3D000") || strings.Contains(err.Error(), said) != shown || strings.Contains(err.Error(), "hunter2") || strings.Contains(pg.Message, "hunter2") {
+			t.Errorf("a server that says %q: %v, want that it is shown: %t", said, err, shown)
+		}
 	}
 }

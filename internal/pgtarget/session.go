@@ -12,6 +12,7 @@ import (
 
 	"syncline"
 	"syncline/internal/dialer"
+	"syncline/internal/pgerror"
 )
 
 // settings make the server read and write values in the forms of syncline.Value, and let go of what hangs. What the URL
@@ -71,7 +72,7 @@ func connect(ctx context.Context, url string) (*session, error) {
 	c.StatementCacheCapacity, c.DescriptionCacheCapacity = 0, 0
 	conn, err := pgx.ConnectConfig(ctx, c)
 	if err != nil {
-		return nil, err
+		return nil, pgerror.Told(err)
 	}
 	s := &session{conn: conn, pg: conn.PgConn(), prepared: map[string]struct{}{}, temps: map[string]struct{}{}}
 	if err := conn.QueryRow(ctx, "SELECT coalesce(current_schema(), '')").Scan(&s.schema); err != nil {
