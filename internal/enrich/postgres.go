@@ -56,7 +56,7 @@ func (p *postgres) ask(ctx context.Context, keys []syncline.Value) (map[string]f
 		var err error
 		if p.conn, err = pgx.ConnectConfig(ctx, p.config); err != nil {
 			p.conn = nil
-			return nil, p.failed(ctx, pgerror.Told(err))
+			return nil, p.failed(ctx, pgerror.OfLogin(err))
 		}
 	}
 	answers := make(map[string]found, len(keys))

@@ -58,7 +58,7 @@ func Shown(pg *pgconn.PgError) *pgconn.PgError {
 	case class == "23":
 		shown.Message = "a constraint refuses a value"
 	case pg.Where == "":
-		shown.Message = "a value names what is not there"
+		shown.Message = "what it names is not there"
 	default:
 		shown.Message, shown.Where = "a function, or a trigger, fails", "a function"
 	}
@@ -69,19 +69,23 @@ func Shown(pg *pgconn.PgError) *pgconn.PgError {
 	return shown
 }
 
-// Told returns err, and where it is the server's and may not be shown, Shown in its place. At a connect it may not where it repeats the password.
+// Told returns err, and where it is the server's and may not be shown, Shown in its place.
 func Told(err error) error {
 	var pg *pgconn.PgError
-	var login *pgconn.ConnectError
-	switch {
-	case !errors.As(err, &pg):
-		return err
-	case errors.As(err, &login) && login.Config.Password != "" && strings.Contains(pg.Message, login.Config.Password):
-		return &pgconn.PgError{Severity: pg.Severity, Code: pg.Code, Message: "the server refuses the connection"}
-	case Quotable(pg):
+	if !errors.As(err, &pg) || Quotable(pg) {
 		return err
 	}
 	return Shown(pg)
+}
+
+// OfLogin returns err, and where it is of a server that repeats the password that it was given, words of ours in its place.
+func OfLogin(err error) error {
+	var pg *pgconn.PgError
+	var login *pgconn.ConnectError
+	if errors.As(err, &pg) && errors.As(err, &login) && login.Config.Password != "" && strings.Contains(pg.Message, login.Config.Password) {
+		return &pgconn.PgError{Severity: pg.Severity, Code: pg.Code, Message: "the server refuses the connection"}
+	}
+	return err
 }
 
 func classOf(pg *pgconn.PgError) string { return pg.Code[:min(2, len(pg.Code))] }

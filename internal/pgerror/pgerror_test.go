@@ -83,7 +83,7 @@ func TestAServerThatRepeatsThePassword(t *testing.T) {
 		if served := errors.Join(<-done, listener.Close()); served != nil {
 			t.Error(served)
 		}
-		err = Told(err)
+		err = OfLogin(err)
 		var pg *pgconn.PgError
 		if !errors.As(err, &pg) || pg.Code != "3D000" || !strings.Contains(err.Error(), "3D000") || strings.Contains(err.Error(), said) != shown || strings.Contains(err.Error(), "hunter2") || strings.Contains(pg.Message, "hunter2") {
 			t.Errorf("a server that says %q: %v, want that it is shown: %t", said, err, shown)

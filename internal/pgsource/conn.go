@@ -173,7 +173,7 @@ func (s *Source) fault(doing string, err error) error {
 	if err == nil || errors.As(err, &known) {
 		return err
 	}
-	err = pgerror.Told(err)
+	err = pgerror.OfLogin(err)
 	state := sqlState(err)
 	switch {
 	case state == codeInsufficientRights:

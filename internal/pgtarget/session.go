@@ -72,7 +72,7 @@ func connect(ctx context.Context, url string) (*session, error) {
 	c.StatementCacheCapacity, c.DescriptionCacheCapacity = 0, 0
 	conn, err := pgx.ConnectConfig(ctx, c)
 	if err != nil {
-		return nil, pgerror.Told(err)
+		return nil, pgerror.OfLogin(err)
 	}
 	s := &session{conn: conn, pg: conn.PgConn(), prepared: map[string]struct{}{}, temps: map[string]struct{}{}}
 	if err := conn.QueryRow(ctx, "SELECT coalesce(current_schema(), '')").Scan(&s.schema); err != nil {
