@@ -8,6 +8,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"syncline"
+	"syncline/internal/httpclient"
 )
 
 // classify says what an error of the server or the connection means. The server's text is not repeated beyond its first
@@ -22,7 +23,17 @@ func classify(err error, doing string) error {
 	}
 	var answer redis.Error
 	if !errors.As(err, &answer) {
-		return syncline.Errorf(syncline.Transient, "redis_unreachable", "%s: %w", doing, err).WithFix("bring the server back, or correct the url of the system")
+		why := httpclient.Outage(err)
+		switch {
+		case why != "":
+		case errors.Is(err, redis.ErrClosed), errors.Is(err, redis.ErrPoolTimeout), errors.Is(err, redis.ErrPoolExhausted):
+			why = ": " + err.Error()
+		default: // the client's words have the answer in them
+			why = ": its answer cannot be read as one of Redis"
+		}
+		e := syncline.Errorf(syncline.Transient, "redis_unreachable", "%s%s", doing, why).WithFix("bring the server back, or correct the url of the system")
+		e.Err = err
+		return e
 	}
 	is := func(prefix string) bool { return redis.HasErrorPrefix(err, prefix) }
 	switch {
@@ -50,5 +61,8 @@ func classify(err error, doing string) error {
 			WithFix("use a database of its own, or remove that key")
 	}
 	word, _, _ := strings.Cut(answer.Error(), " ")
+	if strings.Trim(word, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") != "" { // no code of Redis
+		word = "an error"
+	}
 	return syncline.Errorf(syncline.Transient, "redis_error", "%s: the Redis server answered %s", doing, word)
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -152,6 +154,39 @@ func TestOpenKeepsThePasswordToItself(t *testing.T) {
 		_, err := Open(t.Context(), Options{URL: url})
 		if err == nil || strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("Open = %v, want an error without the password", err)
+		}
+	}
+}
+
+// TestAServerThatRepeatsWhatItWasSent is not quoted: the client has sent it the password, and values of records.
+func TestAServerThatRepeatsWhatItWasSent(t *testing.T) {
+	for what, answer := range map[string]string{
+		"no Redis":        "hunter2\r\n",
+		"a bad number":    ":hunter2\r\n",
+		"a bad length":    "$hunter2\r\n",
+		"an error of one": "-hunter2 is no password\r\n",
+		"a text":          "+hunter2\r\n",
+		"nothing":         "",
+	} {
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		go func() {
+			for {
+				conn, err := listener.Accept()
+				if err != nil {
+					return
+				}
+				_, _ = conn.Read(make([]byte, 4096))
+				_, _ = io.WriteString(conn, strings.Repeat(answer, 10))
+				_ = conn.Close()
+			}
+		}()
+		_, err = Open(t.Context(), Options{URL: "redis://u:hunter2@" + listener.Addr().String()})
+		_ = listener.Close()
+		if syncline.ClassOf(err) != syncline.Transient || strings.Contains(err.Error(), "hunter2") || !strings.Contains(err.Error(), "connect to Redis: ") {
+			t.Errorf("%s: Open = %v, want a transient error without the password", what, err)
 		}
 	}
 }
