@@ -2,11 +2,14 @@ package config
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"syncline/internal/transform"
 )
 
 // problemsOf loads a configuration that is wrong, and returns what is said of it in both forms.
@@ -103,5 +106,41 @@ func TestWhatAProblemShows(t *testing.T) {
 	got := problemsOf(t, "version: 1\nsystems:\n  a: {type: postgres, url: \"${URL}\", mode: \"x\", capture: {slot: 'a b', entities: {c: {key: [id, 'öäü']}}}}\n")
 	if want := `a: {type: postgres, url: "${URL}", mode: ***, capture: {slot: 'a b', entities: {c: {key: [id, 'öäü']}}}}`; !strings.Contains(got, want) {
 		t.Errorf("the problems are\n%s\nwant the line as\n%s", got, want)
+	}
+}
+
+// TestAConfigurationShowsQueriesAsWritten: a key may be in them. That it is another one makes another configuration.
+func TestAConfigurationShowsQueriesAsWritten(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "c.yaml")
+	text := `version: 1
+systems:
+  shop: {type: sqlite, path: shop.db, capture: {mode: poll, entities: {item: {query: "SELECT id, open(price, '${NAME}') AS price FROM item", key: id}}}}
+  dw: {type: sqlite, path: dw.db}
+rules:
+  - {id: items, from: shop/item, to: dw/item, transform: [{enrich: {by: after.id, sql: {system: dw, query: "SELECT id, open(name, '${NAME}') AS name FROM item WHERE id IN (SELECT value FROM json_each($1))", key: id}, take: {name: name}}}]}
+`
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	load := func(name string) *Config {
+		c, problems := Load(path, func(string) (string, bool) { return name, true })
+		if len(problems) > 0 {
+			t.Fatal(problems)
+		}
+		return c
+	}
+	c := load("env1ronment")
+	if was, is := transform.Keys(load("another").Rules[0].Transform), transform.Keys(c.Rules[0].Transform); was == is {
+		t.Errorf("rules with different queries both have the keys %q", is)
+	}
+	shown, err := json.Marshal(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(string(shown), "env1ronment") || strings.Count(string(shown), "${NAME}") != 2 {
+		t.Errorf("the configuration shows itself as %s", shown)
+	}
+	if q := c.Systems[0].Capture.Entities[0].Poll.Query.Reveal(); !strings.Contains(q, "'env1ronment'") {
+		t.Errorf("the query is %q", q)
 	}
 }

@@ -8,7 +8,7 @@ const DefaultEvery = 5 * time.Minute
 // Poll is how a polled entity is asked for what is new.
 type Poll struct {
 	// Query is read instead of a table; "" = Entity.Table.
-	Query string `json:"query,omitempty"`
+	Query Text `json:"query,omitzero"`
 	// Watermark are fields that grow with every change, the most significant first. Empty = every poll reads everything.
 	Watermark []string `json:"watermark,omitempty"`
 	// Overlap is how far behind the watermark is read again; nil = as fits the type of the watermark.

@@ -91,6 +91,7 @@ func (l *loader) fromSQL(v value, r *ruleSource) *transform.FromSQL {
 		},
 		"query": func(v value) {
 			from.Query, _ = l.text(v)
+			from.Shown = v.node.Value
 			if from.Query != "" && !strings.Contains(from.Query, "$1") {
 				l.report(v, BadValue, "WHERE id = ANY($1) at PostgreSQL, WHERE id IN (SELECT value FROM json_each($1)) at SQLite", "%s does not ask for the keys, which are $1", v.path)
 			}

@@ -123,13 +123,14 @@ func (l *loader) polledQuery(v value, e *Entity) {
 	if !ok {
 		return
 	}
-	text = strings.TrimRight(strings.TrimSpace(text), ";")
+	statement := func(s string) string { return strings.TrimRight(strings.TrimSpace(s), ";") }
+	text = statement(text)
 	first, _, _ := strings.Cut(strings.ToLower(text), " ")
 	if first = strings.Fields(first + " ")[0]; first != "select" && first != "with" && first != "values" && first != "table" {
 		l.report(v, BadValue, "SELECT …", "%s must be a query that reads", v.path)
 		return
 	}
-	e.Poll.Query = text
+	e.Poll.Query = NewText(text, statement(v.node.Value))
 }
 
 // checkPolledSQL looks at what a polled entity of an SQL system is read from. The key of a query cannot be found out.

@@ -38,7 +38,7 @@ func polledSource(d *Daemon, s *source) (func() (syncline.Source, error), error)
 
 func polledEntity(e *config.Entity) poll.Entity {
 	p := e.Poll
-	out := poll.Entity{Name: e.Name, Table: e.Table, Query: p.Query, Key: e.Key, Version: e.Version, Watermark: p.Watermark, Compare: p.Compare,
+	out := poll.Entity{Name: e.Name, Table: e.Table, Query: p.Query.Reveal(), Key: e.Key, Version: e.Version, Watermark: p.Watermark, Compare: p.Compare,
 		Deleted: flagOf(p.Deleted), Created: flagOf(p.Created)}
 	if p.Overlap != nil {
 		out.Overlap = &poll.Overlap{Time: p.Overlap.Time, Amount: p.Overlap.Amount}
@@ -61,7 +61,7 @@ func polledAnew(was, now *config.Capture) []string {
 		if e.Poll == nil || old == nil || old.Poll == nil {
 			continue
 		}
-		if e.Table != old.Table || e.Poll.Query != old.Poll.Query || !slices.Equal(e.Key, old.Key) || !slices.Equal(e.Poll.Watermark, old.Poll.Watermark) {
+		if e.Table != old.Table || e.Poll.Query.Reveal() != old.Poll.Query.Reveal() || !slices.Equal(e.Key, old.Key) || !slices.Equal(e.Poll.Watermark, old.Poll.Watermark) {
 			names = append(names, e.Name)
 		}
 	}

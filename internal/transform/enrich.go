@@ -33,8 +33,10 @@ type Enrich struct {
 // FromSQL asks a database for all keys at once.
 type FromSQL struct {
 	System string `json:"system"`
-	// Query has the keys as its parameter $1: an array at PostgreSQL, a JSON array at SQLite.
-	Query string `json:"query"`
+	// Query has the keys as its parameter $1: an array at PostgreSQL, a JSON array at SQLite. It may hold secrets.
+	Query string `json:"-"`
+	// Shown is the query as the configuration has it: with its references, and not with what they stand for.
+	Shown string `json:"query"`
 	// Key is the column of its result that has the key.
 	Key string `json:"key"`
 }

@@ -64,10 +64,16 @@ func (h *Hashing) fingerprint() string {
 	return text
 }
 
-// Keys tells which keys the steps hash with, and which addresses they ask that have references, for comparing two configurations: it
-// differs where one of them does.
+// Keys tells which keys the steps hash with, and which addresses and queries they ask with that have references, for comparing two configurations:
+// it differs where one of them does.
 func Keys(steps []Step) string {
 	var all string
+	asked := func(what, with, shown string) {
+		if with != shown {
+			sum := sha256.Sum256([]byte(with))
+			all += what + "=" + hex.EncodeToString(sum[:4]) + ";"
+		}
+	}
 	for _, s := range steps {
 		switch s := s.(type) {
 		case Hash:
@@ -75,9 +81,11 @@ func Keys(steps []Step) string {
 				all += s.Fields[i].Field + "=" + s.Fields[i].fingerprint() + ";"
 			}
 		case Enrich:
-			if s.HTTP != nil && s.HTTP.URL != s.HTTP.Shown {
-				sum := sha256.Sum256([]byte(s.HTTP.URL))
-				all += "url=" + hex.EncodeToString(sum[:4]) + ";"
+			if s.HTTP != nil {
+				asked("url", s.HTTP.URL, s.HTTP.Shown)
+			}
+			if s.SQL != nil {
+				asked("query", s.SQL.Query, s.SQL.Shown)
 			}
 		}
 	}
