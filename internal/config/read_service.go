@@ -120,7 +120,7 @@ func (l *loader) params(v value, what string) (list []*Param) {
 		}
 		if secretName.MatchString(p.Name) {
 			val.doc.hide(val.node)
-			if text := blank(val.node.Value); literal(text) >= 0 && !strings.Contains(text, "{") {
+			if literal(blank(val.node.Value)) >= 0 && !strings.Contains(val.node.Value, "{") {
 				l.report(val, PlainSecret, "put it in the environment or a file: ${NAME}, ${file:/run/secrets/name}", "%s stands in the file", val.path)
 				return
 			}

@@ -13,7 +13,7 @@ func (l *loader) secret(v value, dst *Secret) {
 	if !ok {
 		return
 	}
-	if literal(blank(v.node.Value)) >= 0 {
+	if !strings.Contains(v.node.Value, "${") {
 		l.report(v, PlainSecret, "put it in the environment or a file: ${NAME}, ${file:/run/secrets/name}", "%s stands in the file", v.path)
 		return
 	}
