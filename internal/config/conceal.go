@@ -55,13 +55,17 @@ func (d *document) conceal() {
 		if n.Kind != yaml.ScalarNode || d.scalars[n] || n.Value != "" && strings.Trim(blank(n.Value), referred) == "" {
 			continue // a reference alone may be shown, too
 		}
-		endLine, end := len(lines), math.MaxInt
-		if size := spelledOut(n, lines[n.Line-1][n.Column-1:]); size >= 0 {
-			endLine, end = n.Line, n.Column-1+size
-		} else if i+1 < len(nodes) {
-			endLine, end = nodes[i+1].Line, nodes[i+1].Column-1
+		if n.Line < 1 || n.Line > len(lines) {
+			continue // an empty one, behind the text
 		}
-		for l, from := n.Line, n.Column-1; l <= endLine; l, from = l+1, 0 {
+		begin := min(max(n.Column-1, 0), len(lines[n.Line-1]))
+		endLine, end := len(lines), math.MaxInt
+		if size := spelledOut(n, lines[n.Line-1][begin:]); size >= 0 {
+			endLine, end = n.Line, begin+size
+		} else if i+1 < len(nodes) {
+			endLine, end = min(nodes[i+1].Line, len(lines)), nodes[i+1].Column-1
+		}
+		for l, from := n.Line, begin; l <= endLine; l, from = l+1, 0 {
 			to := len(lines[l-1])
 			if l == endLine {
 				to = min(to, end)
