@@ -84,7 +84,7 @@ func TestATableThatIsPutBackIntoThePublication(t *testing.T) {
 				d.exec("INSERT INTO u VALUES (4)")
 				p.until(func() bool { e := p.streamed(); return len(e) > 0 && describe(e[len(e)-1]) == "created u [] [4]" })
 				p.crash(0)
-				if said.Len() > 0 || len(p.src.state.Runs) > 0 {
+				if strings.Contains(said.String(), codeAltered) || len(p.src.state.Runs) > 0 {
 					t.Errorf("%s: it is read once more: %s", tc.what, said.String())
 				}
 				p.close()
