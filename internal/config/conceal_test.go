@@ -47,6 +47,7 @@ func TestNoProblemShowsASecret(t *testing.T) {
 		{system, `type: postgres, url: 'postgres://u:x/hunter2@${NAME}/db', ttl: x`},
 		{system, `type: postgres, url: 'host=${NAME} password=x\ hunter2', ttl: x`},
 		{system, `type: postgres, url: "${URL}", url: "postgres://u:hunter2@h/db"`},
+		{system, `type: postgres, url: "postgres:u:hunter2@h/db"`},
 		{system, `type: postgres, dsn: "postgres://u:hunter2@h/db"`},
 		{system, `type: postgres, <<: {url: "postgres://u:hunter2@h/db"}`},
 		{system, `type: postgre, url: "host=h password=hunter2"`},
@@ -106,6 +107,9 @@ func TestWhatAProblemShows(t *testing.T) {
 	got := problemsOf(t, "version: 1\nsystems:\n  a: {type: postgres, url: \"${URL}\", mode: \"x\", capture: {slot: 'a b', entities: {c: {key: [id, 'öäü']}}}}\n")
 	if want := `a: {type: postgres, url: "${URL}", mode: ***, capture: {slot: 'a b', entities: {c: {key: [id, 'öäü']}}}}`; !strings.Contains(got, want) {
 		t.Errorf("the problems are\n%s\nwant the line as\n%s", got, want)
+	}
+	if got := problemsOf(t, "version: 1\nlog: {dir: \"${DIR:-text}\"}\nhttp: {listen: [x]}\n"); !strings.Contains(got, "must be text") {
+		t.Errorf("a default of the file is taken for a secret in what is said of others:\n%s", got)
 	}
 }
 

@@ -85,7 +85,7 @@ type decoder struct {
 	env      func(string) (string, bool)
 	problems Problems
 	nodes    int
-	// resolved are the texts that references stand for, and how they are written, by turns.
+	// resolved are the texts that references stand for, but for defaults, which are in the file, and how they are written, by turns.
 	resolved []string
 }
 

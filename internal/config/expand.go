@@ -60,8 +60,8 @@ func (d *decoder) expand(v value) (string, bool) {
 			d.reportAt(v, line, column, code, fix, "%v", err)
 			ok = false
 		}
-		if b.WriteString(got); utf8.RuneCountInString(got) >= minReferred {
-			name, _, _ := strings.Cut(text[i:i+end], ":-")
+		b.WriteString(got)
+		if name, def, _ := strings.Cut(text[i:i+end], ":-"); got != def && utf8.RuneCountInString(got) >= minReferred {
 			d.resolved = append(d.resolved, got, name+"}")
 		}
 		pos = i + end + 1

@@ -78,6 +78,10 @@ func TestRefusesASlotThatTheLogDoesNotKnow(t *testing.T) {
 	if wantCode(t, err, "slot_foreign"); !strings.Contains(fixOf(err), "without two_phase") {
 		t.Errorf("fix of a slot for two-phase commits = %q", fixOf(err))
 	}
+	used := &Source{state: checkpoint{State: "ours"}}
+	if err := used.checkSlot(&slot{plugin: "pgoutput", twoPhase: true}); err != nil {
+		t.Errorf("such a slot that the log was read from = %v, want it read on: what it has would be lost with it", err)
+	}
 }
 
 // record2 opens a source of an empty log and closes it.

@@ -201,9 +201,9 @@ func TestAURLThatCannotBeRead(t *testing.T) {
 		"redis://u:6379/hunter2@host/0":      "its path is not the number of a database",
 		"hunter2://u:hunter2@host":           "it begins with none of redis://, rediss:// and unix://",
 		"u:hunter2@host:6379":                "it begins with none of redis://, rediss:// and unix://",
-		"redis://u:hunter2/x@host:6379/0":    "a sign in it is not escaped",
-		"redis://u:hun%zzter2@host:6379/0":   "a sign in it is not escaped",
-		"redis://u@host:6379/%hunter2":       "a sign in it is not escaped",
+		"redis://u:hunter2/x@host:6379/0":    "a character in it is not escaped",
+		"redis://u:hun%zzter2@host:6379/0":   "a character in it is not escaped",
+		"redis://u@host:6379/%hunter2":       "a character in it is not escaped",
 		"unix://u:hunter2@":                  "it has no path",
 		"redis://u@h/0?pool_fifo=hunter2@h:": "it has an option that does not exist, or with a value that is none of it",
 	} {

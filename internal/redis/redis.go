@@ -184,7 +184,7 @@ func (t *Target) connect(ctx context.Context, rawURL string) error {
 func wrong(rawURL string) string {
 	u, err := url.Parse(rawURL)
 	if err != nil {
-		return "a sign in it is not escaped"
+		return "a character in it is not escaped"
 	}
 	switch u.Scheme {
 	case "unix":
